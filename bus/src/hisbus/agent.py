@@ -1,0 +1,53 @@
+"""What an agent is: four words, Case, Chart, Assessment, Finding."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol, runtime_checkable
+
+from hisbus_schemas import Assessment, Chart, Event, Proposal
+
+
+class LLM(Protocol):
+    """The only way to a model. The parent process answers; an agent never opens a connection."""
+
+    async def ask(self, *, system: str, question: str, answer: type[Any]) -> Any:
+        """Return the model's answer as the given pydantic model.
+
+        Raises:
+            RetryLater: the model is down or busy; what depends on it counts as not evaluated.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Case:
+    """What an agent is given to judge: one event and the chart as it stands."""
+
+    event: Event | None
+    """What woke the agent. None: a replay or an evaluation of the chart as it is."""
+    chart: Chart
+    now: datetime
+    """The present, UTC. No agent reads a clock."""
+    llm: LLM | None = None
+    """None: no model is configured."""
+    proposals: Sequence[Proposal] = ()
+    """Other agents' open proposals, where granted."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """The operator's settings for this agent: the table ``[agents.NAME.settings]``."""
+
+
+@runtime_checkable
+class Agent(Protocol):
+    """Reads a case and returns everything it has to say about it. Nothing to inherit."""
+
+    name: str
+    version: str
+    kinds: frozenset[str]
+    """Kinds of events that wake it."""
+    grants: frozenset[str]
+    """Parts of the chart it may see (``hisbus_schemas.GRANTS``)."""
+
+    async def assess(self, case: Case) -> Assessment:
+        """Judge a case. Complete each time, and without side effects."""
+        ...

@@ -1,0 +1,100 @@
+"""The database: one way to write, one way to read, on SQLite and PostgreSQL alike."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, event
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+from hisbus.errors import ConfigError, RetryLater
+
+SQLITE_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000", "temp_store=MEMORY")
+
+
+class Database:
+    """One engine. ``write`` is a transaction that may change tables, ``read`` one consistent snapshot."""
+
+    def __init__(self, url: str) -> None:
+        """Take ``sqlite:///PATH`` or ``postgresql://...``. Nothing is opened before the first use."""
+        self.sqlite = url.startswith("sqlite:")
+        if self.sqlite:
+            path = url.removeprefix("sqlite:///")
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            self._engine = create_async_engine(f"sqlite+aiosqlite:///{path}", hide_parameters=True)
+            event.listen(self._engine.sync_engine, "connect", _prepare_sqlite)
+            event.listen(self._engine.sync_engine, "begin", _begin_sqlite)
+            self._writers: asyncio.Lock | None = asyncio.Lock()
+        elif url.startswith("postgresql://"):
+            self._engine = create_async_engine(
+                url.replace("postgresql:", "postgresql+psycopg:", 1), hide_parameters=True
+            )
+            self._writers = None
+        else:
+            raise ConfigError('database.url must start with "sqlite:///" or "postgresql://".')
+
+    @property
+    def engine(self) -> Any:
+        """The asynchronous engine, for migrations."""
+        return self._engine
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """Open a transaction that commits when the block ends and rolls back when it raises.
+
+        Raises:
+            RetryLater: the database is away, busy, read-only or full; nothing was committed.
+        """
+        # SQLite has one writer; waiting in line here is quicker than its own polling.
+        async with self._writers or nullcontext():
+            try:
+                async with self._engine.connect() as connection:
+                    await connection.execution_options(hisbus_write=True)
+                    async with connection.begin():
+                        yield connection
+            except DBAPIError as error:
+                raise _sorted(error) from error
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """Open a snapshot: every query in the block sees the same state.
+
+        Raises:
+            RetryLater: the database is away or busy.
+        """
+        try:
+            async with self._engine.connect() as connection:
+                if not self.sqlite:
+                    await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+                async with connection.begin():
+                    yield connection
+        except DBAPIError as error:
+            raise _sorted(error) from error
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._engine.dispose()
+
+
+def _sorted(error: DBAPIError) -> Exception:
+    """Tell an outage, which is waited for, from a mistake of ours, which must be seen."""
+    if error.connection_invalidated or type(error).__name__ in {"OperationalError", "InterfaceError"}:
+        return RetryLater("The database is not available. Check that it runs and has space.", code="database")
+    return error
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    # The driver's own transactions begin too late (at the first write), so they are switched off and begun below.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in SQLITE_PRAGMAS:
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writing = connection.get_execution_options().get("hisbus_write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")

@@ -1,0 +1,145 @@
+"""The configuration: one TOML file, every value also as ``HISBUS_...`` variable, secrets only as files.
+
+Nested names are joined with two underscores: ``HISBUS_WEB__LISTEN``.
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, frozen=True)
+
+
+class LogSettings(_Table):
+    """Where records are stored."""
+
+    url: str = Field("sqlite:///var/log.db", description='The embedded log, or "kafka://HOST:PORT,...".')
+    append_deadline_s: float = Field(
+        10.0, gt=0, description="Seconds after which a message that could not be stored is refused (AE or CE)."
+    )
+    max_mb: int = Field(0, ge=0, description="Largest size of the embedded log, MiB. 0: as large as the disk.")
+
+
+class DatabaseSettings(_Table):
+    """Where charts, proposals and the audit are stored."""
+
+    url: str = Field("sqlite:///var/hisbus.db", description='The embedded database, or "postgresql://USER@HOST/NAME".')
+    password_file: Path | None = Field(None, description="File with the database password.")
+
+
+class WebSettings(_Table):
+    """The page and the API."""
+
+    listen: str = Field(
+        "127.0.0.1:8080", description="Address and port. Put a TLS proxy in front of any other address."
+    )
+    secure_cookies: bool = Field(False, description="True behind TLS: cookies then travel over TLS only.")
+    session_hours: float = Field(12.0, gt=0, description="Longest life of a log-in, hours.")
+    idle_minutes: float = Field(30.0, gt=0, description="A log-in ends after this long without a request, minutes.")
+
+
+class RetrySettings(_Table):
+    """How often what fails is tried again before it is parked."""
+
+    attempts: int = Field(4, ge=1, description="Attempts before a message or a call is parked.")
+    first_s: float = Field(
+        0.5, ge=0, description="Seconds before the second attempt; each further wait is twice as long."
+    )
+    longest_s: float = Field(30.0, ge=0, description="Longest wait between attempts, seconds.")
+
+
+class WriteBackSettings(_Table):
+    """How write-backs leave."""
+
+    answer_s: float = Field(15.0, gt=0, description="Seconds to wait for the HIS's acknowledgement.")
+    retry_s: float = Field(5.0, gt=0, description="Seconds between attempts while the HIS is away; grows with jitter.")
+    undo_s: float = Field(0.0, ge=0, description="Seconds a decision waits before it leaves.")
+
+
+class PluginSettings(_Table):
+    """How the child process of one plugin runs."""
+
+    python: Path | None = Field(None, description="Interpreter with the plugin installed. Default: ours.")
+    memory_mb: int = Field(1024, ge=64, description="Address space the process may use, MiB.")
+    answer_mb: int = Field(8, ge=1, description="Largest answer, MiB.")
+
+
+class AgentSettings(_Table):
+    """How one agent is called."""
+
+    enabled: bool = Field(True, description="False: not called; its open proposals stay.")
+    deadline_s: float = Field(30.0, gt=0, description="Seconds after which a call is ended and its process killed.")
+    latest_only: bool = Field(False, description="Call once with the newest chart when several events wait.")
+    max_proposals: int = Field(500, ge=1, description="An answer with more proposals is refused.")
+    settings: dict[str, Any] = Field(default_factory=dict, description="The agent's own settings.")
+
+
+class TelemetrySettings(_Table):
+    """What is logged."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
+    json_lines: bool = Field(True, description="JSON lines; false: for reading in a terminal.")
+
+
+class Settings(BaseSettings):
+    """The whole configuration."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="HISBUS_", env_nested_delimiter="__", extra="forbid", hide_input_in_errors=True, frozen=True
+    )
+
+    site: str = Field(description="Short name of the site: lower-case letters, digits, hyphens. Names topics.")
+    secret_file: Path | None = Field(
+        None, description="File with the site's secret. On the embedded log it is made at the first start."
+    )
+    anchor_file: Path | None = Field(
+        None, description="File to which the audit's daily anchor is appended; keep it on another machine."
+    )
+    log: LogSettings = LogSettings()
+    database: DatabaseSettings = DatabaseSettings()
+    web: WebSettings = WebSettings()
+    retry: RetrySettings = RetrySettings()
+    writeback: WriteBackSettings = WriteBackSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
+    connectors: list[dict[str, Any]] = Field(
+        default_factory=list, description="One table for each outside system; name and type are required."
+    )
+    plugins: dict[str, PluginSettings] = Field(default_factory=dict, description="By plugin.")
+    agents: dict[str, AgentSettings] = Field(default_factory=dict, description="By agent.")
+
+    @field_validator("site")
+    @classmethod
+    def _site_names_a_topic(cls, value: str) -> str:
+        if not value or not all(c.isascii() and (c.islower() or c.isdigit() or c == "-") for c in value):
+            raise ValueError("use lower-case letters, digits and hyphens only")
+        return value
+
+    def agent(self, name: str) -> AgentSettings:
+        """Return an agent's settings, the defaults where none are given."""
+        return self.agents.get(name, AgentSettings())
+
+    def plugin(self, name: str) -> PluginSettings:
+        """Return a plugin's settings, the defaults where none are given."""
+        return self.plugins.get(name, PluginSettings())
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Let variables win over the file."""
+        toml = TomlConfigSettingsSource(settings_cls)
+        return (env_settings, init_settings, toml)

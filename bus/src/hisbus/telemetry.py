@@ -1,0 +1,89 @@
+"""Logs that cannot carry a patient, and the metrics registry.
+
+The chain drops every key that is not on the allow-list; exceptions are logged as type, stack hash and place.
+"""
+
+import logging
+import re
+import sys
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from hisbus.errors import reason_code, stack_hash
+
+REGISTRY = CollectorRegistry()
+"""Every metric of hisbus; labels never carry a patient, a message id or free text."""
+
+ALLOWED = frozenset(
+    {
+        "event", "level", "timestamp",
+        "step", "agent", "plugin", "connector", "topic", "partition", "offset", "group",
+        "status", "code", "reason", "stack", "error", "place", "count", "bytes", "seconds", "attempt", "version",
+        "revision",
+        "path", "method", "port", "host", "pid", "exit_code", "user", "role", "peer", "message", "encounter",
+        "proposal", "writeback", "parked", "kind", "rule", "url", "site", "lag", "keyid",
+    }
+)  # fmt: skip
+
+_IDENTITY = re.compile(r"\d{17}[\dXx]|1[3-9]\d{9}|^[A-Z][A-Z0-9]{2}\|", re.MULTILINE)
+
+
+def _describe_exception(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Replace an exception by its type, its code and where it was raised; never its words."""
+    info = event.pop("exc_info", None)
+    error = sys.exc_info()[1] if info is True else info
+    if isinstance(error, BaseException):
+        event.update(error=type(error).__name__, code=reason_code(error), stack=stack_hash(error))
+        last = error.__traceback__
+        while last is not None and last.tb_next is not None:
+            last = last.tb_next
+        if last is not None:
+            event["place"] = f"{last.tb_frame.f_code.co_filename.rsplit('/', 1)[-1]}:{last.tb_lineno}"
+    return event
+
+
+def _allow_listed(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    return {key: _IDENTITY.sub("[removed]", value) if isinstance(value, str) else value
+            for key, value in event.items() if key in ALLOWED}  # fmt: skip
+
+
+def set_up(level: str = "info", json: bool = True) -> None:
+    """Send every log line, also the libraries', through the same chain to standard error."""
+    chain: list[Any] = [
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _describe_exception,
+        _allow_listed,
+    ]
+    renderer: Any = structlog.processors.JSONRenderer(ensure_ascii=False) if json else structlog.dev.ConsoleRenderer()
+    structlog.configure(
+        processors=[*chain, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler()
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            processor=renderer, foreign_pre_chain=[_library_line, *chain], keep_exc_info=False
+        )
+    )
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    for noisy in ("uvicorn.access", "aiosqlite", "asyncio"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def _library_line(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Keep only the name of the library that spoke: its words may quote data."""
+    record = event.get("_record")
+    event["event"] = f"library.{record.name if record else 'unknown'}"
+    return event
+
+
+def logger(**bound: Any) -> structlog.stdlib.BoundLogger:
+    """Return a logger with fixed fields."""
+    bound_logger: structlog.stdlib.BoundLogger = structlog.get_logger(**bound)
+    return bound_logger

@@ -1,0 +1,139 @@
+"""The flow, written once: topics, who reads and writes them, their keys, and their headers.
+
+Topics are ``<site>.<name>.v1``. A record is a CloudEvent 1.0 in Kafka binary mode: attributes in ``ce_`` headers.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from hisbus_schemas import PatientId, VisitId
+
+MIB = 1024 * 1024
+
+Name = Literal["raw", "events", "charted", "assessments", "decisions", "receipts"]
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One topic of the flow."""
+
+    name: Name
+    keyed_by: Literal["patient", "encounter"]
+    max_bytes: int
+    """Largest record, bytes."""
+    retention_days: int
+
+
+TOPICS: Mapping[str, Topic] = {
+    topic.name: topic
+    for topic in (
+        Topic("raw", "patient", 33 * MIB, 90),
+        Topic("events", "patient", 48 * MIB, 30),
+        Topic("charted", "encounter", 1 * MIB, 30),
+        Topic("assessments", "encounter", 16 * MIB, 30),
+        Topic("decisions", "encounter", 1 * MIB, 3650),
+        Topic("receipts", "encounter", 1 * MIB, 3650),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """What one step reads and writes."""
+
+    reads: Name | None
+    writes: tuple[Name, ...]
+
+
+FLOW: Mapping[str, Hop] = {
+    "intake": Hop(None, ("raw",)),
+    "translate": Hop("raw", ("events",)),
+    "chart": Hop("events", ("charted",)),
+    "dispatch": Hop("charted", ("assessments",)),
+    "timers": Hop("assessments", ("raw",)),
+    "review": Hop("assessments", ("decisions", "raw")),
+    "writeback": Hop("decisions", ("receipts",)),
+}
+
+
+def topic_name(site: str, name: Name) -> str:
+    """Return the topic's full name, ``<site>.<name>.v1``."""
+    return f"{site}.{name}.v1"
+
+
+def group_name(site: str, step: str) -> str:
+    """Return a step's consumer group, ``<site>.<step>``; for dispatch ``<site>.dispatch.<agent>``."""
+    return f"{site}.{step}"
+
+
+class Keys:
+    """Keys of records: HMACs with the site's secret. Nothing about a patient can be read from them."""
+
+    def __init__(self, secret: bytes) -> None:
+        self._secret = secret
+        self.id = hashlib.sha256(secret).hexdigest()[:8]
+
+    def _of(self, *parts: str) -> str:
+        return hmac.new(self._secret, "\x1f".join(parts).encode(), hashlib.sha256).hexdigest()[:32]
+
+    def patient(self, patient: PatientId) -> str:
+        """Return the key of a patient as received."""
+        return self._of("patient", patient.authority, patient.number)
+
+    def encounter(self, visit: VisitId) -> str:
+        """Return the id of an encounter, which is also its key."""
+        return self._of("encounter", visit.authority, visit.number)
+
+    def of(self, kind: str, *parts: str) -> str:
+        """Return a key for anything else that must not be readable."""
+        return self._of(kind, *parts)
+
+
+def digest(*parts: object) -> str:
+    """Return a deterministic id for an output: the hash of what it was made from."""
+    return hashlib.sha256("\x1f".join(str(part) for part in parts).encode()).hexdigest()[:32]
+
+
+def headers(
+    *,
+    id: str,
+    type: str,
+    site: str,
+    keyid: str,
+    source: str,
+    time: datetime,
+    recorded: datetime,
+    correlation: str = "",
+    causation: str = "",
+    **more: str,
+) -> dict[str, str]:
+    """Return the headers of a record: CloudEvents attributes, and ours under their own names.
+
+    Args:
+        id: deterministic; with ``source`` it is what readers drop duplicates by.
+        type: ``message.received``, ``events.translated``, ``encounter.charted`` ...
+        source: connector or step.
+        time: when it happened, UTC.
+        recorded: when we stored it, UTC.
+        correlation: the encounter.
+        causation: id of what caused it.
+        more: further headers; empty ones are left out.
+    """
+    attributes = {
+        "ce_specversion": "1.0",
+        "ce_id": id,
+        "ce_type": f"hisbus.{type}.v1",
+        "ce_source": f"/{site}/{source}",
+        "ce_time": time.isoformat(),
+        "ce_recordedtime": recorded.isoformat(),
+        "ce_correlationid": correlation,
+        "ce_causationid": causation,
+        "ce_dataclassification": "restricted",
+        "keyid": keyid,
+        **more,
+    }
+    return {name: value for name, value in attributes.items() if value}

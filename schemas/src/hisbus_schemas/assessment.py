@@ -1,0 +1,114 @@
+"""Assessments: all that one agent currently has to say about one encounter."""
+
+import hashlib
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from hisbus_schemas.contract import Contract, Instant
+
+
+class Text(Contract):
+    """A sentence for clinicians and reviewers, in Chinese and English."""
+
+    zh: str
+    en: str
+
+
+class Evidence(Contract):
+    """A verbatim span of a document, or a chart path with its value."""
+
+    document: str | None = None
+    """Id of the chart's document."""
+    version: str | None = None
+    section: int | None = None
+    """Index of the section."""
+    begin: int | None = None
+    """First character within the section's text."""
+    end: int | None = None
+    """First character after the span."""
+    quote: str | None = None
+    path: str | None = None
+    """``admitted``, ``procedures/ID/end``, ``vitals/ID`` ...."""
+    value: str | None = None
+
+
+class _Proposed(Contract):
+    key: str
+    """Identity within agent and encounter: one per rule and subject."""
+    rule: str
+    subject: str = ""
+    state: str = ""
+    """Deadline rules: ``absent`` or ``late``."""
+    severity: Literal["info", "warning", "critical"] = "warning"
+    points: float = 0
+    message: Text
+    evidence: list[Evidence] = []
+    reads: list[str] = []
+    """Refs of the chart entries it rests on."""
+    due: Instant | None = None
+    """The deadline that was missed, where there is one."""
+    fingerprint: str = ""
+    """Empty: a hash of rule, key, state and evidence."""
+    payload: dict[str, Any] = {}
+
+    def stamp(self) -> str:
+        """Return the fingerprint: the same as long as the proposal says the same."""
+        if self.fingerprint:
+            return self.fingerprint
+        said = [self.rule, self.key, self.state, [item.model_dump(mode="json") for item in self.evidence]]
+        return hashlib.sha256(json.dumps(said, ensure_ascii=False, sort_keys=True).encode()).hexdigest()
+
+
+class Finding(_Proposed):
+    """A defect of the record (QC)."""
+
+    kind: Literal["finding"] = "finding"
+
+
+class CodeSet(_Proposed):
+    """A set of codes proposed for the stay; the set is the payload."""
+
+    kind: Literal["codeset"] = "codeset"
+
+
+class Draft(_Proposed):
+    """A document drafted for a person to finish; its sections are the payload."""
+
+    kind: Literal["draft"] = "draft"
+
+
+Proposal = Annotated[Finding | CodeSet | Draft, Field(discriminator="kind")]
+
+
+class Wake(Contract):
+    """A time at which an agent wants to look again."""
+
+    name: str
+    due: Instant
+
+
+class Assessment(Contract):
+    """What an agent returns: complete, never a difference."""
+
+    evaluated: frozenset[str] = frozenset()
+    """Rules it was able to judge; only their findings close by themselves."""
+    proposals: list[Proposal] = []
+    wakes: list[Wake] = []
+
+
+class Assessed(Contract):
+    """The record on ``assessments``: an assessment with what it was made from."""
+
+    id: str
+    agent: str
+    agent_version: str
+    encounter: str
+    version: int
+    """Version of the chart that the agent read."""
+    event: str
+    key: str
+    """Key in ``raw`` of the encounter's latest message."""
+    now: Instant
+    assessment: Assessment

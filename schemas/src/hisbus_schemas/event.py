@@ -1,0 +1,297 @@
+"""Events: what happened in the hospital, in canonical form.
+
+A connector returns facts; the bus stamps them into events. One message makes zero or more of them.
+HL7 semantics hold inside: a field that is None says nothing, a field named in ``deleted`` is emptied.
+"""
+
+from datetime import date
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from hisbus_schemas.contract import Contract, Instant
+from hisbus_schemas.moment import Moment
+
+
+class PatientId(Contract):
+    """A patient's number and the authority that gave it (HL7 v2 CX.1 and CX.4)."""
+
+    authority: str
+    number: str
+
+
+class VisitId(Contract):
+    """A visit's number and the authority that gave it (HL7 v2 PV1-19)."""
+
+    authority: str
+    number: str
+
+
+class Code(Contract):
+    """A coded value (HL7 v2 CWE): code, its text, its system."""
+
+    code: str = ""
+    text: str = ""
+    system: str = ""
+
+
+class Person(Contract):
+    """A member of staff (HL7 v2 XCN)."""
+
+    id: str = ""
+    name: str = ""
+
+
+class Location(Contract):
+    """Where the patient lies (HL7 v2 PL)."""
+
+    ward: str = ""
+    room: str = ""
+    bed: str = ""
+
+
+class Demographics(Contract):
+    """What a message says about the patient. None: nothing said. ``deleted`` names fields to empty."""
+
+    name: str | None = None
+    birth_date: date | None = None
+    sex: str | None = None
+    id_card: str | None = None
+    marital_status: str | None = None
+    died: Moment | None = None
+    dead: bool | None = None
+    deleted: list[str] = []
+
+
+class Stay(Contract):
+    """What a message says about the stay (HL7 v2 PV1). None: nothing said. ``deleted`` names fields to empty."""
+
+    patient_class: str | None = None
+    location: Location | None = None
+    attending: Person | None = None
+    department: str | None = None
+    admitted: Moment | None = None
+    discharged: Moment | None = None
+    disposition: str | None = None
+    deleted: list[str] = []
+
+
+class Diagnosis(Contract):
+    """One diagnosis (HL7 v2 DG1)."""
+
+    code: Code
+    time: Moment | None = None
+    rank: int | None = None
+    """1 = principal (DG1-15)."""
+    deleted: bool = False
+
+
+class Diagnoses(Contract):
+    """The diagnoses of one type that a message carries; they replace the earlier set of that type."""
+
+    body: Literal["diagnoses"] = "diagnoses"
+    type: str
+    """DG1-6: ``A`` admitting, ``W`` working, ``F`` final."""
+    items: list[Diagnosis]
+
+
+class Procedure(Contract):
+    """One procedure (HL7 v2 PR1)."""
+
+    body: Literal["procedure"] = "procedure"
+    key: str
+    """PR1-19, or PR1-1 and PR1-5."""
+    code: Code
+    start: Moment | None = None
+    end: Moment | None = None
+    operation: bool = False
+    surgeon: Person | None = None
+    deleted: bool = False
+
+
+class Order(Contract):
+    """One order (HL7 v2 ORC with OBR or RXE/RXO)."""
+
+    body: Literal["order"] = "order"
+    key: str
+    """Placer number, else filler number."""
+    placer: str = ""
+    filler: str = ""
+    action: Literal["placed", "changed", "cancelled"]
+    what: Code
+    time: Moment | None = None
+
+
+class Reading(Contract):
+    """One observed value (HL7 v2 OBX). Identified by the report's number, ``item.code`` and ``sub``."""
+
+    item: Code
+    sub: str = ""
+    values: list[str] = []
+    unit: str = ""
+    range: str = ""
+    flags: list[str] = []
+    status: str = ""
+    time: Moment | None = None
+
+    @property
+    def withdrawn(self) -> bool:
+        """Tell whether the source took the value back (OBX-11 D, X, W)."""
+        return self.status in {"D", "X", "W"}
+
+
+class Report(Contract):
+    """The readings of one service (HL7 v2 OBR with its OBX)."""
+
+    body: Literal["report"] = "report"
+    number: str
+    """OBR-3, else OBR-2."""
+    service: Code
+    status: str = ""
+    readings: list[Reading] = []
+
+
+class Section(Contract):
+    """A part of a document's text."""
+
+    name: str
+    title: str = ""
+    text: str
+
+
+class Attachment(Contract):
+    """A part of a document that is kept and not read (OBX of type ED or RP)."""
+
+    type: str
+    title: str = ""
+    content: str
+
+
+class Document(Contract):
+    """A clinical document (HL7 v2 TXA with OBX)."""
+
+    body: Literal["document"] = "document"
+    number: str
+    """TXA-12."""
+    action: Literal["file", "addendum", "replace", "withdraw"]
+    type: Code
+    """WS/T 500 ``C0034`` ..., LOINC or a site's table (TXA-2)."""
+    parent: str = ""
+    about: Moment | None = None
+    author: Person | None = None
+    signed: Moment | None = None
+    signed_inferred: bool = False
+    """The signature carried no time of its own; the source time stands in."""
+    completion: str = ""
+    """TXA-17 as sent."""
+    sections: list[Section] = []
+    fields: dict[str, str] = {}
+    """A front page's fields, ``FP.ID_CARD`` ...."""
+    attachments: list[Attachment] = []
+
+
+class Merge(Contract):
+    """Two records of one patient become one (HL7 v2 A40, A34): ``prior`` ends in the event's patient."""
+
+    body: Literal["merge"] = "merge"
+    prior: PatientId
+    prior_visit: VisitId | None = None
+
+
+class Move(Contract):
+    """A visit moves to another patient (HL7 v2 A45): from ``prior`` to the event's patient."""
+
+    body: Literal["move"] = "move"
+    prior: PatientId | None = None
+    """None: from whoever has it."""
+    visit: VisitId
+
+
+class Charge(Contract):
+    """A charge (HL7 v2 FT1)."""
+
+    body: Literal["charge"] = "charge"
+    key: str
+    code: Code
+    type: str = ""
+    time: Moment | None = None
+    quantity: str = ""
+    amount: str = ""
+
+
+class Due(Contract):
+    """A wake whose time has come. Bound for one agent."""
+
+    body: Literal["due"] = "due"
+    agent: str
+    name: str
+    due: Instant
+    encounter: str
+
+
+Body = Annotated[
+    Diagnoses | Procedure | Order | Report | Document | Merge | Move | Charge | Due,
+    Field(discriminator="body"),
+]
+
+
+class Fact(Contract):
+    """What a connector reads from a message: an event that the bus has not yet stamped."""
+
+    kind: str
+    """``encounter.admitted``, ``document.filed`` ...; the list is open."""
+    time: Moment
+    """When it happened, as its source says (HL7 v2 EVN-6, else EVN-2, else MSH-7)."""
+    patient: PatientId | None = None
+    visit: VisitId | None = None
+    flags: list[str] = []
+    demographics: Demographics | None = None
+    stay: Stay | None = None
+    data: Body | None = None
+    segments: list[str] = []
+    """Segments kept though no rule of the mapping read them."""
+
+
+class Position(Contract):
+    """Where the first stored copy of a message lies in ``raw``."""
+
+    recorded: Instant
+    partition: int
+    offset: int
+
+
+class Event(Fact):
+    """A fact with its identity. Id = hash of (message, revision, ordinal)."""
+
+    id: str
+    message: str
+    revision: int
+    ordinal: int
+    connector: str
+    position: Position
+
+    @property
+    def order(self) -> tuple[str, str, int, int, int]:
+        """Return the place in the fold: source time, then the first stored copy, then the ordinal."""
+        return (
+            self.time.at.strftime("%Y%m%d%H%M%S%f"),
+            self.position.recorded.strftime("%Y%m%d%H%M%S%f"),
+            self.position.partition,
+            self.position.offset,
+            self.ordinal,
+        )
+
+
+class Translated(Contract):
+    """The record on ``events``: all that one message says under one revision of its mapping, also when nothing."""
+
+    message: str
+    revision: int
+    connector: str
+    key: str
+    """The message's key in ``raw``; what a timer of its stays is appended under."""
+    timezone: str = "UTC"
+    """IANA zone of the connector."""
+    clock: Literal["wall", "feed"] = "wall"
+    position: Position
+    events: list[Event] = []

@@ -1,0 +1,48 @@
+"""Write-backs: what goes back to the HIS after a decision, and what it replied."""
+
+from datetime import date
+from typing import Literal
+
+from hisbus_schemas.contract import Contract, Instant
+from hisbus_schemas.event import Location, PatientId, VisitId
+
+
+class WriteBack(Contract):
+    """One document for the HIS, complete: a connector needs nothing else to send it."""
+
+    id: str
+    """The idempotency key: the same for every attempt (HL7 v2 TXA-12, MSH-10)."""
+    connector: str
+    proposal: str
+    decision: str
+    visit: VisitId
+    patient: PatientId
+    patient_name: str = ""
+    birth_date: date | None = None
+    sex: str = ""
+    patient_class: str = ""
+    location: Location = Location()
+    lines: list[str]
+    """Rule, message, quoted evidence, who decided."""
+    decided: Instant
+
+
+Outcome = Literal["applied", "rejected", "temporary", "unknown"]
+
+
+class Receipt(Contract):
+    """What the HIS replied.
+
+    ``applied``: it has it. ``rejected``: it refuses for good. ``temporary``: it says try again, and has not applied it.
+    ``unknown``: it may or may not have it.
+    """
+
+    writeback: str
+    outcome: Outcome
+    code: str = ""
+    """A stable word for what happened: ``AA``, ``AR``, ``silence``, ``wrong_msa2`` ...."""
+    received: Instant
+
+
+Effect = Literal["applied", "not_applied", "unknown"]
+"""What ``find`` answers about an earlier attempt."""
