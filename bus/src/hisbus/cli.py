@@ -1,1 +1,214 @@
-"""To be written."""
+"""The command ``hisbus``. Everything but ``up`` and ``run`` works while ``up`` runs: it opens no log to write."""
+
+import asyncio
+import sys
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import select
+
+from hisbus import audit, check, parked, registry, tables, telemetry
+from hisbus.app import STEPS, App
+from hisbus.errors import BusError, ConfigError
+from hisbus.example import example
+from hisbus.review import users
+from hisbus.settings import Settings, load
+from hisbus.site import open_database
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="The bus between a HIS and AI agents.")
+audit_commands = typer.Typer(no_args_is_help=True, help="The audit trail.")
+config_commands = typer.Typer(no_args_is_help=True, help="The configuration.")
+user_commands = typer.Typer(no_args_is_help=True, help="Who may look and decide.")
+app.add_typer(audit_commands, name="audit")
+app.add_typer(config_commands, name="config")
+app.add_typer(user_commands, name="user")
+out = Console(highlight=False)
+
+
+@dataclass
+class _Chosen:
+    path: Path = Path("hisbus.toml")
+
+    @property
+    def settings(self) -> Settings:
+        return load(self.path)
+
+
+chosen = _Chosen()
+
+
+@app.callback()
+def choose(
+    config: Annotated[Path, typer.Option("--config", help="The configuration file.")] = Path("hisbus.toml"),
+) -> None:
+    """Take the configuration file."""
+    chosen.path = config
+
+
+def _run(work: Coroutine[Any, Any, Any]) -> Any:
+    if sys.platform != "win32":
+        import uvloop
+
+        return uvloop.run(work)
+    return asyncio.run(work)
+
+
+@app.command()
+def up() -> None:
+    """Run every step in one process."""
+    _serve(STEPS)
+
+
+@app.command()
+def run(step: Annotated[str, typer.Argument(help=f"One of: {', '.join(STEPS)}.")]) -> None:
+    """Run one step."""
+    if step not in STEPS:
+        raise ConfigError(f"There is no step {step!r}. Choose one of: {', '.join(STEPS)}.")
+    _serve((step,))
+
+
+def _serve(steps: tuple[str, ...]) -> None:
+    settings = chosen.settings
+    telemetry.set_up(settings.telemetry.level, settings.telemetry.json_lines)
+    _run(App(settings, steps).serve())
+
+
+@app.command(name="check")
+def check_everything() -> None:
+    """Validate the configuration and try every connection; name each mistake."""
+    mistakes = _run(check.mistakes(chosen.settings, chosen.path))
+    for mistake in mistakes:
+        out.print(mistake, markup=False, soft_wrap=True)
+    if mistakes:
+        raise typer.Exit(1)
+    out.print("All is well.")
+
+
+@app.command()
+def plugins() -> None:
+    """List installed plugins and connector types."""
+    table = Table("what", "name", "distribution", "version", "API")
+    for plugin in registry.plugins():
+        table.add_row("plugin", plugin.name, plugin.distribution, plugin.version, plugin.api)
+    for connector in registry.connector_types():
+        table.add_row("connector", connector.name, connector.distribution, connector.version, connector.api)
+    out.print(table)
+
+
+@app.command(name="parked")
+def list_parked() -> None:
+    """List what was set aside, with its reason."""
+
+    async def rows() -> Any:
+        database = open_database(chosen.settings)
+        try:
+            async with database.read() as connection:
+                wanted = (
+                    select(tables.parked).where(tables.parked.c.status == "parked").order_by(tables.parked.c.parked)
+                )
+                return (await connection.execute(wanted)).all()
+        finally:
+            await database.close()
+
+    table = Table("id", "step", "reason", "parked", "attempts", "bytes")
+    for row in _run(rows()):
+        when = row.parked.isoformat(timespec="seconds")
+        table.add_row(row.id, row.step, row.reason, when, str(row.attempts), str(len(row.value)))
+    out.print(table)
+
+
+@app.command()
+def replay(
+    ids: Annotated[list[str] | None, typer.Argument(help="Ids that `hisbus parked` lists.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All that is parked.")] = False,
+) -> None:
+    """Append parked items to their step's input again."""
+
+    async def again() -> list[str]:
+        database = open_database(chosen.settings)
+        try:
+            async with database.write() as connection:
+                wanted = list(ids or [])
+                if everything:
+                    still = select(tables.parked.c.id).where(tables.parked.c.status == "parked")
+                    wanted = list(await connection.scalars(still.order_by(tables.parked.c.parked)))
+                missing = [id for id in wanted if not await parked.replay(connection, id)]
+                for id in set(wanted) - set(missing):
+                    await audit.record(connection, actor="command", action="parked.replayed", object=id)
+                return missing
+        finally:
+            await database.close()
+
+    missing = _run(again())
+    if missing:
+        raise ConfigError(f"Not parked (any more): {', '.join(missing)}. `hisbus parked` lists what is.")
+
+
+@audit_commands.command()
+def verify() -> None:
+    """Check the chain of seals: names the first broken row, the unsealed tail, and any difference from the anchor."""
+
+    async def verdict() -> audit.Verdict:
+        settings = chosen.settings
+        database = open_database(settings)
+        try:
+            return await audit.verify(database, settings.anchor_file)
+        finally:
+            await database.close()
+
+    found = _run(verdict())
+    out.print(str(found), markup=False, soft_wrap=True)
+    if not found.sound:
+        raise typer.Exit(1)
+
+
+@config_commands.command(name="example")
+def print_example() -> None:
+    """Print the annotated configuration."""
+    typer.echo(example(), nl=False)
+
+
+@user_commands.command(name="add")
+def add_user(name: str, role: Annotated[str, typer.Option(help="viewer, reviewer or admin.")] = "reviewer") -> None:
+    """Add a user. The password is asked for; without a terminal it is made and printed once."""
+    password = None
+    if sys.stdin.isatty():
+        password = typer.prompt("Password (empty: make one)", default="", hide_input=True, show_default=False) or None
+    made = _with_users(lambda database: users.add(database, name, role, password))
+    if made is not None:
+        typer.echo(made)
+
+
+@user_commands.command(name="token")
+def make_token(name: str) -> None:
+    """Print a new bearer token, once and alone; an older one stops working."""
+    typer.echo(_with_users(lambda database: users.token(database, name)))
+
+
+def _with_users(work: Any) -> Any:
+    async def done() -> Any:
+        database = open_database(chosen.settings)
+        try:
+            return await work(database)
+        finally:
+            await database.close()
+
+    return _run(done())
+
+
+def main() -> None:
+    """Run the command. A mistake that a person can mend ends in one sentence, not in a stack."""
+    try:
+        app()
+    except BusError as error:
+        typer.echo(str(error), err=True)
+        sys.exit(2 if isinstance(error, ConfigError) else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 from hisbus_schemas import Effect, Fact, PatientId, Receipt, WriteBack
 
@@ -64,8 +64,8 @@ class Connector(Protocol):
     """Names version and profile of the mapping; another value re-translates what is replayed."""
     timezone: str
     """IANA zone for times without offset."""
-    clock: str
-    """``wall`` or ``feed``."""
+    clock: Literal["wall", "feed"]
+    """Whether rules see the wall clock or the feed's own time."""
     writes: bool
     """Whether write-backs can leave through it."""
 

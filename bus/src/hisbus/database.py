@@ -1,18 +1,21 @@
 """The database: one way to write, one way to read, on SQLite and PostgreSQL alike."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, event, func, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from hisbus.errors import ConfigError, RetryLater
 
 SQLITE_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000", "temp_store=MEMORY")
+
+SENT = "hisbus_sent"
+"""Key in a connection's ``info``: its transaction put something into the outbox."""
 
 
 class Database:
@@ -21,6 +24,8 @@ class Database:
     def __init__(self, url: str) -> None:
         """Take ``sqlite:///PATH`` or ``postgresql://...``. Nothing is opened before the first use."""
         self.sqlite = url.startswith("sqlite:")
+        self.sent = asyncio.Event()
+        """Set after a transaction of this process that put something into the outbox."""
         if self.sqlite:
             path = url.removeprefix("sqlite:///")
             Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -55,8 +60,38 @@ class Database:
                     await connection.execution_options(hisbus_write=True)
                     async with connection.begin():
                         yield connection
+                    if connection.info.pop(SENT, False):
+                        self.sent.set()
             except DBAPIError as error:
                 raise _sorted(error) from error
+
+    @asynccontextmanager
+    async def alone(self, number: int) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+        """Wait until no other process is in a block of that number, and keep others out as long as ours lasts.
+
+        PostgreSQL holds an advisory lock with the session; SQLite serves one process anyway. What the block is given
+        checks that the lock is still held.
+
+        Raises:
+            RetryLater: the database is away, and with it the lock.
+        """
+        if self.sqlite:
+            yield _no_check
+            return
+        try:
+            async with self._engine.connect() as connection:
+                session = await connection.execution_options(isolation_level="AUTOCOMMIT")
+                await session.execute(select(func.pg_advisory_lock(number)))
+
+                async def check() -> None:
+                    await session.execute(select(1))
+
+                try:
+                    yield check
+                finally:
+                    await connection.invalidate()  # ends the session: a pooled one would keep the lock
+        except DBAPIError as error:
+            raise _sorted(error) from error
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
@@ -77,6 +112,10 @@ class Database:
     async def close(self) -> None:
         """Close every connection."""
         await self._engine.dispose()
+
+
+async def _no_check() -> None:
+    """Nothing can take the lock of the only process."""
 
 
 def _sorted(error: DBAPIError) -> Exception:

@@ -1,1 +1,160 @@
-"""To be written."""
+"""The dispatch step: hands charts to one agent and its answers on. One consumer group for each agent."""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from hisbus import charts, parked, tables, wakes
+from hisbus.agent import Case
+from hisbus.agent_host import AgentHost
+from hisbus.consumer import Batch
+from hisbus.errors import RetryLater
+from hisbus.frames import AgentInfo
+from hisbus.log import NewRecord, Record
+from hisbus.site import Site
+from hisbus.topics import Name, digest
+from hisbus_schemas import Assessed, Assessment, Charted, Event
+from hisbus_schemas import Chart as EncounterChart
+
+FIRST_LOOK = "first_look"
+"""Name of the wake with which a new agent sees the stays that are already there."""
+
+Seen = tuple[Charted, EncounterChart, Event | None]
+
+
+class Dispatch:
+    """Calls one agent for every chart that concerns it. It has no tables: answers are appended, nothing is kept."""
+
+    topic: Name = "charted"
+    start = "end"
+
+    def __init__(self, site: Site, host: AgentHost, info: AgentInfo) -> None:
+        self.name = f"dispatch.{info.name}"
+        self.group = site.group(self.name)
+        self._agent = site.settings.agent(info.name)
+        self.latest_only = self._agent.latest_only
+        self._site = site
+        self._host = host
+        self._info = info
+
+    def wants(self, record: Record) -> bool:
+        """Take what is bound for this agent alone, and of the rest the kinds that it asked for."""
+        bound_for = record.headers.get("agent", "")
+        return bound_for == self._info.name if bound_for else record.headers.get("kind") in self._info.kinds
+
+    async def handle(self, batch: Batch) -> None:
+        """Call the agent for every record at once and append its answers; all or none."""
+        seen = await self._read([Charted.model_validate_json(record.value) for record in batch.records])
+        answers = await asyncio.gather(*(self._assess(*one) for one in seen), return_exceptions=True)
+        failures = [answer for answer in answers if isinstance(answer, BaseException)]
+        if failures:
+            # A failed call must come to be alone; what only has to wait would hide it for ever.
+            raise next((failure for failure in failures if not isinstance(failure, RetryLater)), failures[0])
+        await self._site.log.append(
+            [
+                self._record(*one[:2], answer)
+                for one, answer in zip(seen, answers, strict=True)
+                if isinstance(answer, Assessment)
+            ]
+        )
+        await self._close_parked([chart.encounter for _, chart, _ in seen])
+
+    async def parked(self, connection: AsyncConnection, record: Record, reason: str) -> None:
+        """Note nothing: the parked row says it all, and a newer success closes it."""
+
+    async def first_look(self) -> None:
+        """Give a new agent its place: behind what is charted now, after one wake for every stay that is not closed.
+
+        To be awaited before the consumer starts. A second time, or after a crash in the middle, it does no harm.
+        """
+        if await self._site.log.committed(self.topic, self.group):
+            return
+        # The end is read before the stays: what is charted in between is then delivered, at worst twice.
+        ends = await self._site.log.ends(self.topic)
+        async with self._site.database.write() as connection:
+            rows = tables.encounters.c
+            open_stays = select(rows.id, rows.now, rows.key).where(rows.status.in_(("registered", "admitted")))
+            for stay in (await connection.execute(open_stays)).all():
+                await wakes.send(
+                    connection,
+                    self._site,
+                    source=self.name,
+                    agent=self._info.name,
+                    encounter=stay.id,
+                    name=FIRST_LOOK,
+                    due=stay.now,
+                    key=stay.key,
+                )
+        await self._take_place(ends)
+
+    async def _take_place(self, ends: Mapping[int, int]) -> None:
+        """Commit the group's first position, so that nothing appended from now on comes before it."""
+
+        async def assigned(partitions: Iterable[int]) -> Mapping[int, int]:
+            return {partition: ends[partition] for partition in partitions}
+
+        async def revoked(_partitions: Iterable[int]) -> None:
+            pass
+
+        # From the beginning, and then forward: a position never goes back, and the end may have moved meanwhile.
+        subscription = await self._site.log.subscribe(
+            self.topic, self.group, assigned=assigned, revoked=revoked, start="begin"
+        )
+        try:
+            await subscription.commit(ends)
+        finally:
+            await subscription.close()
+
+    async def _read(self, records: list[Charted]) -> list[Seen]:
+        seen: list[Seen] = []
+        async with self._site.database.read() as connection:
+            for record in records:
+                chart = await charts.chart(connection, record.encounter)
+                if chart is None:
+                    continue  # the stay is no more, and with it what could be said of it
+                if chart.version < record.version:
+                    raise RetryLater("The chart is behind its topic: it is being restored.", code="chart_behind")
+                seen.append((record, chart, await charts.event(connection, record.event)))
+        return seen
+
+    async def _assess(self, _record: Charted, chart: EncounterChart, event: Event | None) -> Assessment:
+        case = Case(event, chart, chart.now, settings=self._agent.settings)
+        return await self._host.assess(self._info.name, case, self._agent.deadline_s)
+
+    def _record(self, record: Charted, chart: EncounterChart, assessment: Assessment) -> NewRecord:
+        assessed = Assessed(
+            id=digest("assessed", self._info.name, record.id),
+            agent=self._info.name,
+            agent_version=self._info.version,
+            encounter=chart.encounter,
+            version=chart.version,
+            event=record.event,
+            key=chart.key,
+            now=chart.now,
+            assessment=assessment,
+        )
+        headers = self._site.headers(
+            id=assessed.id,
+            type="encounter.assessed",
+            source=self.name,
+            time=chart.now,
+            correlation=chart.encounter,
+            causation=record.id,
+            agent=self._info.name,
+        )
+        return NewRecord("assessments", chart.encounter, assessed.model_dump_json().encode(), headers)
+
+    async def _close_parked(self, encounters: list[str]) -> None:
+        rows = tables.parked.c
+        waiting = select(rows.encounter).where(
+            rows.step == self.name, rows.status == "parked", rows.encounter.in_(encounters)
+        )
+        async with self._site.database.read() as connection:
+            answered = set((await connection.scalars(waiting)).all())
+        if not answered:
+            return
+        async with self._site.database.write() as connection:
+            for encounter in sorted(answered):
+                await parked.close(connection, step=self.name, encounter=encounter)

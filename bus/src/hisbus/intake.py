@@ -1,1 +1,58 @@
-"""To be written."""
+"""Intake: what a connector hands over is stored in ``raw`` before it is acknowledged.
+
+It touches no database: verdict and acknowledgement are a pure function of frame and configuration, so a message
+is taken as long as the log can be written.
+"""
+
+import asyncio
+
+from hisbus.connector import Arrival, Connector
+from hisbus.errors import RetryLater
+from hisbus.log import NewRecord
+from hisbus.site import Site
+
+
+class Intake:
+    """The way in for one connector."""
+
+    def __init__(self, site: Site, connector: Connector) -> None:
+        self._site = site
+        self._connector = connector
+
+    async def run(self) -> None:
+        """Take messages until cancelled."""
+        await self._connector.listen(self.store)
+
+    async def store(self, arrival: Arrival) -> None:
+        """Return once the message is stored durably.
+
+        Raises:
+            RetryLater: the log did not confirm within its deadline. It may hold the message all the same;
+                the sender's next copy is then a duplicate, which is acknowledged the same.
+        """
+        deadline = self._site.settings.log.append_deadline_s
+        try:
+            async with asyncio.timeout(deadline):
+                await self._site.log.append([self._record(arrival)])
+        except TimeoutError as error:
+            raise RetryLater("The log did not confirm in time. Check its disk.", code="log_timeout") from error
+
+    def _record(self, arrival: Arrival) -> NewRecord:
+        keys = self._site.keys
+        # What names no patient still needs an order of its own, and a copy of it must meet the first in one place.
+        key = keys.patient(arrival.patient) if arrival.patient else keys.of("message", arrival.id)
+        headers = self._site.headers(
+            id=arrival.id,
+            type="message.received",
+            source=self._connector.name,
+            time=arrival.received,
+            message=arrival.id,
+            connector=self._connector.name,
+            control_id=arrival.control_id,
+            msgtype=arrival.type,
+            verdict=arrival.verdict,
+            flags=",".join(arrival.flags),
+            ack=arrival.ack,
+            received=arrival.received.isoformat(),
+        )
+        return NewRecord("raw", key, arrival.body, headers)

@@ -4,18 +4,39 @@ A row is inserted in the transaction; one relay at a time appends the rows that 
 It keeps no high-water mark, because rows commit out of order.
 """
 
+import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
+from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hisbus import tables
-from hisbus.topics import Name
+from hisbus.database import SENT
+from hisbus.errors import RetryLater
+from hisbus.log import NewRecord, refuse_oversize
+from hisbus.site import Site
+from hisbus.telemetry import logger
+from hisbus.topics import MIB, Name
+
+RELAY_LOCK = 4711002
+"""Number of the advisory lock: one relay at a time."""
+POLL_S = 0.2
+"""Commands in other processes insert rows too, and cannot wake the relay."""
+CHUNK = 200
+CHUNK_BYTES = 32 * MIB
+"""A chunk takes no further row once it holds this much."""
 
 
 async def send(connection: AsyncConnection, topic: Name, key: str, value: bytes, headers: Mapping[str, str]) -> None:
-    """Append a record once this transaction has committed."""
+    """Append a record once this transaction has committed.
+
+    Raises:
+        BadMessage: it is larger than its topic allows.
+    """
+    refuse_oversize(NewRecord(topic, key, value, headers))
     row = {
         "topic": topic,
         "key": key,
@@ -24,3 +45,74 @@ async def send(connection: AsyncConnection, topic: Name, key: str, value: bytes,
         "created": datetime.now(UTC),
     }
     await connection.execute(tables.outbox.insert(), row)
+    connection.info[SENT] = True
+
+
+async def waiting(connection: AsyncConnection) -> int:
+    """Return how many records have not reached the log yet."""
+    return await connection.scalar(select(func.count()).select_from(tables.outbox)) or 0
+
+
+class Relay:
+    """Appends what the outbox holds, in the order of its rows, and deletes it."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._log = logger(step="relay")
+        self._failures = 0
+
+    async def run(self) -> None:
+        """Work until cancelled. One relay works at a time; the others stand by."""
+        while True:
+            try:
+                async with self._site.database.alone(RELAY_LOCK) as check:
+                    await self._relay(check)
+            except RetryLater as error:
+                self._failures += 1
+                await self._wait(error)
+
+    async def _relay(self, check: Callable[[], Awaitable[None]]) -> None:
+        sent = self._site.database.sent
+        while True:
+            sent.clear()
+            await check()
+            if await self._chunk():
+                self._failures = 0
+                continue
+            try:
+                async with asyncio.timeout(POLL_S):
+                    await sent.wait()
+            except TimeoutError:
+                pass
+
+    async def _chunk(self) -> int:
+        """Append the oldest rows, then delete exactly these. Return how many there were."""
+        rows = await self._oldest()
+        if rows:
+            # A crash in between appends them again; readers drop them by their ids.
+            await self._site.log.append(
+                [NewRecord(row.topic, row.key, row.value, json.loads(row.headers)) for row in rows]
+            )
+            async with self._site.database.write() as connection:
+                await connection.execute(delete(tables.outbox).where(tables.outbox.c.id.in_([row.id for row in rows])))
+        return len(rows)
+
+    async def _oldest(self) -> Sequence[Any]:
+        row = tables.outbox.c
+        sizes = select(row.id, func.length(row.value).label("size")).order_by(row.id).limit(CHUNK)
+        async with self._site.database.read() as connection:
+            ids: list[int] = []
+            total = 0
+            for id, size in (await connection.execute(sizes)).all():
+                ids.append(id)
+                total += size
+                if total >= CHUNK_BYTES:
+                    break
+            if not ids:
+                return []
+            return (await connection.execute(select(tables.outbox).where(row.id.in_(ids)).order_by(row.id))).all()
+
+    async def _wait(self, error: RetryLater) -> None:
+        wait = self._site.settings.retry.wait_s(self._failures)
+        self._log.warning("paused", code=error.code, seconds=round(wait, 3))
+        await asyncio.sleep(wait)

@@ -1,6 +1,7 @@
 """What was set aside: rows with the original bytes, a stable reason, and a way back."""
 
 import json
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from sqlalchemy import select, update
@@ -60,6 +61,15 @@ async def replay(connection: AsyncConnection, id: str) -> bool:
     await outbox.send(connection, topic, row.key, row.value, headers)
     await connection.execute(update(tables.parked).where(tables.parked.c.id == id).values(status="replayed"))
     return True
+
+
+async def succeeded(connection: AsyncConnection, ids: Iterable[str]) -> None:
+    """Close the rows whose replays were processed."""
+    await connection.execute(
+        update(tables.parked)
+        .where(tables.parked.c.id.in_(list(ids)), tables.parked.c.status == "replayed")
+        .values(status="closed")
+    )
 
 
 async def close(connection: AsyncConnection, *, step: str, encounter: str) -> None:

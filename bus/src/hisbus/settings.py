@@ -3,16 +3,20 @@
 Nested names are joined with two underscores: ``HISBUS_WEB__LISTEN``.
 """
 
+import random
+import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    TomlConfigSettingsSource,
 )
+
+from hisbus.errors import ConfigError
 
 
 class _Table(BaseModel):
@@ -55,6 +59,10 @@ class RetrySettings(_Table):
         0.5, ge=0, description="Seconds before the second attempt; each further wait is twice as long."
     )
     longest_s: float = Field(30.0, ge=0, description="Longest wait between attempts, seconds.")
+
+    def wait_s(self, failures: int) -> float:
+        """Return how long to wait after so many failures in a row, seconds; with jitter, so that many do not align."""
+        return min(self.longest_s, self.first_s * 2.0 ** min(failures - 1, 30)) * random.uniform(0.5, 1.0)  # noqa: S311
 
 
 class WriteBackSettings(_Table):
@@ -113,8 +121,12 @@ class Settings(BaseSettings):
     connectors: list[dict[str, Any]] = Field(
         default_factory=list, description="One table for each outside system; name and type are required."
     )
-    plugins: dict[str, PluginSettings] = Field(default_factory=dict, description="By plugin.")
-    agents: dict[str, AgentSettings] = Field(default_factory=dict, description="By agent.")
+    plugins: dict[str, PluginSettings] = Field(
+        default_factory=dict, description="How the child process of one plugin runs, by the plugin's name."
+    )
+    agents: dict[str, AgentSettings] = Field(
+        default_factory=dict, description="How one agent is called, by the agent's name."
+    )
 
     @field_validator("site")
     @classmethod
@@ -141,5 +153,53 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Let variables win over the file."""
-        toml = TomlConfigSettingsSource(settings_cls)
-        return (env_settings, init_settings, toml)
+        return (env_settings, init_settings)
+
+
+def load(path: Path) -> Settings:
+    """Read the configuration.
+
+    Raises:
+        ConfigError: names every mistake with its key and line.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(
+            f"{path} cannot be read. Make it with `hisbus config example > {path.name}`, or name another with --config."
+        ) from error
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from error
+    try:
+        return Settings(**tables)
+    except ValidationError as error:
+        mistakes = error.errors(include_input=False, include_context=False, include_url=False)
+        raise ConfigError(
+            "\n".join(_mistake(path, text, mistake["loc"], mistake["msg"]) for mistake in mistakes)
+        ) from error
+
+
+def _mistake(path: Path, text: str, place: tuple[int | str, ...], message: str) -> str:
+    key = ".".join(str(part) for part in place)
+    return f"{path}:{line_of(text, place)}: {key}: {message}"
+
+
+def line_of(text: str, place: Sequence[int | str]) -> int:
+    """Return the line of a key in a TOML text, counted from 1; the nearest table above it, else 1."""
+    names = [part for part in place if isinstance(part, str)]
+    index = next((part for part in place if isinstance(part, int)), 0)
+    best, table, seen = 1, [], -1
+    for number, line in enumerate(text.splitlines(), 1):
+        stripped = line.strip()
+        if stripped.startswith("["):
+            table = stripped.split("]", 1)[0].strip("[ ").split(".")
+            if stripped.startswith("[["):
+                seen += table == names[:1]
+            here = table == names[: len(table)] and (not stripped.startswith("[[") or seen == index)
+            best = number if here else best
+        elif "=" in stripped and [*table, *stripped.split("=", 1)[0].strip().split(".")] == names:
+            if not table or seen in {-1, index}:
+                return number
+    return best

@@ -1,11 +1,16 @@
 """What every step is given: the site's settings, keys, log and database."""
 
+import os
+import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from hisbus import topics
 from hisbus.database import Database
+from hisbus.errors import ConfigError
 from hisbus.log import Log
 from hisbus.settings import Settings
 from hisbus.topics import Keys
@@ -41,3 +46,55 @@ class Site:
             recorded=datetime.now(UTC),
             **more,
         )
+
+
+def open_database(settings: Settings) -> Database:
+    """Return the configured database. Raises ConfigError where its password cannot be read."""
+    url = settings.database.url
+    if settings.database.password_file is not None:
+        try:
+            password = settings.database.password_file.read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise ConfigError("database.password_file cannot be read. Check its path and owner.") from error
+        scheme, _, rest = url.partition("://")
+        user, at, host = rest.partition("@")
+        if not at:
+            raise ConfigError("database.url needs a user (postgresql://USER@HOST/NAME) for database.password_file.")
+        url = f"{scheme}://{user}:{quote(password, safe='')}@{host}"
+    return Database(url)
+
+
+def embedded_log(settings: Settings) -> Path:
+    """Return the file of the embedded log.
+
+    Raises:
+        ConfigError: another log is configured.
+    """
+    if not settings.log.url.startswith("sqlite:///"):
+        raise ConfigError('log.url must start with "sqlite:///": this version has the embedded log only.')
+    return Path(settings.log.url.removeprefix("sqlite:///"))
+
+
+def load_secret(settings: Settings) -> bytes:
+    """Return the site's secret; on the embedded log it is made at the first start, readable by its owner only.
+
+    Raises:
+        ConfigError: it is configured and cannot be read.
+    """
+    path = settings.secret_file or embedded_log(settings).with_name("site.secret")
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        if settings.secret_file is not None:
+            raise ConfigError(f"secret_file {path} does not exist. Restore it: with another, no key fits.") from error
+    except OSError as error:
+        raise ConfigError(f"The site's secret {path} cannot be read. Check its owner.") from error
+    if embedded_log(settings).exists():
+        raise ConfigError(f"The site's secret {path} is gone, and the log was written with it. Restore the file.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    secret = secrets.token_hex(32).encode()
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(secret)
+        file.flush()
+        os.fsync(file.fileno())
+    return secret

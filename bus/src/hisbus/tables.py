@@ -155,8 +155,9 @@ patients = Table(
     Column("id", String, primary_key=True),  # Keys.patient
     Column("authority", String, nullable=False),
     Column("number", String, nullable=False, index=True),
-    Column("survivor", String, nullable=True, index=True),  # patient id it was merged into, one hop
-    Column("state", Text, nullable=False),  # demographics, folded
+    Column("survivor", String, nullable=False, index=True),  # the patient it ended in; itself while not merged
+    Column("said", Text, nullable=False),  # demographics under this number: the newest word of each
+    Column("shown", Text, nullable=False),  # the Patient that stays show, JSON; kept on survivors
 )
 
 encounters = Table(
@@ -172,8 +173,22 @@ encounters = Table(
     Column("version", Integer, nullable=False),
     Column("now", Instant, nullable=False),
     Column("status", String, nullable=False, index=True),
-    Column("last_order", String, nullable=False),  # fold order of the newest event applied
-    Column("state", Text, nullable=False),  # the stay's own fields, folded
+    Column("begins", String, nullable=True),  # fold stamps between which events without a visit number belong here,
+    Column("ends", String, nullable=True),  # by the events that carry its number; no beginning: never
+    Column("claims", Text, nullable=False),  # who named the visit first, and its moves
+    Column("named", Text, nullable=False),  # the newest words about the stay from events that carry its number
+    Column("assigned", Text, nullable=False),  # and from events that were assigned to it
+    Column("stay", Text, nullable=False),  # the stay's own fields as the chart shows them, JSON
+)
+
+merges = Table(
+    "merges",
+    metadata,
+    Column("event", String, primary_key=True),
+    Column("prior", String, nullable=True, index=True),  # as received
+    Column("patient", String, nullable=True, index=True),  # as received: where prior ends
+    Column("visit", String, nullable=True, index=True),  # set: only this visit moves
+    Column("order", String, nullable=False),
 )
 
 events = Table(
@@ -182,12 +197,15 @@ events = Table(
     Column("id", String, primary_key=True),
     Column("message", String, nullable=False, index=True),
     Column("kind", String, nullable=False),
-    Column("patient", String, nullable=True, index=True),  # as received
-    Column("visit", String, nullable=True, index=True),  # as received
+    Column("patient", String, nullable=True),  # as received
+    Column("visit", String, nullable=True, index=True),  # as received, as Keys.encounter
     Column("encounter", String, nullable=True, index=True),  # as assigned; null: unassigned
-    Column("flag", String, nullable=False),  # why unassigned: unassigned_visit | visit_of_another_patient | ...
+    Column("flag", String, nullable=False, index=True),  # why not folded: unassigned_visit | circular_merge | ...
+    Column("connector", String, nullable=False),
+    Column("timezone", String, nullable=False),
     Column("order", String, nullable=False),
     Column("body", LargeBinary, nullable=False),  # the event, JSON
+    Index("events_patient", "patient", "visit"),
 )
 
 touches = Table(
@@ -195,8 +213,7 @@ touches = Table(
     metadata,
     Column("encounter", String, primary_key=True),
     Column("entry", String, primary_key=True),
-    Column("event", String, primary_key=True),
-    Column("order", String, nullable=False),
+    Column("event", String, primary_key=True, index=True),
 )
 
 entries = Table(
@@ -204,9 +221,10 @@ entries = Table(
     metadata,
     Column("encounter", String, primary_key=True),
     Column("entry", String, primary_key=True),
-    Column("part", String, nullable=False),  # documents, diagnoses ...
-    Column("order", String, nullable=False),  # of the event that first made it: the order within the part
-    Column("body", LargeBinary, nullable=False),
+    Column("part", String, nullable=False),  # documents, diagnoses ...; empty: known of, nothing to show
+    Column("place", String, nullable=False),  # its order within the part: when it was first touched
+    Column("last", String, nullable=False),  # fold order of the event that last touched it
+    Column("body", LargeBinary, nullable=False),  # the entry as a JSON list; a set of diagnoses holds several
 )
 
 charted_messages = Table(
@@ -334,10 +352,11 @@ writebacks = Table(
     Column("proposal", String, nullable=False, index=True),
     Column("encounter", String, nullable=False, index=True),
     Column("connector", String, nullable=False),
-    Column("document", String, nullable=False),  # what is held in order: the proposal's identity
+    Column("document", String, nullable=False, index=True),  # what is held in order: the proposal's identity
     Column("status", String, nullable=False, index=True),
-    Column("attempts", Integer, nullable=False),
-    Column("not_before", Instant, nullable=False),
+    Column("attempts", Integer, nullable=False),  # times it was begun
+    Column("failures", Integer, nullable=False),  # in a row; the wait grows with them
+    Column("not_before", Instant, nullable=False),  # undecided: of the next look-up
     Column("lease", String, nullable=False),
     Column("lease_until", Instant, nullable=True),
     Column("code", String, nullable=False),  # of the last receipt
@@ -349,13 +368,14 @@ writebacks = Table(
     Column("body", LargeBinary, nullable=False),  # as last sent, JSON; empty until then
 )
 
-KERNEL = frozenset({"offsets", "outbox", "parked", "audit", "audit_seals"})
+KERNEL = frozenset({"offsets", "outbox", "parked", "audit", "audit_seals", "proposal_history"})
 
 WRITER = {
     "messages": "translate",
     "clock": "translate",
     "patients": "chart",
     "encounters": "chart",
+    "merges": "chart",
     "events": "chart",
     "touches": "chart",
     "entries": "chart",
@@ -364,7 +384,6 @@ WRITER = {
     "wake_heads": "timers",
     "assessment_heads": "review",
     "proposals": "review",
-    "proposal_history": "review",
     "decisions": "review",
     "users": "review",
     "sessions": "review",

@@ -1,1 +1,299 @@
-"""To be written."""
+"""Translate: says what each stored message means, and keeps the ledger of messages.
+
+The ledger decides what is new, what is a copy, and under which revision of the mapping a message was read.
+A mapping that is mended is replayed over old messages under a higher revision, and charts heal.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import RowMapping, case, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from hisbus import parked, tables
+from hisbus.connector import Connector, Raw, Translation
+from hisbus.consumer import Batch, store_offsets
+from hisbus.errors import BadMessage
+from hisbus.log import NewRecord, Record
+from hisbus.site import Site
+from hisbus.topics import Name, digest
+from hisbus_schemas import Due, Event, Fact, Moment, Position, Translated
+
+INTERNAL = "hisbus"
+"""The connector name of records that the bus itself puts into ``raw``."""
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What the ledger already says about the messages of a batch."""
+
+    first: Mapping[str, RowMapping]
+    """By message id: the row of its first stored copy."""
+    copies: frozenset[str]
+    """Row ids that exist."""
+    control_ids: dict[tuple[str, str], str]
+    """By connector and control id: a message that used it."""
+
+
+class Translate:
+    """The step from ``raw`` to ``events``."""
+
+    name = "translate"
+    topic: Name = "raw"
+    start = "begin"
+    latest_only = False
+
+    def __init__(self, site: Site, connectors: Iterable[Connector]) -> None:
+        self._site = site
+        self._connectors = {connector.name: connector for connector in connectors}
+        self.group = site.group(self.name)
+
+    def wants(self, record: Record) -> bool:
+        """Every record concerns this step."""
+        return True
+
+    async def handle(self, batch: Batch) -> None:
+        """Translate a batch: ledger and feed clock in one transaction, then the events."""
+        async with self._site.database.write() as connection:
+            known = await _look_up(connection, batch.records)
+            outputs = [await self._one(connection, record, known) for record in batch.records]
+            await _raise_clock(connection, outputs)
+            await store_offsets(connection, self.group, self.topic, batch.offsets)
+        await self._site.log.append([self._record(output) for output in outputs if output is not None])
+
+    async def parked(self, connection: AsyncConnection, record: Record, reason: str) -> None:
+        """Enter a message that this step failed on as parked."""
+        if record.headers.get("connector") == INTERNAL:
+            return
+        known = await _look_up(connection, [record])
+        await _enter(connection, record, known, status="parked", reason=reason)
+
+    async def _one(self, connection: AsyncConnection, record: Record, known: _Known) -> Translated | None:
+        if record.headers["connector"] == INTERNAL:
+            return _internal(record)
+        first = known.first.get(record.headers["message"])
+        if first is not None and _is_copy(record, first):
+            await _enter(connection, record, known, status="duplicate")
+            if first["status"] not in {"parked", "unmapped"}:
+                return None
+        return await self._translate(connection, record, known, first)
+
+    async def _translate(
+        self, connection: AsyncConnection, record: Record, known: _Known, first: RowMapping | None
+    ) -> Translated | None:
+        """Read the message and enter what became of it under the row of its first copy."""
+        try:
+            connector, translation = self._read(record)
+        except BadMessage as error:
+            await parked.park(connection, self.name, record, error, attempts=1)
+            await _enter(connection, record, known, status="parked", reason=error.code)
+            return None
+        revision = _revision(first, connector.mapping)
+        position = _position(record, first)
+        await _enter(
+            connection,
+            record,
+            known,
+            status="mapped" if translation.mapped else "unmapped",
+            revision=revision,
+            mapping=connector.mapping,
+            flags=translation.flags,
+            unmapped=translation.unmapped,
+        )
+        message = record.headers["message"]
+        return Translated.model_construct(
+            message=message,
+            revision=revision,
+            connector=connector.name,
+            key=record.key,
+            timezone=connector.timezone,
+            clock=connector.clock,
+            position=position,
+            events=[
+                _stamp(fact, message, revision, ordinal, connector.name, position)
+                for ordinal, fact in enumerate(translation.facts)
+            ],
+        )
+
+    def _read(self, record: Record) -> tuple[Connector, Translation]:
+        headers = record.headers
+        if headers.get("verdict"):
+            raise BadMessage("The message was refused when it arrived.", code=headers["verdict"])
+        connector = self._connectors.get(headers["connector"])
+        if connector is None:
+            raise BadMessage("No connector of this name is configured. Add it, then replay.", code="no_connector")
+        flags = tuple(filter(None, headers.get("flags", "").split(",")))
+        raw = Raw(
+            headers["message"],
+            record.value,
+            record.time,
+            headers.get("control_id", ""),
+            headers.get("msgtype", ""),
+            flags,
+        )
+        return connector, connector.translate(raw)
+
+    def _record(self, output: Translated) -> NewRecord:
+        headers = self._site.headers(
+            id=digest("translated", output.message, output.revision),
+            type="events.translated",
+            source=self.name,
+            time=output.events[0].time.at if output.events else output.position.recorded,
+            causation=output.message,
+            message=output.message,
+            revision=str(output.revision),
+        )
+        return NewRecord("events", output.key, output.model_dump_json().encode(), headers)
+
+
+def _internal(record: Record) -> Translated:
+    """Pass on what the bus itself appended (a timer): it needs no ledger, chart drops a second copy."""
+    due = Due.model_validate_json(record.value)
+    position = Position(recorded=record.time, partition=record.partition, offset=record.offset)
+    message = record.headers["message"]
+    fact = Fact(kind="timer.due", time=Moment(at=due.due), data=due)
+    return Translated(
+        message=message,
+        revision=1,
+        connector=INTERNAL,
+        key=record.key,
+        position=position,
+        events=[_stamp(fact, message, 1, 0, INTERNAL, position)],
+    )
+
+
+def _stamp(fact: Fact, message: str, revision: int, ordinal: int, connector: str, position: Position) -> Event:
+    # The fact was validated when the connector made it; validating it again would cost as much as reading it.
+    return Event.model_construct(
+        **{name: getattr(fact, name) for name in Fact.model_fields},
+        id=digest(message, revision, ordinal),
+        message=message,
+        revision=revision,
+        ordinal=ordinal,
+        connector=connector,
+        position=position,
+    )
+
+
+def _own_position(record: Record) -> tuple[int, int]:
+    """Return where the copy lies that this record is, or that it is the replay of."""
+    origin = record.headers.get("origin")
+    if origin is None:
+        return record.partition, record.offset
+    partition, _, offset = origin.partition(":")
+    return int(partition), int(offset)
+
+
+def _is_copy(record: Record, first: RowMapping) -> bool:
+    """Tell a further copy from a redelivery or replay of the first one."""
+    return _own_position(record) != (first["partition"], first["offset"])
+
+
+def _position(record: Record, first: RowMapping | None) -> Position:
+    """Return the position of the first stored copy, which decides the place in the fold."""
+    if first is None:
+        return Position(recorded=record.time, partition=record.partition, offset=record.offset)
+    return Position(recorded=first["received"], partition=first["partition"], offset=first["offset"])
+
+
+def _revision(first: RowMapping | None, mapping: str) -> int:
+    """Return the number under which a message is read now: a new one whenever the mapping is another than last time."""
+    if first is None or first["revision"] == 0:
+        return 1
+    changed = bool(first["mapping"] != mapping)
+    return int(first["revision"]) + changed
+
+
+async def _look_up(connection: AsyncConnection, records: Sequence[Record]) -> _Known:
+    """Read what the ledger says about a batch, in three queries."""
+    table = tables.messages
+    ids = [record.headers["message"] for record in records]
+    rows = [_row_id(record) for record in records]
+    controls = [record.headers["control_id"] for record in records if record.headers.get("control_id")]
+    first = await connection.execute(select(table).where(table.c.message.in_(ids), table.c.first))
+    copies = await connection.scalars(select(table.c.id).where(table.c.id.in_(rows)))
+    used = await connection.execute(
+        select(table.c.sender, table.c.control_id, table.c.message).where(
+            table.c.control_id.in_(controls), table.c.first
+        )
+    )
+    return _Known(
+        {row["message"]: row for row in first.mappings()},
+        frozenset(copies),
+        {(row.sender, row.control_id): row.message for row in used},
+    )
+
+
+def _row_id(record: Record) -> str:
+    partition, offset = _own_position(record)
+    return f"{partition}.{offset}"
+
+
+async def _enter(
+    connection: AsyncConnection,
+    record: Record,
+    known: _Known,
+    *,
+    status: str,
+    reason: str = "",
+    revision: int = 0,
+    mapping: str = "",
+    flags: Sequence[str] = (),
+    unmapped: Sequence[str] = (),
+) -> None:
+    """Write a message's row, or what became of its first copy by now."""
+    table = tables.messages
+    headers = record.headers
+    first = known.first.get(headers["message"])
+    if first is not None and status != "duplicate":
+        found = {"status": status, "reason": reason, "unmapped": json.dumps(list(unmapped))}
+        read = {"revision": revision, "mapping": mapping} if revision else {}
+        await connection.execute(update(table).where(table.c.id == first["id"]).values(**found, **read))
+        return
+    if _row_id(record) in known.copies:
+        return
+    sender = headers["connector"]
+    control_id = headers.get("control_id", "")
+    all_flags = dict.fromkeys([*filter(None, headers.get("flags", "").split(",")), *flags])
+    if control_id and known.control_ids.setdefault((sender, control_id), headers["message"]) != headers["message"]:
+        all_flags["control_id_reused"] = None
+    row: dict[str, Any] = {
+        "id": _row_id(record),
+        "message": headers["message"],
+        "first": first is None,
+        "connector": sender,
+        "control_id": control_id,
+        "sender": sender,
+        "type": headers.get("msgtype", ""),
+        "received": record.time,
+        "partition": record.partition,
+        "offset": record.offset,
+        "status": status,
+        "revision": revision,
+        "mapping": mapping,
+        "flags": json.dumps(list(all_flags)),
+        "unmapped": json.dumps(list(unmapped)),
+        "reason": reason,
+        "ack": headers.get("ack", ""),
+    }
+    await connection.execute(table.insert(), row)
+
+
+async def _raise_clock(connection: AsyncConnection, outputs: Iterable[Translated | None]) -> None:
+    """Move the feed clock on to the newest source time. A time flagged as future does not move it."""
+    times = [
+        event.time.at
+        for output in outputs
+        if output is not None and output.clock == "feed"
+        for event in output.events
+        if "future_time" not in event.flags
+    ]
+    if not times:
+        return
+    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    statement = insert(tables.clock).values(id=1, time=max(times))
+    newer = case((statement.excluded.time > tables.clock.c.time, statement.excluded.time), else_=tables.clock.c.time)
+    await connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_={"time": newer}))

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from hisbus_schemas.assessment import Proposal
 from hisbus_schemas.contract import Contract, Instant
 
 Answer = Literal["accept", "edit", "reject"]
@@ -24,3 +25,5 @@ class Decision(Contract):
     decided: Instant
     etag: str
     """Of exactly what the person saw."""
+    approved: Proposal | None = None
+    """Exactly what was decided on, with the person's changes; lets a restored table take the decision over."""

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from hisbus.topics import Name
+from hisbus.errors import BadMessage
+from hisbus.topics import TOPICS, Name
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +17,16 @@ class NewRecord:
     key: str
     value: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def refuse_oversize(record: NewRecord) -> None:
+    """Refuse what no log of this site can ever take.
+
+    Raises:
+        BadMessage: the value is larger than its topic allows.
+    """
+    if len(record.value) > TOPICS[record.topic].max_bytes:
+        raise BadMessage("A record is larger than its topic allows (topics.py).", code="too_large")
 
 
 @dataclass(frozen=True, slots=True)

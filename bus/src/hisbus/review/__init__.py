@@ -1,1 +1,32 @@
-"""The review step."""
+"""Review: agents' assessments become proposals, and people decide on them."""
+
+from hisbus.review.decide import decide
+from hisbus.review.errors import (
+    AlreadyDecided,
+    Changed,
+    Closed,
+    Forbidden,
+    Invalid,
+    PreconditionRequired,
+    Refused,
+    Unknown,
+)
+from hisbus.review.proposals import body, refresh
+from hisbus.review.step import Review
+from hisbus.review.takeover import take_over
+
+__all__ = [
+    "AlreadyDecided",
+    "Changed",
+    "Closed",
+    "Forbidden",
+    "Invalid",
+    "PreconditionRequired",
+    "Refused",
+    "Review",
+    "Unknown",
+    "body",
+    "decide",
+    "refresh",
+    "take_over",
+]

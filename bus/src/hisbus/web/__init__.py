@@ -1,1 +1,6 @@
-"""The page and the API."""
+"""The page and the API: what people and other programs see of the bus."""
+
+from hisbus.web.app import create_app
+from hisbus.web.process import AgentState, Process
+
+__all__ = ["AgentState", "Process", "create_app"]

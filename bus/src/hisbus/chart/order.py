@@ -1,0 +1,19 @@
+"""The order of the fold as text, so that databases and maps compare it: source time first, arrival never."""
+
+from datetime import datetime
+
+from hisbus_schemas import Event
+
+STAMP = 20
+"""Length of a stamp."""
+
+
+def stamp(at: datetime) -> str:
+    """Return a UTC time as text of fixed length; a fold order begins with it."""
+    return at.strftime("%Y%m%d%H%M%S%f").zfill(STAMP)
+
+
+def order_of(event: Event) -> str:
+    """Return an event's place in the fold (``Event.order``) as text of fixed length."""
+    time, recorded, partition, offset, ordinal = event.order
+    return f"{time.zfill(STAMP)}{recorded.zfill(STAMP)}{partition:06d}{offset:018d}{ordinal:06d}"

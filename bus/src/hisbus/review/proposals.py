@@ -1,0 +1,83 @@
+"""What a stored proposal is: its identity, its states, and whether what it rests on still stands."""
+
+from typing import Any
+
+from pydantic import TypeAdapter
+from sqlalchemy import Row, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from hisbus import audit, tables
+from hisbus.topics import digest
+from hisbus_schemas import Chart, Proposal
+
+LIVE = frozenset({"open", "stale"})
+APPROVED = frozenset({"accepted", "edited"})
+DECIDED = APPROVED | {"rejected"}
+
+STATUS = {"accept": "accepted", "edit": "edited", "reject": "rejected"}
+"""What a proposal becomes by a decision."""
+
+_proposal: TypeAdapter[Proposal] = TypeAdapter(Proposal)
+
+
+def identity(site: str, agent: str, encounter: str, key: str) -> str:
+    """Return what a finding is known by, however often it is computed."""
+    return digest(site, agent, encounter, key)
+
+
+def revision_id(identity: str, revision: int) -> str:
+    """Return the id of one revision: the same when it is computed again from the topics."""
+    return digest(identity, revision)
+
+
+def etag(body: bytes, revision: int) -> str:
+    """Return the hash of what a person sees and decides on. The body holds payload and reads."""
+    return digest(body.decode(), revision)
+
+
+def body(row: Row[Any]) -> Proposal:
+    """Return the proposal that a row of ``proposals`` holds."""
+    return _proposal.validate_json(row.body)
+
+
+def stands(row: Row[Any], chart: Chart | None) -> bool:
+    """Tell whether everything that a proposal read is still as it was. Without a chart nothing is."""
+    return chart is not None and all(chart.holds(ref) for ref in body(row).reads)
+
+
+async def turn(connection: AsyncConnection, row: Row[Any], status: str, actor: str, **values: Any) -> bool:
+    """Move a proposal from the status it was read in to another; with history and audit.
+
+    Returns:
+        False where somebody else moved it first; nothing is written then.
+    """
+    table = tables.proposals
+    mine = (table.c.id == row.id) & (table.c.status == row.status)
+    moved = await connection.execute(update(table).where(mine).values(status=status, **values))
+    if moved.rowcount:
+        await note(connection, row.id, row.encounter, status, actor)
+    return bool(moved.rowcount)
+
+
+async def note(connection: AsyncConnection, id: str, encounter: str, status: str, actor: str) -> None:
+    """Write history and audit of a change of state."""
+    await audit.history(connection, proposal=id, status=status, actor=actor)
+    await audit.record(connection, actor=actor, action=f"proposal.{status}", object=id, encounter=encounter)
+
+
+async def refresh(connection: AsyncConnection, row: Row[Any], chart: Chart | None) -> str:
+    """Compare a proposal with the chart as it is shown, and return its status now.
+
+    An open one whose reads changed becomes stale; a stale one whose reads hold again is open again.
+
+    Args:
+        connection: of a transaction that may write.
+        row: of ``proposals``, as read.
+        chart: the encounter's, read in the same transaction.
+    """
+    status: str = row.status
+    if status in LIVE:
+        now = "open" if stands(row, chart) else "stale"
+        if now != status and await turn(connection, row, now, "step:review"):
+            return now
+    return status

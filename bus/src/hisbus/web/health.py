@@ -1,0 +1,144 @@
+"""Is it alive, is it ready, how far behind is each step?
+
+Lag is exact: what waits in a topic and what waits in a table are read so that nothing on its way from one to the
+other is missed. All steps write a table or the log before they commit what they read, so: the ends of all topics,
+the committed positions, one snapshot of the database, the ends again. Where the ends moved, it is read again.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from fastapi import APIRouter, Request
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel
+from sqlalchemy import and_, func, or_, select
+from starlette.responses import Response
+
+from hisbus import tables
+from hisbus.site import Site
+from hisbus.telemetry import REGISTRY
+from hisbus.topics import FLOW, TOPICS, Name
+from hisbus.web.process import AgentState, Process
+
+TRIES = 5
+WAITING = ("queued", "sending")
+
+router = APIRouter()
+
+
+class Alive(BaseModel):
+    """The process answers."""
+
+    alive: bool = True
+
+
+class Agent(BaseModel):
+    """How one agent is doing."""
+
+    name: str
+    status: str
+    plugin: str
+    version: str
+
+
+class Readiness(BaseModel):
+    """Whether everything that was taken in has been worked on."""
+
+    ready: bool
+    """Nothing is waiting or being worked on, and every agent runs."""
+    lag: dict[str, int]
+    """By step: records and rows that wait or are being worked on; ``timers`` counts what is due as well."""
+    durability: str
+    """``embedded``: one machine holds the log. ``replicated``: several do. ``single-broker``: one broker does."""
+    agents: list[Agent]
+
+
+@router.get("/healthz", tags=["health"])
+async def alive() -> Alive:
+    """Say that the process answers."""
+    return Alive()
+
+
+@router.get("/readyz", tags=["health"])
+async def ready(request: Request) -> Readiness:
+    """Say how far behind each step is. Counts only, so it needs no log-in."""
+    site: Site = request.app.state.site
+    process: Process = request.app.state.process
+    waiting = await lag(site, [agent.name for agent in process.agents])
+    return Readiness(
+        ready=not any(waiting.values()) and all(agent.status == "running" for agent in process.agents),
+        lag=waiting,
+        durability=durability(site),
+        agents=[_agent(agent) for agent in process.agents],
+    )
+
+
+@router.get("/metrics", tags=["health"], response_class=Response)
+async def metrics() -> Response:
+    """Expose the metrics for Prometheus."""
+    return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
+
+
+def durability(site: Site) -> str:
+    """Say what a loss of hardware costs: ``embedded`` where one machine holds the log."""
+    if site.settings.log.url.startswith("sqlite:"):
+        return "embedded"
+    return str(getattr(site.settings.log, "durability", "replicated"))
+
+
+async def lag(site: Site, agents: Sequence[str]) -> Mapping[str, int]:
+    """Return, by step, how much is waiting or being worked on."""
+    steps = _steps(agents)
+    most: dict[str, int] = {}
+    for _ in range(TRIES):
+        ends = await _ends(site)
+        waiting = {step: await _behind(site, topic, step, ends[topic]) for step, topic in steps.items()}
+        for step, count in (await _rows(site)).items():
+            waiting[step] = waiting.get(step, 0) + count
+        if await _ends(site) == ends:
+            return waiting
+        most = {step: max(count, most.get(step, 0)) for step, count in waiting.items()}
+    return most
+
+
+def _steps(agents: Sequence[str]) -> dict[str, Name]:
+    """Return every consuming step with its topic, dispatch once for each agent."""
+    steps: dict[str, Name] = {}
+    for step, hop in FLOW.items():
+        if hop.reads is not None:
+            names = [f"dispatch.{agent}" for agent in agents] if step == "dispatch" else [step]
+            steps |= dict.fromkeys(names, hop.reads)
+    return steps
+
+
+async def _ends(site: Site) -> dict[str, Mapping[int, int]]:
+    return {topic.name: dict(await site.log.ends(topic.name)) for topic in TOPICS.values()}
+
+
+async def _behind(site: Site, topic: Name, step: str, ends: Mapping[int, int]) -> int:
+    committed = await site.log.committed(topic, site.group(step))
+    begins = {} if ends.keys() <= committed.keys() else await site.log.begins(topic)
+    return sum(max(0, end - committed.get(partition, begins.get(partition, 0))) for partition, end in ends.items())
+
+
+async def _rows(site: Site) -> dict[str, int]:
+    """Count what waits in tables: one snapshot."""
+    wakes, clock, writebacks = tables.wakes, tables.clock, tables.writebacks
+    now = datetime.now(UTC)
+    feed = select(clock.c.time).where(clock.c.id == 1).scalar_subquery()
+    due = and_(
+        wakes.c.fired.is_(False),
+        or_(and_(wakes.c.clock == "wall", wakes.c.due <= now), and_(wakes.c.clock == "feed", wakes.c.due <= feed)),
+    )
+    queries: dict[str, Any] = {
+        "timers": select(func.count()).select_from(wakes).where(due),
+        "writeback": select(func.count()).select_from(writebacks).where(writebacks.c.status.in_(WAITING)),
+        "outbox": select(func.count()).select_from(tables.outbox),
+    }
+    async with site.database.read() as connection:
+        return {step: await connection.scalar(query) or 0 for step, query in queries.items()}
+
+
+def _agent(agent: AgentState) -> Agent:
+    return Agent(name=agent.name, status=agent.status, plugin=agent.plugin, version=agent.version)

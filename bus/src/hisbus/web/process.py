@@ -1,0 +1,32 @@
+"""What the web part is told about the process that it runs in."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class AgentState:
+    """How one agent is doing."""
+
+    name: str
+    status: str
+    """``running``, ``starting``, ``failed`` or ``quarantined``."""
+    plugin: str = ""
+    version: str = ""
+
+
+class Process(Protocol):
+    """What the process knows that neither log nor database holds."""
+
+    @property
+    def agents(self) -> Sequence[AgentState]:
+        """The agents that this process calls."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Still:
+    """A process that calls the agents it is given, or none: the web part alone, and tests."""
+
+    agents: Sequence[AgentState] = ()

@@ -1,0 +1,98 @@
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from hisbus.errors import ConfigError
+from hisbus.example import example
+from hisbus.settings import AgentSettings, PluginSettings, Settings, line_of, load
+from hisbus.site import load_secret
+
+SMALLEST = """\
+site = "demo"
+[log]
+url = "sqlite:///var/log.db"
+[database]
+url = "sqlite:///var/hisbus.db"
+[web]
+listen = "127.0.0.1:8080"
+[[connectors]]
+name = "his"
+type = "hl7v2"
+listen = "127.0.0.1:2575"
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "hisbus.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_the_smallest_useful_configuration_is_read(tmp_path: Path) -> None:
+    settings = load(write(tmp_path, SMALLEST))
+    assert settings.site == "demo"
+    assert settings.connectors == [{"name": "his", "type": "hl7v2", "listen": "127.0.0.1:2575"}]
+
+
+def test_the_printed_example_is_valid_and_names_every_key(tmp_path: Path) -> None:
+    text = example()
+    load(write(tmp_path, text))
+    for model in (Settings, AgentSettings, PluginSettings):
+        for name, field in model.model_fields.items():
+            assert f"{name} = " in text or f"[{name}" in text, name
+            assert field.description is None or field.description in text, name
+
+
+def test_every_default_in_the_example_is_the_model_s_own(tmp_path: Path) -> None:
+    uncommented = [
+        line.removeprefix("# ") if line.startswith("# ") and " = " in line and '= ""' not in line else line
+        for line in example().splitlines()
+    ]
+    given = load(write(tmp_path, "\n".join(uncommented)))
+    plain = load(write(tmp_path, SMALLEST))
+    for table in ("log", "database", "web", "retry", "writeback", "telemetry"):
+        assert getattr(given, table) == getattr(plain, table)
+    assert given.agents["qc"] == AgentSettings()
+
+
+def test_a_variable_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HISBUS_WEB__LISTEN", "127.0.0.1:9999")
+    assert load(write(tmp_path, SMALLEST)).web.listen == "127.0.0.1:9999"
+
+
+def test_each_mistake_is_named_with_key_and_line(tmp_path: Path) -> None:
+    path = write(tmp_path, SMALLEST + '[web2]\nx = 1\n[agents.qc]\ndeadline_s = "soon"\n[retry]\nattempts = 0\n')
+    with pytest.raises(ConfigError) as raised:
+        load(path)
+    text = str(raised.value)
+    assert f"{path}:12: web2" in text
+    assert f"{path}:15: agents.qc.deadline_s" in text
+    assert f"{path}:17: retry.attempts" in text
+
+
+def test_a_file_that_is_missing_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="hisbus config example"):
+        load(tmp_path / "hisbus.toml")
+
+
+def test_the_line_of_a_key_in_the_second_of_two_equal_tables_is_found() -> None:
+    text = '[[connectors]]\nname = "a"\n\n[[connectors]]\nname = "b"\n'
+    assert line_of(text, ["connectors", 0, "name"]) == 2
+    assert line_of(text, ["connectors", 1, "name"]) == 5
+
+
+def test_the_secret_is_made_once_and_only_its_owner_can_read_it(tmp_path: Path) -> None:
+    settings = Settings(site="demo", log={"url": f"sqlite:///{tmp_path}/log.db"})
+    secret = load_secret(settings)
+    path = tmp_path / "site.secret"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert path.stat().st_uid == os.getuid()
+    assert load_secret(settings) == secret
+
+
+def test_a_lost_secret_is_never_replaced_while_the_log_needs_it(tmp_path: Path) -> None:
+    (tmp_path / "log.db").touch()
+    with pytest.raises(ConfigError, match="Restore"):
+        load_secret(Settings(site="demo", log={"url": f"sqlite:///{tmp_path}/log.db"}))

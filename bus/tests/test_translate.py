@@ -1,0 +1,188 @@
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from hisbus import tables
+from hisbus.connector import Raw, Translation
+from hisbus.consumer import Batch
+from hisbus.errors import BadMessage
+from hisbus.log import Record
+from hisbus.site import Site
+from hisbus.topics import digest
+from hisbus.translate import Translate
+from hisbus_schemas import Due, Fact, Moment, Translated
+
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+
+
+class Connector:
+    """Maps a message to one fact for each of its lines; ``?`` is unmapped, ``!`` cannot be read."""
+
+    name = "his"
+    mapping = "v1"
+    timezone = "Asia/Shanghai"
+    clock = "feed"
+    writes = False
+
+    def translate(self, raw: Raw) -> Translation:
+        text = raw.body.decode()
+        if text == "!":
+            raise BadMessage("It cannot be read.", code="unreadable")
+        if text == "?":
+            return Translation(mapped=False)
+        lines = text.split()
+        return Translation(
+            mapped=True,
+            facts=[Fact(kind=line, time=Moment(at=NOON + timedelta(hours=n))) for n, line in enumerate(lines)],
+        )
+
+
+@pytest.fixture
+def connector() -> Connector:
+    return Connector()
+
+
+@pytest.fixture
+def step(site: Site, connector: Any) -> Translate:
+    return Translate(site, [connector])
+
+
+def record(offset: int, body: str, *, message: str = "", control_id: str = "", **headers: str) -> Record:
+    known = {"message": message or f"id-of-{body}", "connector": "his", "control_id": control_id, **headers}
+    return Record("raw", 0, offset, "key", body.encode(), known, NOON + timedelta(seconds=offset))
+
+
+async def take(step: Translate, *records: Record) -> None:
+    for one in records:
+        await step.handle(Batch([one], {0: one.offset + 1}))
+
+
+async def ledger(site: Site) -> Sequence[Any]:
+    async with site.database.read() as connection:
+        return (await connection.execute(select(tables.messages).order_by(tables.messages.c.offset))).all()
+
+
+def translated(log: Any) -> list[Translated]:
+    return [Translated.model_validate_json(one.value) for one in log.appended]
+
+
+async def test_a_message_becomes_one_record_with_all_its_events(site: Site, step: Translate, log: Any) -> None:
+    await take(step, record(0, "a.b c.d"))
+    (output,) = translated(log)
+    assert [event.kind for event in output.events] == ["a.b", "c.d"]
+    assert [event.id for event in output.events] == [digest("id-of-a.b c.d", 1, 0), digest("id-of-a.b c.d", 1, 1)]
+    assert output.position.offset == 0
+    assert [row.status for row in await ledger(site)] == ["mapped"]
+
+
+async def test_the_same_position_again_is_a_redelivery_and_is_appended_again(
+    site: Site, step: Translate, log: Any
+) -> None:
+    await take(step, record(0, "a.b"), record(0, "a.b"))
+    first, second = log.appended
+    assert first.value == second.value
+    assert first.headers["ce_id"] == second.headers["ce_id"]
+    assert len(await ledger(site)) == 1
+
+
+async def test_a_further_copy_is_marked_and_makes_no_event(site: Site, step: Translate, log: Any) -> None:
+    await take(step, record(0, "a.b"), record(1, "a.b"), record(1, "a.b"))
+    assert len(log.appended) == 1
+    assert [row.status for row in await ledger(site)] == ["mapped", "duplicate"]
+
+
+async def test_the_same_control_id_with_other_content_is_a_new_message_and_flagged(
+    site: Site, step: Translate, log: Any
+) -> None:
+    await take(step, record(0, "a.b", control_id="17"), record(1, "c.d", control_id="17"))
+    assert [row.status for row in await ledger(site)] == ["mapped", "mapped"]
+    assert [row.flags for row in await ledger(site)] == ["[]", '["control_id_reused"]']
+    assert len(log.appended) == 2
+
+
+async def test_two_messages_of_one_batch_with_the_same_control_id_are_flagged_too(site: Site, step: Translate) -> None:
+    both = [record(0, "a.b", control_id="17"), record(1, "c.d", control_id="17")]
+    await step.handle(Batch(both, {0: 2}))
+    assert [row.flags for row in await ledger(site)] == ["[]", '["control_id_reused"]']
+
+
+async def test_a_message_without_mapping_is_kept_as_unmapped_with_an_empty_record(
+    site: Site, step: Translate, log: Any
+) -> None:
+    await take(step, record(0, "?"))
+    assert [row.status for row in await ledger(site)] == ["unmapped"]
+    assert translated(log)[0].events == []
+
+
+async def test_what_was_refused_at_arrival_is_parked_with_the_verdict(site: Site, step: Translate, log: Any) -> None:
+    await take(step, record(0, "not hl7", verdict="not_hl7"))
+    assert [(row.status, row.reason) for row in await ledger(site)] == [("parked", "not_hl7")]
+    async with site.database.read() as connection:
+        (row,) = (await connection.execute(select(tables.parked))).all()
+    assert (row.step, row.reason, row.value) == ("translate", "not_hl7", b"not hl7")
+    assert not log.appended
+
+
+async def test_one_unreadable_message_leaves_the_rest_of_its_batch_alone(site: Site, step: Translate, log: Any) -> None:
+    await step.handle(Batch([record(0, "!"), record(1, "a.b")], {0: 2}))
+    assert [row.status for row in await ledger(site)] == ["parked", "mapped"]
+    assert len(log.appended) == 1
+
+
+async def test_a_copy_of_what_is_still_unmapped_is_its_replay_under_the_mended_mapping(
+    site: Site, step: Translate, log: Any, connector: Connector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await take(step, record(0, "?"))
+    monkeypatch.setattr(connector, "mapping", "v2")
+    monkeypatch.setattr(
+        connector, "translate", lambda raw: Translation(True, [Fact(kind="now.mapped", time=Moment(at=NOON))])
+    )
+    await take(step, record(5, "?"))
+    rows = await ledger(site)
+    assert [(row.status, row.revision) for row in rows] == [("mapped", 2), ("duplicate", 0)]
+    assert translated(log)[-1].position.offset == 0, "the place in the fold is the first copy's"
+
+
+async def test_a_replay_keeps_the_place_of_the_first_copy(site: Site, step: Translate, log: Any) -> None:
+    await take(step, record(3, "a.b"), record(9, "a.b", origin="0:3", replay="x"))
+    first, second = translated(log)
+    assert first.position == second.position
+    assert len(await ledger(site)) == 1
+
+
+async def test_every_change_of_the_mapping_gets_a_revision_of_its_own_also_back(
+    step: Translate, log: Any, connector: Connector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for mapping in ("v1", "v2", "v2", "v1"):
+        monkeypatch.setattr(connector, "mapping", mapping)
+        await take(step, record(0, "a.b"))
+    assert [output.revision for output in translated(log)] == [1, 2, 2, 3]
+
+
+async def test_the_feed_clock_only_moves_on_and_never_to_a_time_flagged_as_future(
+    site: Site, step: Translate, connector: Connector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def now() -> datetime | None:
+        async with site.database.read() as connection:
+            time: datetime | None = await connection.scalar(select(tables.clock.c.time))
+            return time
+
+    await take(step, record(0, "a.b c.d"))
+    assert await now() == NOON + timedelta(hours=1)
+    await take(step, record(1, "earlier"))
+    assert await now() == NOON + timedelta(hours=1)
+    future = Fact(kind="late", time=Moment(at=NOON + timedelta(days=900)), flags=["future_time"])
+    monkeypatch.setattr(connector, "translate", lambda raw: Translation(True, [future]))
+    await take(step, record(2, "future"))
+    assert await now() == NOON + timedelta(hours=1)
+
+
+async def test_a_timer_passes_through_without_a_row_in_the_ledger(site: Site, step: Translate, log: Any) -> None:
+    due = Due(agent="qc", name="R01", due=NOON, encounter="e1")
+    await take(step, record(0, due.model_dump_json(), message="wake-1", connector="hisbus"))
+    (output,) = translated(log)
+    assert (output.events[0].kind, output.events[0].data, output.events[0].time.at) == ("timer.due", due, NOON)
+    assert await ledger(site) == []

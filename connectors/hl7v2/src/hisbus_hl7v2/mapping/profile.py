@@ -1,0 +1,52 @@
+"""What a site can say differently: the tables that the mapping goes by."""
+
+import hashlib
+from dataclasses import dataclass, field, fields
+from types import MappingProxyType
+from typing import Any
+
+MAPPING_VERSION = "1"
+"""Raised with every change of the mapping's code that changes an event."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The defaults of HL7 v2 feeds."""
+
+    vital_signs: frozenset[str] = frozenset({"8310-5", "8867-4", "9279-1", "8480-6", "8462-4", "59408-5"})
+    """LOINC of temperature, pulse, respiration, both blood pressures, oxygen saturation."""
+    front_pages: frozenset[str] = frozenset({"C0032"})
+    """Document types whose OBX are fields."""
+    signed: frozenset[str] = frozenset({"AU", "LA"})
+    """TXA-17 of a signed document."""
+    operations: frozenset[str] = frozenset({"P", "O"})
+    """PR1-6 of an operation."""
+    medical_record: str = "MR"
+    """CX.5 of the number that identifies the patient."""
+    identity_cards: frozenset[str] = frozenset({"NI", "NNCHN"})
+    """CX.5 of an identity card."""
+    adt: MappingProxyType[str, str] = field(
+        default_factory=lambda: MappingProxyType(
+            {
+                "A01": "encounter.admitted",
+                "A02": "encounter.transferred",
+                "A03": "encounter.discharged",
+                "A04": "encounter.registered",
+                "A08": "encounter.updated",
+                "A11": "encounter.cancelled",
+                "A13": "encounter.discharge_cancelled",
+            }
+        )
+    )
+    """Kind of the event by trigger."""
+
+    def revision(self, *more: str) -> str:
+        """Return a name for mapping and profile that changes when either does."""
+        said = [MAPPING_VERSION, *more, *(f"{item.name}={_stable(getattr(self, item.name))}" for item in fields(self))]
+        return f"{MAPPING_VERSION}-{hashlib.sha256('|'.join(said).encode()).hexdigest()[:12]}"
+
+
+def _stable(value: Any) -> str:
+    if isinstance(value, MappingProxyType):
+        return repr(sorted(value.items()))
+    return repr(sorted(value)) if isinstance(value, frozenset) else repr(value)

@@ -1,0 +1,112 @@
+"""One message with what is needed to understand it, and HL7's data types as ours."""
+
+import re
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from zoneinfo import ZoneInfo
+
+from hisbus import Raw
+from hisbus_hl7v2.mapping.profile import Profile
+from hisbus_hl7v2.message import Message, Segment
+from hisbus_hl7v2.timestamp import moment
+from hisbus_schemas import Code, Moment, PatientId, Person, VisitId
+
+FUTURE = timedelta(days=1)
+"""A source time further ahead of its reception than this is flagged."""
+
+_IDEOGRAPHS = re.compile("[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]")
+
+
+@dataclass(slots=True)
+class Source:
+    """A message on its way to facts. ``flags`` collects what was read with a reservation."""
+
+    message: Message
+    raw: Raw
+    connector: str
+    zone: ZoneInfo
+    profile: Profile
+    flags: list[str] = field(default_factory=list)
+
+    def flag(self, flag: str) -> None:
+        """Note a reservation, once."""
+        if flag not in self.flags:
+            self.flags.append(flag)
+
+    def time(self, segment: Segment, number: int) -> Moment | None:
+        """Return a time field (TS, DTM); one that cannot be read is flagged and says nothing."""
+        text = segment.get(number)
+        if not text:
+            return None
+        read = moment(text, self.zone)
+        if read is None:
+            self.flag(f"bad_time.{segment.name}-{number}")
+        return read
+
+    def date(self, segment: Segment, number: int) -> date | None:
+        """Return the day of a time field, as its source wrote it."""
+        text = segment.get(number)[:8]
+        if not text:
+            return None
+        try:
+            if len(text) == 8 and text.isascii() and text.isdigit():
+                return date(int(text[:4]), int(text[4:6]), int(text[6:]))
+        except ValueError:
+            pass  # flagged like any other text that is no day
+        self.flag(f"bad_time.{segment.name}-{number}")
+        return None
+
+    def authority(self, repetition: str) -> str:
+        """Return CX.4: its name, else its universal id, else the connector's name."""
+        part = self.message.part
+        return part(repetition, 4) or part(repetition, 4, 2) or self.connector
+
+    def patient_id(self, segment: Segment, number: int) -> PatientId | None:
+        """Return the patient's number (CX list): the medical record number, else the first."""
+        part = self.message.part
+        repetitions = [item for item in segment.repetitions(number) if part(item)]
+        if not repetitions:
+            return None
+        wanted = self.profile.medical_record
+        chosen = next((item for item in repetitions if part(item, 5) == wanted), repetitions[0])
+        return PatientId(authority=self.authority(chosen), number=part(chosen))
+
+    def visit_id(self, segment: Segment, number: int) -> VisitId | None:
+        """Return a visit's number (CX)."""
+        first = segment.repetitions(number)[:1]
+        if not first or not self.message.part(first[0]):
+            return None
+        return VisitId(authority=self.authority(first[0]), number=self.message.part(first[0]))
+
+    def code(self, segment: Segment, number: int) -> Code:
+        """Return a coded value (CE, CWE)."""
+        return Code(code=segment.get(number), text=segment.get(number, 2), system=segment.get(number, 3))
+
+    def person(self, segment: Segment, number: int) -> Person | None:
+        """Return a member of staff (XCN)."""
+        if not segment.repetitions(number):
+            return None
+        name = joined(segment.get(number, 2), segment.get(number, 3))
+        return Person(id=segment.get(number), name=name)
+
+
+def joined(family: str, given: str) -> str:
+    """Return a name in one piece, family name first; written in ideographs it has no space."""
+    if not family or not given:
+        return family or given
+    return f"{family}{'' if _IDEOGRAPHS.search(family + given) else ' '}{given}"
+
+
+def source_time(message: Message, zone: ZoneInfo) -> tuple[Moment | None, list[str]]:
+    """Return when it happened (EVN-6, else EVN-2, else MSH-7), and flags for what could not be read as a time."""
+    flags: list[str] = []
+    event = message.first("EVN")
+    for segment, number in ((event, 6), (event, 2), (message.segments[0], 7)):
+        text = segment.get(number) if segment is not None else ""
+        if not text:
+            continue
+        read = moment(text, zone)
+        if read is not None:
+            return read, flags
+        flags.append(f"bad_time.{'MSH' if number == 7 else 'EVN'}-{number}")
+    return None, flags

@@ -1,0 +1,299 @@
+"""A lazy reader of HL7 v2: bytes are decoded first, then split, and only what is asked for is split further."""
+
+import re
+from codecs import BOM_UTF8
+from dataclasses import dataclass, field
+
+from hisbus import BadMessage
+from hisbus_hl7v2 import charset
+
+NULL = '""'
+"""The HL7 null: the value is to be deleted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delimiters:
+    """The characters that MSH-1 and MSH-2 name."""
+
+    field: str = "|"
+    component: str = "^"
+    repetition: str = "~"
+    escape: str = "\\"
+    subcomponent: str = "&"
+
+    @property
+    def encoding(self) -> str:
+        """MSH-2."""
+        return self.component + self.repetition + self.escape + self.subcomponent
+
+
+DEFAULT = Delimiters()
+
+
+def _delimiters(separator: str, encoding: str) -> Delimiters | None:
+    """Return the delimiters, or None where they are missing, repeated or alphanumeric."""
+    every = separator + encoding
+    if len(encoding) not in (4, 5) or len(set(every)) < len(every) or any(char.isalnum() for char in every):
+        return None
+    if every == "|^~\\&":
+        return DEFAULT
+    return Delimiters(separator, *encoding[:4])
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The MSH segment, as far as it can be read."""
+
+    fields: list[str] = field(default_factory=list)
+    """``fields[n]`` is MSH-n as written."""
+    delimiters: Delimiters = DEFAULT
+    encoding: str = "ascii"
+    """Codec that turns ``fields`` back into exactly the bytes that were sent."""
+    body_encoding: str = ""
+    """Codec of the message; empty: unknown."""
+    begin: int = 0
+    end: int = 0
+    """Where the segment lies in the body."""
+    fault: str = "not_hl7"
+    """Why nothing behind it can be read; empty: nothing is wrong."""
+    flags: tuple[str, ...] = ()
+
+    def get(self, number: int) -> str:
+        """Return a field as written, empty where there is none."""
+        return self.fields[number] if number < len(self.fields) else ""
+
+    @property
+    def type(self) -> str:
+        """The message's type, ``ADT^A01``, from MSH-9."""
+        parts = self.get(9).split(self.delimiters.component)
+        return "^".join(part for part in parts[:2] if part)
+
+
+def read_header(body: bytes, default: str) -> Header:
+    """Read the MSH segment; ``default`` is the codec where MSH-18 names none. Never raises: see ``fault``."""
+    begin = len(BOM_UTF8) if body.startswith(BOM_UTF8) else 0
+    if not body.startswith(b"MSH", begin):
+        return Header(fault="wide_charset" if _looks_wide(body) else "not_hl7")
+    end = min((at for at in (body.find(b"\r", begin), body.find(b"\n", begin)) if at >= 0), default=len(body))
+    line = body[begin:end]
+    text, encoding = _decode_header(line, default)
+    separator = text[3:4]
+    if not separator or separator.isalnum():
+        return Header(begin=begin, end=end, fault="bad_delimiters")
+    fields = text.split(separator)
+    fields.insert(1, separator)
+    delimiters = _delimiters(separator, fields[2] if len(fields) > 2 else "")
+    if delimiters is None:
+        usable = Delimiters(field=separator) if separator not in DEFAULT.encoding else DEFAULT
+        return Header(fields, usable, encoding, "", begin, end, "bad_delimiters")
+    return _with_charset(Header(fields, delimiters, encoding, "", begin, end, ""), body, default)
+
+
+def _looks_wide(body: bytes) -> bool:
+    return body[:2] in (b"\xff\xfe", b"\xfe\xff") or b"M\0S\0H" in body[:8] or b"M\0\0\0S" in body[:12]
+
+
+def _charset_name(fields: list[str], repetition: str) -> str:
+    return fields[18].split(repetition)[0].strip() if len(fields) > 18 else ""
+
+
+def _decode_header(line: bytes, default: str) -> tuple[str, str]:
+    """Decode MSH before its own MSH-18 is known: a codec is right if, read with it, the segment names it."""
+    if line.isascii():
+        return line.decode("ascii"), "ascii"
+    naive = line.decode("latin-1")
+    named = charset.codec(_charset_name(["", *naive.split(naive[3:4] or "|")], naive[5:6] or "~"))
+    for guess in dict.fromkeys((default, named or default, "gb18030", "utf-8")):
+        try:
+            text = line.decode(guess)
+        except UnicodeDecodeError:
+            continue
+        fields = ["", *text.split(text[3:4] or "|")]
+        name = _charset_name(fields, text[5:6] or "~")
+        if (charset.codec(name) if name else default) == guess and text.encode(guess) == line:
+            return text, guess
+    return naive, "latin-1"
+
+
+def _with_charset(header: Header, body: bytes, default: str) -> Header:
+    name = _charset_name(header.fields, header.delimiters.repetition)
+    if name in ("", NULL):
+        codec: str | None = "utf-8" if header.begin else default
+    elif charset.is_wide(name):
+        return _replace(header, "", "wide_charset")
+    else:
+        codec = charset.codec(name)
+    if codec is not None:
+        return _replace(header, codec, "")
+    if body[header.begin :].isascii():
+        return _replace(header, "ascii", "", ("unknown_charset",))
+    return _replace(header, "", "unknown_charset")
+
+
+def _replace(header: Header, codec: str, fault: str, flags: tuple[str, ...] = ()) -> Header:
+    if header.begin:
+        flags = ("byte_order_mark", *flags)
+    return Header(header.fields, header.delimiters, header.encoding, codec, header.begin, header.end, fault, flags)
+
+
+class Segment:
+    """One segment; its fields are split when the first is asked for."""
+
+    __slots__ = ("_fields", "_message", "text")
+
+    def __init__(self, text: str, message: "Message", fields: list[str] | None = None) -> None:
+        self.text = text
+        """As written."""
+        self._message = message
+        self._fields = fields
+
+    @property
+    def name(self) -> str:
+        """Three letters; ``?`` where it does not begin like a segment."""
+        name = self.text[:3]
+        ends = self.text[3:4] in ("", self._message.delimiters.field)
+        return name if ends and len(name) == 3 and name.isascii() and name.isalnum() else "?"
+
+    def raw(self, number: int) -> str:
+        """Return a field as written, empty where there is none."""
+        fields = self._fields
+        if fields is None:
+            fields = self._fields = self.text.split(self._message.delimiters.field)
+        return fields[number] if number < len(fields) else ""
+
+    def __len__(self) -> int:
+        self.raw(0)
+        return len(self._fields or ()) - 1
+
+    def is_null(self, number: int) -> bool:
+        """Tell whether a field is the HL7 null: delete what you have."""
+        return self.raw(number) == NULL
+
+    def repetitions(self, number: int) -> list[str]:
+        """Return the field's repetitions as written; none where it is empty or null."""
+        raw = self.raw(number)
+        if not raw or raw == NULL:
+            return []
+        return raw.split(self._message.delimiters.repetition)
+
+    def get(self, number: int, component: int = 1, sub: int = 1) -> str:
+        """Return one decoded part of the field's first repetition; empty where it is empty or null."""
+        raw = self.raw(number)
+        if not raw:
+            return ""
+        return self._message.part(raw.split(self._message.delimiters.repetition, 1)[0], component, sub)
+
+
+class Message:
+    """A decoded message."""
+
+    __slots__ = ("_by_name", "_escapes", "delimiters", "flags", "header", "segments")
+
+    def __init__(self, header: Header, text: str) -> None:
+        self.header = header
+        self.delimiters = header.delimiters
+        self.flags = list(header.flags)
+        """``byte_order_mark``, ``lf_segments``, ``crlf_segments``, ``unknown_charset``."""
+        first, *lines = self._lines(text)
+        self.segments = [Segment(first, self, header.fields), *[Segment(line, self) for line in lines if line]]
+        self._by_name: dict[str, list[Segment]] = {}
+        for segment in self.segments:
+            self._by_name.setdefault(segment.text[:3], []).append(segment)
+        self._escapes: re.Pattern[str] | None = None
+
+    @classmethod
+    def read(cls, body: bytes, default: str) -> "Message":
+        """Read a message; ``default`` is the codec where MSH-18 names none.
+
+        Raises:
+            BadMessage: ``not_hl7``, ``bad_delimiters``, ``wide_charset`` (UTF-16 or 32), ``unknown_charset``,
+                ``undecodable`` or ``several_messages``.
+        """
+        return cls.behind(read_header(body, default), body)
+
+    @classmethod
+    def behind(cls, header: Header, body: bytes) -> "Message":
+        """Read what stands behind a header. Raises as ``read`` does."""
+        if header.fault:
+            raise BadMessage("The message cannot be read.", code=header.fault)
+        try:
+            text = body[header.begin :].decode(header.body_encoding)
+        except UnicodeDecodeError:
+            # Not "from": the cause carries the body.
+            raise BadMessage("The message is not in the character set that it names.", code="undecodable") from None
+        message = cls(header, text)
+        if len(message.all("MSH")) > 1:
+            raise BadMessage("The frame holds several messages.", code="several_messages")
+        return message
+
+    def _lines(self, text: str) -> list[str]:
+        """Split into segments. The end of MSH says how: a line feed elsewhere is text."""
+        if "\n" not in text:
+            return text.split("\r")
+        feed, end = text.find("\n"), text.find("\r")
+        if end < 0 or feed < end:
+            self.flags.append("lf_segments")
+            return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+        if "\r\n" in text:
+            self.flags.append("crlf_segments")
+            text = text.replace("\r\n", "\r")
+        return text.split("\r")
+
+    def first(self, name: str) -> Segment | None:
+        """Return the first segment of a name."""
+        found = self._by_name.get(name)
+        return found[0] if found else None
+
+    def all(self, name: str) -> list[Segment]:
+        """Return all segments of a name."""
+        return self._by_name.get(name, [])
+
+    def part(self, repetition: str, component: int = 1, sub: int = 1) -> str:
+        """Return one decoded part of a repetition; empty where it is empty or null."""
+        components = repetition.split(self.delimiters.component)
+        if component > len(components):
+            return ""
+        parts = components[component - 1].split(self.delimiters.subcomponent)
+        if sub > len(parts) or parts[sub - 1] == NULL:
+            return ""
+        return self.decoded(parts[sub - 1]).strip()
+
+    def decoded(self, text: str) -> str:
+        """Return a text with its escapes decoded, once. Unknown escapes stay as they are."""
+        escape = self.delimiters.escape
+        if escape not in text:
+            return text
+        if self._escapes is None:
+            char = re.escape(escape)
+            self._escapes = re.compile(f"{char}([^{char}\r\n]*){char}")
+        return self._escapes.sub(self._unescape, text)
+
+    def _unescape(self, match: re.Match[str]) -> str:
+        code = match[1]
+        delimiters = self.delimiters
+        simple = {
+            "F": delimiters.field,
+            "S": delimiters.component,
+            "T": delimiters.subcomponent,
+            "R": delimiters.repetition,
+            "E": delimiters.escape,
+            "P": "#",
+            "H": "",
+            "N": "",
+        }
+        if code in simple:
+            return simple[code]
+        if code[:1] == "X":
+            return self._hexadecimal(code[1:]) or match[0]
+        if code[:3] in (".br", ".ce", ".sp"):
+            return "\n" * (int(code[3:]) if code[3:].isdecimal() and len(code) < 6 else 1)
+        if code[:3] == ".sk":
+            return " " * (int(code[3:]) if code[3:].isdecimal() and len(code) < 6 else 1)
+        return "" if code[:3] in (".fi", ".nf", ".in", ".ti") else match[0]
+
+    def _hexadecimal(self, digits: str) -> str:
+        try:
+            text = bytes.fromhex(digits).decode(self.header.body_encoding)
+        except ValueError:
+            return ""
+        return text.replace("\r\n", "\n").replace("\r", "\n")

@@ -1,0 +1,155 @@
+"""MLLP framing: bytes in any pieces become frames, in linear time and bounded memory.
+
+A frame is VT, body, FS CR. A lone FS belongs to the body, unless VT follows: then only the CR was forgotten.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+VT = 0x0B
+FS = 0x1C
+CR = 0x0D
+
+HEAD_BYTES = 64 * 1024
+"""How much of a frame over the cap is kept."""
+
+_FILLER = b"\x00\n\r\x1c"
+"""What senders leave between frames by habit."""
+
+Fault = Literal["", "too_large", "lost_end", "truncated", "frame_timeout"]
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One frame, or what there was of it."""
+
+    body: bytes
+    """Without its framing; cut at ``HEAD_BYTES`` when over the cap."""
+    position: int
+    """Where the body began in the connection's stream."""
+    fault: Fault = ""
+    """Empty: complete. ``lost_end``: another frame began inside it. ``truncated``: the stream ended inside it.
+    ``frame_timeout``: its end did not come in time."""
+    flags: tuple[str, ...] = ()
+    """``missing_cr``, ``bytes_between_frames``, ``bytes_before_frame``, ``double_framing``."""
+
+
+def encode(body: bytes) -> bytes:
+    """Return the body framed.
+
+    Raises:
+        ValueError: the body holds what ends or begins a frame.
+    """
+    if VT in body or b"\x1c\r" in body or body.endswith(b"\x1c"):
+        raise ValueError("the body holds MLLP control bytes")
+    return b"\x0b" + body + b"\x1c\r"
+
+
+class Decoder:
+    """Finds the frames in one connection's stream. Feeding it in other pieces gives the same frames."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max = max_bytes
+        self._buffer = bytearray()
+        self._open = False
+        self._scanned = 0
+        self._position = 0
+        self._flags: list[str] = []
+        self.over = False
+        """A frame was over the cap: the rest of the stream is ignored, for where it ends is not known."""
+        self.discarded = 0
+        """Bytes outside of frames so far."""
+
+    @property
+    def inside(self) -> bool:
+        """Tell whether a frame has begun and not ended."""
+        return self._open
+
+    @property
+    def size(self) -> int:
+        """Bytes held."""
+        return len(self._buffer)
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """Take bytes in and return what they complete."""
+        frames: list[Frame] = []
+        if not self.over:
+            self._buffer += data
+        while not self.over and (self._open or self._enter()):
+            frame = self._leave()
+            if frame is None:
+                break
+            frames.append(frame)
+        return frames
+
+    def finish(self, fault: Fault = "truncated") -> Frame | None:
+        """Give up the open frame and return what there is of it, if any. It is never a message."""
+        if not self._open or self.over or not self._buffer:
+            return None
+        frame = self._frame(len(self._buffer), len(self._buffer), fault)
+        self._open = False
+        return frame
+
+    def _enter(self) -> bool:
+        """Skip to the next VT and step behind it."""
+        start = self._buffer.find(VT)
+        noise = bytes(self._buffer) if start < 0 else bytes(self._buffer[:start])
+        if noise:
+            self.discarded += len(noise)
+            self._flag("bytes_before_frame" if noise.strip(_FILLER) else "bytes_between_frames")
+        self._drop(len(noise) if start < 0 else start + 1)
+        self._open = start >= 0
+        return self._open
+
+    def _leave(self) -> Frame | None:
+        """Return the open frame if its end is here."""
+        buffer = self._buffer
+        while buffer and buffer[0] == VT:  # only right behind the VT: framed twice
+            self._flag("double_framing")
+            self._drop(1)
+        at, length, fault = self._end()
+        if at < 0:
+            # A last FS may be half of the end, so it does not count yet.
+            at = len(buffer) - (1 if buffer and buffer[-1] == FS else 0)
+            self._scanned = at
+            if at <= self._max:
+                return None
+        if at > self._max:
+            self.over = True
+            return self._frame(min(self._max, HEAD_BYTES), len(buffer), "too_large")
+        frame = self._frame(at, at + length, fault)
+        self._open = fault == "lost_end" or "missing_cr" in frame.flags
+        return frame
+
+    def _end(self) -> tuple[int, int, Fault]:
+        """Return where the open frame ends, how long its end is, and what is wrong with it; -1: not here."""
+        buffer, begin = self._buffer, self._scanned
+        stop = buffer.find(VT, begin)
+        limit = len(buffer) if stop < 0 else stop
+        end = buffer.find(b"\x1c\r", begin, limit)
+        if end >= 0:
+            return end, 2, ""
+        if stop < 0:
+            return -1, 0, ""
+        if stop > 0 and buffer[stop - 1] == FS:
+            self._flag("missing_cr")
+            return stop - 1, 2, ""
+        return stop, 1, "lost_end"
+
+    def _frame(self, size: int, consumed: int, fault: Fault) -> Frame:
+        body = bytes(self._buffer[:size])
+        if "double_framing" in self._flags:
+            body = body.removesuffix(b"\x1c")
+        frame = Frame(body, self._position, fault, tuple(self._flags))
+        self._flags.clear()
+        self._drop(consumed)
+        return frame
+
+    def _drop(self, count: int) -> None:
+        del self._buffer[:count]
+        self._position += count
+        self._scanned = 0
+
+    def _flag(self, flag: str) -> None:
+        if flag not in self._flags:
+            self._flags.append(flag)

@@ -1,0 +1,100 @@
+"""The connector's table in the configuration."""
+
+from typing import Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from hisbus import ConfigError
+from hisbus_hl7v2 import charset
+
+
+class Settings(BaseModel):
+    """One table ``[[connectors]]`` of type ``hl7v2``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    name: str = Field(min_length=1, description="give the connector a name")
+    type: Literal["hl7v2"] = Field("hl7v2", description='"hl7v2"')
+    listen: str | None = Field(None, description='where messages are taken in, "HOST:PORT"')
+    send: str | None = Field(None, description='where write-backs go, "HOST:PORT"')
+    charset: str = Field("UTF-8", description="a name of HL7 table 0211; what MSH-18 says wins")
+    timezone: str = Field("UTC", description='an IANA zone such as "Asia/Shanghai", for times without offset')
+    clock: Literal["wall", "feed"] = Field("wall", description='"wall", or "feed" to take the time from the messages')
+    max_mb: float = Field(32, gt=0, le=32, description="largest message, MiB, above 0, at most 32")
+    idle_s: float = Field(3600, gt=0, description="seconds without a message after which a connection is closed")
+    frame_s: float = Field(60, gt=0, description="seconds within which a message that has begun must end")
+    retry_s: float = Field(2, ge=0, description="seconds for which reading stops after a message could not be stored")
+    max_connections: int = Field(64, ge=1, description="most connections at a time, at least 1")
+    max_connections_per_peer: int = Field(16, ge=1, description="most connections from one address, at least 1")
+    accept_ack_never: Literal["answer", "silent"] = Field(
+        "answer", description='how MSH-15 "NE" is read: "answer" as in the original mode, or "silent"'
+    )
+    connect_s: float = Field(5, gt=0, description="seconds to wait for a connection to the HIS")
+    answer_s: float = Field(15, gt=0, description="seconds to wait for the HIS's acknowledgement")
+    his_drops_duplicates: bool = Field(
+        False, description="true only where the HIS is known to drop a second message with the same MSH-10"
+    )
+
+    @field_validator("listen", "send")
+    @classmethod
+    def _is_an_address(cls, value: str | None) -> str | None:
+        if value is not None:
+            address(value)
+        return value
+
+    @field_validator("charset")
+    @classmethod
+    def _is_a_charset(cls, value: str) -> str:
+        if charset.codec(value) is None:
+            raise ValueError
+        return value
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_a_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, OSError) as error:
+            raise ValueError from error
+        return value
+
+    @property
+    def codec(self) -> str:
+        """The Python codec of ``charset``."""
+        return charset.codec(self.charset) or "utf-8"
+
+    @property
+    def max_bytes(self) -> int:
+        """The largest message, bytes."""
+        return int(self.max_mb * 1024 * 1024)
+
+
+def address(text: str) -> tuple[str, int]:
+    """Return host and port of ``HOST:PORT``; an IPv6 host stands in brackets.
+
+    Raises:
+        ValueError: it is none.
+    """
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdecimal() or int(port) > 65535:
+        raise ValueError("not HOST:PORT")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def read_settings(table: dict[str, Any]) -> Settings:
+    """Check one table of the configuration.
+
+    Raises:
+        ConfigError: names every wrong key and what belongs there.
+    """
+    try:
+        return Settings.model_validate(table)
+    except ValidationError as error:
+        wrong = dict.fromkeys(str(item["loc"][0]) for item in error.errors(include_input=False, include_url=False))
+    raise ConfigError(f"Connector {table.get('name', '')!r}: " + " ".join(_hint(key) for key in wrong))
+
+
+def _hint(key: str) -> str:
+    known = Settings.model_fields.get(key)
+    return f"{key}: {known.description}." if known else f"{key}: no key of this connector."

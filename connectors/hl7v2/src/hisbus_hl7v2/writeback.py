@@ -1,0 +1,82 @@
+"""Write-backs as HL7 v2: MDM^T02, a document that only the HIS can make legal."""
+
+import re
+from zoneinfo import ZoneInfo
+
+from hisbus import BusError
+from hisbus_hl7v2 import charset
+from hisbus_hl7v2.message import DEFAULT, Message
+from hisbus_hl7v2.timestamp import written
+from hisbus_schemas import WriteBack
+
+_ESCAPES = {
+    DEFAULT.field: "\\F\\",
+    DEFAULT.component: "\\S\\",
+    DEFAULT.repetition: "\\R\\",
+    DEFAULT.escape: "\\E\\",
+    DEFAULT.subcomponent: "\\T\\",
+    "\n": "\\.br\\",
+}
+_SPECIAL = re.compile(r"[|^~\\&\x00-\x1f\x7f]")
+
+
+class CharsetError(BusError):
+    """The connector's character set cannot carry the text of the write-back. Choose UTF-8 or GB 18030."""
+
+    code = "charset"
+
+
+def document(writeback: WriteBack, connector: str, codec: str, zone: ZoneInfo) -> bytes:
+    """Return the message, the same bytes for every attempt.
+
+    Raises:
+        CharsetError: this character set cannot carry the text.
+        BusError: see ``refuse_legal_status``.
+    """
+    when = written(writeback.decided, zone)
+    name = charset.hl7_name(codec)
+    place = writeback.location
+    segments = [
+        ["MSH", DEFAULT.encoding, "HISBUS", "QC", escaped(connector), "", when, "", "MDM^T02^MDM_T02",
+         escaped(writeback.id), "P", "2.5", "", "", "", "", "", name],
+        ["EVN", "", when],
+        ["PID", "1", "", _cx(writeback.patient.number, writeback.patient.authority, connector) + "^MR", "",
+         escaped(writeback.patient_name), "", f"{writeback.birth_date:%Y%m%d}" if writeback.birth_date else "",
+         escaped(writeback.sex)],
+        ["PV1", "1", escaped(writeback.patient_class) or "U",
+         "^".join(escaped(part) for part in (place.ward, place.room, place.bed)), *[""] * 15,
+         _cx(writeback.visit.number, writeback.visit.authority, connector)],
+        ["TXA", "1", "QC", "TX", when, *[""] * 7, escaped(writeback.id), *[""] * 4, "PA", "", "UN"],
+        *(["OBX", str(number), "TX", "QC", "", escaped(line), *[""] * 5, "P"]
+          for number, line in enumerate(writeback.lines, 1)),
+    ]  # fmt: skip
+    text = "".join(DEFAULT.field.join(segment) + "\r" for segment in segments)
+    try:
+        body = text.encode(codec)
+    except UnicodeEncodeError:
+        # Not "from": the cause carries the text.
+        raise CharsetError from None
+    refuse_legal_status(body, codec)
+    return body
+
+
+def refuse_legal_status(body: bytes, codec: str) -> None:
+    """Let nothing leave that claims to be legally authenticated or available.
+
+    Raises:
+        BusError: the document is anything but pre-authenticated (or in progress) and unavailable.
+    """
+    documents = Message.read(body, codec).all("TXA")
+    if len(documents) != 1 or documents[0].raw(17) not in ("PA", "IP") or documents[0].raw(19) != "UN":
+        raise BusError("A write-back may not claim a legal status.", code="legal_status")
+
+
+def escaped(text: str) -> str:
+    """Return a text that is one value, whatever it holds."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return _SPECIAL.sub(lambda match: _ESCAPES.get(match[0]) or f"\\X{ord(match[0]):02X}\\", text)
+
+
+def _cx(number: str, authority: str, connector: str) -> str:
+    """Return a number with its authority; ours stands for none."""
+    return f"{escaped(number)}^^^{'' if authority == connector else escaped(authority)}"

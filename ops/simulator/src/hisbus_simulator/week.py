@@ -1,0 +1,129 @@
+"""A ward's week: messages in the order of time, and what must be found at the end of it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from random import Random
+from zoneinfo import ZoneInfo
+
+from hisbus_simulator import oracle, people, speech
+from hisbus_simulator.facts import Fact, Place, Registered
+from hisbus_simulator.oracle import Expected
+from hisbus_simulator.people import PEOPLE
+from hisbus_simulator.plan import Plan, plans
+from hisbus_simulator.stay import Cast, Stay, birthday, story
+
+START = date(2026, 3, 2)
+"""A Monday."""
+ZONE = ZoneInfo("Asia/Shanghai")
+STAYS = 25
+
+_CHARSETS = {
+    "utf-8": ("UNICODE UTF-8",),
+    "gb18030": ("GB 18030-2000",),
+    "both": ("UNICODE UTF-8", "GB 18030-2000"),
+}
+CHARSETS = tuple(_CHARSETS)
+_AFTERWARDS = timedelta(days=2)
+"""How long after the week the last message comes: every deadline of the week has passed then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of the feed."""
+
+    at: datetime
+    """Its source time."""
+    control_id: str
+    visit: str
+    fact: Fact
+    text: str
+    """Segments ended by CR."""
+    charset: str
+    """As MSH-18 names it."""
+
+    @property
+    def body(self) -> bytes:
+        """Return the bytes that are sent."""
+        return self.text.encode(speech.CHARSETS[self.charset])
+
+
+@dataclass(frozen=True, slots=True)
+class Week:
+    """The feed and its truth."""
+
+    messages: tuple[Message, ...]
+    expected: tuple[Expected, ...]
+    """What is open once everything has been taken."""
+    clock: datetime
+    """The greatest source time sent."""
+
+
+def ward_week(seed: int = 1, patients: int = STAYS, start: date = START, charset: str = "both") -> Week:
+    """Return a ward's week. The same arguments give the same bytes.
+
+    Args:
+        patients: stays; outpatients come besides.
+        charset: ``utf-8``, ``gb18030``, or ``both``: then half of the patients each.
+    """
+    rng = Random(seed)  # noqa: S311 - a story, not a secret
+    end = datetime.combine(start + timedelta(days=7), time(), ZONE)
+    told: list[tuple[Fact, speech.Context, str]] = []
+    speaks = _CHARSETS[charset]
+    for n, plan in enumerate(plans(patients)):
+        cast, provisional = _cast(plan, n, start, rng)
+        context = speech.Context(
+            cast.patient, cast.place, _department(cast), cast.doctor, cast.surgeon, provisional=provisional
+        )
+        for fact in sorted(Stay(cast, plan, rng).facts(end), key=lambda fact: fact.at):
+            told.append((fact, context, speaks[n % len(speaks)]))
+            context = context.after(fact)
+    told += [(fact, context, speaks[0]) for fact, context in _outpatients(start, end + _AFTERWARDS, rng)]
+    told.sort(key=lambda row: row[0].at)
+    messages = tuple(_message(f"{seed}-{n:05}", *row) for n, row in enumerate(told, 1))
+    clock = messages[-1].at
+    return Week(messages, tuple(oracle.judge((fact for fact, _, _ in told), clock)), clock)
+
+
+def _message(control_id: str, fact: Fact, context: speech.Context, charset: str) -> Message:
+    text = speech.say(fact, context, control_id, charset)
+    return Message(fact.at, control_id, fact.visit, fact, text, charset)
+
+
+def _cast(plan: Plan, n: int, start: date, rng: Random) -> tuple[Cast, str]:
+    """Return who takes part, and the number that the patient goes by before a merge."""
+    told = story(plan.story)
+    day = start + timedelta(days=plan.day)
+    turns = birthday(plan, day)
+    if plan.variant("R48") == "birthday":  # just past midnight: in UTC it is still the day before
+        clock = time(0, 20, rng.randrange(60))
+    else:
+        clock = time(rng.randint(8, 15), rng.randrange(60), rng.randrange(60))
+    cast = Cast(
+        visit=f"ZY{start:%y%m}{n + 1:05}",
+        patient=people.patient(rng, f"{800001 + n}", tuple(told["ages"]), day, turns),
+        doctor=people.doctor(rng, f"D{rng.randint(101, 149)}"),
+        surgeon=people.doctor(rng, f"D{rng.randint(201, 219)}"),
+        place=Place(told["ward"], f"{told['ward'][1:]}{n // 3 % 30 + 1:02}", str(n % 3 + 1)),
+        admitted=datetime.combine(day, clock, ZONE),
+    )
+    return cast, f"TMP{n + 1:05}" if "merge" in plan.events else ""
+
+
+def _department(cast: Cast) -> str:
+    department: str = PEOPLE["wards"][cast.place.ward]["department"]
+    return department
+
+
+def _outpatients(start: date, last: datetime, rng: Random) -> Iterable[tuple[Fact, speech.Context]]:
+    """Yield some visits a day, and one at the very end that moves the time on."""
+    moments = [
+        datetime.combine(start + timedelta(days=day), time(hour, rng.randrange(60), rng.randrange(60)), ZONE)
+        for day in range(7)
+        for hour in (9, 15)
+    ]
+    for n, at in enumerate([*moments, last], 1):
+        patient = people.patient(rng, f"{900000 + n}", (18, 80), start)
+        doctor = people.doctor(rng, f"D{rng.randint(301, 309)}")
+        context = speech.Context(patient, Place("OPD", "", ""), "OPD", doctor, doctor)
+        yield Registered(at=at, visit=f"MZ{start:%y%m}{n:05}"), context

@@ -1,0 +1,30 @@
+"""Times as rules compare them and as a reviewer reads them."""
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from hisbus import ConfigError
+from hisbus_schemas import Chart
+
+
+def whole(at: datetime) -> datetime:
+    """Return a time cut to the second, which is how times are compared."""
+    return at.replace(microsecond=0)
+
+
+def local(chart: Chart, at: datetime) -> datetime:
+    """Return a time as the clock on the ward showed it: in the zone of the stay's connector.
+
+    Raises:
+        ConfigError: the connector's zone is unknown here.
+    """
+    try:
+        return at.astimezone(ZoneInfo(chart.timezone))
+    except (KeyError, ValueError, OSError) as error:
+        raise ConfigError("the connector's timezone is not an IANA zone known on this machine") from error
+
+
+def shown(chart: Chart, at: datetime) -> str:
+    """Return a time for a sentence, seconds only where there are some."""
+    there = local(chart, at)
+    return there.strftime("%Y-%m-%d %H:%M:%S" if there.second else "%Y-%m-%d %H:%M")

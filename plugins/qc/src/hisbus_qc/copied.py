@@ -1,0 +1,77 @@
+"""Text that was copied instead of written."""
+
+import math
+import re
+from collections.abc import Iterator
+from datetime import datetime
+from itertools import pairwise, product
+
+from rapidfuzz.distance import Levenshtein
+
+from hisbus_qc import evidence
+from hisbus_qc.clock import shown
+from hisbus_qc.rule import Rule
+from hisbus_schemas import Chart, ChartDocument, Evidence, Finding, Moment, Wake
+
+_SPACE = re.compile(r"\s+")
+_HINT = 100
+"""Edits expected between two copies. Any number gives the same answer; a likely one gives it eight times as fast."""
+_DIGITS = re.compile(r"\d+(?:[.．]\d+)?")
+
+
+def note(rule: Rule, chart: Chart, now: datetime) -> Iterator[Finding | Wake]:
+    """R45: a progress note that repeats the one before it in the stay, new numbers aside.
+
+    Notes stand in the order of the time they are about (TXA-4), those without one at the time they were filed. Only
+    neighbours are compared, signed or not. Length and likeness are those of the texts as ``compared`` gives them.
+    """
+    notes = [item for item in chart.documents if item.counts and item.type.code in rule.limits["documents"]]
+    notes.sort(key=lambda item: (_about(item).at, item.filed.at, item.id))
+    for (before, old), (later, new) in pairwise([(item, compared(item.text)) for item in notes]):
+        if min(len(old), len(new)) < rule.limits["least_characters"]:
+            continue
+        percent = _same(old, new, rule.limits["same_percent"])
+        if percent is None:
+            continue
+        yield rule.finding(
+            rule.say(
+                "found",
+                time=shown(chart, _about(later).at),
+                before=shown(chart, _about(before).at),
+                percent=str(percent),
+            ),
+            subject=later.id,
+            evidence=_shared(later, before),
+            reads=[later.ref, before.ref],
+        )
+
+
+def compared(text: str) -> str:
+    """Return a text without white space, each run of digits with its decimal point as one mark."""
+    return _DIGITS.sub("0", _SPACE.sub("", text))
+
+
+def _same(old: str, new: str, least: float) -> int | None:
+    """Return how much of two texts is the same, whole percent; None where it is less than ``least``."""
+    longer = max(len(old), len(new))
+    most = math.floor(longer * (100 - least) / 100)
+    distance = Levenshtein.distance(old, new, score_cutoff=most)
+    return None if distance > most else (longer - distance) * 100 // longer
+
+
+def _shared(later: ChartDocument, before: ChartDocument) -> list[Evidence]:
+    """Return the longest words that both notes hold exactly alike, where they stand in each."""
+    runs = (
+        (run, one, other)
+        for (one, first), (other, second) in product(enumerate(later.sections), enumerate(before.sections))
+        for run in Levenshtein.editops(first.text, second.text, score_hint=_HINT).as_matching_blocks()
+    )
+    run, one, other = max(runs, key=lambda found: found[0].size)
+    return [
+        evidence.span(later, one, run.a, run.a + run.size),
+        evidence.span(before, other, run.b, run.b + run.size),
+    ]
+
+
+def _about(item: ChartDocument) -> Moment:
+    return item.about or item.filed

@@ -1,0 +1,71 @@
+"""The front page."""
+
+import re
+from collections.abc import Iterator
+from datetime import date, datetime
+
+from hisbus_qc import evidence
+from hisbus_qc.clock import local
+from hisbus_qc.rule import Rule
+from hisbus_schemas import Chart, Evidence, Finding, Text, Wake
+
+_ID_CARD = re.compile(r"[0-9]{17}[0-9Xx]")
+_BIRTH_DATE = re.compile(r"[0-9]{8}")
+_AGE = re.compile(r"[0-9]{1,3}")
+
+
+def identity(rule: Rule, chart: Chart, now: datetime) -> Iterator[Finding | Wake]:
+    """R48: identity card, sex, birth date and age of a front page contradict each other.
+
+    One finding for each front page, naming all that disagrees. What is missing or malformed is not judged here.
+    """
+    admitted = local(chart, chart.admitted.at).date() if chart.admitted else None
+    for page in chart.documents:
+        if not page.counts or page.type.code not in rule.limits["documents"]:
+            continue
+        wrong = disagreements({name: value.strip() for name, value in page.fields.items()}, admitted)
+        if not wrong:
+            continue
+        names = sorted({field for fields in wrong.values() for field in fields})
+        proof = [evidence.at(f"documents/{page.id}/fields/{name}", page.fields[name]) for name in names]
+        reads = [page.ref]
+        if "age" in wrong:
+            proof.append(_admission(chart))
+            reads.append(chart.stay_ref("admitted"))
+        what = [rule.texts[name] for name in wrong]
+        joined = Text(zh="；".join(item.zh for item in what), en="; ".join(item.en for item in what))
+        yield rule.finding(rule.say("found", what=joined), subject=page.id, evidence=proof, reads=reads)
+
+
+def disagreements(fields: dict[str, str], admitted: date | None) -> dict[str, tuple[str, ...]]:
+    """Return what disagrees, ``sex``, ``birth_date`` or ``age``, with the fields that contradict each other."""
+    card, birth = fields.get("FP.ID_CARD", ""), fields.get("FP.BIRTH_DATE", "")
+    sex, age = fields.get("FP.SEX", ""), fields.get("FP.AGE", "")
+    wrong: dict[str, tuple[str, ...]] = {}
+    if _ID_CARD.fullmatch(card):
+        if sex in {"1", "2"} and int(card[16]) % 2 != int(sex) % 2:
+            wrong["sex"] = ("FP.ID_CARD", "FP.SEX")
+        if _BIRTH_DATE.fullmatch(birth) and card[6:14] != birth:
+            wrong["birth_date"] = ("FP.ID_CARD", "FP.BIRTH_DATE")
+    born = _date(birth)
+    if born and admitted and _AGE.fullmatch(age) and int(age) != years(born, admitted):
+        wrong["age"] = ("FP.AGE", "FP.BIRTH_DATE")
+    return wrong
+
+
+def years(born: date, day: date) -> int:
+    """Return the age in whole years on a day."""
+    return day.year - born.year - ((day.month, day.day) < (born.month, born.day))
+
+
+def _date(value: str) -> date | None:
+    if not _BIRTH_DATE.fullmatch(value):
+        return None
+    try:
+        return date(int(value[:4]), int(value[4:6]), int(value[6:]))
+    except ValueError:
+        return None
+
+
+def _admission(chart: Chart) -> Evidence:
+    return evidence.at("admitted", chart.stay("admitted"))

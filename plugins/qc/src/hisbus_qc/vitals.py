@@ -1,0 +1,84 @@
+"""Vital signs."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from decimal import Decimal
+
+from hisbus_qc import evidence
+from hisbus_qc.rule import Rule
+from hisbus_schemas import Chart, ChartReading, Finding, Wake
+
+_UNITS: Mapping[str, str] = {
+    "temperature": "°C",
+    "pulse": "/min",
+    "respiration": "/min",
+    "systolic": "mmHg",
+    "diastolic": "mmHg",
+    "oxygen_saturation": "%",
+}
+"""The vital signs and the units of their limits."""
+
+
+def _fahrenheit(value: Decimal) -> Decimal:
+    return (value - 32) * 5 / 9
+
+
+def _kilopascal(value: Decimal) -> Decimal:
+    return value * Decimal("7.50062")
+
+
+_FOREIGN: Mapping[str, Callable[[Decimal], Decimal]] = {
+    **dict.fromkeys(["[degf]", "degf", "°f", "℉"], _fahrenheit),
+    "kpa": _kilopascal,
+}
+"""Units, in lower case, that are not the limits' own; any other is taken for the limit's."""
+
+_NUMBER = re.compile(r"[+-]?(?:[0-9]{1,12}(?:\.[0-9]{0,12})?|\.[0-9]{1,12})")
+
+
+def impossible(rule: Rule, chart: Chart, now: datetime) -> Iterator[Finding | Wake]:
+    """R27: a vital sign that cannot be, 0 or below or outside its range. What is no number is not judged here.
+
+    A vital sign that came in one report with laboratory values stands among the results, and is judged there.
+    """
+    names = {code: name for name in _UNITS for code in rule.limits[f"{name}_codes"]}
+    for part, readings in (("vitals", chart.vitals), ("results", chart.results)):
+        for reading in readings:
+            name = names.get(reading.item.code)
+            wrong = name and not reading.withdrawn and _first_outside(reading, *rule.limits[name])
+            if not name or not wrong:
+                continue
+            low, high = rule.limits[name]
+            unit = reading.unit if reading.unit.lower() in _FOREIGN else _UNITS[name]
+            yield rule.finding(
+                rule.say(
+                    "found",
+                    vital=rule.texts[name],
+                    value=f"{wrong} {unit}",
+                    low=f"{low:g}",
+                    high=f"{high:g}",
+                    unit=_UNITS[name],
+                ),
+                subject=reading.id,
+                evidence=[evidence.at(f"{part}/{reading.id}", ", ".join(reading.values))],
+                reads=[reading.ref],
+            )
+
+
+def _first_outside(reading: ChartReading, low: float, high: float) -> str:
+    """Return the first of a reading's values that cannot be, as it was sent; empty where all can."""
+    for value in map(str.strip, reading.values):
+        number = _number(value, reading.unit)
+        if number is not None and (number <= 0 or not Decimal(str(low)) <= number <= Decimal(str(high))):
+            return value
+    return ""
+
+
+def _number(value: str, unit: str) -> Decimal | None:
+    """Return a value in its limit's unit; None for what is no number."""
+    if not _NUMBER.fullmatch(value):
+        return None
+    number = Decimal(value)
+    convert = _FOREIGN.get(unit.lower())
+    return convert(number) if convert and number > 0 else number

@@ -1,0 +1,106 @@
+"""A whole bus in this process, spoken to as the outside world does: MLLP in, HTTP out."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from hisbus.app import App
+from hisbus.review import users
+from hisbus.settings import Settings
+
+DEADLINE_S = 60
+
+
+class Hospital:
+    """One running bus, its feed and its API."""
+
+    def __init__(self, app: App, api: httpx.AsyncClient, mllp: tuple[str, int]) -> None:
+        self.app = app
+        self.api = api
+        self.mllp = mllp
+
+    async def send(self, messages: Sequence[bytes]) -> list[bytes]:
+        """Send messages one after another and return the acknowledgements."""
+        reader, writer = await asyncio.open_connection(*self.mllp)
+        acks = []
+        for message in messages:
+            writer.write(b"\x0b" + message + b"\x1c\r")
+            await writer.drain()
+            acks.append((await asyncio.wait_for(reader.readuntil(b"\x1c\r"), DEADLINE_S))[1:-2])
+        writer.close()
+        await writer.wait_closed()
+        return acks
+
+    async def idle(self) -> dict[str, int]:
+        """Wait until nothing is left to do."""
+        async with asyncio.timeout(DEADLINE_S):
+            while True:
+                lag: dict[str, int] = (await self.api.get("/readyz")).json()["lag"]
+                if not any(lag.values()):
+                    return lag
+                await asyncio.sleep(0.02)
+
+    async def get(self, path: str, **params: Any) -> Any:
+        """Return the JSON of a path of the API."""
+        answer = await self.api.get(f"/api/v1/{path}", params=params)
+        assert answer.status_code == 200, (path, answer.status_code, answer.text)
+        return answer.json()
+
+    async def everything(self, path: str, **params: Any) -> list[dict[str, Any]]:
+        """Return all items of a list, page by page."""
+        items: list[dict[str, Any]] = []
+        cursor = None
+        while True:
+            page = await self.get(path, limit=500, **params, **({"cursor": cursor} if cursor else {}))
+            items += page["items"]
+            cursor = page["next_cursor"]
+            if cursor is None:
+                return items
+
+    async def post(self, path: str, body: dict[str, Any], **headers: str) -> httpx.Response:
+        """Post to the API."""
+        return await self.api.post(f"/api/v1/{path}", json=body, headers=headers)
+
+
+Start = Callable[..., AbstractAsyncContextManager[Hospital]]
+
+
+@pytest.fixture
+def hospital(tmp_path: Path) -> Start:
+    """Start a bus: ``async with hospital(clock="feed") as bus``. Keywords go to the connector's table."""
+
+    @asynccontextmanager
+    async def start(agents: dict[str, Any] | None = None, **connector: Any) -> AsyncIterator[Hospital]:
+        settings = Settings(
+            site="test",
+            log={"url": f"sqlite:///{tmp_path}/log.db"},
+            database={"url": f"sqlite:///{tmp_path}/hisbus.db"},
+            web={"listen": "127.0.0.1:0"},
+            retry={"first_s": 0.05, "longest_s": 0.2},
+            writeback={"retry_s": 0.2},
+            agents=agents or {},
+            connectors=[
+                {
+                    "name": "his",
+                    "type": "hl7v2",
+                    "listen": "127.0.0.1:0",
+                    "timezone": "Asia/Shanghai",
+                    "clock": "feed",
+                    **connector,
+                }
+            ],
+        )
+        async with App(settings).running() as app:
+            await users.add(app.site, "tester", "admin", "a long enough password")
+            token = await users.token(app.site, "tester")
+            headers = {"Authorization": f"Bearer {token}"}
+            base = "http://{}:{}".format(*app.web_address)
+            async with httpx.AsyncClient(base_url=base, headers=headers, timeout=DEADLINE_S) as api:
+                yield Hospital(app, api, app.connectors[0].address)
+
+    return start
