@@ -96,11 +96,13 @@ def hospital(tmp_path: Path) -> Start:
             ],
         )
         async with App(settings).running() as app:
-            await users.add(app.site, "tester", "admin", "a long enough password")
-            token = await users.token(app.site, "tester")
+            (his,) = app.connectors
+            await his.listening.wait()
+            await users.add(app.site.database, "tester", "admin", "a long enough password")
+            token = await users.token(app.site.database, "tester")
             headers = {"Authorization": f"Bearer {token}"}
             base = "http://{}:{}".format(*app.web_address)
             async with httpx.AsyncClient(base_url=base, headers=headers, timeout=DEADLINE_S) as api:
-                yield Hospital(app, api, app.connectors[0].address)
+                yield Hospital(app, api, his.address)
 
     return start

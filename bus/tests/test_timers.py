@@ -63,7 +63,7 @@ def timers(site: Site, hands: Hands) -> Timers:
 
 
 async def stay(site: Site, encounter: str, connector: str, key: str = "key-now") -> None:
-    blank: dict[type, Any] = {str: "", int: 0, bytes: b"", datetime: NOON, bool: False}
+    blank: dict[type, Any] = {str: "", int: 0, bytes: b"", bool: False, object: NOON}
     needed = {
         column.name: blank[column.type.python_type] for column in tables.encounters.columns if not column.nullable
     }

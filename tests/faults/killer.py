@@ -1,46 +1,105 @@
 """Runs ``hisbus up`` and kills it with SIGKILL in one chosen gap of the flow.
 
-    killer.py STEP:GAP:NTH hisbus.toml
+    killer.py STEP:GAP:NTH --config hisbus.toml up
 
 GAP is where the process dies in the NTH piece of work of STEP: ``begun`` (before its tables), ``tables`` (they are
-committed, nothing is appended), ``appended`` (the offset is not committed), ``committed`` (it is). Nothing in the
-product knows of this: the gaps are found by wrapping its own methods.
+committed, nothing is appended), ``appended`` (the offset is not committed), ``committed`` (it is). For the sender:
+``begun`` (connected), ``tables`` (``sending`` is committed, no byte has left), ``appended`` (the HIS has answered).
+Nothing in the product knows of this: the gaps are found by wrapping its methods.
 """
 
 import os
 import signal
 import sys
-from collections import Counter
-from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
-from hisbus import cli, consumer, outbox
-from hisbus.log.sqlite import SqliteLog
+from hisbus import cli
+from hisbus.chart import ChartStep
+from hisbus.dispatch import Dispatch
+from hisbus.intake import Intake
+from hisbus.log import sqlite
+from hisbus.outbox import Relay
+from hisbus.review import Review
+from hisbus.timers import Timers
+from hisbus.translate import Translate
+from hisbus.writeback import WriteBackStep
+from hisbus_hl7v2.connector import Hl7v2Connector
 
-STEP, GAP, NTH = sys.argv[1].split(":")
+STEP, GAP, NTH = sys.argv.pop(1).split(":")
 working: ContextVar[str] = ContextVar("working", default="")
-seen: Counter[str] = Counter()
+left = int(NTH)
 
 
 def reached(step: str, gap: str) -> None:
     """Die if this is the place."""
+    global left
     if (step, gap) == (STEP, GAP):
-        seen[step] += 1
-        if seen[step] == int(NTH):
+        left -= 1
+        if left <= 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def around(owner: Any, name: str, before: Callable[..., str | None], after: Callable[[str], None]) -> None:
-    """Wrap an async method: ``before`` names the step, ``after`` is told once it is done."""
-    inner = getattr(owner, name)
+def watch_work(owner: Any, method: str, step: str, *, appends: bool = True) -> None:
+    """Name the step while one of its methods runs."""
+    inner = getattr(owner, method)
 
-    async def wrapped(self: Any, *args: Any, **kwargs: Any) -> Any:
-        step = before(self, *args)
+    async def wrapped(self: Any, *args: Any) -> Any:
+        token = working.set(step)
+        reached(step, "begun")
         try:
-            return await inner(self, *args, **kwargs)
+            result = await inner(self, *args)
         finally:
-            if step is not None:
-                after(step)
+            working.reset(token)
+        if not appends:
+            reached(step, "tables")
+        return result
 
-    setattr(owner, name, wrapped)
+    setattr(owner, method, wrapped)
+
+
+def watch_log() -> None:
+    """Tell who appends and who commits."""
+    append, commit = sqlite.SqliteLog.append, sqlite._Member.commit
+
+    async def appending(self: Any, records: Any) -> None:
+        reached(working.get(), "tables")
+        await append(self, records)
+        reached(working.get(), "appended")
+
+    async def committing(self: Any, offsets: Any) -> None:
+        await commit(self, offsets)
+        reached(self._group.split(".")[1], "committed")
+
+    sqlite.SqliteLog.append = appending  # type: ignore[method-assign]
+    sqlite._Member.commit = committing  # type: ignore[method-assign]
+
+
+def watch_sender() -> None:
+    """Tell how far a write-back has come."""
+    write = Hl7v2Connector.write
+
+    async def writing(self: Any, writeback: Any, begin: Any) -> Any:
+        async def beginning() -> None:
+            reached("sender", "begun")
+            await begin()
+            reached("sender", "tables")
+
+        receipt = await write(self, writeback, beginning)
+        reached("sender", "appended")
+        return receipt
+
+    Hl7v2Connector.write = writing  # type: ignore[method-assign]
+
+
+watch_work(Intake, "store", "intake")
+watch_work(Translate, "handle", "translate")
+watch_work(ChartStep, "handle", "chart")
+watch_work(Dispatch, "handle", "dispatch")
+watch_work(Timers, "handle", "timers", appends=False)
+watch_work(Review, "handle", "review", appends=False)
+watch_work(WriteBackStep, "handle", "writeback", appends=False)
+watch_work(Relay, "_chunk", "relay")
+watch_log()
+watch_sender()
+cli.main()

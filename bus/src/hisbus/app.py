@@ -6,14 +6,14 @@ A task that ends by itself ends the process: a supervisor starts it again, and e
 import asyncio
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from typing import Any
 
 import uvicorn
 
 from hisbus import migrations, registry, telemetry
-from hisbus.agent_host import AgentHost
+from hisbus.agent_host import AgentHost, start_all
 from hisbus.audit import Sealer
 from hisbus.chart import ChartStep
 from hisbus.connector import Connector
@@ -35,9 +35,6 @@ from hisbus.writeback import Sender, WriteBackStep
 
 STEPS = ("intake", "translate", "chart", "dispatch", "timers", "review", "writeback", "web")
 
-GRACE_S = 10.0
-"""How long steps may finish what they have begun when the process is asked to stop, seconds."""
-
 log = telemetry.logger()
 
 
@@ -53,13 +50,15 @@ class App:
         self.hosts: list[AgentHost] = []
         self.web_address: tuple[str, int] = ("", 0)
         self._tasks: asyncio.TaskGroup
-        self._consumers: list[Consumer] = []
+        self._intakes: list[asyncio.Task[None]] = []
+        self._consumers: list[asyncio.Task[None]] = []
+        self._others: list[asyncio.Task[None]] = []
 
     @property
     def agents(self) -> Sequence[AgentState]:
         """How each agent of this process is doing, for the page."""
         return [
-            AgentState(agent.name, host.state, host.plugin, agent.version)
+            AgentState(agent.name, host.state, host.plugin.name, agent.version)
             for host in self.hosts
             for agent in host.agents
         ]
@@ -86,11 +85,10 @@ class App:
             await self._open(stack)
             try:
                 async with asyncio.TaskGroup() as self._tasks:
-                    background: list[asyncio.Task[None]] = []
-                    await self._start(background)
+                    await self._start()
                     log.info("started", site=self.site.name)
                     yield self
-                    await self._stop(background)
+                    await self._stop()
             except BaseExceptionGroup as group:
                 raise _first(group) from group
 
@@ -107,31 +105,25 @@ class App:
         await migrations.upgrade(database)
         self.site = Site(settings, Keys(secret), opened, database)
         if "dispatch" in self.steps:
-            for plugin in registry.plugins(settings):
-                host = AgentHost(plugin.name, settings)
+            self.hosts = await start_all(registry.plugins(settings), settings)
+            for host in self.hosts:
                 stack.push_async_callback(host.close)
-                await host.start()
-                self.hosts.append(host)
 
-    async def _start(self, background: list[asyncio.Task[None]]) -> None:
+    async def _start(self) -> None:
         """Start from the end of the flow, so that nothing is taken in before all of it runs."""
         site = self.site
-
-        def run(name: str, work: Coroutine[Any, Any, None]) -> None:
-            background.append(self._tasks.create_task(work, name=name))
-
-        run("relay", Relay(site).run())
-        run("sealer", Sealer(site).run())
+        self._others.append(self._run("relay", Relay(site).run()))
+        self._others.append(self._run("sealer", Sealer(site).run()))
         if "writeback" in self.steps:
-            sender = Sender(site, self.connectors)
-            run("sender", sender.run())
-            self._consume(WriteBackStep(site, self.connectors, sender))
+            step = WriteBackStep(site, self.connectors)
+            self._others.append(self._run("sender", Sender(site, self.connectors, step.inserted).run()))
+            self._consume(step)
         if "review" in self.steps:
             await take_over(site)
             self._consume(Review(site))
         if "timers" in self.steps:
             timers = Timers(site, {connector.name: connector.clock for connector in self.connectors})
-            run("timers", timers.run())
+            self._others.append(self._run("timers.clock", timers.run()))
             self._consume(timers)
         if "dispatch" in self.steps:
             await self._start_dispatch()
@@ -140,10 +132,13 @@ class App:
         if "translate" in self.steps:
             self._consume(Translate(site, self.connectors))
         if "web" in self.steps:
-            self._start_web(run)
+            self._start_web()
         if "intake" in self.steps:
             for connector in self.connectors:
-                run(f"intake.{connector.name}", Intake(site, connector).run())
+                self._intakes.append(self._run(f"intake.{connector.name}", Intake(site, connector).run()))
+
+    def _run(self, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        return self._tasks.create_task(work, name=name)
 
     async def _start_dispatch(self) -> None:
         for host in self.hosts:
@@ -154,11 +149,9 @@ class App:
                     self._consume(dispatch)
 
     def _consume(self, step: Step) -> None:
-        consumer = Consumer(self.site, step)
-        self._consumers.append(consumer)
-        self._tasks.create_task(consumer.run(), name=step.name)
+        self._consumers.append(self._run(step.name, Consumer(self.site, step).run()))
 
-    def _start_web(self, run: Callable[[str, Coroutine[Any, Any, None]], None]) -> None:
+    def _start_web(self) -> None:
         host, _, port = self.settings.web.listen.rpartition(":")
         try:
             listening = socket.create_server((host, int(port)))
@@ -166,16 +159,14 @@ class App:
             raise ConfigError(f"web.listen: {self.settings.web.listen} cannot be used. Is it taken?") from error
         self.web_address = listening.getsockname()[:2]
         page = create_app(self.site, connectors=self.connectors, process=self)
-        run("web", _Server(uvicorn.Config(page, log_config=None, access_log=False, lifespan="off")).serve([listening]))
+        self._others.append(self._run("web", _serve(page, listening)))
 
-    async def _stop(self, background: list[asyncio.Task[None]]) -> None:
+    async def _stop(self) -> None:
         """Stop taking in, let the steps finish what they have begun, then end the rest."""
-        for task in background:
-            if task.get_name().startswith("intake."):
+        for phase in (self._intakes, self._consumers, self._others):
+            for task in phase:
                 task.cancel()
-        await asyncio.gather(*(consumer.stop(GRACE_S) for consumer in self._consumers))
-        for task in background:
-            task.cancel()
+            await asyncio.wait(phase) if phase else None
 
 
 class _Server(uvicorn.Server):
@@ -183,6 +174,21 @@ class _Server(uvicorn.Server):
 
     def capture_signals(self) -> nullcontext[None]:  # type: ignore[override]
         return nullcontext()
+
+
+async def _serve(page: Any, listening: socket.socket) -> None:
+    """Answer requests until cancelled; then finish those that have begun."""
+    config = uvicorn.Config(page, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=2)
+    server = _Server(config)
+    serving = asyncio.ensure_future(server.serve([listening]))
+    try:
+        await asyncio.shield(serving)
+    except asyncio.CancelledError:
+        server.should_exit = True
+        await serving
+        raise
+    finally:
+        listening.close()
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import select
 
-from hisbus import audit, check, parked, registry, tables, telemetry
+from hisbus import audit, check, migrations, parked, registry, tables, telemetry
 from hisbus.app import STEPS, App
 from hisbus.errors import BusError, ConfigError
 from hisbus.example import example
@@ -194,6 +194,7 @@ def _with_users(work: Any) -> Any:
     async def done() -> Any:
         database = open_database(chosen.settings)
         try:
+            await migrations.upgrade(database)
             return await work(database)
         finally:
             await database.close()

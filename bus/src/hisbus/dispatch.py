@@ -75,7 +75,9 @@ class Dispatch:
         ends = await self._site.log.ends(self.topic)
         async with self._site.database.write() as connection:
             rows = tables.encounters.c
-            open_stays = select(rows.id, rows.now, rows.key).where(rows.status.in_(("registered", "admitted")))
+            open_stays = (
+                select(rows.id, rows.now, rows.key).where(rows.status.in_(("registered", "admitted"))).order_by(rows.id)
+            )
             for stay in (await connection.execute(open_stays)).all():
                 await wakes.send(
                     connection,

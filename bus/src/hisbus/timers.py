@@ -175,15 +175,15 @@ class Timers:
 
     async def _until_next(self, connection: AsyncConnection) -> float:
         rows = tables.wakes.c
-        nexts = await connection.execute(
-            select(rows.clock, func.min(rows.due, type_=rows.due.type))
-            .where(rows.fired.is_(False))
-            .group_by(rows.clock)
-        )
-        first: dict[str, datetime] = {clock: at for clock, at in nexts}
-        if "feed" in first:
+        first = {
+            clock: await connection.scalar(
+                select(func.min(rows.due, type_=rows.due.type)).where(rows.fired.is_(False), rows.clock == clock)
+            )
+            for clock in ("feed", "wall")
+        }
+        if first["feed"] is not None:
             return FEED_POLL_S
-        if "wall" not in first:
+        if first["wall"] is None:
             return WALL_POLL_S
         return min(max((first["wall"] - self._now()).total_seconds(), 0.0), WALL_POLL_S)
 

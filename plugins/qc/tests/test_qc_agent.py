@@ -8,7 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hisbus import ConfigError
+from hisbus import Case, ConfigError
+from hisbus.testing import AgentContract
 from hisbus_qc import Agent
 from hisbus_schemas import Chart, Evidence
 
@@ -28,6 +29,23 @@ def make_everything_wrong(stay: Stay) -> None:
     fields = {"FP.ID_CARD": "110101196005041226", "FP.SEX": "1"}
     stay.document("C0032", signed="2026-03-07 09:00:00", sections=[], fields=fields)
     stay.discharged("2026-03-07 08:30:00")
+
+
+class TestContract(AgentContract):
+    agent = Agent()
+
+    @pytest.fixture(autouse=True)
+    def stays(self, new_stay: Any) -> None:
+        wrong, late, nothing = new_stay(), new_stay(), new_stay()
+        make_everything_wrong(wrong)
+        for type in ("C0034", "C0037", "C0009", "C0049"):
+            late.document(type, signed="2026-04-01 10:00:00", text="主诉：胸痛3小时。")
+        make_everything_wrong(late)
+        self.stays_to_judge = [wrong, late, nothing]
+
+    def cases(self) -> list[Case]:
+        charts = [stay.chart(stay.facts["admitted"].at + timedelta(days=60)) for stay in self.stays_to_judge]
+        return [Case(event=None, chart=chart, now=chart.now) for chart in charts]
 
 
 def test_a_stay_with_every_defect_has_one_finding_for_each(stay: Stay) -> None:

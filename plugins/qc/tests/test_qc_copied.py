@@ -54,10 +54,10 @@ def test_95_percent_the_same_is_the_limit(stay: Stay, changed: int, said: list[s
     assert stay.says("R45") == said
 
 
-@pytest.mark.parametrize("longer, said", [(105, ["found"]), (106, [])])
-def test_the_longer_text_is_the_measure(stay: Stay, longer: int, said: list[str]) -> None:
-    note(stay, 3, letters(100))  # 5 of 105 are 4.8 %, 6 of 106 are 5.7 %
-    note(stay, 4, letters(longer))
+@pytest.mark.parametrize("shorter, said", [(114, ["found"]), (113, [])])
+def test_the_longer_text_is_the_measure(stay: Stay, shorter: int, said: list[str]) -> None:
+    note(stay, 3, letters(120))  # 6 of 120 are 5 %, but 5.3 % of 114
+    note(stay, 4, letters(shorter))
     assert stay.says("R45") == said
 
 
@@ -88,9 +88,9 @@ def test_empty_notes_are_no_copies(stay: Stay) -> None:
 
 
 def test_the_note_before_is_by_the_time_it_is_about_not_by_its_arrival(stay: Stay) -> None:
-    note(stay, 5, MONDAY)
-    note(stay, 3, MONDAY)
-    between = note(stay, 4, OTHER)
+    note(stay, 5, MONDAY, filed="2026-03-05 11:00:00")
+    note(stay, 3, MONDAY, filed="2026-03-05 12:00:00")
+    between = note(stay, 4, OTHER, filed="2026-03-05 13:00:00")
     assert stay.says("R45") == []
     stay.documents.remove(between)
     (finding,) = stay.assess().proposals

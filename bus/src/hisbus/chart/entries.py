@@ -89,7 +89,7 @@ def touched(event: Event) -> list[Key]:
 
 
 def begin(encounter: str, key: Key, event: Event, nth: int) -> Slot:
-    """Return an entry that nothing has touched yet, placed by its first event and its number among what that touches."""
+    """Return an entry that nothing has touched yet; its first event touches it as the ``nth``."""
     return Slot(slot_id(encounter, key), "", f"{order_of(event)}{nth:06d}", "")
 
 

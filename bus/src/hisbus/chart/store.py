@@ -139,12 +139,6 @@ class Store:
         rows = await self.connection.execute(select(table).where(condition).order_by(table.c.id).with_for_update())
         return {row.id: _encounter(row) for row in rows}
 
-    async def owners(self, encounters: Collection[str]) -> dict[str, str | None]:
-        """Return the present owners of those encounters that exist, without locking."""
-        table = tables.encounters
-        rows = await self.connection.execute(select(table.c.id, table.c.patient).where(table.c.id.in_(encounters)))
-        return {row.id: row.patient for row in rows}
-
     async def add_patients(self, new: dict[str, PatientId]) -> None:
         """Insert patients that do not exist yet."""
         rows = [asdict(Patient(id, who.authority, who.number, id)) for id, who in sorted(new.items())]
@@ -225,20 +219,24 @@ class Store:
 
     # --- entries
 
-    async def slots(self, keys: dict[str, Key]) -> dict[str, Slot]:
-        """Return stored entries, by their ids, which the keys are given under."""
+    async def slots(self, encounters: Collection[str], keys: dict[str, Key]) -> dict[str, Slot]:
+        """Return stored entries of encounters by their ids, under which their keys are given."""
         table = tables.entries
-        found = await self._rows(table, table.c.entry, keys)
+        found = await self._rows(table, table.c.entry, keys, table.c.encounter.in_(encounters))
         return {
             row.entry: Slot(row.entry, row.part, row.place, row.last, items(keys[row.entry], row.body)) for row in found
         }
 
-    async def touching(self, entries: Collection[str]) -> dict[str, list[Event]]:
-        """Return the events that touched entries, in the order of the fold."""
+    async def touching(self, encounters: Collection[str], entries: Collection[str]) -> dict[str, list[Event]]:
+        """Return the events that touched entries of encounters, in the order of the fold."""
         table, found = tables.touches, dict[str, list[Event]]()
         for chunk in _chunks(entries):
             joined = table.join(tables.events, tables.events.c.id == table.c.event)
-            query = select(table.c.entry, tables.events.c.body).select_from(joined).where(table.c.entry.in_(chunk))
+            query = (
+                select(table.c.entry, tables.events.c.body)
+                .select_from(joined)
+                .where(table.c.encounter.in_(encounters), table.c.entry.in_(chunk))
+            )
             for row in await self.connection.execute(query.order_by(tables.events.c.order)):
                 found.setdefault(row.entry, []).append(Event.model_validate_json(row.body))
         return found

@@ -46,6 +46,7 @@ CREATE TABLE IF NOT EXISTS ends (topic TEXT PRIMARY KEY, next INTEGER NOT NULL) 
 CREATE TABLE IF NOT EXISTS commits (
     topic TEXT NOT NULL, "group" TEXT NOT NULL, next INTEGER NOT NULL, PRIMARY KEY (topic, "group")
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS probe (body BLOB NOT NULL);
 """
 
 
@@ -142,9 +143,9 @@ class SqliteLog:
         return {} if row is None else {0: row[0]}
 
     async def check(self) -> list[str]:
-        """Write and commit for a trial. Return what is wrong, one sentence each."""
+        """Write for a trial as much as a large message takes. Return what is wrong, one sentence each."""
         try:
-            await self._writer.submit(lambda writer: writer.execute("UPDATE ends SET next = next").rowcount)
+            await self._writer.submit(_probe)
         except RetryLater as error:
             return [str(error)]
         return []
@@ -340,7 +341,7 @@ def _locked(path: Path) -> IO[str]:
         lock.seek(0)
         holder = lock.read().strip()
         lock.close()
-        raise ConfigError(f"The log {path} is in use by process {holder}. Stop that one first.") from error
+        raise ConfigError(f"The log {path} is in use by process {holder}. Stop that one first.", code="log_held") from error
     lock.truncate(0)
     lock.write(str(os.getpid()))
     lock.flush()
@@ -355,6 +356,11 @@ def _prepare(writer: sqlite3.Connection) -> Mapping[str, int]:
         writer.execute(statement)
     writer.execute(f"PRAGMA user_version = {VERSION}")
     return dict(writer.execute("SELECT topic, next FROM ends"))
+
+
+def _probe(writer: sqlite3.Connection) -> None:
+    writer.execute("DELETE FROM probe")
+    writer.execute("INSERT INTO probe VALUES (zeroblob(65536))")
 
 
 def _append(writer: sqlite3.Connection, records: Sequence[NewRecord]) -> Mapping[str, int]:

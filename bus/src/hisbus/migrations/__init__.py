@@ -36,3 +36,9 @@ def current(connection: Connection) -> tuple[str | None, str | None]:
     """Return the revision that the database has, and the one that this program wants."""
     has = MigrationContext.configure(connection).get_current_revision()
     return has, ScriptDirectory.from_config(_config()).get_current_head()
+
+
+def known(revision: str) -> bool:
+    """Tell whether this program knows a revision; one that it does not know is newer."""
+    script = ScriptDirectory.from_config(_config())
+    return revision in {step.revision for step in script.walk_revisions()}

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -10,8 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from hisbus.connector import Connector
-from hisbus.errors import RetryLater
-from hisbus.review.errors import Refused
+from hisbus.errors import BusError, RetryLater
 from hisbus.site import Site
 from hisbus.web import api, health, pages, problems
 from hisbus.web.problems import Problem
@@ -24,13 +24,13 @@ MAX_BODY = 1024 * 1024
 HERE = Path(__file__).parent
 
 
-def create_app(site: Site, *, connectors: Sequence[Connector] = (), state: Process | None = None) -> FastAPI:
+def create_app(site: Site, *, connectors: Sequence[Connector] = (), process: Process | None = None) -> FastAPI:
     """Return the application for a site.
 
     Args:
         site: opened; closing it is the caller's.
-        connectors: what the site is connected to, for the page to name.
-        state: what this process knows of its agents; none where it calls none.
+        connectors: what the site is connected to; lists show times in the zone of the first.
+        process: what this process knows of its agents; none where it calls none.
     """
     app = FastAPI(
         title="hisbus",
@@ -43,15 +43,16 @@ def create_app(site: Site, *, connectors: Sequence[Connector] = (), state: Proce
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     app.state.site = site
-    app.state.connectors = [connector.name for connector in connectors]
-    app.state.process = state or Still()
+    app.state.writers = frozenset(connector.name for connector in connectors if connector.writes)
+    app.state.zone = ZoneInfo(connectors[0].timezone if connectors else "UTC")
+    app.state.process = process or Still()
     app.include_router(health.router)
     app.include_router(api.router)
     app.include_router(pages.router)
     app.mount("/static", StaticFiles(directory=HERE / "static"))
     app.add_middleware(Guard)
     app.exception_handler(Problem)(_tell)
-    app.exception_handler(Refused)(_refused)
+    app.exception_handler(BusError)(_refused)
     app.exception_handler(RetryLater)(_later)
     app.exception_handler(RequestValidationError)(_invalid)
     app.exception_handler(HTTPException)(_bare)
@@ -66,8 +67,12 @@ async def _tell(request: Request, problem: Problem) -> Response:
     return await pages.problem(request, problem)
 
 
-async def _refused(request: Request, refusal: Refused) -> Response:
-    return await _tell(request, problems.of_refusal(refusal))
+async def _refused(request: Request, refusal: BusError) -> Response:
+    """Answer what a step refused a person; anything else is for the guard."""
+    status = getattr(refusal, "status", None)
+    if not isinstance(status, int):
+        raise refusal
+    return await _tell(request, problems.of_refusal(refusal, status))
 
 
 async def _later(request: Request, _error: RetryLater) -> Response:

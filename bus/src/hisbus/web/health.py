@@ -46,7 +46,7 @@ class Readiness(BaseModel):
     """Whether everything that was taken in has been worked on."""
 
     ready: bool
-    """Nothing is waiting or being worked on, and every agent runs."""
+    """Nothing is waiting or being worked on, and every agent that is called runs."""
     lag: dict[str, int]
     """By step: records and rows that wait or are being worked on; ``timers`` counts what is due as well."""
     durability: str
@@ -65,9 +65,10 @@ async def ready(request: Request) -> Readiness:
     """Say how far behind each step is. Counts only, so it needs no log-in."""
     site: Site = request.app.state.site
     process: Process = request.app.state.process
-    waiting = await lag(site, [agent.name for agent in process.agents])
+    called = [agent for agent in process.agents if site.settings.agent(agent.name).enabled]
+    waiting = await lag(site, [agent.name for agent in called])
     return Readiness(
-        ready=not any(waiting.values()) and all(agent.status == "running" for agent in process.agents),
+        ready=not any(waiting.values()) and all(agent.status == "running" for agent in called),
         lag=waiting,
         durability=durability(site),
         agents=[_agent(agent) for agent in process.agents],

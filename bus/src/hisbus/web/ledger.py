@@ -62,7 +62,7 @@ class Wanted:
     since: datetime | None = None
     control_id: str = ""
     patient: str = ""
-    """A patient's number, as received or as merged."""
+    """A patient's number; merged numbers are one patient."""
     visit: str = ""
     text: str = ""
     """Part of the original text."""
@@ -176,10 +176,9 @@ async def _conditions(connection: AsyncConnection, wanted: Wanted) -> list[Colum
     events = tables.events
     if wanted.patient:
         patients = tables.patients
-        named = select(patients.c.id).where(patients.c.number == wanted.patient)
-        aliases = select(patients.c.id).where(patients.c.survivor.in_(named))
-        of_patient = or_(events.c.patient.in_(named), events.c.patient.in_(aliases))
-        conditions.append(table.c.message.in_(select(events.c.message).where(of_patient)))
+        merged = select(patients.c.survivor).where(patients.c.number == wanted.patient)
+        aliases = select(patients.c.id).where(patients.c.survivor.in_(merged))
+        conditions.append(table.c.message.in_(select(events.c.message).where(events.c.patient.in_(aliases))))
     if wanted.visit:
         encounters = tables.encounters
         stays = select(encounters.c.id).where(encounters.c.number == wanted.visit)

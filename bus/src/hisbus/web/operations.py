@@ -26,23 +26,13 @@ async def writebacks(site: Site, status: str, limit: int, after: Place | None) -
 async def resolve(
     site: Site, user: User, id: str, resolution: Literal["applied", "not_applied"], note: str
 ) -> Row[Any]:
-    """Answer an undecided write-back and return it.
-
-    Raises:
-        Problem: there is none of that id, it is not undecided, or the note is empty.
-    """
-    if not note.strip():
-        raise Problem("no_note")
-    async with site.database.write() as connection:
-        await _known(connection, tables.writebacks, id)
-        if not await writeback.resolve(connection, id, resolution=resolution, note=note, user=user.name):
-            raise Problem("not_waiting")
+    """Answer a write-back that waits for a person, and return it. Raises what ``writeback.resolve`` raises."""
+    await writeback.resolve(site, id, resolution, note, user.name)
+    async with site.database.read() as connection:
         return await _known(connection, tables.writebacks, id)
 
 
-async def parked_rows(
-    site: Site, status: str, step: str, limit: int, after: Place | None
-) -> tuple[Rows, Place | None]:
+async def parked_rows(site: Site, status: str, step: str, limit: int, after: Place | None) -> tuple[Rows, Place | None]:
     """Return what was set aside from the newest to the oldest, and where the next page begins."""
     table = tables.parked
     wanted = [table.c[name] == value for name, value in (("status", status), ("step", step)) if value]

@@ -7,7 +7,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 from starlette.responses import JSONResponse
 
-from hisbus.review.errors import Refused
+from hisbus.errors import BusError
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -15,19 +15,18 @@ TITLES: Mapping[str, tuple[int, str]] = {
     "bad_request": (422, "The request is not as the interface describes it."),
     "bad_cursor": (422, "The cursor is not one of ours. Start without a cursor."),
     "empty_search": (422, "Name at least one thing to search for."),
-    "no_note": (422, "A resolution needs a note: say how you know."),
     "unauthorized": (401, "Log in, or send a valid bearer token."),
     "forbidden": (403, "Your role does not allow this."),
     "csrf": (403, "The form is not from this session. Reload the page and try again."),
     "not_found": (404, "There is nothing under this address."),
     "method_not_allowed": (405, "This address does not take this method."),
-    "not_waiting": (409, "It is not waiting for this any more. Reload it."),
+    "not_waiting": (409, "It does not wait for this any more. Reload it."),
     "too_large": (413, "The request is too large."),
     "too_many_requests": (429, "Too many attempts. Wait and try again."),
     "bug": (500, "Something went wrong in hisbus. It has been logged."),
     "retry_later": (503, "What this depends on is not available. Try again."),
 }
-"""Status and title of every code of our own; refused decisions bring theirs."""
+"""Status and title of every code of our own; what a step refuses brings its own."""
 
 _BY_STATUS = {401: "unauthorized", 403: "forbidden", 404: "not_found", 405: "method_not_allowed", 413: "too_large"}
 
@@ -54,10 +53,10 @@ class ProblemBody(BaseModel):
     """Names of the fields that were wrong."""
 
 
-def of_refusal(refusal: Refused) -> Problem:
-    """Return the problem for a decision that was not recorded."""
+def of_refusal(refusal: BusError, status: int) -> Problem:
+    """Return the problem for what a step refused a person; its words are our own."""
     problem = Problem("bad_request")
-    problem.code, problem.status, problem.title = refusal.code, refusal.status, str(refusal)
+    problem.code, problem.status, problem.title = refusal.code, status, str(refusal)
     return problem
 
 

@@ -11,7 +11,7 @@ class AgentState:
 
     name: str
     status: str
-    """``running``, ``starting``, ``failed`` or ``quarantined``."""
+    """``starting``, ``running``, ``restarting``, ``failed``, ``quarantined`` or ``closed``."""
     plugin: str = ""
     version: str = ""
 

@@ -1,5 +1,6 @@
 """Proposals that wait for a person, and those that were answered: as lists, with what belongs to them."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -12,7 +13,7 @@ from hisbus.review import proposals
 from hisbus.site import Site
 from hisbus.web.cursors import Place
 from hisbus.web.problems import Problem
-from hisbus_schemas import Chart
+from hisbus_schemas import Chart, Location, Patient
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +60,34 @@ async def counts(connection: AsyncConnection, wanted: Filter, column: str) -> di
     return {row[0]: row[1] for row in await connection.execute(query)}
 
 
-async def visits(connection: AsyncConnection, encounters: Iterable[str]) -> Mapping[str, str]:
-    """Return visit numbers by encounter."""
-    table = tables.encounters
-    query = select(table.c.id, table.c.number).where(table.c.id.in_(set(encounters)))
-    return {row.id: row.number for row in await connection.execute(query)}
+@dataclass(frozen=True, slots=True)
+class StayLine:
+    """A stay as lists name it."""
+
+    visit: str
+    """The visit's number."""
+    patient: Patient | None
+    location: Location
+    timezone: str
+    connector: str
+
+
+async def stays(connection: AsyncConnection, encounters: Iterable[str]) -> Mapping[str, StayLine]:
+    """Return stays by encounter, without what the chart holds of documents and readings."""
+    table, patients = tables.encounters, tables.patients
+    columns = (table.c.id, table.c.number, table.c.timezone, table.c.connector, table.c.stay, patients.c.shown)
+    joined = table.outerjoin(patients, patients.c.id == table.c.patient)
+    query = select(*columns).select_from(joined).where(table.c.id.in_(set(encounters)))
+    return {
+        row.id: StayLine(
+            visit=row.number,
+            patient=Patient.model_validate_json(row.shown) if row.shown else None,
+            location=Location.model_validate(json.loads(row.stay).get("location") or {}),
+            timezone=row.timezone,
+            connector=row.connector,
+        )
+        for row in await connection.execute(query)
+    }
 
 
 async def histories(connection: AsyncConnection, ids: Iterable[str]) -> dict[str, list[Row[Any]]]:

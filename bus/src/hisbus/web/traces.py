@@ -72,7 +72,9 @@ async def of_message(site: Site, copy: Copy) -> Trace:
 
 async def _follow(connection: AsyncConnection, message: str, trace: Trace) -> None:
     events = tables.events
-    rows = (await connection.execute(select(events.c.body, events.c.encounter).where(events.c.message == message))).all()
+    rows = (
+        await connection.execute(select(events.c.body, events.c.encounter).where(events.c.message == message))
+    ).all()
     trace.events = sorted((Event.model_validate_json(row.body) for row in rows), key=lambda event: event.ordinal)
     trace.encounters = sorted({row.encounter for row in rows if row.encounter})
     table, writebacks = tables.proposals, tables.writebacks
@@ -81,15 +83,11 @@ async def _follow(connection: AsyncConnection, message: str, trace: Trace) -> No
     for row in await connection.execute(query):
         if row.event in made or _rests_on(row, made):
             trace.proposals.append(
-                ProposalTrace(
-                    id=row.id, agent=row.agent, rule=row.rule, status=row.status, encounter=row.encounter
-                )
+                ProposalTrace(id=row.id, agent=row.agent, rule=row.rule, status=row.status, encounter=row.encounter)
             )
     ids: Sequence[str] = [proposal.id for proposal in trace.proposals]
     for row in await connection.execute(select(writebacks).where(writebacks.c.proposal.in_(ids))):
-        trace.writebacks.append(
-            WriteBackTrace(id=row.id, proposal=row.proposal, status=row.status, code=row.code)
-        )
+        trace.writebacks.append(WriteBackTrace(id=row.id, proposal=row.proposal, status=row.status, code=row.code))
 
 
 def _rests_on(row: Row[Any], events: set[str]) -> bool:

@@ -6,9 +6,7 @@ from hisbus import audit
 from hisbus.site import Site
 
 
-async def viewed(
-    site: Site, actor: str, action: str, object: str = "", *, encounter: str = "", **detail: Any
-) -> None:
+async def viewed(site: Site, actor: str, action: str, object: str = "", *, encounter: str = "", **detail: Any) -> None:
     """Audit a view. Details name what was asked, never whom it is about.
 
     Raises:

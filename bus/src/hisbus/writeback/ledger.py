@@ -5,17 +5,16 @@ A lease says who works on a row. It runs out by the database's clock, because th
 """
 
 import secrets
-from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from hisbus_schemas import Outcome, Receipt
 from sqlalchemy import Row, and_, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hisbus import audit, outbox, tables
 from hisbus.site import Site
 from hisbus.topics import digest
+from hisbus_schemas import Outcome, Receipt
 
 ACTOR = "step:writeback"
 
@@ -39,8 +38,8 @@ async def now(connection: AsyncConnection) -> datetime:
     return datetime.now(UTC)
 
 
-async def claim(connection: AsyncConnection, status: str, lease_s: float, writers: Collection[str]) -> Row[Any] | None:
-    """Take a lease on the next row that is due: to send (``queued``) or to look up (``undecided``).
+async def claim(connection: AsyncConnection, status: str, connector: str, lease_s: float) -> Row[Any] | None:
+    """Take a lease on a connector's next row that is due: to send (``queued``) or to look up (``undecided``).
 
     A document whose earlier write-back is queued, on its way or undecided holds back its later ones.
     """
@@ -67,7 +66,7 @@ async def claim(connection: AsyncConnection, status: str, lease_s: float, writer
     due = select(table).where(
         table.c.status == status,
         table.c.not_before <= time,
-        table.c.connector.in_(writers),
+        table.c.connector == connector,
         or_(table.c.lease_until.is_(None), table.c.lease_until < time),
     )
     if status == "queued":
@@ -78,7 +77,8 @@ async def claim(connection: AsyncConnection, status: str, lease_s: float, writer
         return None
     lease = {"lease": secrets.token_hex(16), "lease_until": time + timedelta(seconds=lease_s)}
     wanted = update(table).where(table.c.id == row.id).values(**lease).returning(table)
-    return (await connection.execute(wanted)).one()
+    claimed: Row[Any] = (await connection.execute(wanted)).one()
+    return claimed
 
 
 async def begin(connection: AsyncConnection, row: Row[Any], body: bytes) -> bool:
@@ -97,7 +97,7 @@ async def settle(
     site: Site, connection: AsyncConnection, row: Row[Any], status: str, receipt: Receipt, **values: Any
 ) -> bool:
     """Move a row of ours to what came of it, and let the receipt follow. False where it is no longer ours."""
-    mine = and_(table.c.id == row.id, table.c.lease == row.lease, table.c.status.in_(("queued", "sending", "undecided")))
+    mine = and_(table.c.id == row.id, table.c.lease == row.lease, table.c.status.in_(("sending", "undecided")))
     moved = await _move(connection, row, mine, status, receipt.code, actor=ACTOR, **_free(values))
     if moved:
         await send_receipt(site, connection, row, receipt)
@@ -121,7 +121,9 @@ async def put_off(connection: AsyncConnection, row: Row[Any], code: str, wait_s:
 async def reclaim(connection: AsyncConnection) -> int:
     """Declare undecided what was being sent by somebody who is gone. Return how many."""
     time = await now(connection)
-    lost = select(table).where(table.c.status == "sending", table.c.lease_until < time).with_for_update(skip_locked=True)
+    lost = (
+        select(table).where(table.c.status == "sending", table.c.lease_until < time).with_for_update(skip_locked=True)
+    )
     rows = list(await connection.execute(lost))
     for row in rows:
         mine = and_(table.c.id == row.id, table.c.lease == row.lease, table.c.status == "sending")
@@ -130,12 +132,29 @@ async def reclaim(connection: AsyncConnection) -> int:
     return len(rows)
 
 
+async def stir(connection: AsyncConnection) -> bool:
+    """Tell whether there is any row that may have something to do."""
+    some = select(table.c.id).where(table.c.status.in_((*OPEN, "undecided"))).limit(1)
+    return await connection.scalar(some) is not None
+
+
+async def homeless(connection: AsyncConnection) -> list[Row[Any]]:
+    """Return the rows that were inserted before their stay's chart was there."""
+    wanted = select(table).where(table.c.connector == "", table.c.status.in_(("queued", "undecided")))
+    return list(await connection.execute(wanted))
+
+
+async def house(connection: AsyncConnection, row: Row[Any], connector: str) -> None:
+    """Give a row the connector of its stay."""
+    await connection.execute(update(table).where(table.c.id == row.id).values(connector=connector))
+
+
 async def answer(
-    site: Site, connection: AsyncConnection, row: Row[Any], resolution: str, note: str, user: str, receipt: Receipt
+    site: Site, connection: AsyncConnection, row: Row[Any], note: str, user: str, receipt: Receipt
 ) -> bool:
     """Take a person's answer. False where somebody was quicker."""
     mine = and_(table.c.id == row.id, table.c.status == row.status, table.c.changed == row.changed)
-    status = "applied" if resolution == "applied" else "queued"
+    status = "applied" if receipt.outcome == "applied" else "queued"
     values = {"note": note, "resolved_by": user, "not_before": receipt.received, "failures": 0}
     moved = await _move(connection, row, mine, status, receipt.code, actor=f"user:{user}", **_free(values))
     if moved:
@@ -162,9 +181,7 @@ async def tell(
     connection: AsyncConnection, id: str, proposal: str, encounter: str, status: str, code: str, actor: str
 ) -> None:
     """Write the audit of a change of state, and the line that the reviewer sees."""
-    await audit.record(
-        connection, actor=actor, action=f"writeback.{status}", object=id, encounter=encounter, code=code
-    )
+    await audit.record(connection, actor=actor, action=f"writeback.{status}", object=id, encounter=encounter, code=code)
     await audit.history(connection, proposal=proposal, status=f"writeback.{status}", actor=actor, detail=code)
 
 

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from hisbus_schemas import Decision
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -16,6 +15,7 @@ from hisbus.log import Record
 from hisbus.site import Site
 from hisbus.topics import Name, digest
 from hisbus.writeback import ledger
+from hisbus_schemas import Decision
 
 
 class WriteBackStep:
@@ -80,8 +80,9 @@ class WriteBackStep:
         if await connection.scalar(known) is not None:
             return
         chart = await charts.chart(connection, decision.encounter)
+        # A stay without chart is one that a restored table lacks; the sender looks again once it is there.
         connector = chart.connector if chart else ""
-        if connector not in self._writers:
+        if chart and connector not in self._writers:
             await audit.record(
                 connection,
                 actor=ledger.ACTOR,

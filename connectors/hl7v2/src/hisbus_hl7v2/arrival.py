@@ -67,7 +67,7 @@ class Examiner:
 
     def source(self, message: Message, raw: Raw) -> Source:
         """Return a message with what is needed to understand it."""
-        return Source(message, raw, self.connector, self.zone, self.profile, list(message.flags))
+        return Source(message, raw, self.connector, self.zone, self.profile)
 
     def answer(self, header: Header, id: str, code: str) -> bytes | None:
         """Return the acknowledgement with this code; None where the sender wants none."""

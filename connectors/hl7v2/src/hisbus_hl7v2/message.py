@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from hisbus import BadMessage
 from hisbus_hl7v2 import charset
 
+_NAME = re.compile(r"[A-Z][A-Z0-9]{2}")
+
 NULL = '""'
 """The HL7 null: the value is to be deleted."""
 
@@ -149,10 +151,10 @@ class Segment:
 
     @property
     def name(self) -> str:
-        """Three letters; ``?`` where it does not begin like a segment."""
-        name = self.text[:3]
-        ends = self.text[3:4] in ("", self._message.delimiters.field)
-        return name if ends and len(name) == 3 and name.isascii() and name.isalnum() else "?"
+        """Three characters; ``?`` where it does not begin like a segment."""
+        text = self.text
+        ends = text[3:4] in ("", self._message.delimiters.field)
+        return text[:3] if ends and _NAME.match(text) else "?"
 
     def raw(self, number: int) -> str:
         """Return a field as written, empty where there is none."""
@@ -181,7 +183,9 @@ class Segment:
         raw = self.raw(number)
         if not raw:
             return ""
-        return self._message.part(raw.split(self._message.delimiters.repetition, 1)[0], component, sub)
+        message = self._message
+        repetition = message.delimiters.repetition
+        return message.part(raw.split(repetition, 1)[0] if repetition in raw else raw, component, sub)
 
 
 class Message:
@@ -250,13 +254,18 @@ class Message:
 
     def part(self, repetition: str, component: int = 1, sub: int = 1) -> str:
         """Return one decoded part of a repetition; empty where it is empty or null."""
-        components = repetition.split(self.delimiters.component)
-        if component > len(components):
-            return ""
-        parts = components[component - 1].split(self.delimiters.subcomponent)
-        if sub > len(parts) or parts[sub - 1] == NULL:
-            return ""
-        return self.decoded(parts[sub - 1]).strip()
+        delimiters = self.delimiters
+        if component > 1 or delimiters.component in repetition:
+            components = repetition.split(delimiters.component, component)
+            if component > len(components):
+                return ""
+            repetition = components[component - 1]
+        if sub > 1 or delimiters.subcomponent in repetition:
+            parts = repetition.split(delimiters.subcomponent, sub)
+            if sub > len(parts):
+                return ""
+            repetition = parts[sub - 1]
+        return "" if repetition == NULL else self.decoded(repetition).strip()
 
     def decoded(self, text: str) -> str:
         """Return a text with its escapes decoded, once. Unknown escapes stay as they are."""

@@ -96,7 +96,10 @@ class Decoder:
         noise = bytes(self._buffer) if start < 0 else bytes(self._buffer[:start])
         if noise:
             self.discarded += len(noise)
-            self._flag("bytes_before_frame" if noise.strip(_FILLER) else "bytes_between_frames")
+            if noise.strip(_FILLER):
+                self._flags = ["bytes_before_frame"]
+            elif not self._flags:
+                self._flags = ["bytes_between_frames"]
         self._drop(len(noise) if start < 0 else start + 1)
         self._open = start >= 0
         return self._open

@@ -1,16 +1,13 @@
 """HL7 times (DTM, TS): when, how exactly, and in which zone."""
 
 import re
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from hisbus_schemas import Moment, Precision
 
-_DTM = re.compile(
-    r"([0-9]{4})(?:([0-9]{2})(?:([0-9]{2})(?:([0-9]{2})(?:([0-9]{2})(?:([0-9]{2})(?:\.([0-9]+))?)?)?)?)?)?"
-    r"(?:([+-])([0-9]{2})([0-9]{2}))?"
-)
-_PRECISIONS: tuple[Precision, ...] = ("year", "month", "day", "hour", "minute", "second")
+_DTM = re.compile(r"([0-9]{4}(?:[0-9]{2}){0,5})(\.[0-9]+)?([+-](?:0[0-9]|1[0-4])[0-5][0-9])?")
+_PRECISIONS: dict[int, Precision] = {4: "year", 6: "month", 8: "day", 10: "hour", 12: "minute", 14: "second"}
 
 
 def moment(text: str, zone: ZoneInfo) -> Moment | None:
@@ -18,31 +15,19 @@ def moment(text: str, zone: ZoneInfo) -> Moment | None:
     match = _DTM.fullmatch(text.strip())
     if match is None:
         return None
-    year, month, day, hour, minute, second, fraction, sign, zone_hours, zone_minutes = match.groups()
-    parts = (year, month, day, hour, minute, second)
-    given = 6 - parts.count(None)
+    digits, fraction, offset = match.groups()
+    day, clock = (digits + "0101"[len(digits) - 4 :])[:8] if len(digits) < 8 else digits[:8], digits[8:]
+    if fraction and len(clock) < 6:
+        return None
     try:
-        local = datetime(
-            int(year),
-            int(month or 1),
-            int(day or 1),
-            int(hour or 0),
-            int(minute or 0),
-            int(second or 0),
-            int(f"{fraction:0<6.6}") if fraction else 0,
-            tzinfo=_offset(sign, int(zone_hours), int(zone_minutes)) if sign else zone,
-        )
+        local = datetime.fromisoformat(f"{day}T{clock or '00'}{fraction or ''}{offset or ''}")
+        if offset is None:
+            local = local.replace(tzinfo=zone)
         at = local.astimezone(UTC)
     except (ValueError, OverflowError):
         return None
-    offset = local.utcoffset() or timedelta()
-    return Moment(at=at, precision=_PRECISIONS[given - 1], offset=int(offset.total_seconds() // 60))
-
-
-def _offset(sign: str, hours: int, minutes: int) -> timezone:
-    if hours > 14 or minutes > 59:
-        raise ValueError
-    return timezone(timedelta(minutes=(hours * 60 + minutes) * (-1 if sign == "-" else 1)))
+    east = local.utcoffset() or timedelta()
+    return Moment(at=at, precision=_PRECISIONS[len(digits)], offset=int(east.total_seconds() // 60))
 
 
 def written(at: datetime, zone: ZoneInfo) -> str:

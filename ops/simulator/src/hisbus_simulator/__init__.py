@@ -1,6 +1,6 @@
 """An imaginary hospital: it sends a ward's week over MLLP, knows what must be found in it, and takes the write-backs.
 
-Everything follows from a seed. `ward_week(1)` is the week of the demo: 25 stays from Monday 2026-03-02 in Asia/Shanghai.
+Everything follows from a seed. `ward_week(1)` is the demo's week: 25 stays from Monday 2026-03-02 in Asia/Shanghai.
 """
 
 from hisbus_simulator.oracle import Expected

@@ -6,14 +6,15 @@ Written from the rules' texts alone; it shares no line with the agent that it ch
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from itertools import pairwise
 
 from hisbus_simulator.facts import (
-    Admitted,
     AdmissionCancelled,
-    Discharged,
+    Admitted,
     DischargeCancelled,
+    Discharged,
     Fact,
     Filed,
     Measured,
@@ -50,67 +51,99 @@ class Expected:
 
 def judge(facts: Iterable[Fact], clock: datetime) -> list[Expected]:
     """Return every finding that is open once all facts are known and the time is `clock`."""
-    stays: dict[str, list[Fact]] = {}
+    by_visit: dict[str, list[Fact]] = {}
     for fact in facts:
-        stays.setdefault(fact.visit, []).append(fact)
-    return sorted(finding for visit, told in stays.items() for finding in _judge_stay(visit, told, clock))
+        by_visit.setdefault(fact.visit, []).append(fact)
+    stays = [stay for told in by_visit.values() if (stay := _fold(told))]
+    return sorted(finding for stay in stays for finding in (*_deadlines(stay, clock), *_contents(stay)))
 
 
-def _judge_stay(visit: str, facts: list[Fact], clock: datetime) -> Iterator[Expected]:
-    admitted: datetime | None = None
+@dataclass
+class _Stay:
+    """An inpatient stay as it stands after all its facts."""
+
+    visit: str
+    admitted: datetime
     discharged: datetime | None = None
-    died = False
-    operations: dict[str, Operation] = {}
-    documents: dict[str, Filed] = {}
-    readings: list[tuple[str, Reading]] = []
+    died: bool = False
+    operations: dict[str, Operation] = field(default_factory=dict)
+    documents: dict[str, Filed] = field(default_factory=dict)
+    """By number, without those that were replaced."""
+    readings: dict[str, Reading] = field(default_factory=dict)
+
+    def signed(self, type: str) -> list[datetime]:
+        """Return when documents of a type were signed."""
+        return [document.signed for document in self.documents.values() if document.type == type and document.signed]
+
+
+def _fold(facts: Iterable[Fact]) -> _Stay | None:
+    """Return the stay; None for an outpatient and for an admission that was cancelled."""
+    stay: _Stay | None = None
     for fact in sorted(facts, key=lambda fact: fact.at):
         match fact:
             case Admitted():
-                admitted = fact.admitted
+                stay = _Stay(fact.visit, fact.admitted)
             case AdmissionCancelled():
-                return
-            case Discharged():
-                discharged, died = fact.discharged, fact.died
-                operations |= {operation.number: operation for operation in fact.operations}
-            case DischargeCancelled():
-                discharged = None
-            case Updated():
-                operations |= {operation.number: operation for operation in fact.operations}
-            case Filed():
-                documents.pop(fact.replaces, None)
-                documents[fact.number] = fact
-            case Measured():
-                readings += [(f"{fact.number}/{reading.code}", reading) for reading in fact.readings]
-    if admitted is None:  # an outpatient
-        return
-    signed = {
-        type: sorted(d.signed for d in documents.values() if d.type == type and d.signed)
-        for type in {d.type for d in documents.values()}
-    }
+                return None
+            case _ if stay is not None:
+                _apply(stay, fact)
+    return stay
+
+
+def _apply(stay: _Stay, fact: Fact) -> None:
+    match fact:
+        case Updated():
+            stay.operations |= {operation.number: operation for operation in fact.operations}
+        case Discharged():
+            stay.operations |= {operation.number: operation for operation in fact.operations}
+            stay.discharged, stay.died = fact.discharged, fact.died
+        case DischargeCancelled():
+            stay.discharged = None
+        case Filed():
+            stay.documents.pop(fact.replaces, None)
+            stay.documents[fact.number] = fact
+        case Measured():
+            stay.readings |= {f"{fact.number}/{reading.code}": reading for reading in fact.readings}
+
+
+def _deadlines(stay: _Stay, clock: datetime) -> Iterator[Expected]:
     for rule, type, hours in (("R01", "C0034", 24), ("R02", "C0037", 8)):
-        limit = admitted + timedelta(hours=hours)
-        if discharged is None or discharged >= limit:
-            for state in _missed(limit, signed.get(type, []), clock):
-                yield Expected(visit, rule, state, visit)
-    for operation in operations.values():
-        for state in _missed(operation.end + _DAY, _records_of(operation, operations, signed), clock):
-            yield Expected(visit, "R10", state, operation.number)
-    if discharged is not None:
-        records = signed.get("C0050" if died else "C0049", [])
-        if discharged - admitted < _DAY:
-            records = records + signed.get("C0035", [])
-        for state in _missed(discharged + _DAY, records, clock):
-            yield Expected(visit, "R13", state, visit)
-    for subject, reading in readings:
+        limit = stay.admitted + timedelta(hours=hours)
+        if stay.discharged is None or stay.discharged >= limit:
+            for state in _missed(limit, stay.signed(type), clock):
+                yield Expected(stay.visit, rule, state, stay.visit)
+    for operation in stay.operations.values():
+        for state in _missed(operation.end + _DAY, _records(stay, operation), clock):
+            yield Expected(stay.visit, "R10", state, operation.number)
+    if stay.discharged is not None:
+        records = stay.signed("C0050" if stay.died else "C0049")
+        if stay.discharged - stay.admitted < _DAY:
+            records += stay.signed("C0035")
+        for state in _missed(stay.discharged + _DAY, records, clock):
+            yield Expected(stay.visit, "R13", state, stay.visit)
+
+
+def _contents(stay: _Stay) -> Iterator[Expected]:
+    for subject, reading in stay.readings.items():
         if not is_possible(reading):
-            yield Expected(visit, "R27", "", subject)
-    notes = sorted((d for d in documents.values() if d.type == "C0038"), key=lambda note: note.about)
-    for earlier, later in zip(notes, notes[1:], strict=False):
+            yield Expected(stay.visit, "R27", "", subject)
+    notes = sorted((d for d in stay.documents.values() if d.type == "C0038"), key=lambda note: note.about)
+    for earlier, later in pairwise(notes):
         if is_copy(earlier.text, later.text):
-            yield Expected(visit, "R45", "", later.number)
-    for document in documents.values():
-        if document.type == "C0032" and contradicts(document.fields, admitted.date()):
-            yield Expected(visit, "R48", "", document.number)
+            yield Expected(stay.visit, "R45", "", later.number)
+    for document in stay.documents.values():
+        if document.type == "C0032" and contradicts(document.fields, stay.admitted.date()):
+            yield Expected(stay.visit, "R48", "", document.number)
+
+
+def _records(stay: _Stay, operation: Operation) -> list[datetime]:
+    """Return when records of this operation were signed: each counts for the one that last started before it."""
+    return [
+        moment
+        for moment in stay.signed("C0009")
+        if max((o for o in stay.operations.values() if o.start < moment), key=lambda o: o.start, default=None)
+        == operation
+    ]
 
 
 def _missed(limit: datetime, signed: Iterable[datetime], clock: datetime) -> Iterator[str]:
@@ -118,17 +151,6 @@ def _missed(limit: datetime, signed: Iterable[datetime], clock: datetime) -> Ite
     moments = list(signed)
     if clock > limit and not any(moment <= limit for moment in moments):
         yield "late" if moments else "absent"
-
-
-def _records_of(
-    operation: Operation, operations: dict[str, Operation], signed: dict[str, list[datetime]]
-) -> list[datetime]:
-    """Return when records of this operation were signed: each counts for the one that last started before it."""
-    return [
-        moment
-        for moment in signed.get("C0009", [])
-        if max((o for o in operations.values() if o.start < moment), key=lambda o: o.start, default=None) == operation
-    ]
 
 
 def is_possible(reading: Reading) -> bool:

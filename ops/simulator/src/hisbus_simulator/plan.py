@@ -54,9 +54,7 @@ def plans(stays: int) -> list[Plan]:
     return [known[n % len(known)] for n in range(stays)]
 
 
-def signing(
-    variant: str, limit: datetime, usual: datetime, rng: Random
-) -> tuple[datetime, datetime | None] | None:
+def signing(variant: str, limit: datetime, usual: datetime, rng: Random) -> tuple[datetime, datetime | None] | None:
     """Return when a document arrives and when it was signed (None: never); None if there is no document.
 
     Args:

@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from hisbus_simulator.facts import (
-    Admitted,
     AdmissionCancelled,
-    Discharged,
+    Admitted,
     DischargeCancelled,
+    Discharged,
     Fact,
     Filed,
     Measured,
@@ -108,7 +108,7 @@ def _told(fact: Fact, context: Context) -> tuple[str, list[str]]:
             fields = [_obx(n, "ST", name, value) for n, (name, value) in enumerate(fact.fields.items(), 1)]
             type = "MDM^T10^MDM_T02" if fact.replaces else "MDM^T02^MDM_T02"
             return type, [*head, _pv1(fact, context), _txa(fact, context), *(lines or fields)]
-    raise TypeError(type(fact).__name__)
+    raise TypeError(f"no message tells a {fact.__class__.__name__}")
 
 
 def _segment(name: str, fields: Mapping[int, str]) -> str:

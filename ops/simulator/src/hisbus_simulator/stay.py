@@ -10,10 +10,10 @@ from random import Random
 from typing import Any
 
 from hisbus_simulator.facts import (
-    Admitted,
     AdmissionCancelled,
-    Discharged,
+    Admitted,
     DischargeCancelled,
+    Discharged,
     Fact,
     Filed,
     Measured,
@@ -26,8 +26,10 @@ from hisbus_simulator.facts import (
     Transferred,
     Updated,
 )
+from hisbus_simulator.frontpage import front_page, spoilt
 from hisbus_simulator.people import PEOPLE, Doctor, Patient, age_on
 from hisbus_simulator.plan import Plan, signing
+from hisbus_simulator.vitals import measured
 
 _TITLES = {
     "C0009": "手术记录",
@@ -40,16 +42,6 @@ _TITLES = {
     "C0049": "出院记录",
     "C0050": "死亡记录",
 }
-_VITALS = {
-    "temperature": ("8310-5", "体温", "Cel", 36.0, 37.3, 1, 0.1),
-    "pulse": ("8867-4", "脉搏", "/min", 60, 100, 0, 2),
-    "respiration": ("9279-1", "呼吸", "/min", 12, 20, 0, 0.5),
-    "systolic": ("8480-6", "收缩压", "mmHg", 90, 139, 0, 3),
-    "diastolic": ("8462-4", "舒张压", "mmHg", 60, 89, 0, 2),
-    "oxygen": ("59408-5", "血氧饱和度", "%", 95, 100, 0, 0.4),
-}
-"""LOINC, name, unit, normal from and to, digits, spread."""
-_ROUNDS_OF_NURSES = (time(6, 5), time(14, 10), time(20, 15))
 _ONE_MORE_SENTENCE = "今晨诉咽部轻度干痒不适，嘱其淡盐水漱口。"
 _DAY = timedelta(days=1)
 
@@ -82,11 +74,11 @@ class Stay:
         self._variant = rng.choice(self._story["variants"])
         self._numbers = 0
         self._left = self._leaves()
-        self._vitals = list(self._course())
+        self._vitals = list(measured(self._story["course"], cast.admitted, self._left, rng))
         self._operations = list(self._operated())
 
     def facts(self, end: datetime) -> list[Fact]:
-        """Return what happens until the end of the week; who leaves too late for all to be told is still in bed then."""
+        """Return what happens until the end of the week; who leaves later is still in bed then."""
         if "cancelled" in self.plan.events:
             mistake = self.cast.admitted + timedelta(minutes=150)
             cancelled = AdmissionCancelled(at=mistake, visit=self.cast.visit)
@@ -107,7 +99,7 @@ class Stay:
         return self._jitter(datetime.combine(begun.date() + self.plan.days * _DAY, hour, begun.tzinfo), 20)
 
     def _at(self, row: dict[str, Any]) -> datetime:
-        """Return when a row of the story happens: minutes after admission, or a time on a day (-1: the last but one)."""
+        """Return when a row of the story happens: minutes after admission, or a time on a day (-1: before the last)."""
         begun = self.cast.admitted
         if "after" in row:
             return begun + timedelta(minutes=row["after"], seconds=self._rng.randrange(240))
@@ -124,32 +116,14 @@ class Stay:
 
     # Vital signs
 
-    def _course(self) -> Iterator[tuple[datetime, dict[str, Reading]]]:
-        begun = self.cast.admitted
-        moments = [begun + timedelta(minutes=6)]
-        for day in range(self.plan.days + 2):
-            for clock in _ROUNDS_OF_NURSES:
-                moments.append(self._jitter(datetime.combine(begun.date() + day * _DAY, clock, begun.tzinfo), 15))
-        for at in moments:
-            if begun < at < self._left and (at == moments[0] or at > begun + timedelta(hours=2)):
-                yield at, self._readings((at - begun) / (self._left - begun))
-
-    def _readings(self, progress: float) -> dict[str, Reading]:
-        taken = {}
-        for sign, (code, name, unit, low, high, digits, spread) in _VITALS.items():
-            points = self._story["course"][sign]
-            step = min(int(progress * (len(points) - 1)), len(points) - 2)
-            mean = points[step] + (points[step + 1] - points[step]) * (progress * (len(points) - 1) - step)
-            value = round(self._rng.gauss(mean, spread), digits)
-            taken[sign] = Reading(code, name, min(value, 100) if sign == "oxygen" else value, unit, low, high, digits)
-        return taken
-
     def _measurements(self) -> Iterator[Measured]:
         code, _, wrong = self.plan.variant("R27").partition("=")
         for n, (at, taken) in enumerate(self._vitals):
             readings = list(taken.values())
             if wrong and n == len(self._vitals) // 3:
-                readings = [self._with(reading, float(wrong)) if reading.code == code else reading for reading in readings]
+                readings = [
+                    self._with(reading, float(wrong)) if reading.code == code else reading for reading in readings
+                ]
             yield Measured(at=at, visit=self.cast.visit, number=self._number("V"), readings=tuple(readings))
 
     @staticmethod
@@ -203,9 +177,7 @@ class Stay:
 
     def _admission(self) -> Admitted:
         diagnoses = self._diagnoses("admitting")
-        return Admitted(
-            at=self.cast.admitted, visit=self.cast.visit, admitted=self.cast.admitted, diagnoses=diagnoses
-        )
+        return Admitted(at=self.cast.admitted, visit=self.cast.visit, admitted=self.cast.admitted, diagnoses=diagnoses)
 
     def _diagnoses(self, kind: str) -> tuple[tuple[str, str], ...]:
         return tuple((code, text) for code, text in self._story["diagnoses"][kind])
@@ -271,7 +243,9 @@ class Stay:
         if "merge" in self.plan.events:
             yield Merged(at=begun + timedelta(hours=19), visit=visit)
         if "transfer" in self.plan.events:
-            yield Transferred(at=begun + timedelta(hours=30), visit=visit, place=Place("W9", "901", self.cast.place.bed))
+            yield Transferred(
+                at=begun + timedelta(hours=30), visit=visit, place=Place("W9", "901", self.cast.place.bed)
+            )
 
     def _operated(self) -> Iterator[Operation]:
         rows = [*self._story.get("operations", [])]
@@ -314,16 +288,17 @@ class Stay:
         yield from self._front_pages(left + timedelta(minutes=self._rng.randint(310, 900)))
 
     def _front_pages(self, signed: datetime) -> Iterator[Filed]:
-        variant, right = self.plan.variant("R48"), self._front_page()
-        born = self.cast.patient.birth
-        other_day = born + _DAY if born.day < 15 else born - _DAY
-        wrong = {
-            "sex": {"FP.SEX": "2" if right["FP.SEX"] == "1" else "1"},
-            "birth": {"FP.BIRTH_DATE": f"{other_day:%Y%m%d}"},
-            "age": {"FP.AGE": str(int(right["FP.AGE"]) + 1)},
-        }
-        wrong["corrected"] = wrong["sex"]
-        first = self._front(right | wrong.get(variant, {}), signed)
+        patient, variant = self.cast.patient, self.plan.variant("R48")
+        right = front_page(
+            patient,
+            self.cast.admitted,
+            self._left,
+            ward=PEOPLE["wards"][self.cast.place.ward]["name"],
+            payment=self._rng.choice(PEOPLE["payments"]),
+            diagnosis=self._diagnoses("final")[0],
+            operations=self._operations,
+        )
+        first = self._front(spoilt(right, patient, variant), signed)
         yield first
         if variant == "corrected":
             yield self._front(right, signed + timedelta(minutes=95), first.number)
@@ -340,25 +315,6 @@ class Stay:
             fields=fields,
             replaces=replaces,
         )
-
-    def _front_page(self) -> dict[str, str]:
-        patient, begun = self.cast.patient, self.cast.admitted
-        (code, diagnosis), *_ = self._diagnoses("final")
-        return {
-            "FP.NAME": patient.family + patient.given,
-            "FP.ID_CARD": patient.card,
-            "FP.SEX": "1" if patient.male else "2",
-            "FP.BIRTH_DATE": f"{patient.birth:%Y%m%d}",
-            "FP.AGE": str(age_on(patient.birth, begun.date())),
-            "FP.MARITAL": "2" if patient.married else "1",
-            "FP.PAYMENT": self._rng.choice(PEOPLE["payments"]),
-            "FP.ADMITTED": f"{begun:%Y%m%d%H%M}",
-            "FP.DISCHARGED": f"{self._left:%Y%m%d%H%M}",
-            "FP.DAYS": str(max((self._left.date() - begun.date()).days, 1)),
-            "FP.WARD": PEOPLE["wards"][self.cast.place.ward]["name"],
-            "FP.DIAGNOSIS": f"{code} {diagnosis}",
-            **({"FP.OPERATION": f"{o.code} {o.name}" for o in self._operations[:1]}),
-        }
 
 
 def birthday(plan: Plan, day: date) -> date | None:

@@ -81,4 +81,4 @@ def _number(value: str, unit: str) -> Decimal | None:
         return None
     number = Decimal(value)
     convert = _FOREIGN.get(unit.lower())
-    return convert(number) if convert and number > 0 else number
+    return convert(number) if convert else number

@@ -139,17 +139,16 @@ class ChartSearch(BaseModel):
 
 @router.post("/search")
 async def search_charts(site: SiteOf, user: Viewer, search: ChartSearch) -> Items[ChartBody]:
-    """Find stays by visit or patient."""
-    start = cursors.parts_of(search.cursor, 1)[0] if search.cursor else ""
+    """Find stays by visit or patient, the latest active first."""
+    start = cursors.number(search.cursor) or 0
+    end = start + search.limit
     async with site.database.read() as connection:
-        ids = sorted(await charts.find(connection, visit=search.visit, patient=search.patient))
-        ids = [id for id in ids if id > start]
-        found = [await charts.chart(connection, id) for id in ids[: search.limit]]
+        ids = await charts.find(connection, visit=search.visit, patient=search.patient)
+        found = [await charts.chart(connection, id) for id in ids[start:end]]
     by = [name for name in ("visit", "patient") if getattr(search, name)]
     items = [ChartBody.of(chart) for chart in found if chart is not None]
     await viewed(site, actor(user), "chart.searched", by=by, charts=[item.id for item in items])
-    rest = len(ids) > search.limit
-    return Items(items=items, next_cursor=cursors.word_of(ids[search.limit - 1]) if rest else None)
+    return Items(items=items, next_cursor=cursors.word_of(str(end)) if len(ids) > end else None)
 
 
 @router.get("/{id}")

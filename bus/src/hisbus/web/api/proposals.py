@@ -1,6 +1,6 @@
 """``/proposals``: what agents say, and the one place where a program may hand over a person's decision."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -15,7 +15,7 @@ from hisbus.site import Site
 from hisbus.web import cursors, queue
 from hisbus.web.cursors import LIMIT, Cursor, Items, Limit
 from hisbus.web.problems import MEDIA_TYPE, ProblemBody
-from hisbus.web.queue import Filter
+from hisbus.web.queue import Filter, StayLine
 from hisbus.web.security import Reviewer, SiteOf, Viewer, actor
 from hisbus.web.views import viewed
 from hisbus.web.words import Note, Tree, Word
@@ -60,7 +60,7 @@ class ProposalBody(BaseModel):
     history: list[Change]
 
     @classmethod
-    def of(cls, row: Row[Any], visits: Mapping[str, str], history: Sequence[Row[Any]]) -> "ProposalBody":
+    def of(cls, row: Row[Any], stay: StayLine | None, history: Sequence[Row[Any]]) -> "ProposalBody":
         """Return a row as the API shows it."""
         said = proposals.body(row)
         return cls(
@@ -75,7 +75,7 @@ class ProposalBody(BaseModel):
             points=row.points,
             message=said.message,
             encounter=row.encounter,
-            visit=visits.get(row.encounter, ""),
+            visit=stay.visit if stay else "",
             evidence=said.evidence,
             reads=said.reads,
             opened=row.opened,
@@ -168,6 +168,6 @@ async def _answer(site: Site, row: Row[Any], response: Response) -> ProposalBody
 
 
 async def _bodies(connection: AsyncConnection, rows: Sequence[Row[Any]]) -> list[ProposalBody]:
-    visits = await queue.visits(connection, (row.encounter for row in rows))
+    stays = await queue.stays(connection, (row.encounter for row in rows))
     histories = await queue.histories(connection, (row.id for row in rows))
-    return [ProposalBody.of(row, visits, histories[row.id]) for row in rows]
+    return [ProposalBody.of(row, stays.get(row.encounter), histories[row.id]) for row in rows]

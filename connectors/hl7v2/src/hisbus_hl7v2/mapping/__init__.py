@@ -1,7 +1,5 @@
 """What an HL7 v2 message means: a pure function from a message to facts."""
 
-import re
-
 from hisbus import Translation
 from hisbus_hl7v2.mapping import adt, documents, results
 from hisbus_hl7v2.mapping.profile import Profile
@@ -10,8 +8,6 @@ from hisbus_hl7v2.message import Segment
 from hisbus_schemas import Fact
 
 __all__ = ["Profile", "Source", "translate"]
-
-_NAME = re.compile(r"[A-Z][A-Z0-9]{2}")
 
 
 def translate(source: Source) -> Translation:
@@ -31,7 +27,7 @@ def translate(source: Source) -> Translation:
     elif family == "ORU" and trigger == "R01":
         (facts, unread), reads = results.result_facts(source), results.READS
     else:
-        return Translation(mapped=False, flags=source.flags)
+        return Translation(mapped=False, flags=source.message.flags)
     return _with_segments(source, facts, reads, unread)
 
 
@@ -39,8 +35,8 @@ def _with_segments(source: Source, facts: list[Fact], reads: frozenset[str], unr
     """Keep what nothing read on the first fact, so that nothing is lost."""
     kept = [segment for segment in source.message.segments if segment.text[:3] not in reads or segment in unread]
     # Only a segment's name is listed: what is none may be a patient's text.
-    names = dict.fromkeys(name if _NAME.fullmatch(name := segment.name) else "?" for segment in kept)
+    names = dict.fromkeys(segment.name for segment in kept)
     if "?" in names:
         source.flag("malformed_segment")
-    facts[0] = facts[0].model_copy(update={"segments": [segment.text for segment in kept]})
-    return Translation(mapped=True, facts=facts, unmapped=list(names), flags=source.flags)
+    facts[0] = facts[0].model_copy(update={"segments": [segment.text for segment in kept], "flags": source.flags})
+    return Translation(True, facts, list(names), [*source.message.flags, *source.flags])

@@ -2,7 +2,7 @@
 
 from hisbus import BadMessage
 from hisbus_hl7v2.mapping.clinical import diagnoses, procedures
-from hisbus_hl7v2.mapping.patient import subject
+from hisbus_hl7v2.mapping.patient import only_subject, subject
 from hisbus_hl7v2.mapping.source import Source
 from hisbus_hl7v2.message import Message, Segment
 from hisbus_schemas import Fact, Merge
@@ -19,7 +19,7 @@ MERGE_READS = frozenset({"MSH", "EVN", "PID", "PV1", "MRG"})
 
 def stay_facts(source: Source, kind: str) -> list[Fact]:
     """Return what happened to the stay, then its diagnoses and procedures."""
-    about = subject(source)
+    about = only_subject(source)
     return [about.fact(kind), *diagnoses(source, about), *procedures(source, about)]
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hisbus import BadMessage
-from hisbus_hl7v2.mapping.patient import subject
+from hisbus_hl7v2.mapping.patient import only_subject
 from hisbus_hl7v2.mapping.source import Source
 from hisbus_hl7v2.message import Segment
 from hisbus_hl7v2.timestamp import moment
@@ -39,7 +39,7 @@ def document_facts(source: Source, trigger: str) -> tuple[list[Fact], list[Segme
     number = txa.get(12)
     if not number:
         raise BadMessage("A document without a number in TXA-12.", code="no_document_number")
-    about = subject(source)
+    about = only_subject(source)
     kind, action = ACTIONS[trigger]
     type = source.code(txa, 2)
     parent = txa.get(13)

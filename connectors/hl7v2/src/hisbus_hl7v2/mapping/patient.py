@@ -33,10 +33,13 @@ class Subject:
         )
 
 
-def subject(source: Source, pid: Segment | None = None, pv1: Segment | None = None) -> Subject:
-    """Read who and which stay the message is about; ``pid`` and ``pv1`` where it is about several."""
-    pid = pid or source.message.first("PID")
-    pv1 = pv1 or source.message.first("PV1")
+def only_subject(source: Source) -> Subject:
+    """Read who and which stay a message is about that is about one."""
+    return subject(source, source.message.first("PID"), source.message.first("PV1"))
+
+
+def subject(source: Source, pid: Segment | None, pv1: Segment | None) -> Subject:
+    """Read who and which stay these segments name."""
     patient = source.patient_id(pid, 3) if pid else None
     if patient is None:
         source.flag("no_patient_id")

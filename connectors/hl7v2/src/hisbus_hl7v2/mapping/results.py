@@ -1,7 +1,7 @@
 """Results and vital signs (ORU): OBR with its OBX."""
 
 from hisbus import BadMessage
-from hisbus_hl7v2.mapping.patient import subject
+from hisbus_hl7v2.mapping.patient import only_subject
 from hisbus_hl7v2.mapping.source import Source
 from hisbus_hl7v2.message import Segment
 from hisbus_schemas import Fact, Reading, Report
@@ -22,7 +22,7 @@ def result_facts(source: Source) -> tuple[list[Fact], list[Segment]]:
     groups, unread = _groups(source)
     if not groups:
         raise BadMessage("A result message without OBR.", code="no_report")
-    about = subject(source)
+    about = only_subject(source)
     reports = [_report(source, obr, observations) for obr, observations in groups]
     items = [reading.item for report in reports for reading in report.readings]
     vital = bool(items) and all(item.code in source.profile.vital_signs and item.system in ("", "LN") for item in items)

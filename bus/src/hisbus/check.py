@@ -1,0 +1,92 @@
+"""``hisbus check``: tries everything that ``hisbus up`` will need, and names each mistake with its key and line."""
+
+import re
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from hisbus import migrations, registry
+from hisbus.agent_host import start_all
+from hisbus.connector import Connector
+from hisbus.errors import BusError, ConfigError
+from hisbus.log.sqlite import SqliteLog
+from hisbus.settings import Settings, line_of
+from hisbus.site import embedded_log, load_secret, open_database
+
+_KEYED = re.compile(r"(?:connector )?'?(?P<name>[a-z0-9-]+)'?: (?P<key>[a-z_]+): (?P<said>.*)")
+"""How connectors name what is wrong with their table."""
+
+
+async def mistakes(settings: Settings, path: Path) -> list[str]:
+    """Return what would keep the site from running, one sentence each."""
+    running, found = await _log(settings)
+    found += await _database(settings)
+    for sentence in await _connectors(settings):
+        keyed = _KEYED.fullmatch(sentence)
+        if running and keyed is not None and keyed["key"] == "listen":
+            continue  # it is taken by the hisbus that runs
+        found.append(_placed(sentence, settings, path))
+    return found + await _plugins(settings)
+
+
+async def _log(settings: Settings) -> tuple[bool, list[str]]:
+    """Try the log. Tell also whether another hisbus holds it, which is no mistake here."""
+    async with AsyncExitStack() as stack:
+        try:
+            load_secret(settings)
+            opened = await SqliteLog.open(embedded_log(settings), max_mb=settings.log.max_mb)
+            stack.push_async_callback(opened.close)
+            return False, [f"log.url: {sentence}" for sentence in await opened.check()]
+        except ConfigError as error:
+            return error.code == "log_held", [] if error.code == "log_held" else [str(error)]
+        except BusError as error:
+            return False, [f"log.url: {error}"]
+
+
+async def _database(settings: Settings) -> list[str]:
+    try:
+        database = open_database(settings)
+    except ConfigError as error:
+        return [str(error)]
+    try:
+        async with database.read() as connection:
+            has, wants = await connection.run_sync(migrations.current)
+    except BusError as error:
+        return [f"database.url: {error}"]
+    finally:
+        await database.close()
+    if has is not None and not migrations.known(has):
+        return [f"database.url: its schema ({has}) is of a newer hisbus, which wants {wants}. Upgrade this one."]
+    return []
+
+
+async def _connectors(settings: Settings) -> list[str]:
+    try:
+        connectors: list[Connector] = registry.connectors(settings)
+    except ConfigError as error:
+        return str(error).splitlines()
+    return [sentence for connector in connectors for sentence in await connector.check()]
+
+
+async def _plugins(settings: Settings) -> list[str]:
+    hosts = await start_all(registry.plugins(settings), settings)
+    try:
+        known = {agent.name for host in hosts for agent in host.agents}
+        strangers = [f"agents.{name}: no installed plugin has this agent." for name in settings.agents.keys() - known]
+        return [
+            *(f"plugin {host.plugin.name}: it cannot run ({host.reason})." for host in hosts if host.state == "failed"),
+            *sorted(strangers),
+        ]
+    finally:
+        for host in hosts:
+            await host.close()
+
+
+def _placed(sentence: str, settings: Settings, path: Path) -> str:
+    """Put file and line before what a connector says of its table."""
+    keyed = _KEYED.fullmatch(sentence)
+    names = [table.get("name") for table in settings.connectors]
+    if keyed is None or keyed["name"] not in names:
+        return sentence
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    place = ["connectors", names.index(keyed["name"]), keyed["key"]]
+    return f"{path}:{line_of(text, place)}: connectors.{keyed['name']}.{keyed['key']}: {keyed['said']}"

@@ -1,0 +1,432 @@
+"""The first schema."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+
+
+def upgrade() -> None:
+    """Go on to this revision."""
+    op.create_table(
+        "assessment_heads",
+        sa.Column("agent", sa.String(), nullable=False),
+        sa.Column("encounter", sa.String(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("evaluated", sa.Text(), nullable=False),
+        sa.Column("time", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("agent", "encounter"),
+    )
+    op.create_table(
+        "audit",
+        sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("time", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("actor", sa.String(), nullable=False),
+        sa.Column("action", sa.String(), nullable=False),
+        sa.Column("object", sa.String(), nullable=False),
+        sa.Column("encounter", sa.String(), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_table(
+        "audit_seals",
+        sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("audit", sa.Integer(), nullable=False),
+        sa.Column("hash", sa.String(), nullable=False),
+        sa.Column("sealed", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("number"),
+        sa.UniqueConstraint("audit"),
+    )
+    op.create_table(
+        "charted_messages",
+        sa.Column("message", sa.String(), nullable=False),
+        sa.Column("revision", sa.Integer(), nullable=False),
+        sa.Column("outputs", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("message"),
+    )
+    op.create_table(
+        "clock",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("time", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_table(
+        "decisions",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("proposal", sa.String(), nullable=False),
+        sa.Column("user", sa.String(), nullable=False),
+        sa.Column("decided", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.Column("payload", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("proposal"),
+    )
+    op.create_table(
+        "encounters",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("authority", sa.String(), nullable=False),
+        sa.Column("number", sa.String(), nullable=False),
+        sa.Column("patient", sa.String(), nullable=True),
+        sa.Column("connector", sa.String(), nullable=False),
+        sa.Column("timezone", sa.String(), nullable=False),
+        sa.Column("key", sa.String(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("now", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("status", sa.String(), nullable=False),
+        sa.Column("begins", sa.String(), nullable=True),
+        sa.Column("ends", sa.String(), nullable=True),
+        sa.Column("claims", sa.Text(), nullable=False),
+        sa.Column("named", sa.Text(), nullable=False),
+        sa.Column("assigned", sa.Text(), nullable=False),
+        sa.Column("stay", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    with op.batch_alter_table("encounters", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_encounters_number"), ["number"], unique=False)
+        batch_op.create_index(batch_op.f("ix_encounters_patient"), ["patient"], unique=False)
+        batch_op.create_index(batch_op.f("ix_encounters_status"), ["status"], unique=False)
+
+    op.create_table(
+        "entries",
+        sa.Column("encounter", sa.String(), nullable=False),
+        sa.Column("entry", sa.String(), nullable=False),
+        sa.Column("part", sa.String(), nullable=False),
+        sa.Column("place", sa.String(), nullable=False),
+        sa.Column("last", sa.String(), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("encounter", "entry"),
+    )
+    op.create_table(
+        "events",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("message", sa.String(), nullable=False),
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("patient", sa.String(), nullable=True),
+        sa.Column("visit", sa.String(), nullable=True),
+        sa.Column("encounter", sa.String(), nullable=True),
+        sa.Column("flag", sa.String(), nullable=False),
+        sa.Column("connector", sa.String(), nullable=False),
+        sa.Column("timezone", sa.String(), nullable=False),
+        sa.Column("order", sa.String(), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    with op.batch_alter_table("events", schema=None) as batch_op:
+        batch_op.create_index("events_patient", ["patient", "visit"], unique=False)
+        batch_op.create_index(batch_op.f("ix_events_encounter"), ["encounter"], unique=False)
+        batch_op.create_index(batch_op.f("ix_events_flag"), ["flag"], unique=False)
+        batch_op.create_index(batch_op.f("ix_events_message"), ["message"], unique=False)
+        batch_op.create_index(batch_op.f("ix_events_visit"), ["visit"], unique=False)
+
+    op.create_table(
+        "merges",
+        sa.Column("event", sa.String(), nullable=False),
+        sa.Column("prior", sa.String(), nullable=True),
+        sa.Column("patient", sa.String(), nullable=True),
+        sa.Column("visit", sa.String(), nullable=True),
+        sa.Column("order", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("event"),
+    )
+    with op.batch_alter_table("merges", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_merges_patient"), ["patient"], unique=False)
+        batch_op.create_index(batch_op.f("ix_merges_prior"), ["prior"], unique=False)
+        batch_op.create_index(batch_op.f("ix_merges_visit"), ["visit"], unique=False)
+
+    op.create_table(
+        "messages",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("message", sa.String(), nullable=False),
+        sa.Column("first", sa.Boolean(), nullable=False),
+        sa.Column("connector", sa.String(), nullable=False),
+        sa.Column("control_id", sa.String(), nullable=False),
+        sa.Column("sender", sa.String(), nullable=False),
+        sa.Column("type", sa.String(), nullable=False),
+        sa.Column("received", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("partition", sa.Integer(), nullable=False),
+        sa.Column("offset", sa.Integer(), nullable=False),
+        sa.Column("status", sa.String(), nullable=False),
+        sa.Column("revision", sa.Integer(), nullable=False),
+        sa.Column("mapping", sa.String(), nullable=False),
+        sa.Column("flags", sa.Text(), nullable=False),
+        sa.Column("unmapped", sa.Text(), nullable=False),
+        sa.Column("reason", sa.String(), nullable=False),
+        sa.Column("ack", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    with op.batch_alter_table("messages", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_messages_control_id"), ["control_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_messages_message"), ["message"], unique=False)
+        batch_op.create_index(batch_op.f("ix_messages_received"), ["received"], unique=False)
+        batch_op.create_index(batch_op.f("ix_messages_status"), ["status"], unique=False)
+        batch_op.create_index("messages_first", ["message", "first"], unique=False)
+
+    op.create_table(
+        "offsets",
+        sa.Column("group", sa.String(), nullable=False),
+        sa.Column("topic", sa.String(), nullable=False),
+        sa.Column("partition", sa.Integer(), nullable=False),
+        sa.Column("next", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("group", "topic", "partition"),
+    )
+    op.create_table(
+        "outbox",
+        sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("topic", sa.String(), nullable=False),
+        sa.Column("key", sa.String(), nullable=False),
+        sa.Column("headers", sa.Text(), nullable=False),
+        sa.Column("value", sa.LargeBinary(), nullable=False),
+        sa.Column("created", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_table(
+        "parked",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("step", sa.String(), nullable=False),
+        sa.Column("topic", sa.String(), nullable=False),
+        sa.Column("partition", sa.Integer(), nullable=False),
+        sa.Column("offset", sa.Integer(), nullable=False),
+        sa.Column("key", sa.String(), nullable=False),
+        sa.Column("headers", sa.Text(), nullable=False),
+        sa.Column("value", sa.LargeBinary(), nullable=False),
+        sa.Column("reason", sa.String(), nullable=False),
+        sa.Column("stack", sa.String(), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("parked", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("status", sa.String(), nullable=False),
+        sa.Column("message", sa.String(), nullable=False),
+        sa.Column("encounter", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("step", "topic", "partition", "offset"),
+    )
+    with op.batch_alter_table("parked", schema=None) as batch_op:
+        batch_op.create_index("parked_encounter", ["encounter", "step"], unique=False)
+        batch_op.create_index("parked_open", ["status", "step"], unique=False)
+
+    op.create_table(
+        "patients",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("authority", sa.String(), nullable=False),
+        sa.Column("number", sa.String(), nullable=False),
+        sa.Column("survivor", sa.String(), nullable=False),
+        sa.Column("said", sa.Text(), nullable=False),
+        sa.Column("shown", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    with op.batch_alter_table("patients", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_patients_number"), ["number"], unique=False)
+        batch_op.create_index(batch_op.f("ix_patients_survivor"), ["survivor"], unique=False)
+
+    op.create_table(
+        "proposal_history",
+        sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("proposal", sa.String(), nullable=False),
+        sa.Column("time", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("status", sa.String(), nullable=False),
+        sa.Column("actor", sa.String(), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    with op.batch_alter_table("proposal_history", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_proposal_history_proposal"), ["proposal"], unique=False)
+
+    op.create_table(
+        "proposals",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("identity", sa.String(), nullable=False),
+        sa.Column("revision", sa.Integer(), nullable=False),
+        sa.Column("agent", sa.String(), nullable=False),
+        sa.Column("agent_version", sa.String(), nullable=False),
+        sa.Column("encounter", sa.String(), nullable=False),
+        sa.Column("key", sa.String(), nullable=False),
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("rule", sa.String(), nullable=False),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("severity", sa.String(), nullable=False),
+        sa.Column("points", sa.Float(), nullable=False),
+        sa.Column("department", sa.String(), nullable=False),
+        sa.Column("fingerprint", sa.String(), nullable=False),
+        sa.Column("status", sa.String(), nullable=False),
+        sa.Column("rectified", sa.Boolean(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("event", sa.String(), nullable=False),
+        sa.Column("opened", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("due", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.Column("etag", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("identity", "revision"),
+    )
+    with op.batch_alter_table("proposals", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_proposals_encounter"), ["encounter"], unique=False)
+        batch_op.create_index(batch_op.f("ix_proposals_identity"), ["identity"], unique=False)
+        batch_op.create_index(batch_op.f("ix_proposals_opened"), ["opened"], unique=False)
+        batch_op.create_index(batch_op.f("ix_proposals_status"), ["status"], unique=False)
+
+    op.create_table(
+        "sessions",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("user", sa.String(), nullable=False),
+        sa.Column("csrf", sa.String(), nullable=False),
+        sa.Column("created", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("seen", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    with op.batch_alter_table("sessions", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_sessions_user"), ["user"], unique=False)
+
+    op.create_table(
+        "touches",
+        sa.Column("encounter", sa.String(), nullable=False),
+        sa.Column("entry", sa.String(), nullable=False),
+        sa.Column("event", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("encounter", "entry", "event"),
+    )
+    with op.batch_alter_table("touches", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_touches_event"), ["event"], unique=False)
+
+    op.create_table(
+        "users",
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("role", sa.String(), nullable=False),
+        sa.Column("password", sa.String(), nullable=False),
+        sa.Column("token", sa.String(), nullable=True),
+        sa.Column("active", sa.Boolean(), nullable=False),
+        sa.Column("failures", sa.Integer(), nullable=False),
+        sa.Column("locked_until", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("name"),
+        sa.UniqueConstraint("token"),
+    )
+    op.create_table(
+        "wake_heads",
+        sa.Column("agent", sa.String(), nullable=False),
+        sa.Column("encounter", sa.String(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("agent", "encounter"),
+    )
+    op.create_table(
+        "wakes",
+        sa.Column("agent", sa.String(), nullable=False),
+        sa.Column("encounter", sa.String(), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("due", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("key", sa.String(), nullable=False),
+        sa.Column("clock", sa.String(), nullable=False),
+        sa.Column("fired", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint("agent", "encounter", "name", "due"),
+    )
+    with op.batch_alter_table("wakes", schema=None) as batch_op:
+        batch_op.create_index("wakes_due", ["fired", "clock", "due"], unique=False)
+
+    op.create_table(
+        "writebacks",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("decision", sa.String(), nullable=False),
+        sa.Column("proposal", sa.String(), nullable=False),
+        sa.Column("encounter", sa.String(), nullable=False),
+        sa.Column("connector", sa.String(), nullable=False),
+        sa.Column("document", sa.String(), nullable=False),
+        sa.Column("status", sa.String(), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("failures", sa.Integer(), nullable=False),
+        sa.Column("not_before", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("lease", sa.String(), nullable=False),
+        sa.Column("lease_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("code", sa.String(), nullable=False),
+        sa.Column("control_id", sa.String(), nullable=False),
+        sa.Column("created", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("changed", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("note", sa.Text(), nullable=False),
+        sa.Column("resolved_by", sa.String(), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("decision"),
+    )
+    with op.batch_alter_table("writebacks", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_writebacks_document"), ["document"], unique=False)
+        batch_op.create_index(batch_op.f("ix_writebacks_encounter"), ["encounter"], unique=False)
+        batch_op.create_index(batch_op.f("ix_writebacks_proposal"), ["proposal"], unique=False)
+        batch_op.create_index(batch_op.f("ix_writebacks_status"), ["status"], unique=False)
+
+
+def downgrade() -> None:
+    """Go back."""
+    with op.batch_alter_table("writebacks", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_writebacks_status"))
+        batch_op.drop_index(batch_op.f("ix_writebacks_proposal"))
+        batch_op.drop_index(batch_op.f("ix_writebacks_encounter"))
+        batch_op.drop_index(batch_op.f("ix_writebacks_document"))
+
+    op.drop_table("writebacks")
+    with op.batch_alter_table("wakes", schema=None) as batch_op:
+        batch_op.drop_index("wakes_due")
+
+    op.drop_table("wakes")
+    op.drop_table("wake_heads")
+    op.drop_table("users")
+    with op.batch_alter_table("touches", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_touches_event"))
+
+    op.drop_table("touches")
+    with op.batch_alter_table("sessions", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_sessions_user"))
+
+    op.drop_table("sessions")
+    with op.batch_alter_table("proposals", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_proposals_status"))
+        batch_op.drop_index(batch_op.f("ix_proposals_opened"))
+        batch_op.drop_index(batch_op.f("ix_proposals_identity"))
+        batch_op.drop_index(batch_op.f("ix_proposals_encounter"))
+
+    op.drop_table("proposals")
+    with op.batch_alter_table("proposal_history", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_proposal_history_proposal"))
+
+    op.drop_table("proposal_history")
+    with op.batch_alter_table("patients", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_patients_survivor"))
+        batch_op.drop_index(batch_op.f("ix_patients_number"))
+
+    op.drop_table("patients")
+    with op.batch_alter_table("parked", schema=None) as batch_op:
+        batch_op.drop_index("parked_open")
+        batch_op.drop_index("parked_encounter")
+
+    op.drop_table("parked")
+    op.drop_table("outbox")
+    op.drop_table("offsets")
+    with op.batch_alter_table("messages", schema=None) as batch_op:
+        batch_op.drop_index("messages_first")
+        batch_op.drop_index(batch_op.f("ix_messages_status"))
+        batch_op.drop_index(batch_op.f("ix_messages_received"))
+        batch_op.drop_index(batch_op.f("ix_messages_message"))
+        batch_op.drop_index(batch_op.f("ix_messages_control_id"))
+
+    op.drop_table("messages")
+    with op.batch_alter_table("merges", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_merges_visit"))
+        batch_op.drop_index(batch_op.f("ix_merges_prior"))
+        batch_op.drop_index(batch_op.f("ix_merges_patient"))
+
+    op.drop_table("merges")
+    with op.batch_alter_table("events", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_events_visit"))
+        batch_op.drop_index(batch_op.f("ix_events_message"))
+        batch_op.drop_index(batch_op.f("ix_events_flag"))
+        batch_op.drop_index(batch_op.f("ix_events_encounter"))
+        batch_op.drop_index("events_patient")
+
+    op.drop_table("events")
+    op.drop_table("entries")
+    with op.batch_alter_table("encounters", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_encounters_status"))
+        batch_op.drop_index(batch_op.f("ix_encounters_patient"))
+        batch_op.drop_index(batch_op.f("ix_encounters_number"))
+
+    op.drop_table("encounters")
+    op.drop_table("decisions")
+    op.drop_table("clock")
+    op.drop_table("charted_messages")
+    op.drop_table("audit_seals")
+    op.drop_table("audit")
+    op.drop_table("assessment_heads")

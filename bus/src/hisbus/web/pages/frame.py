@@ -1,0 +1,129 @@
+"""What every page has in common: the language, the frame, who is logged in, and how a form is taken."""
+
+from collections.abc import Mapping
+from datetime import date, datetime
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
+
+from fastapi import Depends, Request
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from pydantic import TypeAdapter, ValidationError
+from starlette.responses import HTMLResponse
+
+from hisbus.review import users
+from hisbus.review.users import User
+from hisbus.web.health import durability
+from hisbus.web.problems import Problem
+from hisbus.web.process import Process
+from hisbus.web.security import SESSION, VISITOR, check_form, set_cookie, site_of, visitor_token
+from hisbus.web.texts import negotiate, texts
+from hisbus.web.words import Note
+from hisbus_schemas import Moment
+
+LANGUAGE = "hisbus_language"
+DOWN = frozenset({"failed", "quarantined"})
+
+_FORM: TypeAdapter[dict[str, str]] = TypeAdapter(dict[str, Note])
+_templates = Environment(
+    loader=PackageLoader("hisbus.web"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def clock(value: datetime | Moment | str | None, zone: ZoneInfo | str = "UTC") -> str:
+    """Return a time for people, to the minute: ours in a zone, a source's as its own clock showed it."""
+    if value is None or value == "":
+        return ""
+    if isinstance(value, Moment):
+        local = value.local()
+        return local.strftime("%Y-%m-%d") if value.precision == "day" else local.strftime("%Y-%m-%d %H:%M")
+    if isinstance(value, str):
+        try:
+            return datetime.fromisoformat(value).strftime("%Y-%m-%d %H:%M:%S")
+        except ValueError:
+            return value
+    return value.astimezone(ZoneInfo(zone) if isinstance(zone, str) else zone).strftime("%Y-%m-%d %H:%M")
+
+
+def age(born: date, now: datetime) -> int:
+    """Return whole years."""
+    return now.year - born.year - ((now.month, now.day) < (born.month, born.day))
+
+
+_templates.filters["clock"] = clock
+_templates.globals["age"] = age
+
+
+def language(request: Request) -> str:
+    """Return the reader's language, ``zh`` or ``en``."""
+    return negotiate(request.cookies.get(LANGUAGE), request.headers.get("accept-language", ""))
+
+
+def render(
+    request: Request,
+    template: str,
+    user: User | None,
+    *,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+    **context: Any,
+) -> HTMLResponse:
+    """Return a page, or a part of one."""
+    spoken = language(request)
+    token = user.csrf if user else visitor_token(request)
+    frame = {
+        "t": texts(spoken),
+        "lang": spoken,
+        "user": user,
+        "csrf": token,
+        "site": site_of(request).name,
+        "zone": request.app.state.zone,
+        "here": request.url.path.split("/")[1],
+        "notices": _notices(request, texts(spoken)["site"]),
+    }
+    page = _templates.get_template(template).render(**frame, **context)
+    response = HTMLResponse(page, status, headers=dict(headers or {}))
+    if user is None and VISITOR not in request.cookies:
+        set_cookie(request, response, VISITOR, token)
+    return response
+
+
+async def logged_in(request: Request) -> User:
+    """Return whose session this is. Raises Problem where there is none."""
+    cookie = request.cookies.get(SESSION)
+    user = await users.of_session(site_of(request), cookie) if cookie else None
+    if user is None:
+        raise Problem("unauthorized")
+    return user
+
+
+Someone = Annotated[User, Depends(logged_in)]
+
+
+async def posted(request: Request, user: User | None) -> Mapping[str, str]:
+    """Return the fields of one of our own forms.
+
+    Raises:
+        Problem: it is not from our page, or a field is too long.
+    """
+    await check_form(request, user.csrf if user else request.cookies.get(VISITOR, ""))
+    fields = {name: value for name, value in (await request.form()).items() if isinstance(value, str)}
+    try:
+        return _FORM.validate_python(fields)
+    except ValidationError:
+        raise Problem("bad_request") from None
+
+
+def _notices(request: Request, words: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return what everybody should know of the state of things, with its weight."""
+    process: Process = request.app.state.process
+    notices = [
+        ("warning", words["agent"].format(name=agent.name, status=agent.status))
+        for agent in process.agents
+        if agent.status in DOWN
+    ]
+    kept = durability(site_of(request))
+    return [*notices, ("info", words[kept])] if kept in words else notices

@@ -1,0 +1,90 @@
+"""Messages: where is mine, and what became of it?"""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from hisbus.review.users import User
+from hisbus.web import cursors, ledger, traces
+from hisbus.web.cursors import LIMIT, Cursor
+from hisbus.web.ledger import Wanted
+from hisbus.web.pages.frame import Someone, posted, render
+from hisbus.web.problems import Problem
+from hisbus.web.security import SiteOf, actor
+from hisbus.web.views import viewed
+from hisbus.web.words import Word
+
+router = APIRouter(prefix="/messages")
+
+FIELDS = ("control_id", "patient", "visit", "text")
+STATES = ("stored", "mapped", "unmapped", "duplicate", "parked")
+
+
+@router.get("")
+async def latest(
+    request: Request, site: SiteOf, user: Someone, status: Word = "", connector: Word = "", cursor: Cursor = None
+) -> Response:
+    """Show the latest messages."""
+    wanted = Wanted(status=status if status in STATES else "", connector=connector)
+    found = await ledger.listing(site, wanted, LIMIT, cursors.read(cursor))
+    return _list(request, user, found, wanted, searching=False)
+
+
+@router.post("/search")
+async def search(request: Request, site: SiteOf, user: Someone) -> Response:
+    """Find messages. What is searched for travels in the body and is not kept."""
+    fields = await posted(request, user)
+    given = {name: fields.get(name, "").strip() for name in FIELDS}
+    if not any(given.values()):
+        return _list(request, user, ledger.Found([], None, 0), Wanted(), searching=True, empty=True, status=422)
+    wanted = replace(Wanted(), **given)
+    found = await ledger.listing(site, wanted, LIMIT, cursors.read(fields.get("cursor")))
+    by = [name for name in FIELDS if given[name]]
+    await viewed(site, actor(user), "message.searched", by=by, found=len(found.items))
+    return _list(request, user, found, wanted, searching=True)
+
+
+@router.get("/{id}")
+async def message(request: Request, site: SiteOf, user: Someone, id: Word) -> Response:
+    """Show one message: its original, its acknowledgement, and what became of it."""
+    copy = await ledger.find(site, id)
+    if copy is None:
+        raise Problem("not_found")
+    trace = await traces.of_message(site, copy)
+    body = await ledger.body_of(site, id)
+    await viewed(site, actor(user), "message.viewed", id)
+    return render(
+        request,
+        "message.html",
+        user,
+        copy=copy,
+        trace=trace,
+        raw=None if body is None else lines(ledger.decoded(body)),
+        ack=lines(copy.ack),
+        events=[json.dumps(json.loads(item.model_dump_json()), ensure_ascii=False, indent=2) for item in trace.events],
+    )
+
+
+def lines(text: str) -> list[str]:
+    """Return a message's segments, however they end."""
+    return text.replace("\r\n", "\r").replace("\n", "\r").strip("\r").split("\r")
+
+
+def _list(
+    request: Request,
+    user: User,
+    found: ledger.Found,
+    wanted: Wanted,
+    *,
+    searching: bool,
+    empty: bool = False,
+    status: int = 200,
+) -> Response:
+    about: dict[str, Any] = {"searching": searching, "empty": empty, "states": STATES, "fields": FIELDS}
+    following = found.next.word() if found.next else ""
+    return render(
+        request, "messages.html", user, status=status, found=found, wanted=wanted, following=following, **about
+    )

@@ -1,0 +1,114 @@
+"""What leaves: whether it still may, and what it says."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from pydantic import TypeAdapter
+from sqlalchemy import Row, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from hisbus import charts, tables
+from hisbus.errors import BusError, RetryLater
+from hisbus_schemas import Chart, Decision, Evidence, Proposal, WriteBack
+
+_proposal: TypeAdapter[Proposal] = TypeAdapter(Proposal)
+
+
+class Withheld(BusError):
+    """It may not leave (any more). The code says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Approved:
+    """A decision with exactly what it approved, and the chart as it is now."""
+
+    decision: Decision
+    proposal: Proposal
+    chart: Chart
+
+
+async def load(connection: AsyncConnection, row: Row[Any]) -> Approved:
+    """Return what a row of ``writebacks`` rests on.
+
+    Raises:
+        Withheld: there is no recorded decision that approves it.
+        RetryLater: the stay's chart is not there yet, or names no patient.
+    """
+    decisions = tables.decisions
+    stored = (await connection.execute(select(decisions).where(decisions.c.id == row.decision))).one_or_none()
+    if stored is None:
+        raise Withheld(code="no_decision")
+    decision = Decision.model_validate_json(stored.body)
+    if decision.decision not in {"accept", "edit"} or stored.proposal != row.proposal or not stored.payload:
+        raise Withheld(code="not_approved")
+    chart = await charts.chart(connection, row.encounter)
+    if chart is None or chart.patient is None:
+        raise RetryLater("The stay's chart is not there yet.", code="no_chart")
+    return Approved(decision, _proposal.validate_json(stored.payload), chart)
+
+
+async def check(connection: AsyncConnection, row: Row[Any], approved: Approved, *, lock: bool = False) -> None:
+    """Check what may have changed since the decision. ``lock`` holds review off until the transaction ends.
+
+    Raises:
+        Withheld: it is not to be sent.
+    """
+    proposals = tables.proposals
+    wanted = select(proposals.c.status, proposals.c.rectified).where(proposals.c.id == row.proposal)
+    standing = (await connection.execute(wanted.with_for_update(read=True) if lock else wanted)).one_or_none()
+    if standing is None or standing.status not in {"accepted", "edited"}:
+        raise Withheld(code="not_approved")
+    if standing.rectified:
+        raise Withheld(code="rectified")
+    if approved.chart.status == "cancelled":
+        raise Withheld(code="cancelled")
+    if not all(approved.chart.holds(ref) for ref in approved.proposal.reads):
+        raise Withheld(code="reads_changed")
+
+
+def compose(row: Row[Any], approved: Approved) -> WriteBack:
+    """Return the document. After a merge it names the patient who survived."""
+    chart, patient = approved.chart, approved.chart.patient
+    if patient is None:
+        raise RetryLater("The stay's chart names no patient yet.", code="no_chart")
+    return WriteBack(
+        id=row.id,
+        connector=row.connector,
+        proposal=row.proposal,
+        decision=row.decision,
+        visit=chart.visit,
+        patient=patient.id,
+        patient_name=patient.name,
+        birth_date=patient.birth_date,
+        sex=patient.sex,
+        patient_class=chart.patient_class,
+        location=chart.location,
+        lines=[line for part in _said(approved) for line in part.splitlines()],
+        decided=approved.decision.decided,
+    )
+
+
+def _said(approved: Approved) -> Iterator[str]:
+    proposal, decision = approved.proposal, approved.decision
+    yield f"规则 Rule: {proposal.rule}"
+    yield proposal.message.zh
+    yield proposal.message.en
+    for evidence in proposal.evidence:
+        yield f"依据 Evidence: {_quoted(evidence)}"
+    for note in (proposal.payload.get("note"), decision.note):
+        if note:
+            yield f"备注 Note: {note}"
+    yield f"审核 Decided: {decision.user}, {_local(decision.decided, approved.chart.timezone)}"
+
+
+def _quoted(evidence: Evidence) -> str:
+    if evidence.quote is not None:
+        return f"“{evidence.quote}”"
+    return f"{evidence.path} = {evidence.value}"
+
+
+def _local(time: datetime, zone: str) -> str:
+    return time.astimezone(ZoneInfo(zone)).isoformat(" ", "minutes")

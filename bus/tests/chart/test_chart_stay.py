@@ -1,0 +1,125 @@
+"""The stay: its status, its times, and whose it is."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from hisbus_schemas import Demographics, Due, Location, Moment, Stay
+
+HOUR = 3600
+
+
+def hours(moment: Moment | None) -> float | None:
+    start = datetime(2026, 3, 2, tzinfo=UTC)
+    return (moment.at - start).total_seconds() / HOUR if moment else None
+
+
+async def test_an_admission_opens_a_stay_and_a_discharge_ends_it(ward: Any) -> None:
+    await ward.deliver(ward.adt("admitted", 8, patient_class="I", name="王建国"))
+    chart = await ward.chart()
+    assert (chart.status, chart.patient_class, hours(chart.admitted)) == ("admitted", "I", 8)
+    assert chart.patient.name == "王建国"
+    await ward.deliver(ward.adt("discharged", 80))
+    chart = await ward.chart()
+    assert (chart.status, hours(chart.discharged)) == ("discharged", 80)
+
+
+async def test_the_newest_adt_that_carries_a_time_sets_it(ward: Any) -> None:
+    await ward.each(
+        [
+            ward.adt("admitted", 9),
+            ward.adt("updated", 12, admitted=Moment(at="2026-03-02T08:00:00Z")),
+            ward.adt("updated", 13, department="CARD"),
+        ]
+    )
+    assert hours((await ward.chart()).admitted) == 8
+
+
+async def test_a_document_may_come_before_its_admission(ward: Any) -> None:
+    await ward.deliver(ward.document(11))
+    assert (await ward.chart()).status == "registered"
+    await ward.deliver(ward.adt("updated", 12, name="王建军"))
+    await ward.deliver(ward.adt("admitted", 8, name="王建国"))
+    chart = await ward.chart()
+    assert (chart.status, chart.patient.name, len(chart.documents)) == ("admitted", "王建军", 1)
+
+
+async def test_a_cancelled_discharge_makes_the_next_one_begin_anew(ward: Any) -> None:
+    await ward.each(
+        [
+            ward.adt("admitted", 8),
+            ward.adt("discharged", 80, discharged=Moment(at="2026-03-05T08:00:00Z"), disposition="20"),
+            ward.adt("discharge_cancelled", 88),
+        ]
+    )
+    chart = await ward.chart()
+    assert (chart.status, chart.discharged, chart.died) == ("admitted", None, False)
+    await ward.deliver(ward.adt("discharged", 100))
+    assert hours((await ward.chart()).discharged) == 100
+
+
+async def test_only_a_later_admission_begins_a_cancelled_stay_again(ward: Any) -> None:
+    await ward.each([ward.adt("admitted", 8), ward.adt("cancelled", 18), ward.adt("updated", 20, department="CARD")])
+    assert (await ward.chart()).status == "cancelled"
+    await ward.deliver(ward.adt("admitted", 24))
+    chart = await ward.chart()
+    assert (chart.status, hours(chart.admitted)) == ("admitted", 24)
+
+
+async def test_only_an_adt_changes_what_is_known_and_others_fill_what_is_not(ward: Any) -> None:
+    result = ward.message(
+        ward.fact(
+            "result.reported",
+            10,
+            demographics=Demographics(name="WRONG", sex="M"),
+            stay=Stay(location=Location(ward="W9"), department="LAB"),
+        )
+    )
+    await ward.each([ward.adt("admitted", 8, name="王建国", location=Location(ward="W3")), result])
+    chart = await ward.chart()
+    assert (chart.patient.name, chart.patient.sex) == ("王建国", "M")
+    assert (chart.location.ward, chart.department) == ("W3", "LAB")
+
+
+async def test_what_is_deleted_is_emptied_and_what_is_not_said_is_kept(ward: Any) -> None:
+    await ward.deliver(ward.adt("admitted", 8, name="王建国", department="CARD"))
+    update = ward.fact(
+        "encounter.updated", 9, stay=Stay(deleted=["department"]), demographics=Demographics(deleted=["id_card"])
+    )
+    await ward.deliver(ward.message(update))
+    chart = await ward.chart()
+    assert (chart.department, chart.patient.name) == ("", "王建国")
+
+
+async def test_a_patient_who_is_dead_died_in_the_stay(ward: Any) -> None:
+    await ward.each([ward.adt("admitted", 8), ward.adt("discharged", 80, dead=True)])
+    assert (await ward.chart()).died
+
+
+async def test_the_source_clock_moves_the_present_and_never_back(ward: Any) -> None:
+    await ward.each([ward.adt("admitted", 8), ward.adt("updated", 20, department="A"), ward.document(10)])
+    assert (await ward.chart()).now == datetime(2026, 3, 2, 20, tzinfo=UTC)
+    future = ward.message(ward.fact("encounter.updated", 4000, flags=["future_time"]))
+    await ward.deliver(future)
+    assert (await ward.chart()).now == datetime(2026, 3, 2, 20, tzinfo=UTC)
+
+
+async def test_the_wall_clock_is_when_the_message_was_stored(ward: Any) -> None:
+    message = ward.message(ward.fact("encounter.admitted", 8), clock="wall")
+    await ward.deliver(message)
+    assert (await ward.chart()).now == message.position.recorded
+
+
+async def test_a_wake_makes_a_version_for_its_agent_and_says_nothing_else(ward: Any) -> None:
+    (first,) = await ward.deliver(ward.adt("admitted", 8))
+    due = Due(agent="qc", name="R01", due=datetime(2026, 3, 3, 9, tzinfo=UTC), encounter=ward.encounter("V1"))
+    (woken,) = await ward.deliver(ward.message(ward.fact("timer.due", 33, None, None, data=due), clock="wall"))
+    assert (woken.agent, woken.kind, woken.version, woken.key) == ("qc", "timer.due", 2, first.key)
+    assert (await ward.chart()).now == due.due
+    assert await ward.flags() == []
+
+
+async def test_every_event_makes_a_version(ward: Any) -> None:
+    outputs = await ward.each([ward.adt("admitted", 8), ward.document(9), ward.document(10, "D2")])
+    assert [output.version for output in outputs] == [1, 2, 3]
+    assert [output.kind for output in outputs] == ["encounter.admitted", "document.filed", "document.filed"]
+    assert len({output.id for output in outputs}) == 3

@@ -1,0 +1,137 @@
+"""Whose a stay is, and to which stay an event belongs."""
+
+from typing import Any
+
+from hisbus import charts, tables
+
+ANOTHER, UNASSIGNED, CIRCULAR = "visit_of_another_patient", "unassigned_visit", "circular_merge"
+
+
+def numbers(chart: Any) -> list[str]:
+    return [document.number for document in chart.documents]
+
+
+async def parked(ward: Any) -> list[Any]:
+    async with ward.site.database.read() as connection:
+        return list(await connection.execute(tables.parked.select()))
+
+
+async def test_a_merge_moves_the_stay_to_the_surviving_patient(ward: Any) -> None:
+    await ward.deliver(ward.adt("admitted", 8, "TMP", name="王建国"))
+    (output,) = await ward.deliver(ward.merge(30, "TMP", "P1"))
+    chart = await ward.chart()
+    assert (chart.patient.id.number, chart.patient.name, chart.version) == ("P1", "王建国", 2)
+    assert (output.kind, output.version) == ("patient.merged", 2)
+    await ward.each([ward.document(31, "D1", who="TMP"), ward.document(32, "D2", who="P1")])
+    assert numbers(await ward.chart()) == ["D1", "D2"]
+
+
+async def test_an_event_may_overtake_its_merge(ward: Any) -> None:
+    await ward.deliver(ward.adt("admitted", 8, "TMP"))
+    assert await ward.deliver(ward.document(32, who="P1")) == []
+    assert await ward.flags() == [ANOTHER]
+    outputs = await ward.deliver(ward.merge(30, "TMP", "P1"))
+    assert await ward.flags() == []
+    assert numbers(await ward.chart()) == ["D1"]
+    assert {output.kind for output in outputs} == {"patient.merged", "document.filed"}
+
+
+async def test_merges_are_resolved_from_number_to_number(ward: Any) -> None:
+    await ward.each([ward.adt("admitted", 8, "P3"), ward.merge(9, "P3", "P2"), ward.merge(10, "P2", "P1")])
+    assert (await ward.chart()).patient.id.number == "P1"
+    async with ward.site.database.read() as connection:
+        for number in ("P1", "P2", "P3"):
+            assert await charts.find(connection, patient=number) == [ward.encounter("V1")]
+        assert await charts.find(connection, visit="V1") == [ward.encounter("V1")]
+        assert await charts.find(connection, visit="V1", patient="P9") == []
+
+
+async def test_the_inverse_of_a_merge_is_parked_and_changes_nothing(ward: Any) -> None:
+    await ward.each([ward.adt("admitted", 8, "P2"), ward.merge(9, "P2", "P1")])
+    assert await ward.deliver(ward.merge(10, "P1", "P2")) == []
+    assert (await ward.chart()).patient.id.number == "P1"
+    assert [row.reason for row in await parked(ward)] == [CIRCULAR]
+    assert await ward.flags() == [CIRCULAR]
+
+
+async def test_a_circular_merge_that_is_replayed_is_parked_again(ward: Any) -> None:
+    await ward.deliver(ward.merge(9, "P2", "P1"))
+    inverse = ward.merge(10, "P1", "P2")
+    await ward.deliver(inverse)
+    await ward.deliver(inverse)
+    assert len(await parked(ward)) == 1
+    await ward.deliver(inverse, headers={"replay": "x"})
+    assert len(await parked(ward)) == 2
+
+
+async def test_another_patients_event_is_kept_and_never_folded(ward: Any) -> None:
+    await ward.deliver(ward.adt("admitted", 8, "P1", name="王建国"))
+    assert await ward.deliver(ward.document(9, who="P2")) == []
+    assert numbers(await ward.chart()) == []
+    assert await ward.flags() == [ANOTHER]
+
+
+async def test_a_visit_belongs_to_the_patient_of_its_earliest_event(ward: Any) -> None:
+    await ward.deliver(ward.document(9, who="P2"))
+    assert (await ward.chart()).patient.id.number == "P2"
+    await ward.deliver(ward.adt("admitted", 8, "P1"))
+    chart = await ward.chart()
+    assert (chart.patient.id.number, numbers(chart), await ward.flags()) == ("P1", [], [ANOTHER])
+
+
+async def test_a_moved_visit_takes_its_events_along(ward: Any) -> None:
+    await ward.each([ward.adt("admitted", 8, "P1"), ward.document(9, who="P1"), ward.move(10, "V1", "P2", "P1")])
+    await ward.each([ward.document(11, "D2", who="P2"), ward.document(12, "D3", who="P1")])
+    chart = await ward.chart()
+    assert (chart.patient.id.number, numbers(chart), await ward.flags()) == ("P2", ["D1", "D2", "D3"], [])
+
+
+async def test_an_event_without_a_visit_goes_to_the_only_open_stay(ward: Any) -> None:
+    await ward.deliver(ward.adt("admitted", 8))
+    (output,) = await ward.deliver(ward.document(9, stay=None))
+    assert (output.encounter, numbers(await ward.chart())) == (ward.encounter("V1"), ["D1"])
+
+
+async def test_an_event_without_a_visit_waits_for_its_admission(ward: Any) -> None:
+    assert await ward.deliver(ward.document(9, stay=None)) == []
+    assert await ward.flags() == [UNASSIGNED]
+    outputs = await ward.deliver(ward.adt("admitted", 8))
+    assert numbers(await ward.chart()) == ["D1"]
+    assert {output.kind for output in outputs} == {"encounter.admitted", "document.filed"}
+
+
+async def test_with_several_open_stays_nothing_is_guessed(ward: Any) -> None:
+    await ward.each([ward.adt("admitted", 8), ward.document(9, stay=None)])
+    await ward.deliver(ward.adt("admitted", 7, stay="V2"))
+    assert numbers(await ward.chart()) == []
+    assert await ward.flags() == [UNASSIGNED]
+    await ward.deliver(ward.adt("cancelled", 10, stay="V2"))
+    assert numbers(await ward.chart()) == ["D1"]
+
+
+async def test_a_late_discharge_takes_away_what_came_after_it(ward: Any) -> None:
+    await ward.each([ward.adt("admitted", 8), ward.document(30, stay=None)])
+    await ward.deliver(ward.adt("discharged", 20))
+    assert numbers(await ward.chart()) == []
+    await ward.deliver(ward.adt("discharge_cancelled", 21))
+    assert numbers(await ward.chart()) == ["D1"]
+
+
+async def test_an_update_of_the_patient_makes_a_version_of_every_stay(ward: Any) -> None:
+    await ward.each([ward.adt("admitted", 8), ward.adt("admitted", 9, stay="V2")])
+    outputs = await ward.deliver(ward.adt("patient.updated", 10, stay=None, name="王建军"))
+    assert {output.encounter for output in outputs} == {ward.encounter("V1"), ward.encounter("V2")}
+    assert (await ward.chart("V2")).patient.name == "王建军"
+    assert await ward.flags() == []
+
+
+async def test_a_new_name_in_one_stay_makes_a_version_of_the_other(ward: Any) -> None:
+    await ward.each([ward.adt("admitted", 8, name="A"), ward.adt("admitted", 9, stay="V2", name="A")])
+    outputs = await ward.deliver(ward.adt("updated", 10, stay="V2", name="B"))
+    assert sorted(output.encounter for output in outputs) == sorted([ward.encounter("V1"), ward.encounter("V2")])
+
+
+async def test_one_batch_may_hold_the_event_the_merge_and_the_admission(ward: Any) -> None:
+    await ward.deliver(ward.document(9, who="P1"), ward.merge(30, "TMP", "P1"), ward.adt("admitted", 8, "TMP"))
+    chart = await ward.chart()
+    assert (chart.patient.id.number, chart.status, numbers(chart)) == ("P1", "admitted", ["D1"])

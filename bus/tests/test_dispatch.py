@@ -1,0 +1,313 @@
+"""What concerns an agent reaches it, and its answers go on with the version that it read."""
+
+import json
+from collections.abc import AsyncIterator, Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from sqlalchemy import select
+
+from hisbus import parked, tables, wakes
+from hisbus.agent import Case
+from hisbus.agent_host import AgentHost
+from hisbus.consumer import Batch
+from hisbus.database import Database
+from hisbus.dispatch import Dispatch
+from hisbus.errors import CallFailed, RetryLater
+from hisbus.frames import AgentInfo
+from hisbus.log import NewRecord, Record
+from hisbus.log.sqlite import SqliteLog
+from hisbus.settings import Settings
+from hisbus.site import Site
+from hisbus.topics import Keys, digest
+from hisbus_schemas import Assessed, Assessment, Chart, Charted, Due, VisitId
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+QC = AgentInfo(name="qc", version="7", kinds=frozenset({"document.filed"}), grants=frozenset({"documents"}))
+
+
+class Host:
+    """Answers from this process; an encounter can be told to fail."""
+
+    def __init__(self) -> None:
+        self.cases: list[Case] = []
+        self.deadlines: list[float] = []
+        self.failing: dict[str, Exception] = {}
+
+    async def assess(self, agent: str, case: Case, deadline_s: float) -> Assessment:
+        assert agent == "qc"
+        self.cases.append(case)
+        self.deadlines.append(deadline_s)
+        if case.chart.encounter in self.failing:
+            raise self.failing[case.chart.encounter]
+        return Assessment(evaluated=frozenset({case.chart.encounter}))
+
+
+@pytest.fixture
+def host() -> Host:
+    return Host()
+
+
+@pytest.fixture
+def charted(monkeypatch: pytest.MonkeyPatch) -> dict[str, Chart]:
+    """The charts that are stored, by encounter."""
+    stored: dict[str, Chart] = {}
+
+    async def chart(_connection: Any, encounter: str) -> Chart | None:
+        return stored.get(encounter)
+
+    async def event(_connection: Any, _id: str) -> None:
+        return None
+
+    monkeypatch.setattr("hisbus.charts.chart", chart, raising=False)
+    monkeypatch.setattr("hisbus.charts.event", event, raising=False)
+    for encounter in ("e1", "e2", "e3"):
+        stored[encounter] = Chart(
+            encounter=encounter,
+            version=5,
+            now=NOON,
+            key=f"key-{encounter}",
+            visit=VisitId(authority="A", number="V"),
+            status="admitted",
+        )
+    return stored
+
+
+def dispatch(site: Site, host: Host) -> Dispatch:
+    return Dispatch(site, cast(AgentHost, host), QC)
+
+
+def record(encounter: str = "e1", version: int = 5, kind: str = "document.filed", agent: str = "") -> Record:
+    value = Charted(
+        id=f"{encounter}.{version}", encounter=encounter, version=version, event="ev", kind=kind, key="k", agent=agent
+    )
+    headers = {"kind": kind, "ce_correlationid": encounter} | ({"agent": agent} if agent else {})
+    return Record("charted", 0, version, encounter, value.model_dump_json().encode(), headers, NOON)
+
+
+def batch(*records: Record) -> Batch:
+    return Batch(records, {0: 1})
+
+
+@pytest.mark.parametrize(
+    ("kind", "agent", "wanted"),
+    [
+        ("document.filed", "", True),
+        ("order.placed", "", False),
+        ("timer.due", "qc", True),
+        ("timer.due", "coding", False),
+        ("document.filed", "coding", False),
+    ],
+)
+def test_an_agent_gets_its_kinds_and_what_is_bound_for_it_alone(
+    site: Site, host: Host, kind: str, agent: str, wanted: bool
+) -> None:
+    assert dispatch(site, host).wants(record(kind=kind, agent=agent)) is wanted
+
+
+def test_each_agent_has_a_group_of_its_own(site: Site, host: Host) -> None:
+    step = dispatch(site, host)
+    assert (step.name, step.group, step.topic, step.start) == ("dispatch.qc", "test.dispatch.qc", "charted", "end")
+
+
+async def test_an_answer_carries_the_version_that_was_read_not_the_one_that_woke(
+    site: Site, host: Host, log: Any, charted: dict[str, Chart]
+) -> None:
+    await dispatch(site, host).handle(batch(record(version=3)))
+    (out,) = log.appended
+    said = Assessed.model_validate_json(out.value)
+    assert (out.topic, out.key, out.headers["agent"]) == ("assessments", "e1", "qc")
+    assert (out.headers["ce_correlationid"], out.headers["ce_causationid"]) == ("e1", "e1.3")
+    assert (said.version, said.now, said.key, said.event) == (5, NOON, "key-e1", "ev")
+    assert (said.agent, said.agent_version) == ("qc", "7")
+    assert said.id == out.headers["ce_id"] == digest("assessed", "qc", "e1.3")
+    assert said.assessment.evaluated == {"e1"}
+
+
+async def test_the_agent_is_called_with_its_settings_its_deadline_and_the_charts_time(
+    database: Database, log: Any, host: Host, charted: dict[str, Chart]
+) -> None:
+    settings = Settings(site="test", agents={"qc": {"deadline_s": 3, "settings": {"R01": {"hours": 12}}}})
+    await dispatch(Site(settings, Keys(b"s"), log, database), host).handle(batch(record()))
+    (case,) = host.cases
+    assert (case.now, case.llm, case.settings) == (NOON, None, {"R01": {"hours": 12}})
+    assert host.deadlines == [3]
+
+
+async def test_a_batch_is_called_at_once_and_answered_in_its_order(
+    site: Site, host: Host, log: Any, charted: dict[str, Chart]
+) -> None:
+    await dispatch(site, host).handle(batch(record("e2"), record("e1"), record("e3")))
+    assert [out.key for out in log.appended] == ["e2", "e1", "e3"]
+
+
+async def test_a_redelivery_is_appended_again_under_the_same_id(
+    site: Site, host: Host, log: Any, charted: dict[str, Chart]
+) -> None:
+    step = dispatch(site, host)
+    await step.handle(batch(record()))
+    await step.handle(batch(record()))
+    first, second = log.appended
+    assert (first.value, first.headers["ce_id"]) == (second.value, second.headers["ce_id"])
+
+
+async def test_a_record_ahead_of_the_stored_chart_waits(
+    site: Site, host: Host, log: Any, charted: dict[str, Chart]
+) -> None:
+    with pytest.raises(RetryLater) as caught:
+        await dispatch(site, host).handle(batch(record(version=6)))
+    assert caught.value.code == "chart_behind"
+    assert (host.cases, log.appended) == ([], [])
+
+
+async def test_a_stay_that_is_no_more_is_done_with(site: Site, host: Host, log: Any, charted: dict[str, Chart]) -> None:
+    await dispatch(site, host).handle(batch(record("gone"), record("e1")))
+    assert [out.key for out in log.appended] == ["e1"]
+
+
+async def test_a_failure_is_raised_after_all_have_finished_and_nothing_is_appended(
+    site: Site, host: Host, log: Any, charted: dict[str, Chart]
+) -> None:
+    host.failing = {"e1": RetryLater(), "e2": CallFailed(code="crashed")}
+    with pytest.raises(CallFailed):
+        await dispatch(site, host).handle(batch(record("e1"), record("e2"), record("e3")))
+    assert len(host.cases) == 3
+    assert log.appended == []
+
+
+async def test_an_agent_that_must_wait_pauses_its_consumer(site: Site, host: Host, charted: dict[str, Chart]) -> None:
+    host.failing = {"e1": RetryLater(code="quarantined")}
+    with pytest.raises(RetryLater):
+        await dispatch(site, host).handle(batch(record("e1"), record("e2")))
+
+
+async def test_a_newer_answer_closes_the_parked_call_of_its_own_agent_and_stay_only(
+    site: Site, host: Host, charted: dict[str, Chart]
+) -> None:
+    async with site.database.write() as connection:
+        for offset, step, encounter in (
+            (1, "dispatch.qc", "e1"),
+            (2, "dispatch.qc", "e2"),
+            (3, "dispatch.coding", "e1"),
+        ):
+            await parked.park(connection, step, record(encounter, offset), CallFailed(), 4)
+    await dispatch(site, host).handle(batch(record("e1")))
+    async with site.database.read() as connection:
+        rows = await connection.execute(select(tables.parked.c.step, tables.parked.c.encounter, tables.parked.c.status))
+        assert {tuple(row) for row in rows} == {
+            ("dispatch.qc", "e1", "closed"),
+            ("dispatch.qc", "e2", "parked"),
+            ("dispatch.coding", "e1", "parked"),
+        }
+
+
+# --- a new agent's first look -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def real(database: Database, tmp_path: Path) -> AsyncIterator[Site]:
+    """A site on the embedded log."""
+    log = await SqliteLog.open(tmp_path / "log.db")
+    yield Site(Settings(site="test"), Keys(b"s"), log, database)
+    await log.close()
+
+
+async def stays(site: Site, **status: str) -> None:
+    blank: dict[type, Any] = {str: "", int: 0, bytes: b"", bool: False, object: NOON}
+    needed = {
+        column.name: blank[column.type.python_type] for column in tables.encounters.columns if not column.nullable
+    }
+    rows = [needed | {"id": name, "key": f"key-{name}", "status": its} for name, its in status.items()]
+    async with site.database.write() as connection:
+        await connection.execute(tables.encounters.insert(), rows)
+
+
+async def outbox(site: Site) -> list[Any]:
+    async with site.database.read() as connection:
+        return list((await connection.execute(select(tables.outbox).order_by(tables.outbox.c.id))).all())
+
+
+async def append(site: Site, encounter: str) -> None:
+    await site.log.append([NewRecord("charted", encounter, record(encounter).value)])
+
+
+async def waiting(site: Site, step: Dispatch) -> list[str]:
+    """Return the keys that the group would be given from now on."""
+
+    async def assigned(_partitions: Iterable[int]) -> Mapping[int, int]:
+        return {}
+
+    async def revoked(_partitions: Iterable[int]) -> None:
+        raise AssertionError
+
+    member = await site.log.subscribe(step.topic, step.group, assigned=assigned, revoked=revoked, start=step.start)
+    return [one.key for one in await member.fetch(100, 0)]
+
+
+async def test_a_new_agent_looks_once_at_every_stay_that_is_not_closed(real: Site, host: Host) -> None:
+    await stays(real, e1="registered", e2="admitted", e3="discharged", e4="cancelled")
+    await dispatch(real, host).first_look()
+    rows = await outbox(real)
+    assert [(row.topic, row.key) for row in rows] == [("raw", "key-e1"), ("raw", "key-e2")]
+    assert [Due.model_validate_json(row.value) for row in rows] == [
+        Due(agent="qc", name="first_look", due=NOON, encounter=encounter) for encounter in ("e1", "e2")
+    ]
+    headers = json.loads(rows[0].headers)
+    assert headers["message"] == digest("wake", "qc", "e1", "first_look", NOON.isoformat())
+
+
+async def test_a_new_agent_starts_at_the_end_and_an_old_one_where_it_was(real: Site, host: Host) -> None:
+    await append(real, "before")
+    await dispatch(real, host).first_look()
+    await append(real, "after")
+    await dispatch(real, host).first_look()
+    assert await waiting(real, dispatch(real, host)) == ["after"]
+
+
+async def test_an_agent_looks_again_at_nothing_once_it_has_its_place(real: Site, host: Host) -> None:
+    await dispatch(real, host).first_look()
+    await stays(real, e1="admitted")
+    await dispatch(real, host).first_look()
+    assert await outbox(real) == []
+
+
+async def test_what_comes_to_an_empty_site_before_the_consumer_starts_is_not_missed(real: Site, host: Host) -> None:
+    step = dispatch(real, host)
+    await step.first_look()
+    await append(real, "first")
+    assert await waiting(real, step) == ["first"]
+
+
+async def test_what_is_charted_while_a_new_agent_looks_is_not_missed(
+    real: Site, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = wakes.send
+
+    async def and_meanwhile(*args: Any, **kwargs: Any) -> None:
+        await append(real, "meanwhile")
+        await send(*args, **kwargs)
+
+    await stays(real, e1="admitted")
+    await append(real, "before")
+    monkeypatch.setattr("hisbus.wakes.send", and_meanwhile)
+    step = dispatch(real, host)
+    await step.first_look()
+    assert await waiting(real, step) == ["meanwhile"]
+
+
+async def test_a_first_look_that_broke_off_is_made_again(
+    real: Site, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_args: Any, **_kwargs: Any) -> None:
+        raise RetryLater
+
+    await stays(real, e1="admitted")
+    with monkeypatch.context() as fault:
+        fault.setattr(real.log, "subscribe", broken)
+        with pytest.raises(RetryLater):
+            await dispatch(real, host).first_look()
+    await dispatch(real, host).first_look()
+    ids = [json.loads(row.headers)["message"] for row in await outbox(real)]
+    assert len(ids) == 2 and len(set(ids)) == 1

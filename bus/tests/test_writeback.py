@@ -1,0 +1,588 @@
+"""From a decision to at most one effect."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import delete, select, update
+
+from hisbus import charts, tables
+from hisbus.consumer import Batch
+from hisbus.errors import RetryLater
+from hisbus.log import Record
+from hisbus.settings import Settings
+from hisbus.site import Site
+from hisbus.topics import digest
+from hisbus.writeback import Forbidden, Incomplete, NotWaiting, Sender, Unknown, WriteBackStep, resolve, waiting
+from hisbus_schemas import (
+    Chart,
+    Decision,
+    Evidence,
+    Finding,
+    Patient,
+    PatientId,
+    Receipt,
+    Text,
+    VisitId,
+    WriteBack,
+)
+
+AT = datetime(2026, 1, 5, 8, tzinfo=UTC)
+Begin = Callable[[], Awaitable[None]]
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+class His:
+    """A connector with a HIS behind it, that does as it is told."""
+
+    name = "his"
+    mapping = "1"
+    timezone = "Asia/Shanghai"
+    clock = "wall"
+    writes = True
+
+    def __init__(self, *script: str, finds: Sequence[str] = ()) -> None:
+        self.script = list(script)
+        self.finds = list(finds)
+        self.effects: list[str] = []
+        self.sent: list[WriteBack] = []
+
+    async def write(self, writeback: WriteBack, begin: Begin) -> Receipt:
+        what = self.script.pop(0) if self.script else "applied"
+        if what == "away":
+            raise RetryLater(code="refused_connection")
+        if what == "bug before":
+            raise OSError
+        if what == "killed before":
+            raise Killed
+        if what == "never begins":
+            self.effects.append(writeback.id)
+            return self.receipt(writeback, "applied")
+        await begin()
+        self.sent.append(writeback)
+        if what == "killed after begin":
+            raise Killed
+        if what == "bug after begin":
+            raise OSError
+        if what in {"applied", "unknown but applied", "killed after effect", "bug after effect", "late"}:
+            self.effects.append(writeback.id)
+        if what == "killed after effect":
+            raise Killed
+        if what == "bug after effect":
+            raise RetryLater
+        if what == "late":
+            await asyncio.sleep(3600)
+        return self.receipt(writeback, {"unknown but applied": "unknown", "late": "applied"}.get(what, what))
+
+    @staticmethod
+    def receipt(writeback: WriteBack, outcome: Any) -> Receipt:
+        return Receipt(writeback=writeback.id, outcome=outcome, code=outcome.upper(), received=datetime.now(UTC))
+
+    async def find(self, writeback: WriteBack) -> Any:
+        what = self.finds.pop(0) if self.finds else ("applied" if writeback.id in self.effects else "not_applied")
+        if what == "away":
+            raise RetryLater
+        if what == "bug":
+            raise OSError
+        return what
+
+
+class Dropping(His):
+    """A HIS of which the operator has declared that it drops duplicates."""
+
+    his_drops_duplicates = True
+
+
+class Committed:
+    """A log that knows where a group was."""
+
+    def __init__(self, committed: Mapping[int, int]) -> None:
+        self._committed = committed
+
+    async def committed(self, _topic: str, _group: str) -> Mapping[int, int]:
+        return self._committed
+
+
+def chart(**more: Any) -> Chart:
+    patient = Patient(id=PatientId(authority="A", number="7"), name="王伟", sex="M")
+    about = {"encounter": "e1", "version": 1, "now": AT, "visit": VisitId(authority="A", number="1")}
+    return Chart(
+        **{**about, "status": "admitted", "connector": "his", "timezone": "Asia/Shanghai", "patient": patient, **more}
+    )
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> dict[str, Chart]:
+    known = {"e1": chart()}
+
+    async def read(_connection: Any, encounter: str) -> Chart | None:
+        return known.get(encounter)
+
+    monkeypatch.setattr(charts, "chart", read, raising=False)
+    return known
+
+
+@pytest.fixture
+async def quick(site: Site, shown: dict[str, Chart]) -> Site:
+    """A site that tries again at once, with three people."""
+    settings = Settings(site="test", writeback={"retry_s": 0.000001})
+    async with site.database.write() as connection:
+        for name, role in (("ann", "reviewer"), ("vic", "viewer")):
+            user = {"name": name, "role": role, "password": "", "active": True, "failures": 0}
+            await connection.execute(tables.users.insert(), user)
+    return Site(settings, site.keys, site.log, site.database)
+
+
+async def decided(site: Site, answer: str = "accept", *, revision: int = 1, stored: bool = True) -> Decision:
+    """Store a proposal with the decision on it."""
+    found = Finding(
+        key="R01",
+        rule="R01",
+        message=Text(zh="缺入院记录", en="No admission record"),
+        evidence=[Evidence(path="admitted", value="2026-01-04"), Evidence(document="d", quote="头痛\n三天")],
+        reads=["stay.status@admitted"],
+    )
+    made = Decision(
+        id=f"d{revision}",
+        proposal=f"p{revision}",
+        revision=revision,
+        agent="qc",
+        rule="R01",
+        encounter="e1",
+        decision=answer,
+        user="ann",
+        decided=AT,
+        etag="etag",
+        approved=found,
+    )
+    body = found.model_dump_json().encode()
+    proposal = dict.fromkeys(("agent", "agent_version", "key", "kind", "rule", "state", "severity", "department"), "")
+    status = {"accept": "accepted", "edit": "edited", "reject": "rejected"}[answer]
+    more = {"points": 0, "fingerprint": "", "rectified": False, "version": 1, "event": "", "opened": AT, "etag": ""}
+    async with site.database.write() as connection:
+        if stored:
+            row = {"id": made.id, "proposal": made.proposal, "user": "ann", "decided": AT, "payload": body}
+            await connection.execute(tables.decisions.insert(), {**row, "body": made.model_dump_json().encode()})
+        ids = {"id": made.proposal, "identity": "r01", "revision": revision, "encounter": "e1"}
+        await connection.execute(tables.proposals.insert(), {**proposal, **more, **ids, "status": status, "body": body})
+    return made
+
+
+def batch(*made: Decision, offset: int = 0, **headers: str) -> Batch:
+    records = [
+        Record("decisions", 0, offset + place, one.encounter, one.model_dump_json().encode(), headers, AT)
+        for place, one in enumerate(made)
+    ]
+    return Batch(records, {0: offset + len(records)})
+
+
+async def queued(site: Site, his: His, **how: Any) -> None:
+    await WriteBackStep(site, [his]).handle(batch(await decided(site, **how)))
+
+
+async def rows(site: Site, table: Any = tables.writebacks) -> list[Any]:
+    async with site.database.read() as connection:
+        return list(await connection.execute(select(table)))
+
+
+async def state(site: Site) -> tuple[str, str]:
+    (row,) = await rows(site)
+    return (row.status, row.code)
+
+
+async def lapse(site: Site) -> None:
+    """Let every lease run out, and every wait be over."""
+    past = datetime.now(UTC) - timedelta(days=1)
+    async with site.database.write() as connection:
+        held = update(tables.writebacks).where(tables.writebacks.c.lease_until.is_not(None))
+        await connection.execute(held.values(lease_until=past))
+        await connection.execute(update(tables.writebacks).values(not_before=past))
+
+
+async def work_off(site: Site, his: His, *, turns: int = 12) -> None:
+    """Run senders, a new one after each death, until there is nothing to do."""
+    for _ in range(turns):
+        await lapse(site)
+        try:
+            if not await Sender(site, [his]).once():
+                return
+        except Killed:
+            continue
+
+
+# --- the step ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("answer", "count"), [("accept", 1), ("edit", 1), ("reject", 0)])
+async def test_only_what_a_person_approved_is_queued(quick: Site, answer: str, count: int) -> None:
+    await queued(quick, His(), answer=answer)
+    assert [row.status for row in await rows(quick)] == ["queued"] * count
+
+
+async def test_a_decision_delivered_twice_is_queued_once(quick: Site) -> None:
+    step, made = WriteBackStep(quick, [His()]), await decided(quick)
+    await step.handle(batch(made))
+    await step.handle(batch(made, offset=5))
+    assert len(await rows(quick)) == 1
+    assert step.inserted.is_set()
+
+
+async def test_where_no_connector_can_write_the_audit_says_so(quick: Site) -> None:
+    his = His()
+    his.writes = False
+    await queued(quick, his)
+    assert await rows(quick) == []
+    assert [row.action for row in await rows(quick, tables.audit)] == ["writeback.impossible"]
+
+
+async def test_a_decision_waits_for_its_undo(site: Site, quick: Site) -> None:
+    patient = Site(Settings(site="test", writeback={"undo_s": 60}), site.keys, site.log, site.database)
+    await queued(patient, His())
+    (row,) = await rows(patient)
+    assert row.not_before == AT + timedelta(seconds=60)
+
+
+async def test_what_the_group_was_past_and_the_table_lacks_is_undecided(quick: Site) -> None:
+    log: Any = Committed({0: 1})
+    step = WriteBackStep(Site(quick.settings, quick.keys, log, quick.database), [His()])
+    await step.handle(batch(await decided(quick), offset=0))
+    await step.handle(batch(await decided(quick, revision=2), offset=1))
+    assert [(row.decision, row.status) for row in await rows(quick)] == [("d1", "undecided"), ("d2", "queued")]
+
+
+async def test_a_replay_counts_as_the_record_it_is_a_copy_of(quick: Site) -> None:
+    log: Any = Committed({0: 4})
+    step = WriteBackStep(Site(quick.settings, quick.keys, log, quick.database), [His()])
+    await step.handle(batch(await decided(quick), offset=9, origin="0:3"))
+    assert await state(quick) == ("undecided", "restored")
+
+
+async def test_a_restored_stay_without_chart_waits_for_it(quick: Site, shown: dict[str, Chart]) -> None:
+    shown.clear()
+    his = His()
+    await queued(quick, his)
+    await work_off(quick, his)
+    assert await state(quick) == ("queued", "")
+    shown["e1"] = chart()
+    await work_off(quick, his)
+    assert await state(quick) == ("applied", "APPLIED")
+
+
+# --- sending ----------------------------------------------------------------------------------------------------------
+
+
+async def test_an_applied_one_is_done_with_its_receipt_and_history(quick: Site) -> None:
+    his = His()
+    await queued(quick, his)
+    await work_off(quick, his)
+    (row,) = await rows(quick)
+    (sent,) = await rows(quick, tables.outbox)
+    assert (row.status, row.attempts, row.control_id) == ("applied", 1, row.id)
+    assert Receipt.model_validate_json(sent.value).outcome == "applied"
+    assert (sent.topic, sent.key) == ("receipts", "e1")
+    expected = ["writeback.queued", "writeback.sending", "writeback.applied"]
+    assert [line.action for line in await rows(quick, tables.audit)] == expected
+    assert [line.status for line in await rows(quick, tables.proposal_history)] == expected
+
+
+async def test_the_document_says_what_was_approved_of_the_chart_as_it_is_now(
+    quick: Site, shown: dict[str, Chart]
+) -> None:
+    his = His()
+    await queued(quick, his)
+    shown["e1"] = chart(patient=Patient(id=PatientId(authority="A", number="8"), name="王伟"))
+    await work_off(quick, his)
+    assert his.sent[0].patient.number == "8"
+    assert his.sent[0].lines == [
+        "规则 Rule: R01",
+        "缺入院记录",
+        "No admission record",
+        "依据 Evidence: admitted = 2026-01-04",
+        "依据 Evidence: “头痛",
+        "三天”",
+        "审核 Decided: ann, 2026-01-05 16:00+08:00",
+    ]
+
+
+@pytest.mark.parametrize("what", ["away", "bug before", "killed before"])
+async def test_what_never_began_leaves_later(quick: Site, what: str) -> None:
+    his = His(what, what)
+    await queued(quick, his)
+    await work_off(quick, his)
+    (row,) = await rows(quick)
+    assert (row.status, row.attempts, len(his.effects)) == ("applied", 1, 1)
+
+
+async def test_a_his_that_is_away_is_asked_less_and_less_often(quick: Site) -> None:
+    slow = Site(Settings(site="test", writeback={"retry_s": 5}), quick.keys, quick.log, quick.database)
+    his = His("away", "away", "away")
+    await queued(slow, his)
+    waits = []
+    for _ in range(3):
+        await lapse(slow)
+        await Sender(slow, [his]).once()
+        (row,) = await rows(slow)
+        waits.append((row.not_before - datetime.now(UTC)).total_seconds())
+    assert row.status == "queued"
+    assert all(low < wait < high for wait, (low, high) in zip(waits, [(1, 5), (4, 10), (9, 20)], strict=True))
+
+
+async def test_a_temporary_refusal_is_sent_again_under_the_same_id(quick: Site) -> None:
+    his = His("temporary")
+    await queued(quick, his)
+    await work_off(quick, his)
+    assert (await state(quick))[0] == "applied"
+    assert len({sent.id for sent in his.sent}) == 1
+    assert len(his.sent) == 2
+
+
+async def test_a_refusal_goes_back_to_the_reviewer(quick: Site) -> None:
+    his = His("rejected")
+    await queued(quick, his)
+    await work_off(quick, his)
+    assert await state(quick) == ("rejected_by_his", "REJECTED")
+    last = (await rows(quick, tables.proposal_history))[-1]
+    assert (last.status, last.detail) == ("writeback.rejected_by_his", "REJECTED")
+
+
+CRASHES = ["killed after begin", "killed after effect", "bug after begin", "bug after effect", "unknown"]
+
+
+@pytest.mark.parametrize("what", [*CRASHES, "unknown but applied"])
+async def test_a_lost_answer_is_looked_up_before_anything_is_sent_again(quick: Site, what: str) -> None:
+    his = His(what)
+    await queued(quick, his)
+    await work_off(quick, his)
+    assert (await state(quick))[0] == "applied"
+    assert len(his.effects) == 1
+
+
+@pytest.mark.parametrize("what", [*CRASHES, "unknown but applied", "never begins"])
+@pytest.mark.parametrize("found", ["unknown", "away", "bug"])
+async def test_what_nobody_knows_stays_undecided_and_is_not_sent_again(quick: Site, what: str, found: str) -> None:
+    his = His(what, finds=[found] * 30)
+    await queued(quick, his)
+    await work_off(quick, his)
+    assert (await state(quick))[0] == "undecided"
+    assert len(his.effects) <= 1
+    assert len(his.sent) <= 1
+
+
+async def test_it_is_sent_blindly_only_where_the_his_drops_duplicates(quick: Site) -> None:
+    his = Dropping("unknown but applied", finds=["unknown"])
+    await queued(quick, his)
+    await work_off(quick, his)
+    assert (await state(quick))[0] == "applied"
+    assert len(set(his.effects)) == 1
+
+
+async def test_a_sender_that_lost_its_lease_sends_nothing(quick: Site) -> None:
+    his = His()
+    await queued(quick, his)
+
+    class Slow(His):
+        async def write(self, writeback: WriteBack, begin: Begin) -> Receipt:
+            await lapse(quick)
+            await Sender(quick, [his]).once()
+            return await super().write(writeback, begin)
+
+    slow = Slow()
+    await Sender(quick, [slow]).once()
+    assert (len(his.effects), len(slow.effects)) == (1, 0)
+    assert (await state(quick))[0] == "applied"
+
+
+async def test_an_answer_after_the_lease_is_still_taken(quick: Site) -> None:
+    class Slow(His):
+        async def write(self, writeback: WriteBack, begin: Begin) -> Receipt:
+            receipt = await super().write(writeback, begin)
+            await lapse(quick)
+            await Sender(quick, [His(finds=["unknown"])])._tidy()
+            assert (await state(quick))[0] == "undecided"
+            return receipt
+
+    slow = Slow()
+    await queued(quick, slow)
+    await Sender(quick, [slow]).once()
+    assert (await state(quick))[0] == "applied"
+
+
+async def test_an_answer_that_does_not_come_is_undecided(quick: Site) -> None:
+    his = His("late", finds=["unknown"] * 9)
+    await queued(quick, his)
+    sender = Sender(quick, [his])
+    sender._within_s = 0.05
+    await sender.once()
+    assert await state(quick) == ("undecided", "timeout")
+
+
+# --- checking again ---------------------------------------------------------------------------------------------------
+
+
+async def spoil(site: Site, shown: dict[str, Chart], how: str) -> None:
+    async with site.database.write() as connection:
+        if how == "reads_changed":
+            shown["e1"] = chart(status="discharged")
+        elif how == "cancelled":
+            shown["e1"] = chart(status="cancelled")
+        elif how == "rectified":
+            await connection.execute(update(tables.proposals).values(rectified=True))
+        elif how == "not_approved":
+            await connection.execute(update(tables.proposals).values(status="open"))
+        elif how == "no_decision":
+            await connection.execute(delete(tables.decisions))
+
+
+SPOILT = ["reads_changed", "cancelled", "rectified", "not_approved", "no_decision"]
+
+
+@pytest.mark.parametrize("how", SPOILT)
+async def test_what_changed_after_the_decision_is_not_sent(quick: Site, shown: dict[str, Chart], how: str) -> None:
+    his = His()
+    await queued(quick, his)
+    await spoil(quick, shown, how)
+    await work_off(quick, his)
+    assert await state(quick) == ("stale", how)
+    assert his.sent == []
+
+
+@pytest.mark.parametrize("how", SPOILT)
+async def test_what_changed_while_connecting_is_not_sent(quick: Site, shown: dict[str, Chart], how: str) -> None:
+    class Connecting(His):
+        async def write(self, writeback: WriteBack, begin: Begin) -> Receipt:
+            await spoil(quick, shown, how)
+            return await super().write(writeback, begin)
+
+    his = Connecting()
+    await queued(quick, his)
+    await work_off(quick, his)
+    assert await state(quick) == ("stale", how)
+    assert his.sent == []
+
+
+async def test_a_decision_that_is_on_the_topic_only_approves_nothing(quick: Site) -> None:
+    his = His()
+    await queued(quick, his, stored=False)
+    await work_off(quick, his)
+    assert await state(quick) == ("stale", "no_decision")
+    assert his.sent == []
+
+
+# --- order ------------------------------------------------------------------------------------------------------------
+
+
+async def both(site: Site, his: His) -> None:
+    step = WriteBackStep(site, [his])
+    for revision in (1, 2):
+        await step.handle(batch(await decided(site, revision=revision), offset=revision))
+
+
+async def test_revisions_of_one_document_leave_in_order(quick: Site) -> None:
+    his = His("away", "temporary")
+    await both(quick, his)
+    await work_off(quick, his)
+    assert [sent.decision for sent in his.sent] == ["d1", "d1", "d2"]
+
+
+async def test_an_undecided_one_holds_its_document(quick: Site) -> None:
+    his = His("unknown", finds=["unknown"] * 30)
+    await both(quick, his)
+    await work_off(quick, his)
+    assert [(row.decision, row.status) for row in await rows(quick)] == [("d1", "undecided"), ("d2", "queued")]
+
+
+async def test_what_waits_for_a_person_is_not_waiting_to_leave(quick: Site) -> None:
+    his = His("rejected")
+    await both(quick, his)
+    counts = []
+    for _ in range(3):
+        async with quick.database.read() as connection:
+            counts.append(await waiting(connection))
+        await Sender(quick, [his]).once()
+    assert counts == [2, 1, 0]
+
+
+# --- a person's answer ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def undecided(quick: Site) -> str:
+    his = His("unknown", finds=["unknown"] * 30)
+    await queued(quick, his)
+    await work_off(quick, his)
+    return digest("writeback", "d1")[:20]
+
+
+async def test_a_person_may_say_that_it_was_applied(quick: Site, undecided: str) -> None:
+    await resolve(quick, undecided, "applied", "seen in the HIS", "ann")
+    (row,) = await rows(quick)
+    assert (row.status, row.note, row.resolved_by) == ("applied", "seen in the HIS", "ann")
+    assert (await rows(quick, tables.audit))[-1].actor == "user:ann"
+    with pytest.raises(NotWaiting):
+        await resolve(quick, undecided, "not_applied", "no", "ann")
+
+
+async def test_a_person_may_say_that_it_was_not_applied_and_it_leaves(quick: Site, undecided: str) -> None:
+    await resolve(quick, undecided, "not_applied", "looked it up", "ann")
+    his = His()
+    await work_off(quick, his)
+    assert (await state(quick))[0] == "applied"
+    assert len(his.effects) == 1
+
+
+@pytest.mark.parametrize(
+    ("resolution", "note", "user", "error"),
+    [
+        ("applied", "seen", "vic", Forbidden),
+        ("applied", "seen", "eve", Forbidden),
+        ("applied", " ", "ann", Incomplete),
+        ("perhaps", "seen", "ann", Incomplete),
+    ],
+)
+async def test_an_answer_that_is_not_whole_changes_nothing(
+    quick: Site, undecided: str, resolution: str, note: str, user: str, error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        await resolve(quick, undecided, resolution, note, user)
+    assert (await state(quick))[0] == "undecided"
+
+
+async def test_there_is_nothing_to_answer_where_there_is_no_write_back(quick: Site) -> None:
+    with pytest.raises(Unknown):
+        await resolve(quick, "?", "applied", "seen", "ann")
+
+
+# --- running ----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_running_sender_starts_as_soon_as_a_row_is_there(quick: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hisbus.writeback.sender.POLL_S", 3600)
+    applied = asyncio.Event()
+
+    class Telling(His):
+        async def write(self, writeback: WriteBack, begin: Begin) -> Receipt:
+            receipt = await super().write(writeback, begin)
+            applied.set()
+            return receipt
+
+    his = Telling()
+    step = WriteBackStep(quick, [his])
+    running = asyncio.create_task(Sender(quick, [his], step.inserted).run())
+    await step.handle(batch(await decided(quick)))
+    await asyncio.wait_for(applied.wait(), 5)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+
+async def test_senders_side_by_side_send_each_once(quick: Site) -> None:
+    his = His()
+    await both(quick, his)
+    for _ in range(3):
+        await asyncio.gather(*(Sender(quick, [his]).once() for _ in range(4)))
+    assert [sent.decision for sent in his.sent] == ["d1", "d2"]

@@ -1,0 +1,46 @@
+"""What the tests of the hl7v2 connector share."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hisbus import Raw, Translation
+from hisbus_hl7v2 import Hl7v2Connector
+
+REPOSITORY = Path(__file__).parents[3]
+RECEIVED = datetime(2026, 3, 31, tzinfo=UTC)
+
+
+@pytest.fixture
+def corpus() -> Path:
+    """The real messages beside the checkout."""
+    folder = REPOSITORY.parent / "shared" / "corpora" / "hl7v2"
+    if not folder.is_dir():
+        pytest.skip("The message corpora do not lie beside the checkout, in ../shared/corpora.")
+    return folder
+
+
+@pytest.fixture
+def cases() -> Path:
+    """The conversations that are part of the project."""
+    return REPOSITORY / "tests" / "cases"
+
+
+class Translator:
+    """A connector with a shorter way to say which message."""
+
+    def __init__(self, **table: Any) -> None:
+        self.connector = Hl7v2Connector({"name": "his", "type": "hl7v2", "timezone": "Asia/Shanghai", **table})
+
+    def __call__(self, *lines: str, flags: tuple[str, ...] = ()) -> Translation:
+        return self.read("\r".join(lines).encode(), flags)
+
+    def read(self, body: bytes, flags: tuple[str, ...] = ()) -> Translation:
+        return self.connector.translate(Raw("id", body, RECEIVED, flags=flags))
+
+
+@pytest.fixture
+def translate() -> Translator:
+    return Translator()

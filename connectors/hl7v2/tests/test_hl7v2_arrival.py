@@ -1,0 +1,109 @@
+"""Arrivals: identity, verdict and flags of a frame."""
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hisbus import Arrival
+from hisbus_hl7v2.arrival import Examiner
+from hisbus_hl7v2.mapping import Profile
+from hisbus_hl7v2.mllp import Frame
+from hisbus_schemas import PatientId
+
+RECEIVED = datetime(2026, 3, 2, 12, tzinfo=UTC)
+MSH = "MSH|^~\\&|EMR|HOSP|HISBUS|QC|20260302083000+0800||ADT^A01^ADT_A01|A-1|P|2.5"
+
+
+def examine(body: bytes | str, connector: str = "his", flags: tuple[str, ...] = ()) -> Arrival:
+    examiner = Examiner(connector, "utf-8", ZoneInfo("Asia/Shanghai"), Profile())
+    frame = Frame(body if isinstance(body, bytes) else body.encode(), 0, "", flags)
+    header = examiner.header(frame)
+    return examiner.examine(frame, header, examiner.message_id(frame, header), RECEIVED)
+
+
+def test_an_arrival_says_what_could_be_read() -> None:
+    arrival = examine(f"{MSH}\rEVN||20260302083000\rPID|1||X^^^HOSP^AN~P1^^^HOSP^MR\r")
+    assert (arrival.control_id, arrival.type, arrival.verdict, arrival.flags) == ("A-1", "ADT^A01", "", ())
+    assert arrival.patient == PatientId(authority="HOSP", number="P1")
+    assert "MSA|AA|A-1" in arrival.ack
+
+
+def test_a_resend_with_a_new_time_and_sequence_number_is_the_same_message() -> None:
+    first = examine(f"{MSH}|1\rPID|1||P1")
+    again = examine(f"{MSH}|2\rPID|1||P1".replace("20260302083000+0800", "20260302093000+0800"))
+    assert first.id == again.id
+    assert len(first.id) == 64
+
+
+@pytest.mark.parametrize("change", [("A-1", "A-2"), ("P1", "P2"), ("|2.5", "|2.4"), ("\r", "\n")])
+def test_any_other_difference_makes_another_message(change: tuple[str, str]) -> None:
+    text = f"{MSH}\rPID|1||P1"
+    assert examine(text).id != examine(text.replace(*change)).id
+
+
+def test_the_same_bytes_through_another_connector_are_another_message() -> None:
+    assert examine(f"{MSH}\rPID|1||P1").id != examine(f"{MSH}\rPID|1||P1", "lab").id
+
+
+def test_blanking_keeps_names_whose_bytes_look_like_delimiters() -> None:
+    one, two = (
+        examine(f"MSH|^~\\&|亅|{name}|H|Q|{time}||ADT^A01|1|P|2.5||||||GB18030\rPID|||P1".encode("gb18030"))
+        for name, time in (("倈", "20260302"), ("倈", "20260303"))
+    )
+    other = examine("MSH|^~\\&|亅|億|H|Q|20260302||ADT^A01|1|P|2.5||||||GB18030\rPID|||P1".encode("gb18030"))
+    assert one.id == two.id != other.id
+
+
+@given(st.binary(max_size=80))
+def test_no_bytes_make_the_examination_fail(noise: bytes) -> None:
+    for body in (noise, b"MSH" + noise, b"MSH|^~\\&|" + noise, MSH.encode() + b"\rPID|1||" + noise):
+        arrival = examine(body)
+        assert arrival.id == examine(body).id
+        assert arrival.ack == examine(body).ack
+
+
+@pytest.mark.parametrize(
+    ("prior", "verdict"),
+    [
+        ("P1^^^HOSP^MR", "self_merge"),
+        ("P1^^^OTHER^MR", ""),
+        ("P2^^^HOSP^MR", ""),
+        ("X^^^A^AN~P1^^^HOSP^MR", "self_merge"),
+    ],
+)
+def test_a_patient_cannot_be_merged_with_himself(prior: str, verdict: str) -> None:
+    arrival = examine(f"{MSH}\rPID|1||P1^^^HOSP^MR\rMRG|{prior}".replace("A01^ADT_A01", "A40^ADT_A39"))
+    assert arrival.verdict == verdict
+    assert ("MSA|AR|" in arrival.ack) == bool(verdict)
+
+
+@pytest.mark.parametrize(
+    ("event", "flags"),
+    [
+        ("EVN||20260303195959+0800", ()),
+        ("EVN||20260303200001+0800", ("future_time",)),
+        ("EVN||20260302||||20290101", ("future_time",)),
+        ("EVN||20290101||||20260302", ()),
+        ("EVN||nonsense", ()),
+    ],
+)
+def test_a_source_time_more_than_a_day_ahead_is_flagged(event: str, flags: tuple[str, ...]) -> None:
+    arrival = examine(f"{MSH}\r{event}\rPID|1||P1")
+    assert (arrival.verdict, arrival.flags) == ("", flags)
+
+
+def test_flags_of_framing_header_and_body_come_together() -> None:
+    body = b"\xef\xbb\xbf" + f"{MSH}|||XX\nPID|1||P1\n".encode()
+    assert examine(body, flags=("double_framing",)).flags == (
+        "double_framing",
+        "unknown_accept_condition",
+        "byte_order_mark",
+        "lf_segments",
+    )
+
+
+def test_a_message_without_mapping_is_accepted() -> None:
+    assert examine(f"{MSH}\rPID|1||P1".replace("ADT^A01^ADT_A01", "ZZZ^Z01")).verdict == ""

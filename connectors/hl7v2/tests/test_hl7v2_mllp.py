@@ -1,0 +1,138 @@
+"""The MLLP codec: any pieces, any habits of senders, never a merged or truncated message."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hisbus_hl7v2.mllp import HEAD_BYTES, Decoder, Frame, encode
+
+
+def allowed(body: bytes) -> bool:
+    return b"\x0b" not in body and b"\x1c\r" not in body and not body.endswith(b"\x1c")
+
+
+BODIES = st.lists(
+    st.one_of(st.binary(max_size=40), st.lists(st.sampled_from([b"\x1c", b"\r", b"A", b"\n"])).map(b"".join)).filter(
+        allowed
+    ),
+    max_size=6,
+)
+NOISE = st.lists(st.sampled_from([b"", b"\n", b"\r\n", b"\0", b"\x1c\r", b"noise"]), min_size=7, max_size=7)
+
+
+def pieces(stream: bytes, cuts: list[int]) -> list[bytes]:
+    ends = sorted({cut % (len(stream) + 1) for cut in cuts} | {0, len(stream)})
+    return [stream[begin:end] for begin, end in pairwise(ends)]
+
+
+def decode(stream: bytes, cuts: list[int] | None = None, max_bytes: int = 1000) -> tuple[list[Frame], Decoder]:
+    decoder = Decoder(max_bytes)
+    frames = [frame for piece in pieces(stream, cuts or []) for frame in decoder.feed(piece)]
+    if (last := decoder.finish()) is not None:
+        frames.append(last)
+    return frames, decoder
+
+
+@given(BODIES, NOISE, st.lists(st.integers(0, 10_000), max_size=30))
+@settings(max_examples=150, deadline=None)
+def test_any_pieces_of_any_frames_with_anything_between_give_the_same_messages(
+    bodies: list[bytes], noise: list[bytes], cuts: list[int]
+) -> None:
+    stream = noise[0] + b"".join(encode(body) + gap for body, gap in zip(bodies, noise[1:], strict=False))
+    frames, decoder = decode(stream, cuts)
+    assert [frame.body for frame in frames] == bodies
+    assert not any(frame.fault for frame in frames)
+    assert decoder.discarded == len(stream) - sum(len(body) + 3 for body in bodies)
+
+
+@given(st.lists(st.sampled_from([b"\x0b", b"\x1c", b"\r", b"\n", b"AB"]), max_size=60), st.data())
+@settings(max_examples=200, deadline=None)
+def test_any_stream_means_the_same_in_any_pieces(parts: list[bytes], data: st.DataObject) -> None:
+    stream = b"".join(parts)
+    whole, _ = decode(stream, max_bytes=8)
+    cuts = data.draw(st.lists(st.integers(0, len(stream)), max_size=20))
+    assert decode(stream, cuts, max_bytes=8)[0] == whole
+    assert decode(stream, list(range(len(stream))), max_bytes=8)[0] == whole
+
+
+def test_several_frames_in_one_piece_come_in_order() -> None:
+    frames, _ = decode(encode(b"one") + encode(b"two") + encode(b"three"))
+    assert [frame.body for frame in frames] == [b"one", b"two", b"three"]
+
+
+def test_a_frame_split_at_every_byte_is_one_message() -> None:
+    body = "MSH|^~\\&|王建国".encode("gb18030")
+    frames, _ = decode(encode(body), list(range(100)))
+    assert [frame.body for frame in frames] == [body]
+
+
+def test_fs_without_cr_before_the_next_vt_ends_the_frame_with_a_warning() -> None:
+    frames, _ = decode(b"\x0bone\x1c\x0btwo\x1c\r")
+    assert [(frame.body, frame.fault, frame.flags) for frame in frames] == [
+        (b"one", "", ("missing_cr",)),
+        (b"two", "", ()),
+    ]
+
+
+@pytest.mark.parametrize("filler", [b"\n", b"\0", b"\r\n"])
+def test_habitual_bytes_between_frames_are_skipped_with_a_warning(filler: bytes) -> None:
+    frames, decoder = decode(encode(b"one") + filler + encode(b"two"))
+    assert [(frame.body, frame.flags) for frame in frames] == [(b"one", ()), (b"two", ("bytes_between_frames",))]
+    assert decoder.discarded == len(filler)
+
+
+def test_bytes_before_a_frame_are_discarded_and_counted() -> None:
+    frames, decoder = decode(b"MSH|lost\r" + encode(b"one"))
+    assert [(frame.body, frame.flags, frame.position) for frame in frames] == [(b"one", ("bytes_before_frame",), 10)]
+    assert decoder.discarded == 9
+
+
+def test_without_any_vt_there_is_no_message() -> None:
+    frames, decoder = decode(b"MSH|^~\\&|never framed\r\x1c\r")
+    assert frames == []
+    assert decoder.discarded == 24
+
+
+@pytest.mark.parametrize("tail", [b"", b"\x1c"])
+def test_a_frame_cut_off_by_the_end_of_the_stream_is_never_a_message(tail: bytes) -> None:
+    frames, _ = decode(b"\x0bMSH|cut" + tail)
+    assert [frame.fault for frame in frames] == ["truncated"]
+
+
+def test_vt_inside_a_frame_means_that_its_end_was_lost() -> None:
+    frames, _ = decode(b"\x0bMSH|lost\x0bMSH|next\x1c\r")
+    assert [(frame.body, frame.fault) for frame in frames] == [(b"MSH|lost", "lost_end"), (b"MSH|next", "")]
+
+
+def test_a_lone_fs_belongs_to_the_body() -> None:
+    frames, _ = decode(b"\x0bone\x1ctwo\x1c\x1c\r")
+    assert [frame.body for frame in frames] == [b"one\x1ctwo\x1c"]
+
+
+@pytest.mark.parametrize("stream", [b"\x0b\x0bone\x1c\r\x1c\r", b"\x0b\x0bone\x1c\x1c\r", b"\x0b\x0bone\x1c\r"])
+def test_double_framing_is_stripped_once_with_a_warning(stream: bytes) -> None:
+    frames, _ = decode(stream)
+    assert [(frame.body, frame.flags) for frame in frames] == [(b"one", ("double_framing",))]
+
+
+def test_a_body_over_the_cap_ends_the_stream_and_keeps_only_its_head() -> None:
+    cap = 2 * HEAD_BYTES
+    decoder = Decoder(cap)
+    frames = decoder.feed(b"\x0b" + b"x" * (cap + 1))
+    assert [(frame.fault, len(frame.body)) for frame in frames] == [("too_large", HEAD_BYTES)]
+    assert decoder.size == 0
+    assert decoder.feed(b"x" * 1000 + encode(b"next")) == []
+    assert decoder.size == 0
+
+
+def test_a_body_at_the_cap_is_taken() -> None:
+    frames, _ = decode(encode(b"x" * 1000), max_bytes=1000)
+    assert [frame.fault for frame in frames] == [""]
+
+
+@pytest.mark.parametrize("body", [b"a\x0bb", b"a\x1c\rb", b"a\x1c"])
+def test_nothing_is_framed_that_would_break_its_frame(body: bytes) -> None:
+    with pytest.raises(ValueError, match="control bytes"):
+        encode(body)

@@ -1,0 +1,485 @@
+"""What each trigger means, field by field."""
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hisbus import BadMessage
+from hisbus_schemas import (
+    Code,
+    Demographics,
+    Diagnoses,
+    Document,
+    Fact,
+    Location,
+    Merge,
+    PatientId,
+    Person,
+    Procedure,
+    Report,
+    Stay,
+    VisitId,
+)
+
+PID = "PID|1||P1^^^HOSP^MR~110101196005041226^^^CN^NI||王^建国||19600504|M||||||||M"
+PV1 = "PV1|1|I|W3^301^2^HOSP||||D100^李^明|||CARD|||||||||V1^^^HOSP"
+
+
+def msh(type: str) -> str:
+    return f"MSH|^~\\&|EMR|HOSP|HISBUS|QC|20260302083000+0800||{type}|A-1|P|2.5||||||UNICODE UTF-8"
+
+
+def pv1(**fields: str) -> str:
+    row = [""] * 46
+    row[:20] = PV1.split("|")
+    for number, value in fields.items():
+        row[int(number.removeprefix("f"))] = value
+    return "|".join(row)
+
+
+def one(translate: Any, *lines: str) -> Fact:
+    facts = translate(*lines).facts
+    assert len(facts) == 1
+    return facts[0]
+
+
+@pytest.mark.parametrize(
+    ("trigger", "kind"),
+    [
+        ("A01", "encounter.admitted"),
+        ("A02", "encounter.transferred"),
+        ("A03", "encounter.discharged"),
+        ("A04", "encounter.registered"),
+        ("A08", "encounter.updated"),
+        ("A11", "encounter.cancelled"),
+        ("A13", "encounter.discharge_cancelled"),
+    ],
+)
+def test_the_trigger_of_msh_9_makes_the_kind(translate: Any, trigger: str, kind: str) -> None:
+    fact = one(translate, msh(f"ADT^{trigger}^ADT_A01"), "EVN|A99|20260302090000", PID, PV1)
+    assert fact.kind == kind
+    assert fact.patient == PatientId(authority="HOSP", number="P1")
+    assert fact.visit == VisitId(authority="HOSP", number="V1")
+    assert fact.time.isoformat() == "2026-03-02T09:00:00+08:00"
+    assert fact.demographics == Demographics(
+        name="王建国", birth_date=date(1960, 5, 4), sex="M", id_card="110101196005041226", marital_status="M"
+    )
+    assert fact.stay == Stay(
+        patient_class="I",
+        location=Location(ward="W3", room="301", bed="2"),
+        attending=Person(id="D100", name="李明"),
+        department="CARD",
+    )
+
+
+def test_a_message_without_trigger_event_segment_is_dated_by_its_header(translate: Any) -> None:
+    assert one(translate, msh("ADT^A08"), PID, PV1).time.isoformat() == "2026-03-02T08:30:00+08:00"
+
+
+@pytest.mark.parametrize(
+    ("event", "time", "flags"),
+    [
+        ("EVN||20260302090000||||20260302070000", "2026-03-02T07:00:00+08:00", []),
+        ("EVN||20260302090000+0000", "2026-03-02T09:00:00+00:00", []),
+        ("EVN||20260302090000||||tomorrow", "2026-03-02T09:00:00+08:00", ["bad_time.EVN-6"]),
+        ("EVN||never", "2026-03-02T08:30:00+08:00", ["bad_time.EVN-2"]),
+        ("EVN||20290101", "2029-01-01T00:00:00+08:00", ["future_time"]),
+    ],
+)
+def test_the_source_time_is_evn_6_else_evn_2_else_msh_7(
+    translate: Any, event: str, time: str, flags: list[str]
+) -> None:
+    fact = one(translate, msh("ADT^A08"), event, PID, PV1)
+    assert (fact.time.isoformat(), fact.flags) == (time, flags)
+
+
+def test_a_message_without_any_time_is_dated_by_its_storing(translate: Any) -> None:
+    fact = one(translate, msh("ADT^A08").replace("20260302083000+0800", ""), PID, PV1)
+    assert (fact.time.isoformat(), fact.flags) == ("2026-03-31T00:00:00+00:00", ["no_source_time"])
+
+
+def test_what_was_flagged_as_future_at_reception_stays_so(translate: Any) -> None:
+    fact = translate(msh("ADT^A08"), PID, PV1, flags=("future_time",)).facts[0]
+    assert fact.flags == ["future_time"]
+
+
+@pytest.mark.parametrize(
+    ("field", "authority", "number"),
+    [
+        ("X^^^A^AN~P1^^^HOSP^MR", "HOSP", "P1"),
+        ("X^^^A^AN~Y^^^B^PI", "A", "X"),
+        ("P1", "his", "P1"),
+        ("P1^^^&1.2.3&ISO^MR", "1.2.3", "P1"),
+        ("P1^^^HOSP&1.2.3&ISO^MR", "HOSP", "P1"),
+        ("^^^HOSP^MR~P2", "his", "P2"),
+    ],
+)
+def test_the_patient_is_the_first_record_number_else_the_first_number(
+    translate: Any, field: str, authority: str, number: str
+) -> None:
+    fact = one(translate, msh("ADT^A01"), f"PID|1||{field}", PV1)
+    assert fact.patient == PatientId(authority=authority, number=number)
+
+
+@pytest.mark.parametrize("pid", ["PID|1", 'PID|1||""', "ZZZ|1"])
+def test_a_message_without_patient_number_is_kept_and_flagged(translate: Any, pid: str) -> None:
+    fact = one(translate, msh("ADT^A01"), pid, PV1)
+    assert (fact.patient, fact.flags) == (None, ["no_patient_id"])
+
+
+@pytest.mark.parametrize("visit", ["", '""', "^^^HOSP"])
+def test_without_visit_number_there_is_no_visit(translate: Any, visit: str) -> None:
+    assert one(translate, msh("ADT^A01"), PID, pv1(f19=visit)).visit is None
+
+
+def test_the_times_and_the_outcome_of_the_stay(translate: Any) -> None:
+    stay = one(translate, msh("ADT^A03"), PID, pv1(f36="20", f44="20260301", f45="202603020830+0800")).stay
+    assert stay is not None
+    assert stay.admitted is not None
+    assert (stay.admitted.isoformat(), stay.admitted.precision) == ("2026-03-01T00:00:00+08:00", "day")
+    assert stay.discharged is not None
+    assert (stay.discharged.isoformat(), stay.discharged.precision) == ("2026-03-02T08:30:00+08:00", "minute")
+    assert stay.disposition == "20"
+
+
+def test_death_is_read(translate: Any) -> None:
+    row = [*PID.split("|"), *[""] * 20][:31]
+    row[29:31] = "20260302070000", "Y"
+    about = one(translate, msh("ADT^A03"), "|".join(row), PV1).demographics
+    assert about is not None
+    assert about.dead is True
+    assert about.died is not None
+    assert about.died.isoformat() == "2026-03-02T07:00:00+08:00"
+
+
+def test_empty_says_nothing_and_null_deletes(translate: Any) -> None:
+    fact = one(translate, msh("ADT^A08"), 'PID|1||P1||""||""|""', pv1(f2="", f3='""', f7="", f10='""', f45='""'))
+    assert fact.demographics == Demographics(deleted=["name", "birth_date", "sex"])
+    assert fact.stay == Stay(deleted=["location", "department", "discharged"])
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("王^建国", "王建国"),
+        ("DUCK^DONALD^D", "DUCK DONALD"),
+        ("王", "王"),
+        ("^建国", "建国"),
+        ("van Dam&van&Dam^Jo", "van Dam Jo"),
+    ],
+)
+def test_a_name_is_family_and_given_name(translate: Any, name: str, expected: str) -> None:
+    about = one(translate, msh("ADT^A08"), f"PID|1||P1||{name}", PV1).demographics
+    assert about is not None
+    assert about.name == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "flags"), [("1960", ["bad_time.PID-7"]), ("19600230", ["bad_time.PID-7"]), ("196005041200", [])]
+)
+def test_a_birth_date_that_is_no_day_is_flagged(translate: Any, text: str, flags: list[str]) -> None:
+    assert one(translate, msh("ADT^A08"), f"PID|1||P1||||{text}", PV1).flags == flags
+
+
+def test_diagnoses_come_as_one_set_for_each_type(translate: Any) -> None:
+    facts = translate(
+        msh("ADT^A01"),
+        PID,
+        PV1,
+        "DG1|1||I21.9^心肌梗死^I10||20260302|A|||||||||1",
+        "DG1|2||I10^^I10|高血压||A|||||||||2",
+        "DG1|3||E11^糖尿病^I10|||F||||||||||||||||D".replace("||||||||||||||||D", "|" * 15 + "D"),
+    ).facts
+    assert [fact.kind for fact in facts] == ["encounter.admitted", "diagnosis.recorded", "diagnosis.recorded"]
+    admitting, final = facts[1].data, facts[2].data
+    assert isinstance(admitting, Diagnoses)
+    assert isinstance(final, Diagnoses)
+    assert (admitting.type, final.type) == ("A", "F")
+    assert [(item.code, item.rank, item.deleted) for item in admitting.items] == [
+        (Code(code="I21.9", text="心肌梗死", system="I10"), 1, False),
+        (Code(code="I10", text="高血压", system="I10"), 2, False),
+    ]
+    assert admitting.items[0].time is not None
+    assert final.items[0].deleted
+    assert facts[1].visit == facts[0].visit
+    assert facts[1].demographics == facts[0].demographics
+
+
+@pytest.mark.parametrize(
+    ("pr1", "kind", "end", "operation"),
+    [
+        ("PR1|1||47.01^切除术^I9C||20260303103000+0800|O|90", "procedure.ended", "2026-03-03T12:00:00+08:00", True),
+        ("PR1|1||47.01^切除术^I9C||20260303103000+0800|P|1.5", "procedure.ended", "2026-03-03T10:31:30+08:00", True),
+        ("PR1|1||47.01^切除术^I9C||20260303103000+0800|O", "procedure.started", None, True),
+        ("PR1|1||47.01^切除术^I9C||20260303103000+0800|D|0", "procedure.ended", "2026-03-03T10:30:00+08:00", False),
+        ("PR1|1||47.01^切除术^I9C|||O|90", "procedure.started", None, True),
+        ("PR1|1||47.01^切除术^I9C||20260303103000+0800|O|long", "procedure.started", None, True),
+        ("PR1|1||47.01^切除术^I9C||99991231+0800|O|999999", "procedure.started", None, True),
+    ],
+)
+def test_a_procedure_ends_where_its_length_is_known(
+    translate: Any, pr1: str, kind: str, end: str | None, operation: bool
+) -> None:
+    fact = translate(msh("ADT^A08"), PID, PV1, pr1).facts[1]
+    assert fact.kind == kind
+    assert isinstance(fact.data, Procedure)
+    assert (fact.data.end.isoformat() if fact.data.end else None, fact.data.operation) == (end, operation)
+    assert fact.data.code == Code(code="47.01", text="切除术", system="I9C")
+
+
+def test_a_procedure_is_known_by_its_number_else_by_place_and_start(translate: Any) -> None:
+    facts = translate(
+        msh("ADT^A08"),
+        PID,
+        PV1,
+        "PR1|2||X||20260303103000|O|||||D200^张^华",
+        "PR1|1||X||20260303103000|O|||||||||||||K7^ns|D",
+    ).facts[1:]
+    first, second = (fact.data for fact in facts)
+    assert isinstance(first, Procedure)
+    assert isinstance(second, Procedure)
+    assert (first.key, first.deleted, first.surgeon) == ("2/20260303103000", False, Person(id="D200", name="张华"))
+    assert (second.key, second.deleted, second.surgeon) == ("K7", True, None)
+
+
+def test_a_merge_names_who_ends_in_whom(translate: Any) -> None:
+    fact = one(translate, msh("ADT^A40^ADT_A39"), "EVN||20260303", PID, "MRG|TMP9^^^HOSP^MR||||V9^^^HOSP")
+    assert fact.kind == "patient.merged"
+    assert fact.patient == PatientId(authority="HOSP", number="P1")
+    assert fact.data == Merge(
+        prior=PatientId(authority="HOSP", number="TMP9"), prior_visit=VisitId(authority="HOSP", number="V9")
+    )
+
+
+def test_one_message_can_merge_several_pairs(translate: Any) -> None:
+    facts = translate(msh("ADT^A40"), "PID|1||P1", "MRG|T1", "PID|1||P2", "MRG|T2", "PV1|1|I|||||||||||||||||V2").facts
+    assert [(fact.patient.number, fact.data.prior.number) for fact in facts] == [("P1", "T1"), ("P2", "T2")]
+    assert [fact.visit.number if fact.visit else None for fact in facts] == [None, "V2"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "code"),
+    [
+        ((PID, "MRG|P1^^^HOSP^MR"), "self_merge"),
+        ((PID, "MRG|"), "merge_without_patient"),
+        (("PID|1", "MRG|T1"), "merge_without_patient"),
+        ((PID,), "merge_without_patient"),
+    ],
+)
+def test_a_merge_that_does_not_name_two_patients_cannot_be_understood(
+    translate: Any, lines: tuple[str, ...], code: str
+) -> None:
+    with pytest.raises(BadMessage) as caught:
+        translate(msh("ADT^A40"), *lines)
+    assert caught.value.code == code
+
+
+TXA = "TXA|1|C0037^首次病程^WST500|TX|20260302080000|||||D100^李^明|||D1|{parent}||||{status}||AV|||{signer}"
+SIGNER = "D100^李^明" + "^" * 12 + "20260302081500+0800"
+
+
+def txa(parent: str = "", status: str = "AU", signer: str = SIGNER) -> str:
+    return TXA.format(parent=parent, status=status, signer=signer)
+
+
+@pytest.mark.parametrize(
+    ("trigger", "kind", "action"),
+    [
+        ("T02", "document.filed", "file"),
+        ("T06", "document.filed", "addendum"),
+        ("T10", "document.amended", "replace"),
+        ("T11", "document.withdrawn", "withdraw"),
+    ],
+)
+def test_a_document_is_filed_added_to_replaced_or_withdrawn(
+    translate: Any, trigger: str, kind: str, action: str
+) -> None:
+    fact = one(translate, msh(f"MDM^{trigger}"), PID, PV1, txa(parent="D0"), "OBX|1|TX|TEXT^正文||内容||||||F")
+    document = fact.data
+    assert isinstance(document, Document)
+    assert (fact.kind, document.action, document.number, document.parent) == (kind, action, "D1", "D0")
+    assert document.type == Code(code="C0037", text="首次病程", system="WST500")
+    assert document.author == Person(id="D100", name="李明")
+    assert document.about is not None
+    assert document.about.isoformat() == "2026-03-02T08:00:00+08:00"
+
+
+@pytest.mark.parametrize(
+    ("status", "signer", "signed", "inferred"),
+    [
+        ("AU", SIGNER, "2026-03-02T08:15:00+08:00", False),
+        ("LA", f"D9^other~{SIGNER}", "2026-03-02T08:15:00+08:00", False),
+        ("AU", "D100^李^明", "2026-03-02T08:30:00+08:00", True),
+        ("AU", "", "2026-03-02T08:30:00+08:00", True),
+        ("AU", SIGNER.replace("2026", "soon"), "2026-03-02T08:30:00+08:00", True),
+        ("PA", SIGNER, None, False),
+        ("", SIGNER, None, False),
+    ],
+)
+def test_a_document_is_signed_by_its_status_and_at_its_signers_time(
+    translate: Any, status: str, signer: str, signed: str | None, inferred: bool
+) -> None:
+    document = one(translate, msh("MDM^T02"), PID, PV1, txa(status=status, signer=signer)).data
+    assert isinstance(document, Document)
+    assert (document.signed.isoformat() if document.signed else None, document.signed_inferred) == (signed, inferred)
+    assert document.completion == status
+
+
+def test_lines_of_one_section_join_and_attachments_are_kept_unread(translate: Any) -> None:
+    translation = translate(
+        msh("MDM^T02"),
+        PID,
+        PV1,
+        txa(),
+        "OBX|1|TX|CC^主诉||胸痛^3&小时~第二行",
+        "OBX|2|FT|HPI^现病史||一\\.br\\二\\T\\三",
+        "OBX|3|ST|CC^主诉||第三行",
+        "OBX|4|ED|PDF^原件||^application^pdf^Base64^QUJD",
+        "OBX|5|NM|X^数||5",
+        "ZDR|1|院内",
+    )
+    document = translation.facts[0].data
+    assert isinstance(document, Document)
+    assert [(part.name, part.title, part.text) for part in document.sections] == [
+        ("CC", "主诉", "胸痛^3&小时\n第二行\n第三行"),
+        ("HPI", "现病史", "一\n二&三"),
+    ]
+    assert [(item.type, item.title, item.content) for item in document.attachments] == [
+        ("ED", "原件", "^application^pdf^Base64^QUJD")
+    ]
+    assert translation.unmapped == ["OBX", "ZDR"]
+    assert translation.facts[0].segments == ["OBX|5|NM|X^数||5", "ZDR|1|院内"]
+
+
+@pytest.mark.parametrize(
+    ("trigger", "kind"),
+    [("T02", "frontpage.submitted"), ("T10", "frontpage.submitted"), ("T11", "document.withdrawn")],
+)
+def test_a_front_page_is_its_fields(translate: Any, trigger: str, kind: str) -> None:
+    fact = one(
+        translate,
+        msh(f"MDM^{trigger}"),
+        PID,
+        PV1,
+        txa(parent="F0").replace("C0037^首次病程^WST500", "C0032"),
+        "OBX|1|ST|FP.ID_CARD||110101196005041226",
+        "OBX|2|NM|FP.AGE||65",
+        "OBX|3|CWE|FP.SEX||1^男",
+    )
+    assert fact.kind == kind
+    assert isinstance(fact.data, Document)
+    assert fact.data.fields == {"FP.ID_CARD": "110101196005041226", "FP.AGE": "65", "FP.SEX": "1"}
+    assert fact.data.sections == []
+
+
+def test_a_replacement_that_does_not_say_what_it_replaces_is_flagged(translate: Any) -> None:
+    assert one(translate, msh("MDM^T10"), PID, PV1, txa()).flags == ["replaces_unnamed"]
+
+
+@pytest.mark.parametrize(("line", "code"), [("TXA|1|C0037", "no_document_number"), ("ZZZ|1", "no_document")])
+def test_a_document_without_identity_cannot_be_understood(translate: Any, line: str, code: str) -> None:
+    with pytest.raises(BadMessage) as caught:
+        translate(msh("MDM^T02"), PID, PV1, line)
+    assert caught.value.code == code
+
+
+VITAL = "OBX|1|NM|8310-5^^LN||36.8|Cel|36-37|N~H|||F|||20260302113000"
+
+
+def test_a_result_carries_its_readings(translate: Any) -> None:
+    fact = one(
+        translate,
+        msh("ORU^R01"),
+        PID,
+        PV1,
+        "OBR|1|PL1|FI1^LAB|24317-0^血常规^LN" + "|" * 21 + "F",
+        "OBX|1|NM|718-7^血红蛋白^LN|a|138~139|g/L|130-175|H~A^x|||C|||202603021130",
+        "OBX|2|CWE|600-7^培养^LN||112283007^大肠埃希菌^SCT||||||F",
+        "OBX|3|SN|20570-8^压积^LN||>^40||||||W",
+        'OBX|4|NM|1-1^空^LN||""||||||F',
+    )
+    assert fact.kind == "result.reported"
+    report = fact.data
+    assert isinstance(report, Report)
+    assert (report.number, report.service.code, report.status) == ("FI1", "24317-0", "F")
+    blood, culture, volume, empty = report.readings
+    assert (blood.sub, blood.values, blood.unit, blood.range) == ("a", ["138", "139"], "g/L", "130-175")
+    assert (blood.flags, blood.status, blood.withdrawn) == (["H", "A"], "C", False)
+    assert blood.time is not None
+    assert blood.time.precision == "minute"
+    assert culture.values == ["大肠埃希菌"]
+    assert (volume.values, volume.withdrawn) == ([">40"], True)
+    assert empty.values == []
+
+
+def test_only_vital_signs_make_vital_signs(translate: Any) -> None:
+    fact = one(translate, msh("ORU^R01"), PID, PV1, "OBR|1||VS1|VS", VITAL, VITAL.replace("8310-5", "8480-6"))
+    assert fact.kind == "vitals.recorded"
+    assert isinstance(fact.data, Report)
+    assert fact.data.readings[0].flags == ["N", "H"]
+
+
+@pytest.mark.parametrize("other", [VITAL.replace("8310-5", "718-7"), VITAL.replace("^^LN", "^^LOCAL")])
+def test_anything_else_beside_them_makes_a_result(translate: Any, other: str) -> None:
+    assert one(translate, msh("ORU^R01"), PID, PV1, "OBR|1||VS1|VS", VITAL, other).kind == "result.reported"
+
+
+def test_each_report_of_a_message_is_a_fact(translate: Any) -> None:
+    facts = translate(msh("ORU^R01"), PID, "OBR|1|PL1||A", VITAL, "OBR|2||FI2|B", VITAL, VITAL).facts
+    reports = [fact.data for fact in facts]
+    assert [(report.number, len(report.readings)) for report in reports] == [("PL1", 1), ("FI2", 2)]
+
+
+def test_a_report_without_number_is_the_same_only_at_the_same_time(translate: Any) -> None:
+    fact = one(translate, msh("ORU^R01"), PID, PV1, "OBR|1|||VS|||20260302113000", VITAL)
+    assert isinstance(fact.data, Report)
+    assert (fact.data.number, fact.flags) == ("VS/20260302113000", ["no_report_number"])
+
+
+def test_a_result_message_without_report_cannot_be_understood(translate: Any) -> None:
+    with pytest.raises(BadMessage) as caught:
+        translate(msh("ORU^R01"), PID, PV1, VITAL)
+    assert caught.value.code == "no_report"
+
+
+@pytest.mark.parametrize("type", ["ADT^A05", "ADT^A45", "ORM^O01", "ZZZ^Z01", "ADT", "", "MDM^T01"])
+def test_what_has_no_mapping_says_so(translate: Any, type: str) -> None:
+    translation = translate(msh(type), PID, PV1)
+    assert (translation.mapped, translation.facts) == (False, [])
+
+
+def test_unknown_segments_are_listed_and_kept(translate: Any) -> None:
+    translation = translate(msh("ADT^A01"), PID, PV1, "ZPI|1|自定义", "NK1|1", "ZPI|2")
+    assert translation.unmapped == ["ZPI", "NK1"]
+    assert translation.facts[0].segments == ["ZPI|1|自定义", "NK1|1", "ZPI|2"]
+
+
+def test_text_that_is_no_segment_is_kept_and_not_listed_by_its_words(translate: Any) -> None:
+    translation = translate(msh("ADT^A01"), PID, PV1, "王建国的家属")
+    assert (translation.unmapped, translation.flags) == (["?"], ["malformed_segment"])
+
+
+def test_another_zone_or_profile_is_another_mapping() -> None:
+    from hisbus_hl7v2 import Hl7v2Connector
+
+    one, other = (Hl7v2Connector({"name": "his", "timezone": zone}).mapping for zone in ("UTC", "Asia/Shanghai"))
+    assert one != other
+    assert one == Hl7v2Connector({"name": "his", "listen": "127.0.0.1:0"}).mapping
+
+
+def test_every_message_of_the_cases_has_a_meaning(translate: Any, cases: Path) -> None:
+    kinds: set[str] = set()
+    for path in sorted(cases.glob("*.hl7")):
+        for text in path.read_bytes().strip().split(b"\n\n"):
+            translation = translate.read(text.replace(b"\n", b"\r"))
+            assert (translation.mapped, translation.flags) == (True, [])
+            kinds |= {fact.kind for fact in translation.facts}
+    assert {"vitals.recorded", "frontpage.submitted", "patient.merged", "procedure.ended"} <= kinds
+
+
+def test_names_whose_second_bytes_are_delimiters_are_whole(translate: Any, cases: Path) -> None:
+    first = (cases / "14-gb18030.hl7").read_bytes().split(b"\n\n")[0]
+    about = translate.read(first.replace(b"\n", b"\r")).facts[0].demographics
+    assert about.name == "亅倈乗俓乛亊"

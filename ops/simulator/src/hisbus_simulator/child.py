@@ -1,0 +1,129 @@
+"""hisbus as a child process of the demo, with its configuration in a folder of its own."""
+
+import asyncio
+import contextlib
+import shutil
+import socket
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+T = TypeVar("T")
+
+_STOP_S = 20.0
+_CONFIGURATION = """\
+# Made anew by every demo.
+site = "demo"
+[log]
+url = "sqlite:///{folder}/log.db"
+[database]
+url = "sqlite:///{folder}/hisbus.db"
+[web]
+listen = "127.0.0.1:{web}"
+[[connectors]]
+name = "his"
+type = "hl7v2"
+listen = "127.0.0.1:{listen}"
+send = "127.0.0.1:{send}"
+charset = "UTF-8"
+timezone = "Asia/Shanghai"
+clock = "feed"
+"""
+
+
+class ChildError(Exception):
+    """hisbus could not be started, or stopped by itself. Its log says why."""
+
+
+def free_port(preferred: int) -> int:
+    """Return a port of 127.0.0.1 that nobody listens on: the preferred one if possible."""
+    for port in (preferred, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                return int(probe.getsockname()[1])
+    raise ChildError("No port of 127.0.0.1 is free.")
+
+
+class Child:
+    """``hisbus up``. Use it as an asynchronous context manager; it ends with the block."""
+
+    def __init__(self, folder: Path, send: int) -> None:
+        """Make the folder anew, with a configuration whose write-backs go to the port `send`."""
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        self.web, self.listen = free_port(8080), free_port(2575)
+        self.url = f"http://127.0.0.1:{self.web}"
+        self.log = folder / "hisbus.log"
+        self._configuration = folder / "hisbus.toml"
+        text = _CONFIGURATION.format(folder=folder.absolute().as_posix(), web=self.web, listen=self.listen, send=send)
+        self._configuration.write_text(text, "utf-8")
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def __aenter__(self) -> Self:
+        with self.log.open("wb") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._command("up"),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C is for the demo, which then ends its child in order
+            )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        process.terminate()
+        try:
+            await asyncio.wait_for(process.wait(), _STOP_S)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+
+    def _command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "hisbus.cli", "--config", str(self._configuration), *arguments]
+
+    async def meanwhile(self, work: Coroutine[None, None, T]) -> T:
+        """Do something that needs it running.
+
+        Raises:
+            ChildError: it stopped before the work was done.
+        """
+        if self._process is None:
+            raise ChildError("hisbus was not started.")
+        task = asyncio.create_task(work)
+        stopped = asyncio.create_task(self._process.wait())
+        try:
+            await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                raise ChildError(f"hisbus stopped with exit code {stopped.result()}.")
+            return task.result()
+        finally:
+            for pending in (task, stopped):
+                pending.cancel()
+            await asyncio.gather(task, stopped, return_exceptions=True)
+
+    async def ask(self, *arguments: str) -> str:
+        """Run another command of hisbus and return the last line that it prints.
+
+        Raises:
+            ChildError: the command failed; the message is what it said.
+        """
+        command = await asyncio.create_subprocess_exec(
+            *self._command(*arguments),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        said, complaint = await command.communicate()
+        lines = said.decode().split()
+        if command.returncode or not lines:
+            raise ChildError(f"`hisbus {' '.join(arguments)}` failed: {complaint.decode().strip()[-500:]}")
+        return lines[-1]

@@ -1,0 +1,130 @@
+"""The command ``hisbus-simulator``."""
+
+import asyncio
+import json
+import os
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from hisbus_hl7v2.settings import address
+from hisbus_simulator import demo as demonstration
+from hisbus_simulator.his import MANNERS, Behaviour, His
+from hisbus_simulator.sender import Sender, SendError, feed
+from hisbus_simulator.week import CHARSETS, STAYS, Message, ward_week
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="An imaginary hospital: sends a ward's week, knows what must be found in it, takes the write-backs.",
+)
+out = Console(highlight=False)
+
+Seed = Annotated[int, typer.Option(help="The same seed tells the same week; 1 is the demo's.")]
+Patients = Annotated[int, typer.Option(min=1, help="Stays; outpatients come besides.")]
+
+
+def _charset(value: str) -> str:
+    if value not in CHARSETS:
+        raise typer.BadParameter(f"choose among {', '.join(CHARSETS)}")
+    return value
+
+
+def _address(value: str) -> tuple[str, int]:
+    try:
+        return address(value)
+    except ValueError:
+        raise typer.BadParameter("write it as HOST:PORT") from None
+
+
+Charset = Annotated[str, typer.Option(callback=_charset, help="utf-8, gb18030, or both: half of the patients each.")]
+
+
+@app.command()
+def demo(
+    seed: Seed = 1, patients: Patients = STAYS, folder: Annotated[Path, typer.Option()] = Path("var/demo")
+) -> None:
+    """Start a fresh hisbus and play a ward's week to it. Without a terminal or with DEMO_ONCE=1 a script decides."""
+    once = os.environ.get("DEMO_ONCE") == "1" or not (sys.stdin.isatty() and sys.stdout.isatty())
+    raise typer.Exit(asyncio.run(demonstration.run(folder, seed=seed, patients=patients, once=once, console=out)))
+
+
+@app.command()
+def send(
+    to: Annotated[str, typer.Option(help="HOST:PORT")],
+    seed: Seed = 1,
+    patients: Patients = STAYS,
+    charset: Charset = "both",
+    pace: Annotated[float, typer.Option(min=0, help="Messages a second; 0: as fast as acknowledged.")] = 0,
+    connections: Annotated[int, typer.Option(min=1, help="The order of time holds within each stay only.")] = 1,
+) -> None:
+    """Send a ward's week to any hisbus."""
+    host, port = _address(to)
+    messages = ward_week(seed, patients, charset=charset).messages
+    senders = [Sender(host, port) for _ in range(connections)]
+    with Progress(console=out) as progress:
+        bar = progress.add_task("messages", total=len(messages))
+
+        def count(_: Message) -> None:
+            progress.advance(bar)
+
+        try:
+            asyncio.run(feed(messages, senders, pace=pace, sent=count))
+        except SendError as error:
+            typer.echo(str(error), err=True)
+            raise typer.Exit(1) from None
+
+
+@app.command()
+def receive(
+    listen: Annotated[str, typer.Option(help="HOST:PORT")] = "127.0.0.1:2576",
+    behave: Annotated[
+        list[str] | None, typer.Option(help=f"For the next message, in order: {', '.join(MANNERS)}; slow:SECONDS.")
+    ] = None,
+) -> None:
+    """Take write-backs until Ctrl-C, then print how many times each took effect."""
+    host, port = _address(listen)
+    try:
+        behaviours = [Behaviour.parse(text) for text in behave or []]
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--behave") from None
+    his = His(host, port, behaviours)
+
+    async def serve() -> None:
+        async with his:
+            out.print(f"Listening at {his.address[0]}:{his.address[1]}.")
+            await asyncio.Event().wait()
+
+    try:
+        asyncio.run(serve())
+    except KeyboardInterrupt:
+        typer.echo(json.dumps({"received": len(his.received), "effects": his.effects}, indent=1))
+
+
+@app.command()
+def expect(seed: Seed = 1, patients: Patients = STAYS) -> None:
+    """Print what must be found once the week has been taken, as JSON."""
+    typer.echo(json.dumps([asdict(finding) for finding in ward_week(seed, patients).expected], indent=1))
+
+
+@app.command()
+def messages(
+    seed: Seed = 1,
+    patients: Patients = STAYS,
+    charset: Charset = "both",
+    visit: Annotated[str, typer.Option(help="Only this visit.")] = "",
+) -> None:
+    """Print the feed for reading: segments on lines, messages apart."""
+    for message in ward_week(seed, patients, charset=charset).messages:
+        if visit in ("", message.visit):
+            typer.echo(message.text.replace("\r", "\n"))
+
+
+def main() -> None:
+    """Run the command."""
+    app()

@@ -1,0 +1,139 @@
+"""The demo's parts: comparing, the scripted reviewer, the child process."""
+
+import asyncio
+import json
+import socket
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from hisbus_simulator.api import review
+from hisbus_simulator.child import Child, ChildError, free_port
+from hisbus_simulator.cli import app
+from hisbus_simulator.oracle import Expected
+from hisbus_simulator.outcome import Outcome, compare, shortcomings
+
+EXPECTED = [Expected("V1", "R01", "late", "V1"), Expected("V1", "R27", "", "a"), Expected("V1", "R27", "", "b")]
+
+
+def proposal(visit="V1", rule="R01", state="late", id="p1"):
+    return {"id": id, "visit": visit, "rule": rule, "state": state, "due": None, "status": "open"}
+
+
+def outcome(findings, unexpected=0):
+    return Outcome(
+        events_in=3,
+        findings=findings,
+        unexpected=unexpected,
+        decided=1,
+        accepted=1,
+        written_back=1,
+        acknowledged=1,
+        parked=0,
+        seconds=1.0,
+    )
+
+
+def test_findings_are_compared_by_visit_rule_and_state():
+    there = [proposal(), proposal(rule="R27", state=""), proposal(visit="V2"), proposal(state="absent")]
+    findings, unexpected = compare(EXPECTED, there)
+    assert findings["R01"] == {"expected": 1, "found": 1}
+    assert findings["R27"] == {"expected": 2, "found": 1}
+    assert findings["R48"] == {"expected": 0, "found": 0}
+    assert unexpected == 2
+
+
+def test_an_outcome_is_good_only_if_all_was_found_and_every_accepted_finding_arrived_once():
+    findings, _ = compare(EXPECTED[:1], [proposal()])
+    writebacks = [{"id": "w1", "proposal": "p1"}]
+    assert shortcomings(outcome(findings), ["p1"], writebacks, {"w1": 1}) == []
+    assert shortcomings(outcome(findings, unexpected=1), ["p1"], writebacks, {"w1": 1})
+    assert shortcomings(outcome(findings), ["p1"], writebacks, {"w1": 2})
+    assert shortcomings(outcome(findings), ["p1"], writebacks, {})
+    assert shortcomings(outcome(findings), ["p1"], [], {"w1": 1})
+    assert shortcomings(outcome(findings), [], writebacks, {"w1": 1})
+    missing, _ = compare(EXPECTED, [proposal()])
+    assert shortcomings(outcome(missing), ["p1"], writebacks, {"w1": 1})
+
+
+def test_the_summary_has_the_keys_that_others_read():
+    findings, _ = compare(EXPECTED, [proposal()])
+    summary = json.loads(outcome(findings).json())
+    assert list(summary) == [
+        "events_in",
+        "findings",
+        "unexpected",
+        "decided",
+        "accepted",
+        "written_back",
+        "acknowledged",
+        "parked",
+        "seconds",
+    ]
+    assert summary["findings"]["R01"] == {"expected": 1, "found": 1}
+
+
+class FakeApi:
+    def __init__(self, proposals):
+        self.proposals, self.answers = proposals, {}
+
+    async def items(self, path, **filters):
+        assert (path, filters) == ("proposals", {"status": "open"})
+        return self.proposals
+
+    async def decide(self, id, answer):
+        self.answers[id] = answer
+
+
+async def test_the_script_answers_all_and_the_same_seed_the_same_in_any_order():
+    there = [proposal(visit=f"V{n}", id=f"p{n}") for n in range(40)]
+    one, other = FakeApi(there), FakeApi(there[::-1])
+    reviewed = await review(one, 1)
+    assert await review(other, 1) == reviewed
+    assert one.answers == other.answers
+    assert {answer["decision"] for answer in one.answers.values()} == {"accept", "edit", "reject"}
+    assert len(reviewed.accepted) > len(reviewed.rejected) > 0
+    assert len(one.answers) == len(reviewed.accepted) + len(reviewed.rejected) == 40
+    assert all(answer.get("reason") for answer in one.answers.values() if answer["decision"] == "reject")
+
+
+def test_a_taken_port_is_replaced_by_a_free_one():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert free_port(port) != port
+
+
+async def test_work_ends_when_the_child_stops(tmp_path, monkeypatch):
+    monkeypatch.setattr(Child, "_command", lambda self, *arguments: [sys.executable, "-c", "raise SystemExit(3)"])
+    async with Child(tmp_path / "demo", 1) as child:
+        with pytest.raises(ChildError, match="exit code 3"):
+            await child.meanwhile(asyncio.sleep(60))
+
+
+async def test_the_child_is_ended_with_the_block(tmp_path, monkeypatch):
+    program = "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(0)); print(1); signal.pause()"
+    monkeypatch.setattr(Child, "_command", lambda self, *arguments: [sys.executable, "-u", "-c", program])
+    async with Child(tmp_path / "demo", 1) as child:
+        async with asyncio.timeout(20):
+            while not child.log.read_text():  # noqa: ASYNC110 - another process writes it
+                await asyncio.sleep(0.02)
+    assert child._process.returncode == 0
+
+
+async def test_a_failing_command_says_what_it_said(tmp_path, monkeypatch):
+    program = "import sys; sys.exit('no such role')"
+    monkeypatch.setattr(Child, "_command", lambda self, *arguments: [sys.executable, "-c", program])
+    with pytest.raises(ChildError, match="no such role"):
+        await Child(tmp_path / "demo", 1).ask("user", "add", "reviewer")
+
+
+def test_the_command_prints_what_must_be_found_and_the_feed():
+    expected = CliRunner().invoke(app, ["expect", "--seed", "1"])
+    assert {"visit", "rule", "state", "subject"} == set(json.loads(expected.stdout)[0])
+    feed = CliRunner().invoke(app, ["messages", "--patients", "2", "--visit", "ZY260300001"])
+    assert feed.stdout.startswith("MSH|^~\\&|EMR|HOSP")
+    assert CliRunner().invoke(app, ["send", "--to", "nowhere"]).exit_code == 2
+    assert CliRunner().invoke(app, ["receive", "--behave", "rude"]).exit_code == 2

@@ -1,0 +1,239 @@
+"""The process is killed with SIGKILL in every gap of the flow, while a hospital feeds it and a person decides.
+
+One life ends in each gap; the next begins where the log says. At the end the oracle asks: is anything lost, doubled,
+out of order, unapproved or unaudited?
+"""
+
+import asyncio
+import json
+import signal
+import sqlite3
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from hisbus_schemas import Assessed, Decision
+from hisbus_simulator import ward_week
+from hisbus_simulator.his import His
+from hisbus_simulator.sender import Sender
+
+KILLER = Path(__file__).with_name("killer.py")
+DEADLINE_S = 100
+
+GAPS = [
+    "intake:begun:3", "intake:tables:2", "intake:appended:2",
+    "translate:begun:2", "translate:tables:2", "translate:appended:3", "translate:committed:2",
+    "chart:begun:2", "chart:tables:2", "chart:appended:2", "chart:committed:2",
+    "dispatch:begun:2", "dispatch:tables:2", "dispatch:appended:2", "dispatch:committed:2",
+    "timers:begun:2", "timers:tables:2", "timers:committed:2",
+    "relay:tables:1", "relay:appended:1",
+    "review:begun:1", "review:tables:1", "review:committed:1",
+    "writeback:begun:1", "writeback:tables:1", "writeback:committed:1",
+    "sender:begun:1", "sender:tables:1", "sender:appended:1",
+]  # fmt: skip
+
+CONFIGURATION = """\
+site = "test"
+[log]
+url = "sqlite:///{folder}/log.db"
+[database]
+url = "sqlite:///{folder}/hisbus.db"
+[web]
+listen = "127.0.0.1:{web}"
+[retry]
+first_s = 0.05
+longest_s = 0.5
+[writeback]
+retry_s = 0.2
+[[connectors]]
+name = "his"
+type = "hl7v2"
+listen = "127.0.0.1:{mllp}"
+send = "127.0.0.1:{his}"
+timezone = "Asia/Shanghai"
+clock = "feed"
+"""
+
+
+class Site:
+    """A site whose process dies and is started again."""
+
+    def __init__(self, folder: Path, web: int, mllp: int, his: int) -> None:
+        self.folder = folder
+        self.url = f"http://127.0.0.1:{web}"
+        self.config = folder / "hisbus.toml"
+        self.config.write_text(CONFIGURATION.format(folder=folder, web=web, mllp=mllp, his=his))
+        self.log = folder / "hisbus.log"
+        self.deaths: list[str] = []
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "hisbus.cli", "--config", str(self.config), *arguments]
+
+    async def ask(self, *arguments: str) -> str:
+        process = await asyncio.create_subprocess_exec(*self.command(*arguments), stdout=asyncio.subprocess.PIPE)
+        said, _ = await process.communicate()
+        assert process.returncode == 0, arguments
+        return said.decode().split()[-1]
+
+    async def start(self, gap: str | None) -> asyncio.subprocess.Process:
+        command = self.command("up")
+        if gap is not None:
+            command = [sys.executable, str(KILLER), gap, "--config", str(self.config), "up"]
+        with self.log.open("ab") as log:
+            return await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.DEVNULL, stderr=log)
+
+    async def die_in_every_gap(self) -> asyncio.subprocess.Process:
+        """Start one life after the other; return the last one, which is left alone."""
+        for gap in GAPS:
+            process = await self.start(gap)
+            try:
+                async with asyncio.timeout(DEADLINE_S):
+                    assert await process.wait() == -signal.SIGKILL, (gap, self.log.read_text()[-2000:])
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+                pytest.fail(f"nothing ever came to {gap}")
+            self.deaths.append(gap)
+        return await self.start(None)
+
+    def rows(self, query: str) -> list[Any]:
+        with sqlite3.connect(f"file:{self.folder}/hisbus.db?mode=ro", uri=True) as database:
+            return database.execute(query).fetchall()
+
+    def records(self, topic: str) -> Iterator[bytes]:
+        with sqlite3.connect(f"file:{self.folder}/log.db?mode=ro", uri=True) as log:
+            for (value,) in log.execute('SELECT value FROM records WHERE topic = ? ORDER BY "offset"', (topic,)):
+                yield value
+
+
+async def idle(api: httpx.AsyncClient) -> None:
+    async with asyncio.timeout(DEADLINE_S):
+        while True:
+            with suppress(httpx.TransportError):
+                if not any((await api.get("/readyz")).json()["lag"].values()):
+                    return
+            await asyncio.sleep(0.1)
+
+
+async def accept_everything(api: httpx.AsyncClient) -> None:
+    """A reviewer who accepts whatever is open, and comes back after every crash."""
+    with suppress(httpx.TransportError):
+        page = (await api.get("/api/v1/proposals", params={"status": "open", "limit": 500})).json()
+        for proposal in page.get("items", ()):
+            path = f"/api/v1/proposals/{proposal['id']}"
+            tag = (await api.get(path)).headers["ETag"]
+            answer = await api.post(f"{path}/decision", json={"decision": "accept"}, headers={"If-Match": tag})
+            assert answer.status_code in {200, 201, 409, 412, 503}, answer.text
+
+
+async def keep_deciding(api: httpx.AsyncClient) -> None:
+    while True:
+        await accept_everything(api)
+        await asyncio.sleep(0.1)
+
+
+@pytest.mark.timeout(300)
+async def test_sigkill_in_every_gap_loses_nothing_and_doubles_nothing(
+    tmp_path: Path, unused_tcp_port_factory: Any
+) -> None:
+    week = ward_week(seed=7, patients=9)
+    mllp = unused_tcp_port_factory()
+    async with His() as his:
+        site = Site(tmp_path, unused_tcp_port_factory(), mllp, his.address[1])
+        await site.ask("user", "add", "tester", "--role", "reviewer")
+        token = await site.ask("user", "token", "tester")
+        headers = {"Authorization": f"Bearer {token}"}
+        sender = Sender("127.0.0.1", mllp, answer_s=5, give_up_s=DEADLINE_S)
+        async with httpx.AsyncClient(base_url=site.url, headers=headers, timeout=10) as api:
+            deciding = asyncio.create_task(keep_deciding(api))
+            dying = asyncio.create_task(site.die_in_every_gap())
+            try:
+                for message in week.messages:
+                    await sender.send(message.body, message.control_id)
+            finally:
+                await sender.close()
+            last = await dying
+            await idle(api)
+            deciding.cancel()
+            with suppress(asyncio.CancelledError):
+                await deciding
+            await accept_everything(api)
+            await idle(api)
+        assert await site.ask("audit", "verify")
+        last.terminate()
+        assert await last.wait() == 0
+    assert site.deaths == GAPS
+    nothing_is_lost(site, [message.control_id for message in week.messages])
+    every_finding_is_there_once(site, {(one.visit, one.rule, one.state) for one in week.expected})
+    nothing_took_effect_twice_or_unapproved(site, his)
+    order_is_kept(site)
+    every_change_is_audited_once(site)
+    no_patient_is_named(site, week)
+
+
+def nothing_is_lost(site: Site, sent: list[str]) -> None:
+    ledger = site.rows("SELECT control_id, status FROM messages WHERE first")
+    assert Counter(row[0] for row in ledger) == Counter(sent)
+    assert {row[1] for row in ledger} == {"mapped"}
+    assert not site.rows("SELECT * FROM parked")
+    assert not site.rows("SELECT * FROM outbox")
+
+
+def every_finding_is_there_once(site: Site, expected: set[tuple[str, str, str]]) -> None:
+    rows = site.rows(
+        "SELECT e.number, p.rule, p.state, p.identity FROM proposals p JOIN encounters e ON e.id = p.encounter "
+        "WHERE p.status IN ('open', 'accepted') AND NOT p.rectified"
+    )
+    assert {tuple(row[:3]) for row in rows} == expected
+    assert max(Counter(row[3] for row in rows).values()) == 1
+
+
+def nothing_took_effect_twice_or_unapproved(site: Site, his: His) -> None:
+    assert max(his.effects.values()) == 1
+    rows = site.rows("SELECT w.id, w.status, d.decided FROM writebacks w JOIN decisions d ON d.id = w.decision")
+    status = {row[0]: row[1] for row in rows}
+    assert his.effects.keys() <= status.keys(), "an effect that nobody decided on"
+    assert {id for id, is_now in status.items() if is_now == "applied"} <= his.effects.keys()
+    assert set(status.values()) <= {"applied", "undecided", "stale"}
+    assert len(status) == len(list(site.rows("SELECT id FROM decisions"))), "a decision without its write-back"
+    assert "undecided" in status.values(), "two lives ended between the first byte and the receipt"
+
+
+def order_is_kept(site: Site) -> None:
+    newest: dict[str, int] = {}
+    seen: set[str] = set()
+    for value in site.records("assessments"):
+        answer = Assessed.model_validate_json(value)
+        if answer.id not in seen:
+            assert answer.version >= newest.get(answer.encounter, 0)
+            newest[answer.encounter] = answer.version
+        seen.add(answer.id)
+    assert {Decision.model_validate_json(value).id for value in site.records("decisions")} == {
+        row[0] for row in site.rows("SELECT id FROM decisions")
+    }
+
+
+def every_change_is_audited_once(site: Site) -> None:
+    changes = Counter(f"{row[0]} {row[1]}" for row in site.rows("SELECT proposal, status FROM proposal_history"))
+    told = Counter(
+        f"{row[0]} {row[1].split('.')[1]}"
+        for row in site.rows("SELECT object, action FROM audit WHERE action LIKE 'proposal.%'")
+        if row[1] != "proposal.viewed"
+    )
+    assert {change: told[change] for change in changes} == dict(changes)
+
+
+def no_patient_is_named(site: Site, week: Any) -> None:
+    said = site.log.read_text(encoding="utf-8")
+    for line in said.splitlines():
+        json.loads(line)
+    names = {
+        line.split("|")[5].replace("^", "") for m in week.messages for line in m.text.split("\r") if line[:4] == "PID|"
+    }
+    assert not [name for name in names if name and name in said]
