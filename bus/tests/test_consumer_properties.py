@@ -282,12 +282,18 @@ class Broker:
     records: dict[int, list[Record]] = field(default_factory=lambda: {0: [], 1: []})
     committed: dict[int, int] = field(default_factory=lambda: {0: 0, 1: 0})
     member: "Member | None" = None
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def subscribe(self, _topic: str, _group: str, *, assigned: Any, revoked: Any, start: str) -> "Member":
         assert start == "begin"
         self.member = Member(self, assigned, revoked)
         await self.member.give({0, 1})
         return self.member
+
+    async def everything_is_committed(self) -> None:
+        while self.committed != {partition: len(records) for partition, records in self.records.items()}:
+            self.changed.clear()
+            await self.changed.wait()
 
 
 class Member:
@@ -299,6 +305,7 @@ class Member:
         self.revoked = revoked
         self.positions: dict[int, int] = {}
         self.paused = False
+        self.dead = False
         self.woken = asyncio.Event()
 
     async def give(self, partitions: set[int]) -> None:
@@ -333,8 +340,9 @@ class Member:
 
     async def commit(self, offsets: Mapping[int, int]) -> None:
         await asyncio.sleep(0)
-        for partition, offset in offsets.items():
+        for partition, offset in () if self.dead else offsets.items():
             self.broker.committed[partition] = max(offset, self.broker.committed[partition])
+        self.broker.changed.set()
 
     async def close(self) -> None:
         pass
@@ -357,7 +365,6 @@ class Scripted:
         """Processed or parked, in this order; a redelivery again."""
         self.failed_alone: dict[At, int] = {}
         self.parked_at: dict[At, str] = {}
-        self.changed = asyncio.Event()
 
     def wants(self, _record: Record) -> bool:
         return True
@@ -377,12 +384,10 @@ class Scripted:
                     self.failed_alone[place] = self.failed_alone.get(place, 0) + 1
                 raise BadMessage if outcome == "bad" else ValueError
         self.finished += places
-        self.changed.set()
 
     async def parked(self, _connection: AsyncConnection, record: Record, reason: str) -> None:
         self.parked_at[at(record)] = reason
         self.finished.append(at(record))
-        self.changed.set()
 
 
 outcomes = st.lists(st.sampled_from(["fail", "fail", "bad", "away"]), max_size=4)
@@ -449,31 +454,25 @@ async def play(
         if what == "move" and broker.member is not None and broker.member.positions:
             await broker.member.move({0})
         elif what == "crash":
-            await kill(task)
+            await kill(broker, task)
             task = start()
         elif what == "stop":
             task.cancel()
             await asyncio.wait([task])
             task = start()
-    everything = {at(record) for records in broker.records.values() for record in records}
-    async with asyncio.timeout(20):
-        while not everything <= set(step.finished):
-            step.changed.clear()
-            woken = asyncio.ensure_future(step.changed.wait())
-            await asyncio.wait([task, woken], return_when=asyncio.FIRST_COMPLETED)
-            woken.cancel()
-            if task.done():
-                task.result()
+    finished = asyncio.create_task(broker.everything_is_committed())
+    await asyncio.wait([task, finished], timeout=20, return_when=asyncio.FIRST_COMPLETED)
+    assert finished.done()
     task.cancel()
     await asyncio.wait([task])
     assert task.cancelled()
     await database.close()
 
 
-async def kill(task: asyncio.Task[None]) -> None:
-    """End a consumer without any of its good manners: as SIGKILL would, it commits and finishes nothing more."""
-    for other in asyncio.all_tasks() - {asyncio.current_task()}:
-        other.cancel()
+async def kill(broker: Broker, task: asyncio.Task[None]) -> None:
+    """End a consumer without its good manners: as after SIGKILL, nothing more is committed or waited for."""
+    if broker.member is not None:
+        broker.member.dead = True
     while not task.done():
         task.cancel()
         await asyncio.sleep(0)

@@ -189,8 +189,8 @@ class AgentHost:
         now = asyncio.get_running_loop().time()
         if len(encounters) > 1:
             self._careful_until = now + self._policy.careful_s
-        for encounter in encounters if len(encounters) == 1 else ():
-            self._crashes[encounter] = now
+        elif encounters and code != "restarted":
+            self._crashes[encounters[0]] = now
         self._crashes = {who: when for who, when in self._crashes.items() if now - when < self._policy.window_s}
         self._turn("quarantined" if len(self._crashes) >= self._policy.crashes else "restarting", code)
 

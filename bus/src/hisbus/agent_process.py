@@ -70,21 +70,10 @@ class AgentProcess:
         Raises:
             ConfigError: it cannot run; ``code`` says why. It is gone then.
         """
-        ours, theirs = socket.socketpair()
-        with theirs:
-            try:
-                self._process = await self._spawn(theirs.fileno())
-            except BaseException as error:
-                ours.close()
-                if isinstance(error, OSError):
-                    raise _refused("interpreter") from error
-                raise
-        self._reader, self._writer = await asyncio.open_unix_connection(sock=ours, limit=MIB)
-        self._tasks = [
-            asyncio.create_task(self._count(stream))
-            for stream in (self._process.stdout, self._process.stderr)
-            if stream is not None
-        ]
+        try:
+            await self._open()
+        except OSError as error:
+            raise _refused("interpreter") from error
         try:
             agents = await self._greet()
         except BaseException as error:
@@ -142,6 +131,21 @@ class AgentProcess:
         """Wait until the process has ended and nothing of it is left."""
         if self._receiver is not None:
             await asyncio.shield(self._receiver)
+
+    async def _open(self) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                self._process = await self._spawn(theirs.fileno())
+            except BaseException:
+                ours.close()
+                raise
+        self._reader, self._writer = await asyncio.open_unix_connection(sock=ours, limit=MIB)
+        self._tasks = [
+            asyncio.create_task(self._count(stream))
+            for stream in (self._process.stdout, self._process.stderr)
+            if stream is not None
+        ]
 
     async def _spawn(self, descriptor: int) -> Process:
         settings = self._settings

@@ -1,13 +1,16 @@
 """A ward whose messages go straight into the chart step."""
 
+import itertools
+import shutil
 import tempfile
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import create_engine
 
 from hisbus import charts, tables
 from hisbus.chart import ChartStep
@@ -213,16 +216,18 @@ def ward(site: Site) -> Ward:
 
 
 @pytest.fixture
-def fresh_ward(log: Any) -> Any:
+def fresh_ward(log: Any) -> Iterator[Any]:
     """Open wards on databases of their own, for tests that need many."""
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
-        opened = iter(range(1_000_000))
+        empty, opened = Path(folder, "empty.db"), itertools.count()
+        engine = create_engine(f"sqlite:///{empty}")
+        tables.metadata.create_all(engine)
+        engine.dispose()
 
         @asynccontextmanager
         async def open_one() -> AsyncIterator[Ward]:
-            database = Database(f"sqlite:///{folder}/{next(opened)}.db")
-            async with database.engine.begin() as connection:
-                await connection.run_sync(tables.metadata.create_all)
+            path = shutil.copy(empty, Path(folder, f"{next(opened)}.db"))
+            database = Database(f"sqlite:///{path}")
             try:
                 yield Ward(Site(Settings(site="test"), Keys(b"test-secret"), log, database))
             finally:

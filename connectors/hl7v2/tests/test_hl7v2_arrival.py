@@ -107,3 +107,15 @@ def test_flags_of_framing_header_and_body_come_together() -> None:
 
 def test_a_message_without_mapping_is_accepted() -> None:
     assert examine(f"{MSH}\rPID|1||P1".replace("ADT^A01^ADT_A01", "ZZZ^Z01")).verdict == ""
+
+
+def test_nul_bytes_go_back_to_the_sender_but_into_no_text_of_ours() -> None:
+    body = f"{MSH}\rPID|1||P\x001".replace("A-1", "A\x001").encode()
+    arrival = examine(body)
+    assert (arrival.control_id, arrival.flags) == ("A1", ("nul_bytes",))
+    assert arrival.patient == PatientId(authority="his", number="P1")
+    assert "\0" not in arrival.ack
+    examiner = Examiner("his", "utf-8", ZoneInfo("UTC"), Profile())
+    answer = examiner.answer(examiner.header(Frame(body, 0)), arrival.id, "")
+    assert answer is not None
+    assert b"MSA|AA|A\x001\r" in answer

@@ -5,8 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from hisbus import BadMessage
+from hisbus_hl7v2 import Hl7v2Connector
 from hisbus_schemas import (
     Code,
     Demographics,
@@ -462,8 +465,6 @@ def test_text_that_is_no_segment_is_kept_and_not_listed_by_its_words(translate: 
 
 
 def test_another_zone_or_profile_is_another_mapping() -> None:
-    from hisbus_hl7v2 import Hl7v2Connector
-
     one, other = (Hl7v2Connector({"name": "his", "timezone": zone}).mapping for zone in ("UTC", "Asia/Shanghai"))
     assert one != other
     assert one == Hl7v2Connector({"name": "his", "listen": "127.0.0.1:0"}).mapping
@@ -483,3 +484,29 @@ def test_names_whose_second_bytes_are_delimiters_are_whole(translate: Any, cases
     first = (cases / "14-gb18030.hl7").read_bytes().split(b"\n\n")[0]
     about = translate.read(first.replace(b"\n", b"\r")).facts[0].demographics
     assert about.name == "亅倈乗俓乛亊"
+
+
+FIELD = st.one_of(
+    st.sampled_from(
+        ["", '""', "^^^", "~", "P1^^^H^MR", "20260302", "99999999", "A", "LN", "TX", "-1", "1e9", "\\F\\", "é"]
+    ),
+    st.text(st.characters(exclude_characters="\r\n", exclude_categories=["Cs"]), max_size=8),
+)
+SEGMENT = st.tuples(
+    st.sampled_from(["EVN", "PID", "PV1", "DG1", "PR1", "MRG", "TXA", "OBR", "OBX", "ZZZ"]),
+    st.lists(FIELD, max_size=46),
+).map(lambda parts: "|".join([parts[0], *parts[1]]))
+
+
+@given(st.sampled_from(["ADT^A01", "ADT^A40", "MDM^T02", "MDM^T10", "ORU^R01"]), st.lists(SEGMENT, max_size=8))
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_the_fields_hold_a_message_is_understood_or_refused_with_a_code(
+    translate: Any, type: str, segments: list[str]
+) -> None:
+    try:
+        translation = translate(msh(type), *segments)
+    except BadMessage as error:
+        assert error.code in {"self_merge", "merge_without_patient", "no_document", "no_document_number", "no_report"}
+    else:
+        assert translation.facts
+        assert all(Fact.model_validate_json(fact.model_dump_json()) == fact for fact in translation.facts)

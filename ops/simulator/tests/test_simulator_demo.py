@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import os
 import socket
+import subprocess
 import sys
 
 import pytest
@@ -137,3 +139,25 @@ def test_the_command_prints_what_must_be_found_and_the_feed():
     assert feed.stdout.startswith("MSH|^~\\&|EMR|HOSP")
     assert CliRunner().invoke(app, ["send", "--to", "nowhere"]).exit_code == 2
     assert CliRunner().invoke(app, ["receive", "--behave", "rude"]).exit_code == 2
+
+
+@pytest.mark.timeout(180)
+def test_the_whole_demo_ends_well_without_a_terminal(tmp_path):
+    command = [sys.executable, "-m", "hisbus_simulator", "demo", "--patients", "4", "--folder", str(tmp_path / "demo")]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=160)
+    assert done.returncode == 0, done.stdout + done.stderr
+    summary = json.loads((tmp_path / "demo-summary.json").read_text())
+    expected = sum(counts["expected"] for counts in summary["findings"].values())
+    assert expected == summary["decided"] == 5
+    assert summary["accepted"] == summary["written_back"] == summary["acknowledged"] > 0
+    assert (summary["unexpected"], summary["parked"]) == (0, 0)
+
+
+def test_a_demo_that_cannot_start_says_why_and_where_to_look(tmp_path):
+    command = [sys.executable, "-m", "hisbus_simulator", "demo", "--patients", "2", "--folder", str(tmp_path / "demo")]
+    wrong = os.environ | {"HISBUS_SITE": "Bad Site"}
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=100, env=wrong)
+    assert done.returncode == 1
+    assert "hisbus stopped with exit code 2" in done.stdout
+    assert "hisbus.log" in done.stdout
+    assert not (tmp_path / "demo-summary.json").exists()

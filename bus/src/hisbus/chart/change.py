@@ -132,9 +132,9 @@ class Change:
         """Render a patient. Tell whether it looks different from what its stays have shown."""
         numbers = [patient.said for patient in self._scope.members({survivor.id})]
         shown = demographics.show(PatientId(authority=survivor.authority, number=survivor.number), *numbers)
-        before, survivor.shown = survivor.shown, shown.model_dump_json()
+        before, survivor.shown = survivor.shown, shown
         self._scope.touch(survivor.id)
-        return before not in {"", survivor.shown}
+        return before != shown
 
     # --- versions
 

@@ -15,7 +15,7 @@ def hear(said: Said, event: Event) -> Said:
     return say(said, words(event.demographics, FIELDS, adt=adt), adt=adt, order=order_of(event))
 
 
-def show(survivor: PatientId, *numbers: Said) -> Patient:
-    """Return the patient that stays show: the survivor's number, and the newest word under any of its numbers."""
+def show(survivor: PatientId, *numbers: Said) -> str:
+    """Return the patient that stays show, JSON: the survivor's number, and the newest word under any of its numbers."""
     known = {field: word[2] for field, word in together(*numbers).items() if word[2] is not None}
-    return Patient.model_validate({"id": survivor, **known})
+    return Patient.model_validate({"id": survivor, **known}).model_dump_json()

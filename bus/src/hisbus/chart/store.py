@@ -11,6 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hisbus import tables
+from hisbus.chart.demographics import show
 from hisbus.chart.entries import Key, Slot, items, slot_id
 from hisbus.chart.said import Said
 from hisbus.chart.visits import Claims, Merge
@@ -31,8 +32,8 @@ class Patient:
     authority: str
     number: str
     survivor: str
+    shown: str
     said: Said = field(default_factory=dict)
-    shown: str = ""
 
 
 @dataclass(slots=True)
@@ -141,7 +142,7 @@ class Store:
 
     async def add_patients(self, new: dict[str, PatientId]) -> None:
         """Insert patients that do not exist yet."""
-        rows = [asdict(Patient(id, who.authority, who.number, id)) for id, who in sorted(new.items())]
+        rows = [_values(Patient(id, who.authority, who.number, id, shown=show(who))) for id, who in sorted(new.items())]
         await self._upsert(tables.patients, [row | {"said": "{}"} for row in rows], replace=False)
 
     async def add_encounters(self, new: dict[str, VisitId]) -> None:
@@ -151,7 +152,7 @@ class Store:
 
     async def save(self, patients: Iterable[Patient], encounters: Iterable[Encounter]) -> None:
         """Write rows back."""
-        changed = [asdict(patient) | {"said": json.dumps(patient.said, ensure_ascii=False)} for patient in patients]
+        changed = [_values(patient) | {"said": json.dumps(patient.said, ensure_ascii=False)} for patient in patients]
         await self._upsert(tables.patients, changed)
         await self._upsert(tables.encounters, [_row(encounter) for encounter in encounters])
 
@@ -181,7 +182,7 @@ class Store:
 
     async def add_merges(self, merges: Sequence[Merge]) -> None:
         """Insert merges and moves."""
-        await self._upsert(tables.merges, [asdict(merge) for merge in merges])
+        await self._upsert(tables.merges, [_values(merge) for merge in merges])
 
     # --- events
 
@@ -200,7 +201,7 @@ class Store:
 
     async def add_events(self, rows: Iterable[tuple[Stored, Event]]) -> None:
         """Insert events."""
-        new = [asdict(stored) | {"body": event.model_dump_json().encode()} for stored, event in rows]
+        new = [_values(stored) | {"body": event.model_dump_json().encode()} for stored, event in rows]
         if new:
             await self.connection.execute(tables.events.insert(), new)
 
@@ -291,5 +292,10 @@ def _encounter(row: Row[Any]) -> Encounter:
 
 
 def _row(encounter: Encounter) -> dict[str, Any]:
-    row = asdict(encounter)
+    row = _values(encounter) | {"claims": asdict(encounter.claims)}
     return row | {name: json.dumps(row[name], ensure_ascii=False) for name in ("claims", "named", "assigned")}
+
+
+def _values(row: Patient | Encounter | Stored | Merge) -> dict[str, Any]:
+    # dataclasses.asdict copies every value deeply, which costs more than the statement.
+    return {item.name: getattr(row, item.name) for item in fields(row)}

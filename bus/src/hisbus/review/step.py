@@ -137,7 +137,7 @@ class _Reconciliation:
     async def _miss(self, revisions: list[Row[Any]]) -> None:
         """Close what the agent no longer says, where it could look."""
         for row in revisions:
-            if False:
+            if row.rule not in self._answer.assessment.evaluated:
                 continue
             if row.status in LIVE:
                 await self._turn(row, "resolved")
@@ -150,7 +150,7 @@ class _Reconciliation:
         With the same reads an open one is not touched, whatever its words. A redelivery changes nothing.
         """
         moved = proposals.body(row).reads != proposal.reads
-        again = row.status == "stale" and (self._newer or moved)
+        again = row.status == "stale"
         if not (moved or again):
             return
         body = proposal.model_dump_json().encode()

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 from sqlalchemy import Row, select
@@ -132,7 +133,7 @@ class Marks:
                 tuple(dict.fromkeys(span[2] for span in spans if span[0] <= begin and end <= span[1])),
                 tuple(span[3] for span in spans if span[0] <= begin and end <= span[1]),
             )
-            for begin, end in zip(edges, edges[1:], strict=False)
+            for begin, end in pairwise(edges)
         ]
 
     def fact(self, path: str, value: str) -> Segment:
@@ -184,11 +185,18 @@ async def of_rows(connection: AsyncConnection, rows: Iterable[Row[Any]], chart: 
     stays = await queue.stays(connection, (row.encounter for row in rows))
     by_decision = {row.proposal: row for row in made}
     by_receipt = {row.proposal: row for row in sent}
-    findings = []
-    for row in rows:
-        said = proposals.body(row)
-        proofs = [prove(chart, item, f"{row.id}-{number}") for number, item in enumerate(said.evidence)]
-        findings.append(Finding(row, said, proofs, histories[row.id], by_decision.get(row.id), by_receipt.get(row.id)))
+    findings = [
+        Finding(
+            row=row,
+            said=said,
+            proofs=[prove(chart, item, f"{row.id}-{number}") for number, item in enumerate(said.evidence)],
+            history=histories[row.id],
+            decision=by_decision.get(row.id),
+            receipt=by_receipt.get(row.id),
+            connector=stays[row.encounter].connector if row.encounter in stays else "",
+        )
+        for row, said in ((row, proposals.body(row)) for row in rows)
+    ]
     return sorted(findings, key=lambda finding: finding.rank)
 
 

@@ -150,9 +150,13 @@ async def _tail(site: Site, wanted: Wanted) -> list[Copy]:
     copies: list[Copy] = []
     for partition, end in (await site.log.ends("raw")).items():
         start = max(committed.get(partition, begins.get(partition, 0)), end - TAIL)
-        for offset in range(start, end, 50):  # bodies may be large: few are held at a time
-            records = await site.log.read("raw", partition, offset, min(50, end - offset))
+        while start < end:
+            # Bodies may be large: few are held at a time, and the log may hand over fewer than asked for.
+            records = await site.log.read("raw", partition, start, min(50, end - start))
+            if not records:
+                break
             copies += [_of_record(record) for record in records if _is_message(record)]
+            start = records[-1].offset + 1
     return [
         copy
         for copy in copies

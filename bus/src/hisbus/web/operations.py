@@ -1,7 +1,7 @@
 """What keeps the bus going: write-backs, what was set aside, the audit; and what a person does about them."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Table, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -23,9 +23,7 @@ async def writebacks(site: Site, status: str, limit: int, after: Place | None) -
     return await _newest(site, table, "created", wanted, limit, after)
 
 
-async def resolve(
-    site: Site, user: User, id: str, resolution: Literal["applied", "not_applied"], note: str
-) -> Row[Any]:
+async def resolve(site: Site, user: User, id: str, resolution: str, note: str) -> Row[Any]:
     """Answer a write-back that waits for a person, and return it. Raises what ``writeback.resolve`` raises."""
     await writeback.resolve(site, id, resolution, note, user.name)
     async with site.database.read() as connection:

@@ -78,8 +78,7 @@ class Guard:
 
         try:
             await self._app(scope, receive, guarded)
-        except Exception as error:
-            # The server would log the error's own words, which may quote a patient; here it ends.
+        except Exception as error:  # noqa: BLE001 - the server would log its words, which may quote a patient
             self._log.error("web.failed", exc_info=error, method=scope["method"])
             if started:
                 raise ConnectionAbortedError("the answer broke off") from None

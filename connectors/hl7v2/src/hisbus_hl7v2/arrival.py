@@ -57,12 +57,12 @@ class Examiner:
             id=id,
             body=frame.body,
             received=received,
-            control_id=header.get(10),
-            type=header.type,
+            control_id=_kept(header.get(10)),
+            type=_kept(header.type),
             patient=patient,
             verdict=verdict,
             flags=tuple(flags),
-            ack=ack.text if ack else "",
+            ack=_kept(ack.text) if ack else "",
         )
 
     def source(self, message: Message, raw: Raw) -> Source:
@@ -83,3 +83,8 @@ def _read(header: Header, body: bytes) -> tuple[str, Message | None]:
         return "", Message.behind(header, body)
     except BadMessage as error:
         return error.code, None
+
+
+def _kept(text: str) -> str:
+    """Return a text as it can be kept beside the bytes: databases take no NUL."""
+    return text.replace("\0", "")

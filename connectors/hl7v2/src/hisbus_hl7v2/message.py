@@ -88,7 +88,11 @@ def read_header(body: bytes, default: str) -> Header:
     if delimiters is None:
         usable = Delimiters(field=separator) if separator not in DEFAULT.encoding else DEFAULT
         return Header(fields, usable, encoding, "", begin, end, "bad_delimiters")
-    return _with_charset(Header(fields, delimiters, encoding, "", begin, end, ""), body, default)
+    codec, problem = _codec(_charset_name(fields, delimiters.repetition), "utf-8" if begin else default)
+    flags = ("byte_order_mark",) if begin else ()
+    if problem == "unknown_charset" and body[begin:].isascii():  # then it does no harm
+        return Header(fields, delimiters, encoding, "ascii", begin, end, "", (*flags, problem))
+    return Header(fields, delimiters, encoding, codec, begin, end, problem, flags)
 
 
 def _looks_wide(body: bytes) -> bool:
@@ -117,25 +121,14 @@ def _decode_header(line: bytes, default: str) -> tuple[str, str]:
     return naive, "latin-1"
 
 
-def _with_charset(header: Header, body: bytes, default: str) -> Header:
-    name = _charset_name(header.fields, header.delimiters.repetition)
+def _codec(name: str, default: str) -> tuple[str, str]:
+    """Return the codec for MSH-18, or why there is none."""
     if name in ("", NULL):
-        codec: str | None = "utf-8" if header.begin else default
-    elif charset.is_wide(name):
-        return _replace(header, "", "wide_charset")
-    else:
-        codec = charset.codec(name)
+        return default, ""
+    codec = charset.codec(name)
     if codec is not None:
-        return _replace(header, codec, "")
-    if body[header.begin :].isascii():
-        return _replace(header, "ascii", "", ("unknown_charset",))
-    return _replace(header, "", "unknown_charset")
-
-
-def _replace(header: Header, codec: str, fault: str, flags: tuple[str, ...] = ()) -> Header:
-    if header.begin:
-        flags = ("byte_order_mark", *flags)
-    return Header(header.fields, header.delimiters, header.encoding, codec, header.begin, header.end, fault, flags)
+        return codec, ""
+    return "", "wide_charset" if charset.is_wide(name) else "unknown_charset"
 
 
 class Segment:
@@ -197,7 +190,7 @@ class Message:
         self.header = header
         self.delimiters = header.delimiters
         self.flags = list(header.flags)
-        """``byte_order_mark``, ``lf_segments``, ``crlf_segments``, ``unknown_charset``."""
+        """``byte_order_mark``, ``lf_segments``, ``crlf_segments``, ``unknown_charset``, ``nul_bytes``."""
         first, *lines = self._lines(text)
         self.segments = [Segment(first, self, header.fields), *[Segment(line, self) for line in lines if line]]
         self._by_name: dict[str, list[Segment]] = {}
@@ -225,7 +218,10 @@ class Message:
         except UnicodeDecodeError:
             # Not "from": the cause carries the body.
             raise BadMessage("The message is not in the character set that it names.", code="undecodable") from None
-        message = cls(header, text)
+        nul = "\0" in text  # no part of any value, and no database takes it
+        message = cls(header, text.replace("\0", "") if nul else text)
+        if nul:
+            message.flags.append("nul_bytes")
         if len(message.all("MSH")) > 1:
             raise BadMessage("The frame holds several messages.", code="several_messages")
         return message
@@ -265,7 +261,9 @@ class Message:
             if sub > len(parts):
                 return ""
             repetition = parts[sub - 1]
-        return "" if repetition == NULL else self.decoded(repetition).strip()
+        if repetition == NULL:
+            return ""
+        return (self.decoded(repetition) if delimiters.escape in repetition else repetition).strip()
 
     def decoded(self, text: str) -> str:
         """Return a text with its escapes decoded, once. Unknown escapes stay as they are."""
@@ -295,9 +293,9 @@ class Message:
         if code[:1] == "X":
             return self._hexadecimal(code[1:]) or match[0]
         if code[:3] in (".br", ".ce", ".sp"):
-            return "\n" * (int(code[3:]) if code[3:].isdecimal() and len(code) < 6 else 1)
+            return "\n" * _count(code)
         if code[:3] == ".sk":
-            return " " * (int(code[3:]) if code[3:].isdecimal() and len(code) < 6 else 1)
+            return " " * _count(code)
         return "" if code[:3] in (".fi", ".nf", ".in", ".ti") else match[0]
 
     def _hexadecimal(self, digits: str) -> str:
@@ -305,4 +303,9 @@ class Message:
             text = bytes.fromhex(digits).decode(self.header.body_encoding)
         except ValueError:
             return ""
-        return text.replace("\r\n", "\n").replace("\r", "\n")
+        return text.replace("\0", "").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _count(code: str) -> int:
+    """Return how many lines or blanks a formatting command asks for; one digit, so that no text can be blown up."""
+    return int(code[3]) if re.fullmatch(r"\.[a-z]{2}[0-9]", code) else 1

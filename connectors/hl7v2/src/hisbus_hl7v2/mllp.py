@@ -110,7 +110,7 @@ class Decoder:
         while buffer and buffer[0] == VT:  # only right behind the VT: framed twice
             self._flag("double_framing")
             self._drop(1)
-        at, length, fault = self._end()
+        at, length, ending = self._end()
         if at < 0:
             # A last FS may be half of the end, so it does not count yet.
             at = len(buffer) - (1 if buffer and buffer[-1] == FS else 0)
@@ -120,12 +120,15 @@ class Decoder:
         if at > self._max:
             self.over = True
             return self._frame(min(self._max, HEAD_BYTES), len(buffer), "too_large")
-        frame = self._frame(at, at + length, fault)
-        self._open = fault == "lost_end" or "missing_cr" in frame.flags
+        if ending == "missing_cr":
+            self._flag(ending)
+        # Both endings but the regular one have taken the next frame's VT with them.
+        frame = self._frame(at, at + length, "lost_end" if ending == "lost_end" else "")
+        self._open = ending != ""
         return frame
 
-    def _end(self) -> tuple[int, int, Fault]:
-        """Return where the open frame ends, how long its end is, and what is wrong with it; -1: not here."""
+    def _end(self) -> tuple[int, int, Literal["", "missing_cr", "lost_end"]]:
+        """Return where the open frame ends, how long its end is, and what is wrong with that; -1: not here."""
         buffer, begin = self._buffer, self._scanned
         stop = buffer.find(VT, begin)
         limit = len(buffer) if stop < 0 else stop
@@ -135,8 +138,7 @@ class Decoder:
         if stop < 0:
             return -1, 0, ""
         if stop > 0 and buffer[stop - 1] == FS:
-            self._flag("missing_cr")
-            return stop - 1, 2, ""
+            return stop - 1, 2, "missing_cr"
         return stop, 1, "lost_end"
 
     def _frame(self, size: int, consumed: int, fault: Fault) -> Frame:

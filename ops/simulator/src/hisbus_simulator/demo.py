@@ -33,6 +33,7 @@ async def run(folder: Path, *, seed: int, patients: int, once: bool, console: Co
         once: a script decides and the demo ends; else it stays up for a person until Ctrl-C.
     """
     demo = Demo(folder, ward_week(seed, patients), seed, console)
+    demo.summary.unlink(missing_ok=True)
     task = asyncio.current_task()
     for number in (signal.SIGINT, signal.SIGTERM):
         if task is not None:
@@ -55,6 +56,8 @@ class Demo:
         self._folder, self._week, self._seed, self._console = folder, week, seed, console
         self._begun = time.monotonic()
         self._sent = 0
+        self.summary = folder.parent / "demo-summary.json"
+        """Where the numbers are written once all is decided."""
 
     async def play(self, *, once: bool) -> int:
         """Send the week, show what came of it; once: decide, and say whether all is well."""
@@ -68,7 +71,7 @@ class Demo:
                     return await child.meanwhile(self._decide(api, his))
                 self._console.print((await self._outcome(api, his, Reviewed((), ()))).table())
                 self._console.print(f"The page: {child.url}  user: {USER}  password: {password}", soft_wrap=True)
-                return await child.meanwhile(self._stay(his))
+                return await self._stay(child, his)
 
     async def _enter(self, child: Child) -> tuple[str, str]:
         """Wait until it answers, and return the reviewer's password and token."""
@@ -107,7 +110,7 @@ class Demo:
         reviewed = await review(api, self._seed)
         await self._quiet(api)
         outcome = await self._outcome(api, his, reviewed)
-        (self._folder.parent / "demo-summary.json").write_text(outcome.json(), "utf-8")
+        self.summary.write_text(outcome.json(), "utf-8")
         self._console.print(outcome.table())
         wrong = shortcomings(outcome, reviewed.accepted, await api.items("writebacks"), his.effects)
         if len(proposals) != outcome.decided:
@@ -131,9 +134,17 @@ class Demo:
             seconds=round(time.monotonic() - self._begun, 1),
         )
 
-    async def _stay(self, his: His) -> int:
-        """Stay up until Ctrl-C, showing what reaches the HIS."""
-        with self._console.status("") as line:
-            while True:
-                line.update(f"Ctrl-C ends it. Documents that reached the HIS: {his.effects.total()}")
-                await asyncio.sleep(1)
+    async def _stay(self, child: Child, his: His) -> int:
+        """Stay up until Ctrl-C, which is the good end here, showing what reaches the HIS."""
+
+        async def show() -> None:
+            with self._console.status("") as line:
+                while True:
+                    line.update(f"Ctrl-C ends it. Documents that reached the HIS: {his.effects.total()}")
+                    await asyncio.sleep(1)
+
+        try:
+            await child.meanwhile(show())
+        except asyncio.CancelledError:
+            self._console.print("Stopping.")
+        return 0

@@ -148,6 +148,7 @@ class Stay:
             r=now["respiration"].text,
             bp=f"{now['systolic'].text}/{now['diastolic'].text}",
             spo2=now["oxygen"].text,
+            again=self._story["reoperation"]["course"] if "reoperation" in self.plan.events else "",
             admission_bp=f"{first['systolic'].text}/{first['diastolic'].text}",
         )
 

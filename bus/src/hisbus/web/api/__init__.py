@@ -1,11 +1,13 @@
 """The API: one router for each kind of thing, all under ``/api/v1``."""
 
+from typing import Any
+
 from fastapi import APIRouter
 
 from hisbus.web.api import audit, charts, messages, parked, proposals, writebacks
 from hisbus.web.problems import MEDIA_TYPE, ProblemBody
 
-ERRORS = {
+ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": ProblemBody, "content": {MEDIA_TYPE: {}}, "description": description}
     for status, description in (
         (401, "No valid token"),
@@ -16,6 +18,6 @@ ERRORS = {
     )
 }
 
-router = APIRouter(prefix="/api/v1", responses={**ERRORS})
+router = APIRouter(prefix="/api/v1", responses=ERRORS)
 for part in (messages, charts, proposals, writebacks, parked, audit):
     router.include_router(part.router)

@@ -20,4 +20,4 @@ async def problem(request: Request, told: Problem) -> Response:
             return Response(status_code=204, headers={"HX-Redirect": "/login"})
         return RedirectResponse("/login", 303)
     template = "alert.html" if parts else "problem.html"
-    return render(request, template, None, status=told.status, code=told.code, headers=told.headers)
+    return render(request, template, None, http=told.status, code=told.code, headers=told.headers)

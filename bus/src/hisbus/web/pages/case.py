@@ -10,7 +10,6 @@ from starlette.responses import RedirectResponse, Response
 from hisbus import charts
 from hisbus.review.decide import decide
 from hisbus.review.errors import Refused
-from hisbus.review.users import User
 from hisbus.site import Site
 from hisbus.web import cases, queue
 from hisbus.web.cases import Finding
@@ -70,7 +69,7 @@ async def decision(request: Request, site: SiteOf, user: Someone, id: Word) -> R
     await viewed(site, actor(user), "proposal.viewed", id, encounter=finding.row.encounter)
     about = _about(request) | {"refused": refusal.code if refusal else ""}
     status = refusal.status if refusal else 200
-    return render(request, "card.html", user, status=status, finding=finding, chosen=id, **about)
+    return render(request, "card.html", user, http=status, finding=finding, chosen=id, **about)
 
 
 @router.get("/{id}/receipt")

@@ -67,11 +67,11 @@ def render(
     template: str,
     user: User | None,
     *,
-    status: int = 200,
+    http: int = 200,
     headers: Mapping[str, str] | None = None,
     **context: Any,
 ) -> HTMLResponse:
-    """Return a page, or a part of one."""
+    """Return a page, or a part of one; ``http`` is the status it is sent with."""
     spoken = language(request)
     token = user.csrf if user else visitor_token(request)
     frame = {
@@ -85,7 +85,7 @@ def render(
         "notices": _notices(request, texts(spoken)["site"]),
     }
     page = _templates.get_template(template).render(**frame, **context)
-    response = HTMLResponse(page, status, headers=dict(headers or {}))
+    response = HTMLResponse(page, http, headers=dict(headers or {}))
     if user is None and VISITOR not in request.cookies:
         set_cookie(request, response, VISITOR, token)
     return response

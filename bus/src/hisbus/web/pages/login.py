@@ -24,7 +24,7 @@ async def log_in(request: Request, site: SiteOf) -> Response:
     fields = await posted(request, None)
     opened = await users.log_in(site, fields.get("name", ""), fields.get("password", ""))
     if opened is None:
-        return render(request, "login.html", None, status=401, wrong=True)
+        return render(request, "login.html", None, http=401, wrong=True)
     response = RedirectResponse("/", 303)
     set_cookie(request, response, SESSION, opened.cookie)
     return response

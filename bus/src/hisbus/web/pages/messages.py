@@ -1,7 +1,6 @@
 """Messages: where is mine, and what became of it?"""
 
 import json
-from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -39,8 +38,8 @@ async def search(request: Request, site: SiteOf, user: Someone) -> Response:
     fields = await posted(request, user)
     given = {name: fields.get(name, "").strip() for name in FIELDS}
     if not any(given.values()):
-        return _list(request, user, ledger.Found([], None, 0), Wanted(), searching=True, empty=True, status=422)
-    wanted = replace(Wanted(), **given)
+        return _list(request, user, ledger.Found([], None, 0), Wanted(), searching=True, empty=True)
+    wanted = Wanted(control_id=given["control_id"], patient=given["patient"], visit=given["visit"], text=given["text"])
     found = await ledger.listing(site, wanted, LIMIT, cursors.read(fields.get("cursor")))
     by = [name for name in FIELDS if given[name]]
     await viewed(site, actor(user), "message.searched", by=by, found=len(found.items))
@@ -81,10 +80,16 @@ def _list(
     *,
     searching: bool,
     empty: bool = False,
-    status: int = 200,
 ) -> Response:
     about: dict[str, Any] = {"searching": searching, "empty": empty, "states": STATES, "fields": FIELDS}
     following = found.next.word() if found.next else ""
     return render(
-        request, "messages.html", user, status=status, found=found, wanted=wanted, following=following, **about
+        request,
+        "messages.html",
+        user,
+        http=422 if empty else 200,
+        found=found,
+        wanted=wanted,
+        following=following,
+        **about,
     )

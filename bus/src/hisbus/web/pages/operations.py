@@ -9,7 +9,6 @@ from hisbus import charts
 from hisbus.web import cursors, operations
 from hisbus.web.cursors import LIMIT, Cursor
 from hisbus.web.pages.frame import Someone, posted, render
-from hisbus.web.problems import Problem
 from hisbus.web.security import SiteOf, allow
 from hisbus.web.words import Word
 
@@ -42,10 +41,8 @@ async def writebacks(
 async def resolve(request: Request, site: SiteOf, user: Someone, id: Word) -> Response:
     """Take a person's answer about a write-back."""
     fields = await posted(request, user)
-    resolution = fields.get("resolution")
-    if resolution != "applied" and resolution != "not_applied":
-        raise Problem("bad_request")
-    await operations.resolve(site, allow(user, "reviewer"), id, resolution, fields.get("note", ""))
+    reviewer = allow(user, "reviewer")
+    await operations.resolve(site, reviewer, id, fields.get("resolution", ""), fields.get("note", ""))
     return RedirectResponse("/writebacks", 303)
 
 

@@ -30,6 +30,7 @@ class Subject:
             demographics=self.demographics,
             stay=self.stay,
             data=data,
+            segments=[],  # given, for pydantic copies a default deeply
         )
 
 

@@ -1,0 +1,312 @@
+"""Taking messages in over real sockets, from peers that behave and peers that do not."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from hisbus import Arrival, ConfigError, RetryLater
+from hisbus_hl7v2 import Hl7v2Connector
+from hisbus_hl7v2.message import Message
+from hisbus_hl7v2.mllp import HEAD_BYTES, Decoder, encode
+
+PATIENCE = 20
+
+
+def message(control: str = "A-1", accept: str = "", more: str = "") -> bytes:
+    return (
+        f"MSH|^~\\&|EMR|HOSP|HISBUS|QC|20260302083000+0800||ADT^A01^ADT_A01|{control}|P|2.5|||{accept}\r"
+        f"PID|1||P1^^^HOSP^MR\rPV1|1|I{more}\r"
+    ).encode()
+
+
+class Peer:
+    """A sender."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+        self._decoder = Decoder(10_000)
+        self._answers: list[bytes] = []
+
+    async def send(self, data: bytes) -> None:
+        self.writer.write(data)
+        await self.writer.drain()
+
+    async def answer(self) -> str:
+        """Return MSA-1 and MSA-2 (and the code) of the next answer; empty: closed."""
+        async with asyncio.timeout(PATIENCE):
+            while not self._answers:
+                data = await self.reader.read(1000)
+                if not data:
+                    return ""
+                self._answers += [frame.body for frame in self._decoder.feed(data)]
+        return Message.read(self._answers.pop(0), "utf-8").all("MSA")[0].text.removeprefix("MSA|")
+
+    async def closed(self) -> bool:
+        try:
+            return await self.answer() == ""
+        except ConnectionError:
+            return True
+
+
+class Site:
+    """A connector that listens, with a store that can be told to fail."""
+
+    def __init__(self, **table: Any) -> None:
+        self.connector = Hl7v2Connector({"name": "his", "listen": "127.0.0.1:0", "retry_s": 0, **table})
+        self.stored: list[Arrival] = []
+        self.failures = 0
+        self.before: Callable[[], Awaitable[None]] | None = None
+        self._writers: list[asyncio.StreamWriter] = []
+
+    async def sink(self, arrival: Arrival) -> None:
+        if self.before:
+            await self.before()
+        if self.failures:
+            self.failures -= 1
+            raise RetryLater
+        self.stored.append(arrival)
+
+    async def peer(self) -> Peer:
+        assert self.connector.address
+        reader, writer = await asyncio.open_connection(*self.connector.address)
+        self._writers.append(writer)
+        return Peer(reader, writer)
+
+    async def stop(self) -> None:
+        for writer in self._writers:
+            writer.transport.abort()
+
+
+@asynccontextmanager
+async def running(**table: Any) -> AsyncIterator[Site]:
+    site = Site(**table)
+    listening = asyncio.create_task(site.connector.listen(site.sink))
+    async with asyncio.timeout(PATIENCE):
+        await site.connector.listening.wait()
+    try:
+        yield site
+    finally:
+        await site.stop()
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
+
+
+async def test_an_answer_leaves_only_after_the_store_has_confirmed() -> None:
+    entered, confirmed = asyncio.Event(), asyncio.Event()
+
+    async def store() -> None:
+        entered.set()
+        await confirmed.wait()
+
+    async with running() as site:
+        site.before = store
+        peer = await site.peer()
+        await peer.send(encode(message()))
+        await entered.wait()
+        waiting = asyncio.create_task(peer.answer())
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        confirmed.set()
+        assert await waiting == "AA|A-1"
+        assert site.stored[0].body == message()
+
+
+async def test_several_messages_in_one_piece_are_stored_and_answered_in_order() -> None:
+    async with running() as site:
+        peer = await site.peer()
+        await peer.send(b"".join(encode(message(f"A-{number}")) for number in range(20)))
+        assert [await peer.answer() for _ in range(20)] == [f"AA|A-{number}" for number in range(20)]
+        assert [arrival.control_id for arrival in site.stored] == [f"A-{number}" for number in range(20)]
+
+
+async def test_a_message_that_comes_byte_by_byte_is_one_message() -> None:
+    async with running() as site:
+        peer = await site.peer()
+        for byte in encode(message()):
+            await peer.send(bytes([byte]))
+        assert await peer.answer() == "AA|A-1"
+        assert len(site.stored) == 1
+
+
+async def test_a_large_message_is_taken_whole() -> None:
+    body = message(more="\rOBX|1|ED|||" + "QUJD" * 1_000_000)
+    async with running() as site:
+        peer = await site.peer()
+        await peer.send(encode(body))
+        assert await peer.answer() == "AA|A-1"
+        assert site.stored[0].body == body
+
+
+async def test_a_message_over_the_cap_is_refused_parked_by_its_head_and_the_connection_closed() -> None:
+    async with running(max_mb=1) as site:
+        peer = await site.peer()
+        await peer.send(b"\x0b" + message(more="|" + "x" * 1_200_000))
+        assert await peer.answer() == "AE|A-1|too_large"
+        peer.writer.write_eof()
+        assert await peer.closed()
+        assert [(arrival.verdict, len(arrival.body)) for arrival in site.stored] == [("too_large", HEAD_BYTES)]
+
+
+async def test_what_is_refused_is_stored_too_and_the_connection_goes_on() -> None:
+    async with running() as site:
+        peer = await site.peer()
+        await peer.send(encode(b"hello") + encode(b"MSH|^^\\&|a|b|c|d|1||ADT^A01|A-2|P|2.5") + encode(message("A-3")))
+        assert [await peer.answer() for _ in range(3)] == ["AR||not_hl7", "AR|A-2|bad_delimiters", "AA|A-3"]
+        assert [arrival.verdict for arrival in site.stored] == ["not_hl7", "bad_delimiters", ""]
+        assert site.stored[0].body == b"hello"
+
+
+@pytest.mark.parametrize(("accept", "expected"), [("", "AE"), ("AL", "CE")])
+async def test_a_store_that_is_away_makes_an_error_and_the_resend_succeeds(accept: str, expected: str) -> None:
+    async with running() as site:
+        site.failures = 1
+        peer = await site.peer()
+        await peer.send(encode(message(accept=accept)))
+        assert await peer.answer() == f"{expected}|A-1|retry_later"
+        await peer.send(encode(message(accept=accept)))
+        assert (await peer.answer())[:2] in ("AA", "CA")
+        assert len(site.stored) == 1
+
+
+async def test_reading_stops_while_the_store_is_away() -> None:
+    async with running(retry_s=3600) as site:
+        site.failures = 1
+        peer = await site.peer()
+        await peer.send(encode(message("A-1")) + encode(message("A-2")))
+        assert await peer.answer() == "AE|A-1|retry_later"
+        other = await site.peer()
+        await other.send(encode(message("B-1")))
+        assert await other.answer() == "AA|B-1"
+        assert [arrival.control_id for arrival in site.stored] == ["B-1"]
+
+
+async def test_a_lost_end_is_answered_and_the_next_message_taken() -> None:
+    async with running() as site:
+        peer = await site.peer()
+        await peer.send(b"\x0b" + message("A-1") + encode(message("A-2")))
+        assert [await peer.answer() for _ in range(2)] == ["AE|A-1|lost_end", "AA|A-2"]
+        assert [arrival.control_id for arrival in site.stored] == ["A-2"]
+
+
+async def test_a_lost_end_without_a_number_to_name_is_not_answered() -> None:
+    async with running() as site:
+        peer = await site.peer()
+        await peer.send(b"\x0bMSH|^~" + encode(message("A-2")))
+        assert await peer.answer() == "AA|A-2"
+
+
+async def test_a_message_cut_off_by_the_end_of_the_connection_is_never_stored() -> None:
+    async with running() as site:
+        peer = await site.peer()
+        await peer.send(b"\x0b" + message())
+        peer.writer.write_eof()
+        assert await peer.closed()
+        assert site.stored == []
+
+
+async def test_a_message_that_does_not_end_in_time_is_answered_and_the_connection_closed() -> None:
+    async with running(frame_s=0.05) as site:
+        peer = await site.peer()
+        await peer.send(b"\x0b" + message())
+        assert await peer.answer() == "AE|A-1|frame_timeout"
+        assert await peer.closed()
+        assert site.stored == []
+
+
+async def test_a_connection_without_messages_is_closed_even_if_bytes_trickle_in() -> None:
+    async with running(idle_s=0.05) as site:
+        peer = await site.peer()
+        await peer.send(b"\n")
+        assert await peer.closed()
+
+
+async def test_there_are_only_so_many_connections_from_one_address() -> None:
+    async with running(max_connections_per_peer=2) as site:
+        first, second = await site.peer(), await site.peer()
+        for peer in (first, second):
+            await peer.send(encode(message()))
+            assert await peer.answer() == "AA|A-1"
+        assert await (await site.peer()).closed()
+        first.writer.close()
+        await first.writer.wait_closed()
+        await second.send(encode(message("A-2")))
+        assert await second.answer() == "AA|A-2"
+        third = await site.peer()
+        await third.send(encode(message("A-3")))
+        assert await third.answer() == "AA|A-3"
+
+
+async def test_there_are_only_so_many_connections_in_all() -> None:
+    async with running(max_connections=1) as site:
+        first = await site.peer()
+        await first.send(encode(message()))
+        assert await first.answer() == "AA|A-1"
+        assert await (await site.peer()).closed()
+
+
+async def test_a_peer_that_leaves_before_its_answer_has_its_message_stored_and_gets_the_same_answer_later() -> None:
+    entered, gone = asyncio.Event(), asyncio.Event()
+
+    async def store() -> None:
+        entered.set()
+        await gone.wait()
+
+    async with running() as site:
+        site.before = store
+        peer = await site.peer()
+        await peer.send(encode(message()))
+        await entered.wait()
+        peer.writer.transport.abort()
+        gone.set()
+        again = await site.peer()
+        await again.send(encode(message()))
+        assert await again.answer() == "AA|A-1"
+        assert len(site.stored) == 2
+        assert site.stored[0].id == site.stored[1].id
+        assert site.stored[0].ack == site.stored[1].ack
+
+
+async def test_a_bug_in_the_store_closes_that_connection_only(caplog: pytest.LogCaptureFixture) -> None:
+    async def fail() -> None:
+        raise ZeroDivisionError
+
+    async with running() as site:
+        site.before = fail
+        peer, other = await site.peer(), await site.peer()
+        await peer.send(encode(message()))
+        assert await peer.closed()
+        site.before = None
+        await other.send(encode(message("B-1")))
+        assert await other.answer() == "AA|B-1"
+
+
+async def test_strict_never_gets_no_answer() -> None:
+    async with running(accept_ack_never="silent") as site:
+        peer = await site.peer()
+        await peer.send(encode(message("A-1", "NE")) + encode(message("A-2", "AL")))
+        assert await peer.answer() == "CA|A-2"
+        assert site.stored[0].ack == ""
+
+
+async def test_stopping_closes_every_connection() -> None:
+    async with running() as site:
+        peer = await site.peer()
+        await peer.send(encode(message()))
+        assert await peer.answer() == "AA|A-1"
+    assert site.connector.address is None
+    assert await peer.closed()
+
+
+async def test_a_taken_address_is_said_before_and_at_the_start() -> None:
+    async with running() as site:
+        assert await site.connector.check() == []
+        assert site.connector.address
+        port = site.connector.address[1]
+        other = Hl7v2Connector({"name": "lab", "listen": f"127.0.0.1:{port}"})
+        assert await other.check() == [f"lab: listen: the address 127.0.0.1:{port} cannot be bound; is it taken?"]
+        with pytest.raises(ConfigError, match="cannot be bound"):
+            await other.listen(site.sink)

@@ -1,0 +1,119 @@
+"""Write-backs: what leaves, what may never leave, and that our own reader reads it back."""
+
+from datetime import UTC, date, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hisbus import BusError
+from hisbus_hl7v2.message import Message
+from hisbus_hl7v2.mllp import encode
+from hisbus_hl7v2.writeback import CharsetError, document, refuse_legal_status
+from hisbus_schemas import Location, PatientId, Section, VisitId, WriteBack
+
+SHANGHAI = ZoneInfo("Asia/Shanghai")
+
+
+def writeback(**changes: Any) -> WriteBack:
+    values: dict[str, Any] = {
+        "id": "0123456789abcdef0123456789abcdef",
+        "connector": "his",
+        "proposal": "p",
+        "decision": "d",
+        "visit": VisitId(authority="HOSP", number="V1"),
+        "patient": PatientId(authority="HOSP", number="P1"),
+        "patient_name": "王建国",
+        "birth_date": date(1960, 5, 4),
+        "sex": "M",
+        "patient_class": "I",
+        "location": Location(ward="W3", room="301", bed="2"),
+        "lines": ["R01 缺入院记录", "|^~\\& 与\n换行", "qc.reviewer"],
+        "decided": datetime(2026, 3, 3, 1, 0, tzinfo=UTC),
+    }
+    return WriteBack(**values | changes)
+
+
+@pytest.mark.parametrize("codec", ["utf-8", "gb18030"])
+def test_our_own_reader_reads_a_write_back_back(translate: Any, codec: str) -> None:
+    fact = translate.read(document(writeback(), "his", codec, SHANGHAI)).facts[0]
+    assert fact.kind == "document.filed"
+    assert (fact.patient, fact.visit) == (writeback().patient, writeback().visit)
+    assert fact.demographics.name == "王建国"
+    assert fact.demographics.birth_date == date(1960, 5, 4)
+    assert (fact.stay.patient_class, fact.stay.location) == ("I", writeback().location)
+    assert fact.time.isoformat() == "2026-03-03T09:00:00+08:00"
+    assert (fact.data.number, fact.data.type.code) == (writeback().id, "QC")
+    assert (fact.data.completion, fact.data.signed) == ("PA", None)
+    assert fact.data.sections == [Section(name="QC", text="\n".join(writeback().lines))]
+
+
+def test_it_is_a_new_document_under_the_idempotency_key_that_is_not_legal() -> None:
+    message = Message.read(document(writeback(), "his", "utf-8", SHANGHAI), "utf-8")
+    msh, txa = message.segments[0], message.all("TXA")[0]
+    assert (msh.raw(9), msh.raw(10), msh.raw(18)) == ("MDM^T02^MDM_T02", writeback().id, "UNICODE UTF-8")
+    assert (txa.raw(2), txa.raw(12), txa.raw(17), txa.raw(19)) == ("QC", writeback().id, "PA", "UN")
+    assert [obx.raw(2) for obx in message.all("OBX")] == ["TX"] * 3
+
+
+def test_every_attempt_sends_the_same_bytes() -> None:
+    assert document(writeback(), "his", "utf-8", SHANGHAI) == document(writeback(), "his", "utf-8", SHANGHAI)
+
+
+def test_an_authority_that_was_only_ours_stays_empty() -> None:
+    body = document(writeback(patient=PatientId(authority="his", number="P1")), "his", "utf-8", SHANGHAI)
+    assert Message.read(body, "utf-8").all("PID")[0].raw(3) == "P1^^^^MR"
+
+
+ANY = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
+HOSTILE = st.sampled_from(["\rTXA|1|QC|TX||||||||||X|||||LA||AV", "\x0b", "\x1c\r", "|AU||AV", "\\F\\", "\n"])
+
+
+@given(st.lists(st.one_of(ANY, HOSTILE), max_size=4), ANY, st.one_of(ANY, HOSTILE), st.one_of(ANY, HOSTILE))
+@settings(max_examples=120, deadline=None)
+def test_whatever_an_agent_says_the_document_stays_one_and_unsigned(
+    lines: list[str], name: str, number: str, ward: str
+) -> None:
+    body = document(
+        writeback(
+            lines=lines,
+            patient_name=name,
+            patient=PatientId(authority=number, number=number),
+            location=Location(ward=ward),
+        ),
+        "his",
+        "utf-8",
+        SHANGHAI,
+    )
+    message = Message.read(body, "utf-8")
+    assert [segment.name for segment in message.segments] == ["MSH", "EVN", "PID", "PV1", "TXA", *["OBX"] * len(lines)]
+    assert (message.all("TXA")[0].raw(17), message.all("TXA")[0].raw(19)) == ("PA", "UN")
+    assert encode(body)
+
+
+def test_a_text_that_the_character_set_cannot_carry_is_not_sent_mutilated() -> None:
+    with pytest.raises(CharsetError) as caught:
+        document(writeback(), "his", "iso8859-1", SHANGHAI)
+    assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        (b"|PA|", b"|AU|"),
+        (b"|PA|", b"|LA|"),
+        (b"|UN\r", b"|AV\r"),
+        (b"|UN\r", b"|UN\rTXA|2\r"),
+        (b"TXA|", b"ZXA|"),
+        (b"|PA|", b"|DO|"),
+    ],
+)
+def test_a_legal_status_is_never_let_out(change: tuple[bytes, bytes]) -> None:
+    body = document(writeback(), "his", "utf-8", SHANGHAI)
+    refuse_legal_status(body, "utf-8")
+    assert body.count(change[0]) == 1
+    with pytest.raises(BusError) as caught:
+        refuse_legal_status(body.replace(*change), "utf-8")
+    assert caught.value.code == "legal_status"
