@@ -1,6 +1,7 @@
 """The outbox and its relay."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -188,6 +189,14 @@ async def test_waiting_counts_the_rows(site: Site) -> None:
     assert await left(site) == 0
     await send(site, b"1", b"2")
     assert await left(site) == 2
+
+
+@pytest.fixture
+def postgres_url() -> str:
+    url = os.environ.get("HISBUS_TEST_POSTGRES", "")
+    if not url:
+        pytest.skip("no PostgreSQL is given (HISBUS_TEST_POSTGRES=postgresql://USER@HOST/NAME)")
+    return url
 
 
 @pytest.mark.postgres

@@ -186,8 +186,9 @@ async def queued(site: Site, his: His, **how: Any) -> None:
 
 
 async def rows(site: Site, table: Any = tables.writebacks) -> list[Any]:
+    order = table.c.created if table is tables.writebacks else table.c.id
     async with site.database.read() as connection:
-        return list(await connection.execute(select(table)))
+        return list(await connection.execute(select(table).order_by(order)))
 
 
 async def state(site: Site) -> tuple[str, str]:

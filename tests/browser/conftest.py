@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 import uvicorn
-from playwright.async_api import Page, async_playwright
+from playwright.async_api import Browser, Page, async_playwright
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -578,7 +579,7 @@ async def _gone(_partitions: Any) -> None:
     return None
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def ward(tmp_path: Path) -> AsyncIterator[Site]:
     """Return a site with three stays, seven findings and a few messages."""
     database = Database(f"sqlite:///{tmp_path}/hisbus.db")
@@ -622,21 +623,29 @@ async def served(site: Site) -> AsyncIterator[str]:
         await running
 
 
-@pytest.fixture
-async def page_at(ward: Site) -> AsyncIterator[Page]:
-    """Return a browser's page at the log-in, with the write-back's stand-in running."""
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    """Return Chromium, started once for all tests of a file."""
     if CHROMIUM is None:
         pytest.skip("Chromium is not installed: the page was not looked at in a browser (apt install chromium)")
-    writing = asyncio.create_task(stand_in(ward))
-    async with served(ward) as address, async_playwright() as playwright:
+    async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        await browser.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def page_at(ward: Site, browser: Browser) -> AsyncIterator[Page]:
+    """Return a browser's page at the log-in, with the write-back's stand-in running."""
+    writing = asyncio.create_task(stand_in(ward))
+    async with served(ward) as address:
         context = await browser.new_context(
             base_url=address, viewport={"width": 1280, "height": 800}, locale="zh-CN", timezone_id="Asia/Shanghai"
         )
         page = await context.new_page()
         await page.goto("/login")
         yield page
-        await browser.close()
+        await context.close()
     writing.cancel()
     with suppress(asyncio.CancelledError):
         await writing

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Page, expect
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
 SHOTS = Path(__file__).parents[2] / "var" / "screenshots"
 
@@ -99,10 +99,11 @@ async def test_keys_move_through_a_stay_and_what_cannot_be_verified_comes_last(p
     await expect(cards.first).to_have_class(re.compile("active"))
     await expect(cards.last).to_contain_text("依据无法核对")
     await shot(page, "8-late")
-    for rule in ("R45", "R27", "R60"):
+    for rule in ("R27", "R45", "R60"):
         await page.keyboard.press("j")
         await expect(page.locator("article.card.active")).to_contain_text(rule)
     await shot(page, "9-unverified")
+    await page.keyboard.press("k")
     await page.keyboard.press("k")
     await expect(page.locator("article.card.active")).to_contain_text("R27")
     await expect(page.locator(".record mark.on")).to_have_text("93.6")

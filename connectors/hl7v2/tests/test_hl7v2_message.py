@@ -53,6 +53,7 @@ def test_the_senders_own_delimiters_are_used() -> None:
         ("\\H\\bold\\N\\", "bold"),
         ("\\XE78E8B\\", "王"),
         ("\\X0D0A\\", "\n"),
+        ("\\X4100\\", "A"),
         ("\\XFF\\", "\\XFF\\"),
         ("\\Zsite\\", "\\Zsite\\"),
         ("5 \\ 3", "5 \\ 3"),
@@ -65,7 +66,7 @@ def test_escapes_are_decoded_once(escape: str, text: str) -> None:
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=60))
 @settings(max_examples=150, deadline=None)
 def test_an_escaped_text_is_read_back_as_it_was(text: str) -> None:
-    line_ends = text.replace("\r\n", "\n").replace("\r", "\n")
+    line_ends = text.replace("\0", "").replace("\r\n", "\n").replace("\r", "\n")
     message = read(MSH, f"OBX|1|TX|||{escaped(text)}|")
     assert len(message.segments) == 2
     assert message.decoded(message.segments[1].raw(5)) == line_ends

@@ -150,7 +150,7 @@ class _Reconciliation:
         With the same reads an open one is not touched, whatever its words. A redelivery changes nothing.
         """
         moved = proposals.body(row).reads != proposal.reads
-        again = row.status == "stale"
+        again = row.status == "stale" and (self._newer or moved)
         if not (moved or again):
             return
         body = proposal.model_dump_json().encode()

@@ -2,7 +2,7 @@
 
 import re
 from codecs import BOM_UTF8
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hisbus import BadMessage
 from hisbus_hl7v2 import charset
@@ -219,9 +219,11 @@ class Message:
             # Not "from": the cause carries the body.
             raise BadMessage("The message is not in the character set that it names.", code="undecodable") from None
         nul = "\0" in text  # no part of any value, and no database takes it
-        message = cls(header, text.replace("\0", "") if nul else text)
         if nul:
-            message.flags.append("nul_bytes")
+            text = text.replace("\0", "")
+            fields = [value.replace("\0", "") for value in header.fields]
+            header = replace(header, fields=fields, flags=(*header.flags, "nul_bytes"))
+        message = cls(header, text)
         if len(message.all("MSH")) > 1:
             raise BadMessage("The frame holds several messages.", code="several_messages")
         return message
@@ -291,18 +293,19 @@ class Message:
         if code in simple:
             return simple[code]
         if code[:1] == "X":
-            return self._hexadecimal(code[1:]) or match[0]
+            text = self._hexadecimal(code[1:])
+            return match[0] if text is None else text
         if code[:3] in (".br", ".ce", ".sp"):
             return "\n" * _count(code)
         if code[:3] == ".sk":
             return " " * _count(code)
         return "" if code[:3] in (".fi", ".nf", ".in", ".ti") else match[0]
 
-    def _hexadecimal(self, digits: str) -> str:
+    def _hexadecimal(self, digits: str) -> str | None:
         try:
             text = bytes.fromhex(digits).decode(self.header.body_encoding)
         except ValueError:
-            return ""
+            return None
         return text.replace("\0", "").replace("\r\n", "\n").replace("\r", "\n")
 
 

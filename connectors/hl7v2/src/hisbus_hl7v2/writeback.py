@@ -73,7 +73,7 @@ def refuse_legal_status(body: bytes, codec: str) -> None:
 
 def escaped(text: str) -> str:
     """Return a text that is one value, whatever it holds."""
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    text = text.replace("\0", "").replace("\r\n", "\n").replace("\r", "\n")
     return _SPECIAL.sub(lambda match: _ESCAPES.get(match[0]) or f"\\X{ord(match[0]):02X}\\", text)
 
 

@@ -82,7 +82,7 @@ def render(
         "site": site_of(request).name,
         "zone": request.app.state.zone,
         "here": request.url.path.split("/")[1],
-        "notices": _notices(request, texts(spoken)["site"]),
+        "notices": _notices(request, texts(spoken)),
     }
     page = _templates.get_template(template).render(**frame, **context)
     response = HTMLResponse(page, http, headers=dict(headers or {}))
@@ -117,13 +117,13 @@ async def posted(request: Request, user: User | None) -> Mapping[str, str]:
         raise Problem("bad_request") from None
 
 
-def _notices(request: Request, words: Mapping[str, str]) -> list[tuple[str, str]]:
+def _notices(request: Request, words: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return what everybody should know of the state of things, with its weight."""
     process: Process = request.app.state.process
     notices = [
-        ("warning", words["agent"].format(name=agent.name, status=agent.status))
+        ("warning", words["site"]["agent"].format(name=agent.name, status=words["agent"][agent.status]))
         for agent in process.agents
         if agent.status in DOWN
     ]
     kept = durability(site_of(request))
-    return [*notices, ("info", words[kept])] if kept in words else notices
+    return [*notices, ("info", words["site"][kept])] if kept in words["site"] else notices
