@@ -75,7 +75,9 @@ def hospital(tmp_path: Path) -> Start:
     """Start a bus: ``async with hospital(clock="feed") as bus``. Keywords go to the connector's table."""
 
     @asynccontextmanager
-    async def start(agents: dict[str, Any] | None = None, **connector: Any) -> AsyncIterator[Hospital]:
+    async def start(
+        agents: dict[str, Any] | None = None, plugins: dict[str, Any] | None = None, **connector: Any
+    ) -> AsyncIterator[Hospital]:
         settings = Settings(
             site="test",
             log={"url": f"sqlite:///{tmp_path}/log.db"},
@@ -84,6 +86,7 @@ def hospital(tmp_path: Path) -> Start:
             retry={"first_s": 0.05, "longest_s": 0.2},
             writeback={"retry_s": 0.2},
             agents=agents or {},
+            plugins=plugins or {},
             connectors=[
                 {
                     "name": "his",

@@ -508,6 +508,17 @@ async def test_what_waits_for_a_person_is_not_waiting_to_leave(quick: Site) -> N
     assert counts == [2, 1, 0]
 
 
+async def test_one_that_cannot_be_composed_holds_up_no_other(quick: Site, shown: dict[str, Chart]) -> None:
+    his = His()
+    await queued(quick, his)
+    shown["e1"] = chart(timezone="Nowhere/Never")
+    await work_off(quick, his)
+    assert await state(quick) == ("queued", "bug.ZoneInfoNotFoundError")
+    shown["e1"] = chart()
+    await work_off(quick, his)
+    assert (await state(quick))[0] == "applied"
+
+
 # --- a person's answer ------------------------------------------------------------------------------------------------
 
 

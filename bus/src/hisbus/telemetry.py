@@ -46,8 +46,12 @@ def _describe_exception(_logger: Any, _method: str, event: MutableMapping[str, A
 
 
 def _allow_listed(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    return {key: _IDENTITY.sub("[removed]", value) if isinstance(value, str) else value
-            for key, value in event.items() if key in ALLOWED}  # fmt: skip
+    """Drop every key that is not on the list, and what looks like an identity in the values of those that are."""
+    return {
+        key: _IDENTITY.sub("[removed]", value) if isinstance(value, str) else value
+        for key, value in event.items()
+        if key in ALLOWED or key.startswith("_")  # structlog's own, which never reach the line
+    }
 
 
 def set_up(level: str = "info", json: bool = True) -> None:
@@ -80,6 +84,8 @@ def _library_line(_logger: Any, _method: str, event: MutableMapping[str, Any]) -
     """Keep only the name of the library that spoke: its words may quote data."""
     record = event.get("_record")
     event["event"] = f"library.{record.name if record else 'unknown'}"
+    if record is not None and record.exc_info:
+        event["exc_info"] = record.exc_info[1]
     return event
 
 

@@ -6,7 +6,7 @@ leaves the row queued; after it the row is undecided until the HIS or a person s
 
 import asyncio
 import secrets
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from datetime import timedelta
 from typing import Any
 
@@ -74,9 +74,19 @@ class Sender:
             async with self._site.database.write() as connection:
                 row = await ledger.claim(connection, status, connector.name, self._lease_s)
             if row is not None:
-                await do(connector, row)
+                await self._guarded(do(connector, row), row)
                 return True
         return False
+
+    async def _guarded(self, work: Coroutine[Any, Any, None], row: Row[Any]) -> None:
+        """Put a row off that something of ours fails on, so that the others leave. A begun one stays as it is."""
+        try:
+            await work
+        except RetryLater:
+            raise
+        except Exception as error:
+            log.exception("a write-back failed", writeback=row.id)
+            await self._put_off(row, reason_code(error), LONGEST_RETRY_S)
 
     async def _tidy(self) -> None:
         """Find what a lost sender left, and give a home to rows that came before their chart."""
