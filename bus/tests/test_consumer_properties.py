@@ -1,21 +1,19 @@
 """Whatever happens in whatever order: nothing skipped, order per key kept, only what fails alone is parked."""
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from hisbus import tables
 from hisbus.consumer import Batch, Consumer
-from hisbus.database import Database
 from hisbus.errors import BadMessage, RetryLater
 from hisbus.keyed import Item, Keyed
 from hisbus.log import Record
@@ -71,6 +69,13 @@ class KeyedMachine(RuleBasedStateMachine):
         return (
             other for other in self.log[record.partition][: record.offset] if other.key == record.key and wanted(other)
         )
+
+    @initialize(keys=st.lists(st.sampled_from(sorted(KEYS)), max_size=8), limit=st.integers(1, 4))
+    def be_at_work(self, keys: list[str], limit: int) -> None:
+        for key in keys:
+            self.append(key, "yes")
+        self.fetch(8)
+        self.take(limit)
 
     # --- what can happen ---
 
@@ -257,6 +262,20 @@ def test_a_record_out_of_order_is_refused() -> None:
         keyed.add(stored("a", 0, 4))
 
 
+def test_what_ends_after_its_partition_went_and_came_back_settles_nothing() -> None:
+    keyed = Keyed()
+    keyed.assign({0})
+    keyed.add(stored("a", 0, 0))
+    lost = keyed.take(0, 1)
+    keyed.revoke({0})
+    keyed.assign({0})
+    keyed.add(stored("a", 0, 0))
+    assert keyed.take(0, 1) == []  # not while the lost one still runs
+    keyed.done(lost)
+    assert (keyed.offsets(), keyed.count) == ({0: 0}, 1)
+    assert len(keyed.take(0, 1)) == 1
+
+
 def test_a_held_key_is_ready_when_its_time_has_come() -> None:
     keyed = Keyed()
     keyed.assign({0})
@@ -403,21 +422,34 @@ class Scripted:
 outcomes = st.lists(st.sampled_from(["fail", "fail", "bad", "away"]), max_size=4)
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("loop")
+class Nothing:
+    """A database that knows nothing and forgets everything."""
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator["Nothing"]:
+        await asyncio.sleep(0)
+        yield self
+        await asyncio.sleep(0)
+
+    write = read
+
+    async def execute(self, *_args: Any) -> list[Any]:
+        await asyncio.sleep(0)
+        return []
+
+    async def scalar(self, *_args: Any) -> None:
+        await asyncio.sleep(0)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     arrivals=st.lists(st.tuples(st.sampled_from(sorted(KEYS)), outcomes), min_size=1, max_size=14),
     turns=st.lists(st.integers(0, 6), min_size=1, max_size=6),
-    disturbances=st.lists(st.tuples(st.sampled_from(["crash", "move", "stop"]), st.integers(0, 25)), max_size=5),
+    disturbances=st.lists(st.tuples(st.sampled_from(["crash", "move", "stop"]), st.integers(0, 40)), max_size=5),
     concurrency=st.integers(1, 3),
     batch_size=st.integers(1, 4),
 )
 def test_whatever_fails_crashes_or_moves_everything_is_done_in_order(
-    folder: Path,
     arrivals: list[tuple[str, list[Outcome]]],
     turns: list[int],
     disturbances: list[tuple[str, int]],
@@ -431,7 +463,7 @@ def test_whatever_fails_crashes_or_moves_everything_is_done_in_order(
         records.append(stored(key, KEYS[key], len(records)))
         plan[at(records[-1])] = list(fate)
     step = Scripted(plan, turns)
-    asyncio.run(play(folder, broker, step, disturbances, {"concurrency": concurrency, "batch_size": batch_size}))
+    asyncio.run(play(broker, step, disturbances, {"concurrency": concurrency, "batch_size": batch_size}))
 
     everything = {at(record): record for records in broker.records.values() for record in records}
     assert set(step.finished) == set(everything)
@@ -445,14 +477,10 @@ def test_whatever_fails_crashes_or_moves_everything_is_done_in_order(
 
 
 async def play(
-    folder: Path, broker: Broker, step: Scripted, disturbances: Iterable[tuple[str, int]], options: dict[str, int]
+    broker: Broker, step: Scripted, disturbances: Iterable[tuple[str, int]], options: dict[str, int]
 ) -> None:
-    database = Database(f"sqlite:///{folder}/hisbus.db")
-    async with database.engine.begin() as connection:
-        await connection.run_sync(tables.metadata.create_all)
-        await connection.execute(tables.parked.delete())
     retry = RetrySettings(attempts=ATTEMPTS, first_s=0, longest_s=0)
-    site = Site(Settings(site="test", retry=retry), SECRET, broker, database)  # type: ignore[arg-type]
+    site = Site(Settings(site="test", retry=retry), SECRET, broker, Nothing())  # type: ignore[arg-type]
 
     def start() -> asyncio.Task[None]:
         return asyncio.create_task(Consumer(site, step, grace_s=GRACE_S, **options).run())
@@ -476,7 +504,6 @@ async def play(
     task.cancel()
     await asyncio.wait([task])
     assert task.cancelled()
-    await database.close()
 
 
 async def kill(broker: Broker, task: asyncio.Task[None]) -> None:

@@ -413,6 +413,21 @@ async def test_an_answer_after_the_lease_is_still_taken(quick: Site) -> None:
     assert (await state(quick))[0] == "applied"
 
 
+async def test_what_a_dead_process_was_sending_is_undecided_as_soon_as_the_next_one_starts(quick: Site) -> None:
+    his = His("killed after effect", finds=["unknown"] * 9)
+    await queued(quick, his)
+    with pytest.raises(Killed):
+        await Sender(quick, [his]).once()
+    assert (await state(quick))[0] == "sending"
+    running = asyncio.create_task(Sender(quick, [his]).run())
+    async with asyncio.timeout(10):
+        while (await state(quick))[0] == "sending":
+            await asyncio.sleep(0)
+    running.cancel()
+    await asyncio.wait([running])
+    assert (await state(quick))[0] == "undecided"
+
+
 async def test_an_answer_that_does_not_come_is_undecided(quick: Site) -> None:
     his = His("late", finds=["unknown"] * 9)
     await queued(quick, his)

@@ -47,6 +47,7 @@ def choose(
     config: Annotated[Path, typer.Option("--config", help="The configuration file.")] = Path("hisbus.toml"),
 ) -> None:
     """Take the configuration file."""
+    telemetry.set_up("error")
     chosen.path = config
 
 

@@ -115,7 +115,8 @@ def _make(name: str, table: dict[str, Any], factories: dict[str, ConnectorFactor
     try:
         connector = factories[type_](dict(table))
     except ConfigError as error:
-        raise ConfigError(f"connector {name!r}: {error}", code=error.code) from error
+        wrong = "\n".join(f"connector {name!r}: {line}" for line in str(error).splitlines())
+        raise ConfigError(wrong, code=error.code) from error
     except Exception as error:
         raise ConfigError(f"connector {name!r}: its type {type_!r} failed ({type(error).__name__}).") from error
     if not isinstance(connector, Connector) or connector.name != name:

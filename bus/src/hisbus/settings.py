@@ -68,7 +68,9 @@ class RetrySettings(_Table):
 class WriteBackSettings(_Table):
     """How write-backs leave."""
 
-    answer_s: float = Field(15.0, gt=0, description="Seconds to wait for the HIS's acknowledgement.")
+    attempt_s: float = Field(
+        60.0, gt=0, description="Seconds one attempt may take, connection and answer together; then it is undecided."
+    )
     retry_s: float = Field(5.0, gt=0, description="Seconds between attempts while the HIS is away; grows with jitter.")
     undo_s: float = Field(0.0, ge=0, description="Seconds a decision waits before it leaves.")
 

@@ -341,7 +341,9 @@ def _locked(path: Path) -> IO[str]:
         lock.seek(0)
         holder = lock.read().strip()
         lock.close()
-        raise ConfigError(f"The log {path} is in use by process {holder}. Stop that one first.", code="log_held") from error
+        raise ConfigError(
+            f"The log {path} is in use by process {holder}. Stop that one first.", code="log_held"
+        ) from error
     lock.truncate(0)
     lock.write(str(os.getpid()))
     lock.flush()

@@ -18,9 +18,6 @@ from hisbus.web.problems import Problem
 from hisbus.web.process import Process, Still
 from hisbus.web.security import Guard
 
-MAX_BODY = 1024 * 1024
-"""Largest request, bytes."""
-
 HERE = Path(__file__).parent
 
 
@@ -38,7 +35,6 @@ def create_app(site: Site, *, connectors: Sequence[Connector] = (), process: Pro
         summary="Messages, charts, proposals and write-backs of one hospital.",
         docs_url=None,  # its pages come from other machines
         redoc_url=None,
-        max_body_size=MAX_BODY,
         # The framework's own telemetry would carry exception messages and paths.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -45,6 +46,9 @@ HEADERS = {
 ROLES = ("viewer", "reviewer", "admin")
 """Each may do what those before it may."""
 
+MAX_BODY = 1024 * 1024
+"""Largest request, bytes."""
+
 SESSION = "hisbus_session"
 VISITOR = "hisbus_visitor"
 """Cookie that ties a form to its browser where there is no session yet."""
@@ -53,7 +57,7 @@ _bearer = HTTPBearer(auto_error=False, description="From `hisbus user token NAME
 
 
 class Guard:
-    """Outermost: puts the security headers on every answer, and turns what nobody caught into one."""
+    """Outermost: security headers on every answer, a limit on every request, and an answer where nobody caught."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -76,8 +80,18 @@ class Guard:
                 headers["cache-control"] = "no-cache" if kept else "no-store"
             await send(message)
 
+        taken = 0
+
+        async def limited() -> Message:
+            nonlocal taken
+            message = await receive()
+            taken += len(message.get("body", b""))
+            if taken > MAX_BODY:
+                raise HTTPException(413)
+            return message
+
         try:
-            await self._app(scope, receive, guarded)
+            await self._app(scope, limited, guarded)
         except Exception as error:  # noqa: BLE001 - the server would log its words, which may quote a patient
             self._log.error("web.failed", exc_info=error, method=scope["method"])
             if started:

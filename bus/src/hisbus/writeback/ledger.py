@@ -118,6 +118,12 @@ async def put_off(connection: AsyncConnection, row: Row[Any], code: str, wait_s:
     await connection.execute(update(table).where(mine).values(**_free(values)))
 
 
+async def end_leases(connection: AsyncConnection) -> None:
+    """End every lease at once: those who hold them are known to be gone."""
+    past = await now(connection) - timedelta(seconds=1)
+    await connection.execute(update(table).where(table.c.lease_until.is_not(None)).values(lease_until=past))
+
+
 async def reclaim(connection: AsyncConnection) -> int:
     """Declare undecided what was being sent by somebody who is gone. Return how many."""
     time = await now(connection)

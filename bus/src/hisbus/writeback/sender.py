@@ -38,12 +38,16 @@ class Sender:
         self._connectors = [connector for connector in connectors if connector.writes]
         self._wake = wake or asyncio.Event()
         settings = site.settings.writeback
-        self._within_s = 2 * settings.answer_s + 30  # to connect, and to answer
+        self._within_s = settings.attempt_s
         self._lease_s = self._within_s + 60
         self._retry_s = settings.retry_s
 
     async def run(self) -> None:
         """Send until cancelled. While the database is away it waits."""
+        if self._site.database.sqlite:
+            # The embedded database has one process, so whoever holds a lease now is dead.
+            async with self._site.database.write() as connection:
+                await ledger.end_leases(connection)
         async with asyncio.TaskGroup() as workers:
             for connector in self._connectors:
                 workers.create_task(self._work(connector))

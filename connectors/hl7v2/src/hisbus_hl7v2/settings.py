@@ -92,7 +92,7 @@ def read_settings(table: dict[str, Any]) -> Settings:
         return Settings.model_validate(table)
     except ValidationError as error:
         wrong = dict.fromkeys(str(item["loc"][0]) for item in error.errors(include_input=False, include_url=False))
-    raise ConfigError(f"Connector {table.get('name', '')!r}: " + " ".join(_hint(key) for key in wrong))
+    raise ConfigError("\n".join(_hint(key) for key in wrong))
 
 
 def _hint(key: str) -> str:

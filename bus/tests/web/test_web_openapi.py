@@ -1,0 +1,66 @@
+"""The description of the API, and that nothing it describes breaks."""
+
+from typing import Any
+
+import pytest
+import schemathesis
+from fastapi import FastAPI
+from httpx import ASGITransport, AsyncClient
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+
+@pytest.fixture
+def description(app: FastAPI) -> dict[str, Any]:
+    return app.openapi()
+
+
+def test_every_agreed_path_is_described_with_models(description: dict[str, Any]) -> None:
+    agreed = {
+        ("get", "messages"), ("post", "messages/search"), ("get", "messages/{id}"),
+        ("post", "charts/search"), ("get", "charts/{id}"),
+        ("get", "proposals"), ("get", "proposals/{id}"), ("post", "proposals/{id}/decision"),
+        ("get", "writebacks"), ("post", "writebacks/{id}/resolution"),
+        ("get", "parked"), ("post", "parked/{id}/replay"), ("get", "audit"),
+    }  # fmt: skip
+    described = {
+        (method, path.removeprefix("/api/v1/"))
+        for path, methods in description["paths"].items()
+        for method in methods
+        if path.startswith("/api/v1/")
+    }
+    assert described == agreed
+    for path, methods in description["paths"].items():
+        for method, operation in methods.items():
+            if path.startswith("/api/v1/"):
+                schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
+                assert "$ref" in schema, (method, path)
+                assert "application/problem+json" in operation["responses"]["422"]["content"], (method, path)
+
+
+async def test_the_description_needs_no_page_from_elsewhere(client: Any) -> None:
+    assert (await client().get("/openapi.json")).status_code == 200
+    for path in ("/docs", "/redoc"):
+        assert (await client().get(path)).status_code == 404
+
+
+async def test_nothing_that_fits_the_description_breaks_the_api(app: FastAPI) -> None:
+    schema = schemathesis.openapi.from_dict(app.openapi())
+    operations = [result.ok() for result in schema.get_all_operations()]
+    cases = st.one_of([operation.as_strategy() for operation in operations])
+    asked: list[Any] = []
+
+    @settings(max_examples=120, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+    @given(cases)
+    def collect(case: Any) -> None:
+        asked.append(case.as_transport_kwargs(base_url="http://hisbus.test"))
+
+    collect()
+    async with AsyncClient(transport=ASGITransport(app), headers={"Authorization": "Bearer admin-token"}) as client:
+        for request in asked:
+            wanted = {key: request[key] for key in ("method", "url", "params", "json", "headers") if request.get(key)}
+            wanted["headers"] = {
+                name: value for name, value in wanted.get("headers", {}).items() if name.lower() == "if-match"
+            }
+            answer = await client.request(**wanted)
+            assert answer.status_code < 500, (wanted["method"], wanted["url"], answer.text)

@@ -1,0 +1,120 @@
+"""Proposals over the API, and the decision."""
+
+from typing import Any
+
+from sqlalchemy import select, update
+
+from hisbus import tables
+from hisbus.site import Site
+from hisbus_schemas import Decision
+
+KEYS = {
+    "id", "kind", "agent", "rule", "key", "status", "state", "severity", "points", "message", "encounter", "visit",
+    "evidence", "reads", "opened", "due", "payload", "history",
+}  # fmt: skip
+
+
+async def shown(client: Any, rule: str, role: str = "viewer") -> tuple[dict[str, Any], str]:
+    """Read a rule's finding. Return it with its etag."""
+    reader = client(role)
+    (item,) = (await reader.get("/api/v1/proposals", params={"rule": rule})).json()["items"]
+    answer = await reader.get(f"/api/v1/proposals/{item['id']}")
+    return answer.json(), answer.headers["etag"]
+
+
+async def decide(client: Any, id: str, etag: str | None, role: str = "reviewer", **body: Any) -> Any:
+    headers = {"If-Match": etag} if etag is not None else {}
+    return await client(role).post(f"/api/v1/proposals/{id}/decision", json=body, headers=headers)
+
+
+async def test_a_proposal_has_the_agreed_keys(client: Any) -> None:
+    item, etag = await shown(client, "R01")
+    assert set(item) == KEYS
+    assert (item["kind"], item["agent"], item["state"], item["severity"]) == ("finding", "qc", "late", "critical")
+    assert (item["encounter"], item["visit"], item["points"]) == ("e1", "ZY2603001", 10)
+    assert set(item["message"]) == {"zh", "en"}
+    assert item["evidence"][0]["path"] == "admitted"
+    assert [change["status"] for change in item["history"]] == ["open"]
+    assert etag.startswith('"') and etag.endswith('"')
+
+
+async def test_a_list_is_filtered_and_paged(client: Any) -> None:
+    reader = client("viewer")
+    for query, count in (({}, 7), ({"department": "呼吸内科"}, 4), ({"status": "accepted"}, 0), ({"agent": "qc"}, 7)):
+        assert len((await reader.get("/api/v1/proposals", params=query)).json()["items"]) == count, query
+    seen, cursor = [], None
+    while True:
+        query = {"limit": 3} | ({"cursor": cursor} if cursor else {})
+        answer = (await reader.get("/api/v1/proposals", params=query)).json()
+        seen += [item["id"] for item in answer["items"]]
+        cursor = answer["next_cursor"]
+        if cursor is None:
+            break
+    assert len(seen) == len(set(seen)) == 7
+
+
+async def test_every_look_is_audited(client: Any, site: Site) -> None:
+    item, _ = await shown(client, "R01")
+    async with site.database.read() as connection:
+        rows = (await connection.execute(select(tables.audit).where(tables.audit.c.actor == "user:viewer"))).all()
+    assert [(row.action, row.object) for row in rows] == [("proposals.listed", ""), ("proposal.viewed", item["id"])]
+    assert item["id"] in rows[0].detail
+
+
+async def test_a_decision_needs_to_say_what_it_decides_on(client: Any) -> None:
+    item, etag = await shown(client, "R01")
+    missing = await decide(client, item["id"], None, decision="accept")
+    assert (missing.status_code, missing.json()["code"]) == (428, "precondition_required")
+    other = await decide(client, item["id"], '"another"', decision="accept")
+    assert (other.status_code, other.json()["code"]) == (412, "changed")
+    accepted = await decide(client, item["id"], etag, decision="accept")
+    assert (accepted.status_code, accepted.json()["status"]) == (200, "accepted")
+    again = await decide(client, item["id"], accepted.headers["etag"], decision="accept")
+    assert (again.status_code, again.json()["code"]) == (409, "decided")
+
+
+async def test_a_decision_goes_into_the_outbox_with_exactly_what_was_approved(client: Any, site: Site) -> None:
+    item, etag = await shown(client, "R27")
+    words = {"message": {"zh": "改过", "en": "edited"}}
+    answer = await decide(client, item["id"], etag, decision="edit", payload=words)
+    assert answer.json()["status"] == "edited"
+    async with site.database.read() as connection:
+        (row,) = (await connection.execute(select(tables.outbox))).all()
+    made = Decision.model_validate_json(row.value)
+    assert (row.topic, made.user, made.proposal) == ("decisions", "reviewer", item["id"])
+    assert made.approved is not None and made.approved.message.zh == "改过"
+
+
+async def test_an_incomplete_decision_is_refused(client: Any) -> None:
+    item, etag = await shown(client, "R27")
+    for body in (
+        {"decision": "reject"},
+        {"decision": "edit"},
+        {"decision": "maybe"},
+        {},
+        {"decision": "accept", "x": 1},
+    ):
+        answer = await decide(client, item["id"], etag, **body)
+        assert answer.status_code == 422, body
+    assert (await shown(client, "R27"))[0]["status"] == "open"
+
+
+async def test_a_viewer_may_not_decide_and_a_reviewer_needs_a_known_proposal(client: Any) -> None:
+    item, etag = await shown(client, "R27")
+    refused = await decide(client, item["id"], etag, role="viewer", decision="accept")
+    assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+    unknown = await decide(client, "nothing", etag, decision="accept")
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "unknown_proposal")
+    assert (await client("viewer").get("/api/v1/proposals/nothing")).status_code == 404
+
+
+async def test_a_look_shows_that_the_record_has_changed(client: Any, site: Site) -> None:
+    item, etag = await shown(client, "R13")
+    assert item["status"] == "stale"
+    answer = await decide(client, item["id"], etag, decision="accept")
+    assert answer.status_code == 412
+    async with site.database.write() as connection:
+        stay = '{"status": "admitted", "admitted": {"at": "2026-03-02T01:30:00Z", "offset": 480}}'
+        await connection.execute(update(tables.encounters).where(tables.encounters.c.id == "e1").values(stay=stay))
+    assert (await shown(client, "R01"))[0]["status"] == "stale"
+    assert (await shown(client, "R27"))[0]["status"] == "open"

@@ -1,0 +1,95 @@
+"""The command, as an operator types it, while ``hisbus up`` runs."""
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+BAD = b"this is not HL7"
+
+
+@pytest.fixture
+def hisbus(tmp_path: Path) -> Any:
+    """Run the command against the site of the test; return exit code, output and complaint."""
+    config = tmp_path / "hisbus.toml"
+    config.write_text('site = "test"\n')
+    environment = {
+        **os.environ,
+        "HISBUS_LOG__URL": f"sqlite:///{tmp_path}/log.db",
+        "HISBUS_DATABASE__URL": f"sqlite:///{tmp_path}/hisbus.db",
+        "HISBUS_CONNECTORS": json.dumps([{"name": "his", "type": "hl7v2", "listen": "127.0.0.1:0"}]),
+        "COLUMNS": "200",
+    }
+
+    async def run(*arguments: str) -> tuple[int | None, str, str]:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "hisbus.cli", "--config", str(config), *arguments,
+            env=environment,
+            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        said, complaint = await process.communicate()
+        return process.returncode, said.decode(), complaint.decode()
+
+    return run
+
+
+async def test_users_parked_items_the_audit_and_a_check_while_it_runs(hospital: Any, hisbus: Any) -> None:
+    async with hospital() as bus:
+        await bus.send([BAD])
+        await bus.idle()
+
+        code, password, _ = await hisbus("user", "add", "alice", "--role", "viewer")
+        assert (code, len(password.split())) == (0, 1)
+        code, token, _ = await hisbus("user", "token", "alice")
+        seen = await bus.api.get("/api/v1/messages", headers={"Authorization": f"Bearer {token.strip()}"})
+        assert (code, seen.status_code) == (0, 200)
+        code, _, complaint = await hisbus("user", "add", "alice")
+        assert code == 2 and "Traceback" not in complaint
+
+        (parked,) = await bus.everything("parked")
+        code, listed, _ = await hisbus("parked")
+        assert code == 0 and parked["id"] in listed and "not_hl7" in listed
+        assert (await hisbus("replay", parked["id"]))[0] == 0
+        await bus.idle()
+        (again,) = await bus.everything("parked", status="parked")
+        assert again["id"] != parked["id"], "it failed again, under a row of its own"
+        assert (await hisbus("replay", parked["id"]))[0] == 2
+
+        assert (await hisbus("audit", "verify"))[0] == 0
+        code, said, complaint = await hisbus("check")
+        assert (code, said) == (0, "All is well.\n"), complaint
+        code, said, complaint = await hisbus("up")
+        assert code == 2 and str(os.getpid()) in complaint and "Traceback" not in complaint
+
+
+async def test_plugins_are_listed_without_a_site(hisbus: Any) -> None:
+    code, said, _ = await hisbus("plugins")
+    assert code == 0
+    assert "hisbus-qc" in said and "hisbus-hl7v2" in said
+
+
+async def test_a_wrong_configuration_never_starts_and_names_its_mistakes(tmp_path: Path, hisbus: Any) -> None:
+    (tmp_path / "hisbus.toml").write_text('site = "test"\n\n[web]\nlisten = 8080\n')
+    for command in ("up", "check"):
+        code, _, complaint = await hisbus(command)
+        assert code == 2
+        assert f"{tmp_path}/hisbus.toml:4: web.listen" in complaint
+
+
+async def test_check_names_the_line_of_a_connector_s_mistake(tmp_path: Path) -> None:
+    config = tmp_path / "hisbus.toml"
+    config.write_text(
+        f'site = "test"\n[log]\nurl = "sqlite:///{tmp_path}/log.db"\n[database]\nurl = "sqlite:///{tmp_path}/h.db"\n'
+        '[[connectors]]\nname = "his"\ntype = "hl7v2"\nsend = "127.0.0.1:1"\n'
+        '[[connectors]]\nname = "lab"\ntype = "hl7v2"\ntimezone = "Asia/Shanghei"\n'
+    )
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "hisbus.cli", "--config", str(config), "check", stdout=asyncio.subprocess.PIPE
+    )
+    said, _ = await process.communicate()
+    assert process.returncode == 1
+    assert f"{config}:13: connectors.lab.timezone" in said.decode()
