@@ -116,7 +116,7 @@ async def host(vendor: Vendor) -> AsyncIterator[Host]:
 
 async def until(true: Callable[[], bool]) -> None:
     async with asyncio.timeout(20):
-        while not true():  # noqa: ASYNC110 - a process sets no event
+        while not true():
             await asyncio.sleep(0.01)
 
 

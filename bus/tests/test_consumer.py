@@ -121,7 +121,7 @@ async def running(step: Told, **options: Any) -> AsyncIterator[asyncio.Task[None
 async def until_true(condition: Callable[[], Awaitable[bool]]) -> None:
     """Wait for what only the database or the log can tell."""
     async with asyncio.timeout(PATIENCE_S):
-        while not await condition():  # noqa: ASYNC110 - a file tells nobody
+        while not await condition():
             await asyncio.sleep(0.005)
 
 

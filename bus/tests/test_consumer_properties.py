@@ -441,7 +441,7 @@ class Nothing:
         await asyncio.sleep(0)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     arrivals=st.lists(st.tuples(st.sampled_from(sorted(KEYS)), outcomes), min_size=1, max_size=14),
     turns=st.lists(st.integers(0, 6), min_size=1, max_size=6),

@@ -14,10 +14,10 @@ async def test_the_migrations_lead_to_the_tables_as_they_are_declared(tmp_path: 
         differences = await connection.run_sync(
             lambda sync: compare_metadata(MigrationContext.configure(sync), tables.metadata)
         )
-        has, wants = await connection.run_sync(migrations.current)
+        has = await connection.run_sync(migrations.current)
     await database.close()
     assert differences == []
-    assert has == wants
+    assert has == migrations.REVISIONS[-1]
 
 
 async def test_a_second_upgrade_finds_nothing_to_do(tmp_path: Path) -> None:

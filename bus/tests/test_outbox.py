@@ -79,7 +79,7 @@ async def left(site: Site) -> int:
 
 async def until_empty(site: Site) -> None:
     async with asyncio.timeout(20):
-        while await left(site):  # noqa: ASYNC110 - a file tells nobody
+        while await left(site):
             await asyncio.sleep(0.005)
 
 
@@ -213,7 +213,7 @@ async def test_only_one_relay_works_at_a_time(postgres_url: str) -> None:
 
     gate = asyncio.Event()
     first = asyncio.create_task(take_turn(one, "first", gate.wait()))
-    while not order:  # noqa: ASYNC110 - the server decides
+    while not order:
         await asyncio.sleep(0.01)
     second = asyncio.create_task(take_turn(two, "second", asyncio.sleep(0)))
     await asyncio.sleep(0.2)

@@ -27,13 +27,13 @@ from hisbus.review import Review, take_over
 from hisbus.settings import Settings
 from hisbus.site import Site, embedded_log, load_secret, open_database
 from hisbus.timers import Timers
-from hisbus.topics import Keys
+from hisbus.topics import FLOW, Keys
 from hisbus.translate import Translate
 from hisbus.web import create_app
 from hisbus.web.process import AgentState
 from hisbus.writeback import Sender, WriteBackStep
 
-STEPS = ("intake", "translate", "chart", "dispatch", "timers", "review", "writeback", "web")
+STEPS = (*FLOW, "web")
 
 log = telemetry.logger()
 

@@ -12,13 +12,13 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import select
 
-from hisbus import audit, check, migrations, parked, registry, tables, telemetry
-from hisbus.app import STEPS, App
+from hisbus import audit, migrations, parked, registry, tables, telemetry
 from hisbus.errors import BusError, ConfigError
 from hisbus.example import example
 from hisbus.review import users
 from hisbus.settings import Settings, load
 from hisbus.site import open_database
+from hisbus.topics import FLOW
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="The bus between a HIS and AI agents.")
 audit_commands = typer.Typer(no_args_is_help=True, help="The audit trail.")
@@ -28,6 +28,9 @@ app.add_typer(audit_commands, name="audit")
 app.add_typer(config_commands, name="config")
 app.add_typer(user_commands, name="user")
 out = Console(highlight=False)
+
+
+STEPS = (*FLOW, "web")
 
 
 @dataclass
@@ -74,6 +77,8 @@ def run(step: Annotated[str, typer.Argument(help=f"One of: {', '.join(STEPS)}.")
 
 
 def _serve(steps: tuple[str, ...]) -> None:
+    from hisbus.app import App  # the whole bus; no other command needs it, and it takes a second to import
+
     settings = chosen.settings
     telemetry.set_up(settings.telemetry.level, settings.telemetry.json_lines)
     _run(App(settings, steps).serve())
@@ -82,6 +87,8 @@ def _serve(steps: tuple[str, ...]) -> None:
 @app.command(name="check")
 def check_everything() -> None:
     """Validate the configuration and try every connection; name each mistake."""
+    from hisbus import check
+
     mistakes = _run(check.mistakes(chosen.settings, chosen.path))
     for mistake in mistakes:
         out.print(mistake, markup=False, soft_wrap=True)

@@ -8,6 +8,8 @@ import pytest
 from fastapi import FastAPI
 
 from hisbus import tables
+from hisbus.database import Database
+from hisbus.errors import RetryLater
 from hisbus.log import NewRecord
 from hisbus.site import Site
 from hisbus.web import AgentState, create_app
@@ -27,7 +29,7 @@ async def test_lag_counts_what_waits_in_topics(client: Any, site: Site) -> None:
     answer = (await client().get("/readyz")).json()
     assert set(answer["lag"]) == STEPS
     assert answer["lag"]["translate"] == 1
-    assert (answer["ready"], answer["durability"]) == (False, "embedded")
+    assert (answer["ready"], answer["durability"]) == (True, "embedded")
     assert answer["agents"] == [{"name": "qc", "status": "running", "plugin": "qc", "version": "1"}]
     await site.log.append([NewRecord("charted", "e1", b"{}"), NewRecord("charted", "e1", b"{}")])
     await site.log.append([NewRecord("decisions", "e1", b"{}")])
@@ -87,12 +89,18 @@ async def test_a_log_that_never_rests_is_told_at_its_worst(site: Site, monkeypat
 
 
 async def test_ready_needs_every_agent_that_is_called(client: Any, site: Site, rows: Any, app: FastAPI) -> None:
-    subscription = await site.log.subscribe("raw", site.group("translate"), assigned=rows._nowhere, revoked=rows._gone)
-    await subscription.fetch(10, 1.0)
-    await subscription.commit({0: 4})
-    assert (await client().get("/readyz")).json()["ready"] is True
     app.state.process = rows.Agents([AgentState("qc", "quarantined")])
-    assert (await client().get("/readyz")).json()["ready"] is False
+    answer = (await client().get("/readyz")).json()
+    assert (answer["ready"], answer["agents"][0]["status"]) == (False, "quarantined")
+
+
+async def test_ready_cannot_be_said_without_the_database(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(_self: Any) -> Any:
+        raise RetryLater
+
+    monkeypatch.setattr(Database, "read", away)
+    answer = await client().get("/readyz")
+    assert (answer.status_code, answer.json()["code"]) == (503, "retry_later")
 
 
 def test_an_application_without_agents_stands_alone(site: Site) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from sqlalchemy import select
+from structlog.testing import capture_logs
 
 import hisbus.web
 from hisbus import charts, tables
@@ -120,14 +121,10 @@ async def test_no_error_repeats_what_was_sent(client: Any) -> None:
         await viewer.post("/api/v1/messages/search", json={"text": secret, "limit": 9999}),
         await viewer.post("/api/v1/messages/search", json={secret: secret}),
         await viewer.post("/api/v1/charts/search", json={"patient": [secret]}),
-        await viewer.post(
-            "/api/v1/charts/search", content=f"{{{secret}".encode(), headers={"content-type": "application/json"}
-        ),
+        await viewer.post("/api/v1/charts/search", content=f"{{{secret}".encode(), headers=json_type),
         await viewer.get("/api/v1/proposals", params={"cursor": secret}),
         await viewer.get("/api/v1/messages", params={"since": secret}),
-        await reviewer.post(
-            "/api/v1/proposals/x/decision", json={"decision": secret}, headers={"If-Match": secret[3:]}
-        ),
+        await reviewer.post("/api/v1/proposals/x/decision", json={"decision": secret}, headers=named),
     ):
         assert answer.status_code in {404, 422}, answer.text
         assert "欧阳" not in answer.text and secret[3:] not in answer.text, answer.text
@@ -155,14 +152,14 @@ async def test_a_request_that_is_too_large_is_refused(client: Any) -> None:
     assert form.status_code == 413
 
 
-async def test_a_bug_is_told_without_its_words(
-    client: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+async def test_a_bug_is_told_without_its_words(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     async def broken(*_args: Any, **_named: Any) -> Any:
         raise ValueError("欧阳锋")
 
     monkeypatch.setattr(charts, "chart", broken)
-    answer = await client("viewer").get("/api/v1/charts/e1")
+    with capture_logs() as lines:
+        answer = await client("viewer").get("/api/v1/charts/e1")
+    assert [line["event"] for line in lines] == ["web.failed"]
     assert (answer.status_code, answer.json()["code"]) == (500, "bug")
     assert "欧阳" not in answer.text
     assert answer.headers["content-security-policy"] == HEADERS["content-security-policy"]

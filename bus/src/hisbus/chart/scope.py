@@ -54,10 +54,8 @@ class Scope:
         Returns:
             Every patient that merges connect with those in ``merged``, and the stored merges among them.
         """
-        wanted, stays = {*patients, *known}, sorted({*visits, *encounters})
+        wanted, stays = {*patients, *known, *merged}, sorted({*visits, *encounters})
         while True:
-            linked, merges = await self.store.connected(merged) if merged else (set[str](), list[Merge]())
-            wanted |= linked
             self.patients = await self.store.lock_patients(wanted)
             if absent := patients.keys() - self.patients.keys():
                 await self.store.add_patients({id: patients[id] for id in absent})
@@ -66,13 +64,12 @@ class Scope:
             if absent := visits.keys() - self.encounters.keys():
                 await self.store.add_encounters({id: visits[id] for id in absent})
                 continue
-            # What was read before the locks may have changed while waiting for them.
-            holders = _holders(self.encounters.values())
-            if merged:
-                holders |= (await self.store.connected(merged))[0]
-            if holders <= self.patients.keys():
+            # Read behind the locks, for it may have changed while waiting for them.
+            linked, merges = await self.store.connected(merged) if merged else (set[str](), list[Merge]())
+            concerned = linked | _holders(self.encounters.values())
+            if concerned <= self.patients.keys():
                 return linked, merges
-            wanted |= holders
+            wanted |= concerned
 
     async def bring_patients(self, ids: Collection[str]) -> None:
         """Load patients that turned out to be concerned, with every number merged with them."""

@@ -124,15 +124,18 @@ class Store:
 
     async def lock_patients(self, ids: Collection[str]) -> dict[str, Patient]:
         """Lock and return patients and every number merged with them, in id order."""
-        table, wanted = tables.patients, set(ids)
+        table, wanted, before = tables.patients, set(ids), set[str]()
+        alone = self.connection.dialect.name == "sqlite"
         while True:
             of_cluster = or_(table.c.id.in_(wanted), table.c.survivor.in_(wanted))
             rows = await self.connection.execute(select(table).where(of_cluster).order_by(table.c.id).with_for_update())
             found = {row.id: Patient(**{**row._mapping, "said": json.loads(row.said)}) for row in rows}
             survivors = {patient.survivor for patient in found.values()}
-            if survivors <= wanted:
+            # Who was merged into these while the statement waited for its locks is seen by the next one only.
+            if survivors <= wanted and (alone or found.keys() == before):
                 return found
             wanted |= survivors
+            before = set(found)
 
     async def lock_encounters(self, condition: ColumnElement[bool]) -> dict[str, Encounter]:
         """Lock and return encounters, in id order."""

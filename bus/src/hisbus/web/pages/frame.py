@@ -33,19 +33,20 @@ _templates = Environment(
 )
 
 
-def clock(value: datetime | Moment | str | None, zone: ZoneInfo | str = "UTC") -> str:
-    """Return a time for people, to the minute: ours in a zone, a source's as its own clock showed it."""
+def clock(value: datetime | Moment | str | None, zone: ZoneInfo | str = "UTC", *, seconds: bool = False) -> str:
+    """Return a time for people, to the minute or second: ours in a zone, a source's as its own clock showed it."""
+    form = "%Y-%m-%d %H:%M:%S" if seconds else "%Y-%m-%d %H:%M"
     if value is None or value == "":
         return ""
     if isinstance(value, Moment):
         local = value.local()
-        return local.strftime("%Y-%m-%d") if value.precision == "day" else local.strftime("%Y-%m-%d %H:%M")
+        return local.strftime("%Y-%m-%d") if value.precision == "day" else local.strftime(form)
     if isinstance(value, str):
         try:
             return datetime.fromisoformat(value).strftime("%Y-%m-%d %H:%M:%S")
         except ValueError:
             return value
-    return value.astimezone(ZoneInfo(zone) if isinstance(zone, str) else zone).strftime("%Y-%m-%d %H:%M")
+    return value.astimezone(ZoneInfo(zone) if isinstance(zone, str) else zone).strftime(form)
 
 
 def age(born: date, now: datetime) -> int:
