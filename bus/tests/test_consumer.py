@@ -370,8 +370,7 @@ async def test_a_replay_that_succeeds_closes_what_was_parked(site: Site) -> None
     step = Told(site)
     step.outcomes["a1"] = [BadMessage()]
     async with running(step):
-        await step.until(lambda: bool(step.reasons))
-        [row] = await parked_rows(site)
+        [row] = await first_parked(site)
         await replay(site, row.id)
         await step.until(lambda: step.done == ["a1"])
     assert [row.status for row in await parked_rows(site)] == ["closed"]
@@ -382,14 +381,21 @@ async def test_a_replay_that_fails_is_parked_under_a_row_of_its_own(site: Site) 
     step = Told(site)
     step.outcomes["a1"] = [BadMessage(), BadMessage(code="still_bad")]
     async with running(step):
-        await step.until(lambda: bool(step.reasons))
-        [row] = await parked_rows(site)
+        [row] = await first_parked(site)
         await replay(site, row.id)
         await step.until(lambda: len(step.reasons) == 2)
     assert [(row.offset, row.status, row.reason) for row in await parked_rows(site)] == [
         (0, "replayed", "bad_message"),
         (1, "parked", "still_bad"),
     ]
+
+
+async def first_parked(site: Site) -> Sequence[Any]:
+    async def there_is_one() -> bool:
+        return bool(await parked_rows(site))
+
+    await until_true(there_is_one)
+    return await parked_rows(site)
 
 
 async def replay(site: Site, id: str) -> None:

@@ -80,6 +80,14 @@ async def test_a_wrong_configuration_never_starts_and_names_its_mistakes(tmp_pat
         assert f"{tmp_path}/hisbus.toml:4: web.listen" in complaint
 
 
+async def test_settings_that_an_agent_refuses_never_start(tmp_path: Path, hisbus: Any) -> None:
+    (tmp_path / "hisbus.toml").write_text('site = "test"\n[agents.qc.settings.rules.R01]\nlimit_hours = "soon"\n')
+    code, said, _ = await hisbus("check")
+    assert code == 1 and "agents.qc.settings: rules.R01.limit_hours" in said
+    code, _, complaint = await hisbus("up")
+    assert code == 2 and "agents.qc.settings: rules.R01.limit_hours" in complaint
+
+
 async def test_check_names_the_line_of_a_connector_s_mistake(tmp_path: Path) -> None:
     config = tmp_path / "hisbus.toml"
     config.write_text(

@@ -79,6 +79,8 @@ class Child:
             raise
         except RetryLater:
             return Reply(id=call.id, failure="retry_later")
+        except ConfigError as error:
+            return Reply(id=call.id, failure="config", said="" if call.event else str(error)[:500])
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - raised again by the parent, without its words
             return Reply(id=call.id, failure="agent_raised", stack=stack_hash(error))
         if not isinstance(answer, Assessment):

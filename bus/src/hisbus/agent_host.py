@@ -88,6 +88,7 @@ class AgentHost:
         Raises:
             CallFailed: the call failed; ``code`` says how.
             RetryLater: the plugin does not run now, or the agent itself asks to be called later.
+            ConfigError: the agent refuses its settings.
         """
         info = next(info for info in self.agents if info.name == agent)
         most = self._settings.agent(agent).max_proposals
@@ -155,6 +156,8 @@ class AgentHost:
     def _judge(self, agent: str, reply: Reply, most: int) -> Assessment:
         if reply.failure == "retry_later":
             raise RetryLater
+        if reply.failure == "config":
+            raise ConfigError(reply.said)
         if reply.failure:
             log.warning("agent.failed", agent=agent, code=reply.failure, stack=reply.stack)
             raise CallFailed(code=reply.failure)

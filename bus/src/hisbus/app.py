@@ -29,6 +29,7 @@ from hisbus.site import Site, embedded_log, load_secret, open_database
 from hisbus.timers import Timers
 from hisbus.topics import FLOW, Keys
 from hisbus.translate import Translate
+from hisbus.trial import refused_settings
 from hisbus.web import create_app
 from hisbus.web.process import AgentState
 from hisbus.writeback import Sender, WriteBackStep
@@ -108,6 +109,8 @@ class App:
             self.hosts = await start_all(registry.plugins(settings), settings)
             for host in self.hosts:
                 stack.push_async_callback(host.close)
+            if refused := await refused_settings(self.hosts, settings):
+                raise ConfigError("\n".join(refused))
 
     async def _start(self) -> None:
         """Start from the end of the flow, so that nothing is taken in before all of it runs."""

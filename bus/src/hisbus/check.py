@@ -11,6 +11,7 @@ from hisbus.errors import BusError, ConfigError
 from hisbus.log.sqlite import SqliteLog
 from hisbus.settings import Settings, line_of
 from hisbus.site import embedded_log, load_secret, open_database
+from hisbus.trial import refused_settings
 
 _KEYED = re.compile(r"(?:connector )?'?(?P<name>[a-z0-9-]+)'?: (?P<key>[a-z_]+): (?P<said>.*)")
 """How connectors name what is wrong with their table."""
@@ -72,9 +73,11 @@ async def _plugins(settings: Settings) -> list[str]:
     try:
         known = {agent.name for host in hosts for agent in host.agents}
         strangers = [f"agents.{name}: no installed plugin has this agent." for name in settings.agents.keys() - known]
+        refused = await refused_settings(hosts, settings)
         return [
             *(f"plugin {host.plugin.name}: it cannot run ({host.reason})." for host in hosts if host.state == "failed"),
             *sorted(strangers),
+            *refused,
         ]
     finally:
         for host in hosts:

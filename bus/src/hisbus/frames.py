@@ -63,7 +63,11 @@ class Reply(Contract):
     type: Literal["reply"] = "reply"
     id: int
     assessment: Assessment | None = None
-    failure: Literal["", "retry_later", "agent_raised", "bad_answer", "too_many_proposals", "answer_too_large"] = ""
+    failure: Literal[
+        "", "retry_later", "config", "agent_raised", "bad_answer", "too_many_proposals", "answer_too_large"
+    ] = ""
+    said: Annotated[str, Field(max_length=500)] = ""
+    """What the agent says of its settings; only where there is no event, so that no patient can be in it."""
     stack: Annotated[str, Field(pattern=r"^[0-9a-f]{0,16}$")] = ""
 
 

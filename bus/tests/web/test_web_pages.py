@@ -102,7 +102,15 @@ async def test_a_refused_decision_says_why_and_shows_what_stands(client: Any, si
     )
     assert (plain.status_code, plain.headers["location"]) == (303, f"/findings/{row.id}")
     twice = await page.post(path, data={"decision": "accept", "etag": row.etag}, headers=FORM | ZH)
-    assert twice.status_code == 409 and "已驳回" in twice.text
+    assert twice.status_code == 409 and "已驳回" in twice.text and "判断有误" in twice.text
+
+
+async def test_an_edit_shows_the_words_that_a_person_gave(client: Any, site: Site) -> None:
+    row = await finding(site, "R27")
+    data = {"decision": "edit", "etag": row.etag, "zh": "改过的话", "en": "other words", "note": "核对过"}
+    answer = await client("reviewer", page=True).post(f"/findings/{row.id}/decision", data=data, headers=FORM | ZH)
+    assert answer.status_code == 200
+    assert "修改后采纳" in answer.text and "改过的话" in answer.text
 
 
 async def test_a_stale_finding_offers_nothing_but_to_reload(client: Any, site: Site) -> None:

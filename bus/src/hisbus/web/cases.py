@@ -23,6 +23,7 @@ from hisbus_schemas import (
     ChartDocument,
     ChartProcedure,
     ChartReading,
+    Decision,
     Entry,
     Evidence,
     Moment,
@@ -89,6 +90,11 @@ class Finding:
     def verified(self) -> bool:
         """Tell whether it has evidence, and all of it is there."""
         return bool(self.proofs) and all(proof.verified for proof in self.proofs)
+
+    @property
+    def answer(self) -> Decision | None:
+        """Return what a person answered."""
+        return None if self.decision is None else Decision.model_validate_json(self.decision.body)
 
     def pending(self, writers: Collection[str], now: datetime) -> bool:
         """Tell whether the write-back will move on by itself, so that it is worth looking again soon."""
