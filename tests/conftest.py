@@ -76,7 +76,10 @@ def hospital(tmp_path: Path) -> Start:
 
     @asynccontextmanager
     async def start(
-        agents: dict[str, Any] | None = None, plugins: dict[str, Any] | None = None, **connector: Any
+        agents: dict[str, Any] | None = None,
+        plugins: dict[str, Any] | None = None,
+        user: str = "tester",
+        **connector: Any,
     ) -> AsyncIterator[Hospital]:
         settings = Settings(
             site="test",
@@ -101,8 +104,8 @@ def hospital(tmp_path: Path) -> Start:
         async with App(settings).running() as app:
             (his,) = app.connectors
             await his.listening.wait()
-            await users.add(app.site.database, "tester", "admin", "a long enough password")
-            token = await users.token(app.site.database, "tester")
+            await users.add(app.site.database, user, "admin", "a long enough password")
+            token = await users.token(app.site.database, user)
             headers = {"Authorization": f"Bearer {token}"}
             base = "http://{}:{}".format(*app.web_address)
             async with httpx.AsyncClient(base_url=base, headers=headers, timeout=DEADLINE_S) as api:

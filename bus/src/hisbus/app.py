@@ -11,8 +11,9 @@ from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from typing import Any
 
 import uvicorn
+from sqlalchemy import func, select
 
-from hisbus import migrations, registry, telemetry
+from hisbus import migrations, registry, tables, telemetry
 from hisbus.agent_host import AgentHost, start_all
 from hisbus.audit import Sealer
 from hisbus.chart import ChartStep
@@ -105,6 +106,7 @@ class App:
         stack.push_async_callback(database.close)
         await migrations.upgrade(database)
         self.site = Site(settings, Keys(secret), opened, database)
+        await _refuse_another_database(self.site)
         if "dispatch" in self.steps:
             self.hosts = await start_all(registry.plugins(settings), settings)
             for host in self.hosts:
@@ -170,6 +172,15 @@ class App:
             for task in phase:
                 task.cancel()
             await asyncio.wait(phase) if phase else None
+
+
+async def _refuse_another_database(site: Site) -> None:
+    """Refuse a database that knows nothing of what the log says was worked on: charts would begin in the middle."""
+    done = await site.log.committed("raw", site.group("translate"))
+    async with site.database.read() as connection:
+        known = await connection.scalar(select(func.count()).select_from(tables.offsets))
+    if any(done.values()) and not known:
+        raise ConfigError("database.url: this database is empty, and the log was worked on with another. Restore it.")
 
 
 class _Server(uvicorn.Server):

@@ -120,7 +120,7 @@ async def test_the_child_is_ended_with_the_block(tmp_path, monkeypatch):
     monkeypatch.setattr(Child, "_command", lambda self, *arguments: [sys.executable, "-u", "-c", program])
     async with Child(tmp_path / "demo", 1) as child:
         async with asyncio.timeout(20):
-            while not child.log.read_text():  # noqa: ASYNC110 - another process writes it
+            while not child.log.read_text():
                 await asyncio.sleep(0.02)
     assert child._process.returncode == 0
 

@@ -1,0 +1,34 @@
+"""Stopping, starting again, and a database that is not the log's."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hisbus.errors import ConfigError
+
+ADMISSION = (
+    b"MSH|^~\\&|EMR|HOSP|HISBUS|QC|20260302083000+0800||ADT^A01^ADT_A01|%s|P|2.5||||||UNICODE UTF-8\r"
+    b"EVN||20260302083000+0800\rPID|1||P1^^^HOSP^MR||Wang^X\rPV1|1|I|W3||||||||||||||||V1^^^HOSP\r"
+)
+
+
+async def test_a_stopped_site_goes_on_where_it_was(hospital: Any) -> None:
+    async with hospital() as bus:
+        await bus.send([ADMISSION % b"1"])
+    async with hospital(user="again") as bus:
+        await bus.idle()
+        assert [message["status"] for message in await bus.everything("messages")] == ["mapped"]
+        assert len((await bus.post("charts/search", {"visit": "V1"})).json()["items"]) == 1
+
+
+async def test_an_empty_database_beside_a_used_log_is_refused(tmp_path: Path, hospital: Any) -> None:
+    async with hospital() as bus:
+        await bus.send([ADMISSION % b"1"])
+        await bus.idle()
+    for path in tmp_path.glob("hisbus.db*"):
+        await asyncio.to_thread(path.unlink)
+    with pytest.raises(ConfigError, match="Restore"):
+        async with hospital():
+            pass
