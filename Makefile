@@ -3,7 +3,7 @@ PY := .venv/bin/python
 MEMBERS := schemas bus connectors/hl7v2 plugins/qc ops/simulator
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-browser check format
+.PHONY: help demo test explore check format
 
 help: ## print this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -18,13 +18,16 @@ demo: .venv/.ready ## the imaginary hospital: messages in, findings, decisions, 
 	$(PY) -m hisbus_simulator demo
 
 test: .venv/.ready ## every test that needs no server
-	$(PY) -m pytest -q -n 2 -rs
+	$(PY) -m pytest -q -n 2 --dist worksteal
 
 check: .venv/.ready ## lint, types, import rules
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy $(MEMBERS:%=%/src)
 	.venv/bin/lint-imports
+
+explore: .venv/.ready ## property tests with new examples each time
+	HISBUS_EXPLORE=1 $(PY) -m pytest -q -n 2 --dist worksteal -k "propert or order or interleaving"
 
 format: .venv/.ready ## put the code in order
 	.venv/bin/ruff check --fix .

@@ -1,6 +1,7 @@
 """What holds for every test: where corpora are, and that nothing is skipped in silence.
 
 ``HISBUS_MUST_RUN="browser corpora"`` makes a skipped test with one of these marks a failure.
+``HISBUS_EXPLORE=1`` lets property tests look for new examples; without it they are the same in every run.
 """
 
 import os
@@ -8,7 +9,11 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile("house", derandomize="HISBUS_EXPLORE" not in os.environ, database=None)
+hypothesis.settings.load_profile("house")
 
 MUST_RUN = set(os.environ.get("HISBUS_MUST_RUN", "").split())
 skipped: list[tuple[str, str, bool]] = []

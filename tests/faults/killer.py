@@ -1,11 +1,14 @@
-"""Runs ``hisbus up`` and kills it with SIGKILL in one chosen gap of the flow.
+"""Gives a site one life after the other, and ends each with SIGKILL in one chosen gap of the flow.
 
-    killer.py STEP:GAP:NTH --config hisbus.toml up
+    killer.py hisbus.toml        reads STEP:GAP:NTH from standard input, one life a line
 
-GAP is where the process dies in the NTH piece of work of STEP: ``begun`` (before its tables), ``tables`` (they are
-committed, nothing is appended), ``appended`` (the offset is not committed), ``committed`` (it is). For the sender:
-``begun`` (connected), ``tables`` (``sending`` is committed, no byte has left), ``appended`` (the HIS has answered).
-Nothing in the product knows of this: the gaps are found by wrapping its methods.
+Each life is a process of its own, forked from this one, which only imports. GAP is where it dies in the NTH piece of
+work of STEP: ``begun`` (before its tables), ``tables`` (they are committed, nothing is appended), ``appended`` (the
+offset is not committed), ``committed`` (it is). For the sender: ``begun`` (connected), ``tables`` (``sending`` is
+committed, no byte has left), ``appended`` (the HIS has answered). ``never`` is a life that is left alone. Nothing in
+the product knows of this: the gaps are found by wrapping its methods.
+
+Prints the process id of each life when it starts, and its exit status when it has ended.
 """
 
 import os
@@ -14,6 +17,7 @@ import sys
 from contextvars import ContextVar
 from typing import Any
 
+import hisbus.app  # noqa: F401 - so that no life has to
 from hisbus import cli
 from hisbus.chart import ChartStep
 from hisbus.dispatch import Dispatch
@@ -26,18 +30,27 @@ from hisbus.translate import Translate
 from hisbus.writeback import WriteBackStep
 from hisbus_hl7v2.connector import Hl7v2Connector
 
-STEP, GAP, NTH = sys.argv.pop(1).split(":")
 working: ContextVar[str] = ContextVar("working", default="")
-left = int(NTH)
+place, left = ["", ""], 0
 
 
 def reached(step: str, gap: str) -> None:
     """Die if this is the place."""
     global left
-    if (step, gap) == (STEP, GAP):
+    if [step, gap] == place:
         left -= 1
         if left <= 0:
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+def live(config: str, gap: str) -> None:
+    """Run ``hisbus up`` until it dies in the gap."""
+    global left
+    if gap != "never":
+        *place[:], nth = gap.split(":")
+        left = int(nth)
+    sys.argv[1:] = ["--config", config, "up"]
+    cli.main()
 
 
 def watch_work(owner: Any, method: str, step: str, *, appends: bool = True) -> None:
@@ -102,4 +115,16 @@ watch_work(WriteBackStep, "handle", "writeback", appends=False)
 watch_work(Relay, "_chunk", "relay")
 watch_log()
 watch_sender()
-cli.main()
+
+config = sys.argv[1]
+for line in sys.stdin:
+    pid = os.fork()
+    if pid == 0:
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        live(config, line.strip())
+        os._exit(0)
+    sys.stdout.write(f"{pid}\n")
+    sys.stdout.flush()
+    _, status = os.waitpid(pid, 0)
+    sys.stdout.write(f"{os.waitstatus_to_exitcode(status)}\n")
+    sys.stdout.flush()

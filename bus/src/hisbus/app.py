@@ -20,7 +20,7 @@ from hisbus.chart import ChartStep
 from hisbus.connector import Connector
 from hisbus.consumer import Consumer, Step
 from hisbus.dispatch import Dispatch
-from hisbus.errors import ConfigError
+from hisbus.errors import ConfigError, RetryLater
 from hisbus.intake import Intake
 from hisbus.log.sqlite import SqliteLog
 from hisbus.outbox import Relay
@@ -52,6 +52,7 @@ class App:
         self.hosts: list[AgentHost] = []
         self.web_address: tuple[str, int] = ("", 0)
         self._tasks: asyncio.TaskGroup
+        self._sealer: Sealer
         self._intakes: list[asyncio.Task[None]] = []
         self._consumers: list[asyncio.Task[None]] = []
         self._others: list[asyncio.Task[None]] = []
@@ -118,7 +119,8 @@ class App:
         """Start from the end of the flow, so that nothing is taken in before all of it runs."""
         site = self.site
         self._others.append(self._run("relay", Relay(site).run()))
-        self._others.append(self._run("sealer", Sealer(site).run()))
+        self._sealer = Sealer(site)
+        self._others.append(self._run("sealer", self._sealer.run()))
         if "writeback" in self.steps:
             step = WriteBackStep(site, self.connectors)
             self._others.append(self._run("sender", Sender(site, self.connectors, step.inserted).run()))
@@ -172,6 +174,10 @@ class App:
             for task in phase:
                 task.cancel()
             await asyncio.wait(phase) if phase else None
+        try:
+            await self._sealer.seal()
+        except RetryLater as error:
+            log.warning("stopped with unsealed audit rows", code=error.code)  # the next process seals them
 
 
 async def _refuse_another_database(site: Site) -> None:

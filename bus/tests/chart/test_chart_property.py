@@ -28,13 +28,13 @@ from hisbus_schemas import (
     VisitId,
 )
 
-PATIENTS, VISITS, NUMBERS = ("P1", "P2", "P3", "P4"), ("V1", "V2", "V3"), ("D1", "D2", "D3")
+PATIENTS, VISITS, NUMBERS = ("P1", "P2", "P3", "P4"), ("V1", "V2", "V3"), ("D1", "D2")
 ADT = ("admitted", "admitted", "registered", "transferred", "discharged", "updated", "cancelled", "discharge_cancelled")
 
 hours = st.integers(1, 24)
-people = st.sampled_from(PATIENTS)
-visits = st.sampled_from(VISITS)
-maybe_visits = st.none() | visits
+people = st.sampled_from((*PATIENTS, "P1", "P1", "P1"))
+visits = st.sampled_from((*VISITS, "V1", "V1"))
+maybe_visits = st.one_of(st.none(), visits, visits, visits)
 moments = st.none() | hours.map(lambda hour: Moment(at=f"2026-03-02T{hour - 1:02}:30:00Z"))
 names = st.sampled_from((None, None, "A", "B"))
 codes = st.sampled_from(("X", "Y")).map(lambda code: Code(code=code))
@@ -99,7 +99,7 @@ def fact(kind: str, hour: int, who: str, visit: str | None, **more: Any) -> dict
 @st.composite
 def clinical(draw: st.DrawFn) -> dict[str, Any]:
     kind = draw(st.sampled_from(("document.filed", "result.reported", "vitals.recorded")))
-    body = draw(documents | diagnoses | procedures | orders | reports | charges)
+    body = draw(documents | documents | diagnoses | procedures | orders | reports | charges)
     said = {"demographics": draw(demographics), "stay": draw(stays)}
     return fact(kind, draw(hours), draw(people), draw(maybe_visits), data=body, **said)
 
@@ -125,17 +125,19 @@ def personal(draw: st.DrawFn) -> dict[str, Any]:
             return fact("patient.updated", hour, who, visit, demographics=draw(demographics))
 
 
-facts = st.lists(clinical() | administrative() | personal(), max_size=2)
-conversations = st.lists(facts, min_size=1, max_size=14)
+facts = st.lists(clinical() | clinical() | administrative() | personal(), max_size=2)
+conversations = st.lists(facts, min_size=5, max_size=14)
 
 
 @st.composite
 def deliveries(draw: st.DrawFn) -> tuple[list[list[list[dict[str, Any]]]], list[tuple[int, int]], list[int]]:
     """Messages, each in one or more revisions; an order of delivery with copies; the sizes of the batches."""
-    messages = [[*draw(st.lists(facts, max_size=1)), final] for final in draw(conversations)]
+    mended = st.sampled_from((0, 0, 0, 0, 1, 2))
+    messages = [[*(draw(facts) for _ in range(draw(mended))), final] for final in draw(conversations)]
     copies = [(number, revision) for number, revisions in enumerate(messages) for revision in range(len(revisions))]
     copies += draw(st.lists(st.sampled_from(copies), max_size=4))
-    return messages, draw(st.permutations(copies)), draw(st.lists(st.integers(1, 5), min_size=1, max_size=4))
+    draw(st.randoms(use_true_random=False)).shuffle(copies)
+    return messages, copies, draw(st.lists(st.integers(1, 5), min_size=1, max_size=4))
 
 
 def batches(order: Sequence[Translated], sizes: Sequence[int]) -> list[list[Translated]]:

@@ -135,3 +135,10 @@ async def test_one_batch_may_hold_the_event_the_merge_and_the_admission(ward: An
     await ward.deliver(ward.document(9, who="P1"), ward.merge(30, "TMP", "P1"), ward.adt("admitted", 8, "TMP"))
     chart = await ward.chart()
     assert (chart.patient.id.number, chart.status, numbers(chart)) == ("P1", "admitted", ["D1"])
+
+
+async def test_a_merge_brings_what_waited_without_a_visit_under_the_other_number(ward: Any) -> None:
+    await ward.each([ward.adt("admitted", 8, "P1"), ward.document(9, who="TMP", stay=None)])
+    assert await ward.flags() == [UNASSIGNED]
+    await ward.deliver(ward.merge(30, "TMP", "P1"))
+    assert numbers(await ward.chart()) == ["D1"]

@@ -14,7 +14,7 @@ from hisbus import tables
 from hisbus.chart.demographics import show
 from hisbus.chart.entries import Key, Slot, items, slot_id
 from hisbus.chart.said import Said
-from hisbus.chart.visits import Claims, Merge
+from hisbus.chart.visits import CIRCULAR, Claims, Merge
 from hisbus_schemas import Event, PatientId, VisitId
 
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
@@ -117,7 +117,7 @@ class Store:
     async def circular(self, message: str) -> bool:
         """Tell whether a message carries a merge that would close a circle."""
         table = tables.events
-        query = select(table.c.id).where(table.c.message == message, table.c.flag == "circular_merge").limit(1)
+        query = select(table.c.id).where(table.c.message == message, table.c.flag == CIRCULAR).limit(1)
         return await self.connection.scalar(query) is not None
 
     # --- patients and encounters
