@@ -18,7 +18,7 @@ demo: .venv/.ready ## the imaginary hospital: messages in, findings, decisions, 
 	$(PY) -m hisbus_simulator demo
 
 test: .venv/.ready ## every test that needs no server
-	$(PY) -m pytest -q -n 2 --dist worksteal
+	$(PY) -m pytest -q -n 3 --dist worksteal
 
 check: .venv/.ready ## lint, types, import rules
 	.venv/bin/ruff check .

@@ -16,6 +16,10 @@ async def shot(page: Page, name: str) -> None:
     await page.screenshot(path=SHOTS / f"{name}.png")
 
 
+ACTIVE = "html[data-ready] article.card.active"
+"""The finding that the keys are for, once they answer."""
+
+
 async def log_in(page: Page, name: str = "li.na") -> None:
     await page.fill("input[name=name]", name)
     await page.fill("input[name=password]", "a-long-password")
@@ -34,7 +38,7 @@ async def test_a_reviewer_decides_by_keyboard_and_sees_the_receipt(page_at: Page
 
     await page.keyboard.press("Enter")
     await page.wait_for_url(re.compile("/findings/.+"))
-    card = page.locator("article.card.active")
+    card = page.locator(ACTIVE)
     await expect(card).to_contain_text("R45")
     evidence = page.locator(".record mark.on")
     await expect(evidence).to_have_count(1)
@@ -54,7 +58,7 @@ async def test_a_rejection_takes_a_reason_by_its_number(page_at: Page) -> None:
     await log_in(page)
     await page.keyboard.press("j")
     await page.keyboard.press("Enter")
-    card = page.locator("article.card.active")
+    card = page.locator(ACTIVE)
     await expect(card).to_contain_text("R01")
     await page.keyboard.press("x")
     await expect(card.locator("[data-panel=reject]")).to_be_visible()
@@ -68,7 +72,7 @@ async def test_an_edit_is_made_in_place(page_at: Page) -> None:
     page = page_at
     await log_in(page)
     await page.get_by_role("link", name=re.compile("R27")).click()
-    card = page.locator("article.card.active")
+    card = page.locator(ACTIVE)
     await expect(card).to_contain_text("R27")
     await page.keyboard.press("e")
     await card.locator("textarea[name=zh]").fill("体温93.6℃为录入错误，应为36.9℃。")
@@ -82,7 +86,7 @@ async def test_a_stale_finding_cannot_be_accepted(page_at: Page) -> None:
     page = page_at
     await log_in(page)
     await page.get_by_role("link", name=re.compile("R13")).click()
-    card = page.locator("article.card.active")
+    card = page.locator(ACTIVE)
     await expect(card.locator(".alert.stale")).to_be_visible()
     await expect(card.locator("[data-act=accept]")).to_be_disabled()
     await page.keyboard.press("a")
@@ -101,11 +105,11 @@ async def test_keys_move_through_a_stay_and_what_cannot_be_verified_comes_last(p
     await shot(page, "8-late")
     for rule in ("R27", "R45", "R60"):
         await page.keyboard.press("j")
-        await expect(page.locator("article.card.active")).to_contain_text(rule)
+        await expect(page.locator(ACTIVE)).to_contain_text(rule)
     await shot(page, "9-unverified")
     await page.keyboard.press("k")
     await page.keyboard.press("k")
-    await expect(page.locator("article.card.active")).to_contain_text("R27")
+    await expect(page.locator(ACTIVE)).to_contain_text("R27")
     await expect(page.locator(".record mark.on")).to_have_text("93.6")
     await page.keyboard.press("?")
     await expect(page.locator("dialog#help")).to_be_visible()
@@ -120,7 +124,7 @@ async def test_the_page_speaks_english_when_asked(page_at: Page) -> None:
     await expect(page.locator("h1")).to_have_text("Quality worklist")
     await shot(page, "11-english")
     await page.get_by_role("link", name=re.compile("R10")).click()
-    await expect(page.locator("article.card.active")).to_contain_text("No signed operative record")
+    await expect(page.locator(ACTIVE)).to_contain_text("No signed operative record")
     await shot(page, "12-english-case")
     for name in ("messages", "messages/0.0", "writebacks", "parked", "audit"):
         await page.goto(f"/{name}")

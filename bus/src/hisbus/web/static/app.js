@@ -121,4 +121,5 @@ document.addEventListener("htmx:afterSwap", () => { if (active()) select(active(
 document.addEventListener("DOMContentLoaded", () => {
   if (active()) select(active());
   else if (one("[data-row]")) one("[data-row]").classList.add("at");
+  document.documentElement.dataset.ready = ""; // the keys answer from now on
 });
