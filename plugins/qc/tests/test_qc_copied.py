@@ -153,4 +153,7 @@ def test_the_evidence_stands_word_for_word_in_both_notes(stay: Stay) -> None:
         document = documents[item.document]
         assert item.version == document.version
         assert document.sections[item.section].text[item.begin : item.end] == item.quote
-    assert {item.quote for item in finding.evidence} == {"双肺呼吸音清，未闻及啰音，脉搏"}
+    assert [item.quote for item in finding.evidence] == [
+        "双肺呼吸音清，未闻及啰音，脉搏8次/分。",
+        "双肺呼吸音清，未闻及啰音，脉搏98次/分。",
+    ]

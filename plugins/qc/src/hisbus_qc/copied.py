@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from itertools import pairwise, product
 
-from rapidfuzz.distance import Levenshtein
+from rapidfuzz.distance import Levenshtein, MatchingBlock
 
 from hisbus_qc import evidence
 from hisbus_qc.clock import shown
@@ -60,17 +60,23 @@ def _same(old: str, new: str, least: float) -> int | None:
 
 
 def _shared(later: ChartDocument, before: ChartDocument) -> list[Evidence]:
-    """Return the longest words that both notes hold exactly alike, where they stand in each."""
-    runs = (
-        (run, one, other)
-        for (one, first), (other, second) in product(enumerate(later.sections), enumerate(before.sections))
-        for run in Levenshtein.editops(first.text, second.text, score_hint=_HINT).as_matching_blocks()
+    """Return what was copied, where it stands in each note: from the first to the last words that both hold alike."""
+    pairs = product(enumerate(later.sections), enumerate(before.sections))
+    blocks, one, other = max(
+        ((_alike(first.text, second.text), one, other) for (one, first), (other, second) in pairs),
+        key=lambda found: sum(block.size for block in found[0]),
     )
-    run, one, other = max(runs, key=lambda found: found[0].size)
+    first, last = blocks[0], blocks[-1]
     return [
-        evidence.span(later, one, run.a, run.a + run.size),
-        evidence.span(before, other, run.b, run.b + run.size),
+        evidence.span(later, one, first.a, last.a + last.size),
+        evidence.span(before, other, first.b, last.b + last.size),
     ]
+
+
+def _alike(one: str, other: str) -> list[MatchingBlock]:
+    """Return the runs that two texts hold alike. The last, empty one stands in where there is none."""
+    blocks = Levenshtein.editops(one, other, score_hint=_HINT).as_matching_blocks()
+    return [block for block in blocks if block.size] or blocks[-1:]
 
 
 def _about(item: ChartDocument) -> Moment:
