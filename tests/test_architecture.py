@@ -57,7 +57,7 @@ def test_a_member_imports_only_what_it_declares(member: str) -> None:
 def test_a_member_declares_only_what_it_imports(member: str) -> None:
     used = {DISTRIBUTION_OF.get(name) for path in sources(member) for name in imported(path)}
     declared = {plain(requirement) for requirement in project(member)["dependencies"]}
-    drivers = {"aiosqlite", "python-multipart"}  # loaded by name by SQLAlchemy and FastAPI
+    drivers = {"aiosqlite", "psycopg", "python-multipart"}  # loaded by name by SQLAlchemy and FastAPI
     assert declared - drivers <= used
 
 
