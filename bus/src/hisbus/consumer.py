@@ -88,16 +88,19 @@ async def store_offsets(connection: AsyncConnection, group: str, topic: Name, of
         await connection.execute(higher, {"group": group, "topic": topic, "partition": partition, "next": next})
 
 
-async def lag(site: Site, topic: Name, group: str) -> int:
+async def lag(site: Site, topic: Name, group: str, ends: Mapping[int, int] | None = None) -> int:
     """Return how many records of a topic wait for a group or are being worked on.
+
+    Args:
+        ends: the topic's ends, where they were read before.
 
     Raises:
         RetryLater: the log is away.
     """
+    ends = await site.log.ends(topic) if ends is None else ends
     committed = await site.log.committed(topic, group)
-    begins = await site.log.begins(topic)
-    ends = await site.log.ends(topic)
-    return sum(end - committed.get(partition, begins.get(partition, 0)) for partition, end in ends.items())
+    begins = {} if ends.keys() <= committed.keys() else await site.log.begins(topic)
+    return sum(max(0, end - committed.get(partition, begins.get(partition, 0))) for partition, end in ends.items())
 
 
 class Consumer:

@@ -6,23 +6,19 @@ the committed positions, one snapshot of the database, the ends again. Where the
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Any
 
 from fastapi import APIRouter, Request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
-from sqlalchemy import and_, func, or_, select
 from starlette.responses import Response
 
-from hisbus import tables
+from hisbus import consumer, outbox, timers, writeback
 from hisbus.site import Site
 from hisbus.telemetry import REGISTRY
 from hisbus.topics import FLOW, TOPICS, Name
 from hisbus.web.process import AgentState, Process
 
 TRIES = 5
-WAITING = ("queued", "sending")
 
 router = APIRouter()
 
@@ -94,7 +90,9 @@ async def lag(site: Site, agents: Sequence[str]) -> Mapping[str, int]:
     most: dict[str, int] = {}
     for _ in range(TRIES):
         ends = await _ends(site)
-        waiting = {step: await _behind(site, topic, step, ends[topic]) for step, topic in steps.items()}
+        waiting = {
+            step: await consumer.lag(site, topic, site.group(step), ends[topic]) for step, topic in steps.items()
+        }
         for step, count in (await _rows(site)).items():
             waiting[step] = waiting.get(step, 0) + count
         if await _ends(site) == ends:
@@ -117,28 +115,14 @@ async def _ends(site: Site) -> dict[str, Mapping[int, int]]:
     return {topic.name: dict(await site.log.ends(topic.name)) for topic in TOPICS.values()}
 
 
-async def _behind(site: Site, topic: Name, step: str, ends: Mapping[int, int]) -> int:
-    committed = await site.log.committed(topic, site.group(step))
-    begins = {} if ends.keys() <= committed.keys() else await site.log.begins(topic)
-    return sum(max(0, end - committed.get(partition, begins.get(partition, 0))) for partition, end in ends.items())
-
-
 async def _rows(site: Site) -> dict[str, int]:
     """Count what waits in tables: one snapshot."""
-    wakes, clock, writebacks = tables.wakes, tables.clock, tables.writebacks
-    now = datetime.now(UTC)
-    feed = select(clock.c.time).where(clock.c.id == 1).scalar_subquery()
-    due = and_(
-        wakes.c.fired.is_(False),
-        or_(and_(wakes.c.clock == "wall", wakes.c.due <= now), and_(wakes.c.clock == "feed", wakes.c.due <= feed)),
-    )
-    queries: dict[str, Any] = {
-        "timers": select(func.count()).select_from(wakes).where(due),
-        "writeback": select(func.count()).select_from(writebacks).where(writebacks.c.status.in_(WAITING)),
-        "outbox": select(func.count()).select_from(tables.outbox),
-    }
     async with site.database.read() as connection:
-        return {step: await connection.scalar(query) or 0 for step, query in queries.items()}
+        return {
+            "timers": await timers.due(connection),
+            "writeback": await writeback.waiting(connection),
+            "outbox": await outbox.waiting(connection),
+        }
 
 
 def _agent(agent: AgentState) -> Agent:
