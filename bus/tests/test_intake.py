@@ -1,0 +1,62 @@
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from hisbus.connector import Arrival
+from hisbus.errors import RetryLater
+from hisbus.intake import Intake
+from hisbus.site import Site
+from hisbus_schemas import PatientId
+
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+PATIENT = PatientId(authority="HOSP", number="P1")
+
+
+class Connector:
+    name = "his"
+
+
+def arrival(**fields: Any) -> Arrival:
+    return Arrival(**{"id": "abc", "body": b"MSH|...", "received": NOON, **fields})
+
+
+@pytest.fixture
+def intake(site: Site) -> Intake:
+    connector: Any = Connector()
+    return Intake(site, connector)
+
+
+async def test_the_original_bytes_are_stored_under_the_patient_s_key(site: Site, intake: Intake, log: Any) -> None:
+    await intake.store(arrival(patient=PATIENT, control_id="17", type="ADT^A01", ack="MSH|ack", flags=("a", "b")))
+    (record,) = log.appended
+    assert (record.topic, record.value, record.key) == ("raw", b"MSH|...", site.keys.patient(PATIENT))
+    named = {name: record.headers[name] for name in ("message", "connector", "control_id", "msgtype", "ack", "flags")}
+    assert list(named.values()) == ["abc", "his", "17", "ADT^A01", "MSH|ack", "a,b"]
+    assert record.headers["keyid"] == site.keys.id
+
+
+async def test_nothing_of_the_patient_can_be_read_from_key_or_headers(intake: Intake, log: Any) -> None:
+    await intake.store(arrival(patient=PatientId(authority="HOSP", number="CANARY")))
+    (record,) = log.appended
+    assert "CANARY" not in record.key + repr(record.headers)
+
+
+async def test_copies_of_what_names_no_patient_meet_in_one_place(intake: Intake, log: Any) -> None:
+    for verdict in ("not_hl7", "not_hl7"):
+        await intake.store(arrival(verdict=verdict))
+    await intake.store(arrival(id="def", verdict="not_hl7"))
+    first, second, third = log.appended
+    assert first.key == second.key != third.key
+    assert first.headers["verdict"] == "not_hl7"
+
+
+async def test_what_the_log_does_not_confirm_is_not_taken(
+    site: Site, intake: Intake, log: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(_records: Any) -> None:
+        raise RetryLater(code="log")
+
+    monkeypatch.setattr(log, "append", away)
+    with pytest.raises(RetryLater):
+        await intake.store(arrival())
