@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from hisbus.app import App
+from hisbus.app import STEPS, App
 from hisbus.review import users
 from hisbus.settings import Settings
 
@@ -79,6 +79,7 @@ def hospital(tmp_path: Path) -> Start:
         agents: dict[str, Any] | None = None,
         plugins: dict[str, Any] | None = None,
         user: str = "tester",
+        steps: Sequence[str] = STEPS,
         **connector: Any,
     ) -> AsyncIterator[Hospital]:
         settings = Settings(
@@ -101,9 +102,10 @@ def hospital(tmp_path: Path) -> Start:
                 }
             ],
         )
-        async with App(settings).running() as app:
+        async with App(settings, steps).running() as app:
             (his,) = app.connectors
-            await his.listening.wait()
+            if "intake" in steps:
+                await his.listening.wait()
             await users.add(app.site.database, user, "admin", "a long enough password")
             token = await users.token(app.site.database, user)
             headers = {"Authorization": f"Bearer {token}"}

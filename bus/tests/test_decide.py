@@ -170,6 +170,14 @@ async def test_what_closed_by_itself_is_not_decided(site: Site, opened: Any, clo
         await answer(site, opened)
 
 
+async def test_an_edit_may_change_any_field_of_the_payload(site: Site, opened: Any) -> None:
+    await answer(site, opened, decision="edit", payload={"codes": ["J18.9"], "note": "main diagnosis"})
+    (stored,) = await rows(site, tables.decisions)
+    approved = Finding.model_validate_json(stored.payload)
+    assert (approved.payload["codes"], approved.payload["note"]) == (["J18.9"], "main diagnosis")
+    assert (approved.rule, approved.message) == ("R01", Finding.model_validate_json(opened.body).message)
+
+
 async def test_an_edit_is_what_is_approved(site: Site, opened: Any) -> None:
     text = {"zh": "入院记录未签名", "en": "admission record not signed"}
     await answer(site, opened, decision="edit", payload={"message": text, "note": "see ward 3"})

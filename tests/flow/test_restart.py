@@ -23,6 +23,27 @@ async def test_a_stopped_site_goes_on_where_it_was(hospital: Any) -> None:
         assert len((await bus.post("charts/search", {"visit": "V1"})).json()["items"]) == 1
 
 
+async def test_steps_run_alone_and_hand_over_through_the_log(hospital: Any) -> None:
+    async with hospital(steps=("intake", "web")) as bus:
+        (ack,) = await bus.send([ADMISSION % b"1"])
+        assert b"MSA|AA|1" in ack
+        assert [message["status"] for message in await bus.everything("messages")] == ["stored"]
+    for n, steps in enumerate(
+        (("translate", "web"), ("chart", "web"), ("dispatch", "web"), ("review", "timers", "web"))
+    ):
+        async with hospital(steps=steps, user=f"user{n}") as bus:
+            async with asyncio.timeout(30):
+                while True:
+                    lag = (await bus.api.get("/readyz")).json()["lag"]
+                    if not any(count for name, count in lag.items() if name.split(".")[0] in steps):
+                        break
+                    await asyncio.sleep(0.02)
+    async with hospital(user="last") as bus:
+        await bus.idle()
+        assert [message["status"] for message in await bus.everything("messages")] == ["mapped"]
+        assert len((await bus.post("charts/search", {"visit": "V1"})).json()["items"]) == 1
+
+
 async def test_an_empty_database_beside_a_used_log_is_refused(tmp_path: Path, hospital: Any) -> None:
     async with hospital() as bus:
         await bus.send([ADMISSION % b"1"])

@@ -210,10 +210,21 @@ def _with_users(work: Any) -> Any:
     return _run(done())
 
 
+def _config_first(arguments: list[str]) -> list[str]:
+    """Put ``--config FILE`` before the command, so that it may stand anywhere."""
+    rest, front = list(arguments), list[str]()
+    for at, word in enumerate(arguments):
+        if word == "--config" or word.startswith("--config="):
+            front = rest[at : at + (2 if word == "--config" else 1)]
+            del rest[at : at + len(front)]
+            break
+    return [*front, *rest]
+
+
 def main() -> None:
     """Run the command. A mistake that a person can mend ends in one sentence, not in a stack."""
     try:
-        app()
+        app(_config_first(sys.argv[1:]))
     except BusError as error:
         typer.echo(str(error), err=True)
         sys.exit(2 if isinstance(error, ConfigError) else 1)

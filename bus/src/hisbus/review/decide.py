@@ -3,6 +3,7 @@
 It fails closed: a missing user, role, reason or precondition is a refusal.
 """
 
+import json
 from datetime import UTC, datetime
 from typing import Any, get_args
 
@@ -25,7 +26,10 @@ from hisbus.review.errors import (
 from hisbus.review.users import DECIDERS
 from hisbus.site import Site
 from hisbus.topics import digest
-from hisbus_schemas import Answer, Decision, Proposal, Reason, Text
+from hisbus_schemas import Answer, Decision, Finding, Proposal, Reason, Text
+
+MAX_EDIT = 256 * 1024
+"""Largest edit, characters of JSON."""
 
 
 class _Message(BaseModel):
@@ -35,11 +39,16 @@ class _Message(BaseModel):
 
 
 class _Edit(BaseModel):
-    """What a person may change of a finding."""
+    """What a person changes: the message, and whatever else by its name in the proposal's payload."""
 
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(extra="allow", hide_input_in_errors=True)
     message: _Message | None = None
     note: str | None = Field(None, max_length=2000)
+
+    @property
+    def payload(self) -> dict[str, Any]:
+        """The changed fields of the payload; a note stands among them."""
+        return {**(self.model_extra or {}), **({} if self.note is None else {"note": self.note})}
 
 
 async def decide(
@@ -65,7 +74,7 @@ async def decide(
         decision: ``accept``, ``edit`` or ``reject``.
         reason: coded; a rejection needs one.
         note: a sentence of theirs.
-        payload: an edit's changed fields: ``message`` (``zh`` and ``en``) and ``note``.
+        payload: an edit's changes: ``message`` (``zh`` and ``en``), ``note``, and other fields of the payload.
 
     Raises:
         Refused: one of ``review.errors``; nothing was decided. ``Changed`` may have made the proposal stale.
@@ -107,7 +116,10 @@ def _checked(decision: str, reason: str | None, note: str, payload: Any) -> _Edi
         edit = _Edit.model_validate(payload)
     except ValidationError:
         raise Invalid from None
-    if edit.message is None and edit.note is None:
+    changed = edit.payload
+    nothing = edit.message is None and not changed
+    # Rule, evidence and the like are the agent's: nobody shall believe to have changed them.
+    if nothing or changed.keys() & Finding.model_fields.keys() or len(json.dumps(changed)) > MAX_EDIT:
         raise Invalid
     return edit
 
@@ -161,8 +173,8 @@ def _edited(proposal: Proposal, edit: _Edit | None) -> Proposal:
     changes: dict[str, Any] = {}
     if edit.message is not None:
         changes["message"] = Text(zh=edit.message.zh, en=edit.message.en)
-    if edit.note is not None:
-        changes["payload"] = {**proposal.payload, "note": edit.note}
+    if edit.payload:
+        changes["payload"] = {**proposal.payload, **edit.payload}
     # The fingerprint is of what the agent said, and stays so.
     return proposal.model_copy(update={**changes, "fingerprint": proposal.stamp()})
 
