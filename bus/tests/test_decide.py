@@ -10,13 +10,13 @@ from sqlalchemy import delete, select, update
 
 from hisbus import charts, tables
 from hisbus.consumer import Batch
+from hisbus.errors import Forbidden
 from hisbus.log import Record
 from hisbus.review import Review, decide, take_over
 from hisbus.review.errors import (
     AlreadyDecided,
     Changed,
     Closed,
-    Forbidden,
     Invalid,
     PreconditionRequired,
     Unknown,

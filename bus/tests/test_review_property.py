@@ -16,8 +16,9 @@ from sqlalchemy import select
 from hisbus import charts, database, tables
 from hisbus.consumer import Batch
 from hisbus.database import Database
+from hisbus.errors import Refused
 from hisbus.log import Record
-from hisbus.review import Refused, Review, decide, refresh
+from hisbus.review import Review, decide, refresh
 from hisbus.settings import Settings
 from hisbus.site import Site
 from hisbus.topics import Keys

@@ -10,12 +10,12 @@ from sqlalchemy import delete, select, update
 
 from hisbus import charts, tables
 from hisbus.consumer import Batch
-from hisbus.errors import RetryLater
+from hisbus.errors import Forbidden, RetryLater
 from hisbus.log import Record
 from hisbus.settings import Settings
 from hisbus.site import Site
 from hisbus.topics import digest
-from hisbus.writeback import Forbidden, Incomplete, NotWaiting, Sender, Unknown, WriteBackStep, resolve, waiting
+from hisbus.writeback import Incomplete, NotWaiting, Sender, Unknown, WriteBackStep, resolve, waiting
 from hisbus_schemas import (
     Chart,
     Decision,
@@ -613,3 +613,14 @@ async def test_senders_side_by_side_send_each_once(quick: Site) -> None:
     for _ in range(3):
         await asyncio.gather(*(Sender(quick, [his]).once() for _ in range(4)))
     assert [sent.decision for sent in his.sent] == ["d1", "d2"]
+
+
+async def test_what_is_held_behind_an_undecided_one_waits_for_a_person_too(quick: Site) -> None:
+    his = His("unknown but applied", finds=["unknown"] * 9)
+    await queued(quick, his)
+    await Sender(quick, [his]).once()
+    await WriteBackStep(quick, [his]).handle(batch(await decided(quick, revision=2), offset=1))
+    async with quick.database.read() as connection:
+        waits = await waiting(connection)
+    assert [row.status for row in await rows(quick)] == ["undecided", "queued"]
+    assert waits == 0

@@ -14,9 +14,9 @@ from sqlalchemy import delete, select, update
 from hisbus import charts, database, tables
 from hisbus.consumer import Batch
 from hisbus.database import Database
-from hisbus.errors import RetryLater
+from hisbus.errors import Refused, RetryLater
 from hisbus.log import Record
-from hisbus.review import Refused, Review, decide
+from hisbus.review import Review, decide
 from hisbus.settings import Settings
 from hisbus.site import Site
 from hisbus.topics import Keys

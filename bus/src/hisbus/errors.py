@@ -38,6 +38,21 @@ class BadMessage(BusError):
     code = "bad_message"
 
 
+class Refused(BusError):
+    """What a person asked for was not done."""
+
+    code = "refused"
+    status = 400
+    """The HTTP status that says the same."""
+
+
+class Forbidden(Refused):
+    """Only an active user with the role reviewer or admin may do this."""
+
+    code = "forbidden"
+    status = 403
+
+
 class CallFailed(BusError):
     """An agent's call failed. It is repeated, then parked."""
 

@@ -5,10 +5,8 @@ from hisbus.review.errors import (
     AlreadyDecided,
     Changed,
     Closed,
-    Forbidden,
     Invalid,
     PreconditionRequired,
-    Refused,
     Unknown,
 )
 from hisbus.review.proposals import body, refresh
@@ -19,10 +17,8 @@ __all__ = [
     "AlreadyDecided",
     "Changed",
     "Closed",
-    "Forbidden",
     "Invalid",
     "PreconditionRequired",
-    "Refused",
     "Review",
     "Unknown",
     "body",

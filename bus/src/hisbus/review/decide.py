@@ -13,12 +13,12 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hisbus import charts, outbox, tables
+from hisbus.errors import Forbidden
 from hisbus.review import proposals
 from hisbus.review.errors import (
     AlreadyDecided,
     Changed,
     Closed,
-    Forbidden,
     Invalid,
     PreconditionRequired,
     Unknown,

@@ -1,21 +1,6 @@
 """Why a person's decision was refused. The page turns ``status`` into its answer."""
 
-from hisbus.errors import BusError
-
-
-class Refused(BusError):
-    """The decision was not recorded."""
-
-    code = "refused"
-    status = 400
-    """The HTTP status that says the same."""
-
-
-class Forbidden(Refused):
-    """Only an active user with the role reviewer or admin may do this."""
-
-    code = "forbidden"
-    status = 403
+from hisbus.errors import Refused
 
 
 class Unknown(Refused):

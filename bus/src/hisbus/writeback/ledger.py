@@ -26,8 +26,10 @@ table = tables.writebacks
 
 
 async def waiting(connection: AsyncConnection) -> int:
-    """Count what has still to leave. What waits for a person does not count."""
-    return await connection.scalar(select(func.count()).where(table.c.status.in_(OPEN))) or 0
+    """Count what has still to leave. What waits for a person does not count, nor what is held behind that."""
+    earlier = table.alias()
+    held = select(earlier.c.id).where(earlier.c.document == table.c.document, earlier.c.status == "undecided").exists()
+    return await connection.scalar(select(func.count()).where(table.c.status.in_(OPEN), ~held)) or 0
 
 
 async def now(connection: AsyncConnection) -> datetime:

@@ -5,35 +5,28 @@ from typing import Literal, get_args
 from sqlalchemy import select
 
 from hisbus import tables
-from hisbus.errors import BusError
+from hisbus.errors import Forbidden, Refused
 from hisbus.site import Site
 from hisbus.writeback import ledger
 
 Resolution = Literal["applied", "not_applied"]
 
 
-class Forbidden(BusError):
-    """Only an active user with the role reviewer or admin may do this."""
-
-    code = "forbidden"
-    status = 403
-
-
-class Unknown(BusError):
+class Unknown(Refused):
     """There is no such write-back."""
 
     code = "not_found"
     status = 404
 
 
-class NotWaiting(BusError):
+class NotWaiting(Refused):
     """It does not wait for a person any more. Reload it."""
 
     code = "not_waiting"
     status = 409
 
 
-class Incomplete(BusError):
+class Incomplete(Refused):
     """Say applied or not_applied, with a note of how you know."""
 
     code = "bad_resolution"

@@ -8,8 +8,8 @@ from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
 from hisbus import charts
+from hisbus.errors import Refused
 from hisbus.review.decide import decide
-from hisbus.review.errors import Refused
 from hisbus.site import Site
 from hisbus.web import cases, queue
 from hisbus.web.cases import Finding
