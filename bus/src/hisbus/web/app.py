@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from hisbus.connector import Connector
-from hisbus.errors import BusError, RetryLater
+from hisbus.errors import Refused, RetryLater
 from hisbus.site import Site
 from hisbus.web import api, health, pages, problems
 from hisbus.web.problems import Problem
@@ -48,7 +48,7 @@ def create_app(site: Site, *, connectors: Sequence[Connector] = (), process: Pro
     app.mount("/static", StaticFiles(directory=HERE / "static"))
     app.add_middleware(Guard)
     app.exception_handler(Problem)(_tell)
-    app.exception_handler(BusError)(_refused)
+    app.exception_handler(Refused)(_refused)
     app.exception_handler(RetryLater)(_later)
     app.exception_handler(RequestValidationError)(_invalid)
     app.exception_handler(HTTPException)(_bare)
@@ -63,12 +63,8 @@ async def _tell(request: Request, problem: Problem) -> Response:
     return await pages.problem(request, problem)
 
 
-async def _refused(request: Request, refusal: BusError) -> Response:
-    """Answer what a step refused a person; anything else is for the guard."""
-    status = getattr(refusal, "status", None)
-    if not isinstance(status, int):
-        raise refusal
-    return await _tell(request, problems.of_refusal(refusal, status))
+async def _refused(request: Request, refusal: Refused) -> Response:
+    return await _tell(request, problems.of_refusal(refusal))
 
 
 async def _later(request: Request, _error: RetryLater) -> Response:

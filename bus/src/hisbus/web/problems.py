@@ -7,7 +7,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 from starlette.responses import JSONResponse
 
-from hisbus.errors import BusError
+from hisbus.errors import Refused
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -53,10 +53,10 @@ class ProblemBody(BaseModel):
     """Names of the fields that were wrong."""
 
 
-def of_refusal(refusal: BusError, status: int) -> Problem:
+def of_refusal(refusal: Refused) -> Problem:
     """Return the problem for what a step refused a person; its words are our own."""
     problem = Problem("bad_request")
-    problem.code, problem.status, problem.title = refusal.code, status, str(refusal)
+    problem.code, problem.status, problem.title = refusal.code, refusal.status, str(refusal)
     return problem
 
 
