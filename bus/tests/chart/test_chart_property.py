@@ -151,7 +151,7 @@ def batches(order: Sequence[Translated], sizes: Sequence[int]) -> list[list[Tran
     return cut
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
 @given(deliveries())
 async def test_no_order_of_delivery_changes_a_chart(fresh_ward: Any, delivery: Any) -> None:
     messages, order, sizes = delivery
