@@ -11,9 +11,17 @@ from typing import Any
 
 import hypothesis
 import pytest
+import structlog
 
 hypothesis.settings.register_profile("house", derandomize="HISBUS_EXPLORE" not in os.environ, database=None)
 hypothesis.settings.load_profile("house")
+
+# Lines go to logging, where a test can see them; structlog's own default draws a picture of every exception.
+structlog.configure(
+    processors=[structlog.stdlib.add_log_level, structlog.processors.JSONRenderer(default=repr)],
+    logger_factory=structlog.stdlib.LoggerFactory(),
+    wrapper_class=structlog.stdlib.BoundLogger,
+)
 
 MUST_RUN = set(os.environ.get("HISBUS_MUST_RUN", "").split())
 skipped: list[tuple[str, str, bool]] = []

@@ -17,11 +17,11 @@ CANARY = "王建国110101196005041226"
 def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     written = io.StringIO()
     root = logging.getLogger()
-    before, level = list(root.handlers), root.level
+    before, level, configured = list(root.handlers), root.level, structlog.get_config()
     monkeypatch.setattr("sys.stderr", written)
     telemetry.set_up("info")
     yield lambda: [json.loads(line) for line in written.getvalue().splitlines()]
-    structlog.reset_defaults()
+    structlog.configure(**configured)
     root.handlers[:] = before
     root.setLevel(level)
 
