@@ -1,6 +1,7 @@
 """The database: one way to write, one way to read, on SQLite and PostgreSQL alike."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
@@ -28,7 +29,7 @@ class Database:
         """Set after a transaction of this process that put something into the outbox."""
         if self.sqlite:
             path = url.removeprefix("sqlite:///")
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            _make_file(Path(path))
             self._engine = create_async_engine(f"sqlite+aiosqlite:///{path}", hide_parameters=True)
             event.listen(self._engine.sync_engine, "connect", _prepare_sqlite)
             event.listen(self._engine.sync_engine, "begin", _begin_sqlite)
@@ -112,6 +113,15 @@ class Database:
     async def close(self) -> None:
         """Close every connection."""
         await self._engine.dispose()
+
+
+def _make_file(path: Path) -> None:
+    """Make the file so that its owner alone can read it; what SQLite lays beside it gets the same rights."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as error:
+        raise ConfigError(f"database.url: {path} cannot be opened. Check who may write there.") from error
 
 
 async def _no_check() -> None:
