@@ -10,12 +10,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from hisbus.errors import BadMessage, ConfigError, RetryLater
 from hisbus.log import Log, NewRecord, Record, Subscription
+from hisbus.log.kafka import KafkaLog
+from hisbus.log.kafka_cluster import Cluster
 from hisbus.log.sqlite import SqliteLog
+from hisbus.settings import LogSettings
 from hisbus.topics import TOPICS
 
 OpenLog = Callable[[], Awaitable[Log]]
@@ -249,16 +253,38 @@ async def take_nothing(subscription: Subscription) -> None:
     assert await subscription.fetch(1, 0.01) == []
 
 
-class TestSqliteLog(LogContract):
-    """The embedded log."""
+class TestEmbeddedLog(LogContract):
+    """The embedded log keeps the promises."""
+
+    @pytest.fixture
+    def open_log(self, tmp_path: Path) -> OpenLog:
+        return lambda: SqliteLog.open(tmp_path / "log.db")
+
+
+@pytest.mark.kafka
+class TestKafkaLog(LogContract):
+    """So does a real broker."""
+
+    @pytest.fixture
+    async def open_log(self, kafka: str) -> OpenLog:
+        settings = LogSettings(url=f"kafka://{kafka}", durability="single-broker", partitions=2)
+        site = f"contract-{uuid4().hex[:8]}"
+        await Cluster(settings, site).apply()
+        return lambda: KafkaLog.open(settings, site)
+
+
+class TestSqliteLog:
+    """What the embedded log promises besides."""
 
     @pytest.fixture
     def path(self, tmp_path: Path) -> Path:
         return tmp_path / "deep" / "log.db"
 
     @pytest.fixture
-    def open_log(self, path: Path) -> OpenLog:
-        return lambda: SqliteLog.open(path)
+    async def log(self, path: Path) -> AsyncIterator[SqliteLog]:
+        log = await SqliteLog.open(path)
+        yield log
+        await log.close()
 
     async def test_the_second_member_of_a_group_gets_nothing_before_the_first_closes(self, log: SqliteLog) -> None:
         await log.append([new(n) for n in range(4)])

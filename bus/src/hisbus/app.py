@@ -22,17 +22,16 @@ from hisbus.consumer import Consumer, Step
 from hisbus.dispatch import Dispatch
 from hisbus.errors import ConfigError, RetryLater
 from hisbus.intake import Intake
-from hisbus.log.sqlite import SqliteLog
 from hisbus.outbox import Relay
 from hisbus.review import Review, take_over
 from hisbus.settings import Settings
-from hisbus.site import Site, embedded_log, load_secret, open_database
+from hisbus.site import Site, load_secret, open_database, open_log
 from hisbus.timers import Timers
 from hisbus.topics import FLOW, Keys
 from hisbus.translate import Translate
 from hisbus.trial import refused_settings
 from hisbus.web import create_app
-from hisbus.web.process import AgentState
+from hisbus.web.process import ELSEWHERE, AgentState
 from hisbus.writeback import Sender, WriteBackStep
 
 STEPS = (*FLOW, "web")
@@ -48,18 +47,25 @@ class App:
         self.settings = settings
         self.steps = frozenset(steps)
         self.site: Site
+        self._sealer: Sealer
         self.connectors: list[Connector] = []
         self.hosts: list[AgentHost] = []
         self.web_address: tuple[str, int] = ("", 0)
         self._tasks: asyncio.TaskGroup
-        self._sealer: Sealer
         self._intakes: list[asyncio.Task[None]] = []
         self._consumers: list[asyncio.Task[None]] = []
         self._others: list[asyncio.Task[None]] = []
 
     @property
+    def _intake_only(self) -> bool:
+        return self.steps == {"intake"}
+
+    @property
     def agents(self) -> Sequence[AgentState]:
-        """How each agent of this process is doing, for the page."""
+        """How each agent is doing, for the page; of one that another process calls, no more than its name."""
+        if "dispatch" not in self.steps:
+            names = [plugin.name for plugin in registry.plugins(self.settings)]
+            return [AgentState(name, ELSEWHERE, name) for name in names]
         return [
             AgentState(agent.name, host.state, host.plugin.name, agent.version)
             for host in self.hosts
@@ -97,17 +103,19 @@ class App:
 
     async def _open(self, stack: AsyncExitStack) -> None:
         settings = self.settings
-        path = embedded_log(settings)
         secret = load_secret(settings)
-        opened = await SqliteLog.open(
-            path, max_mb=settings.log.max_mb, append_deadline_s=settings.log.append_deadline_s
-        )
-        stack.push_async_callback(opened.close)
         database = open_database(settings)
         stack.push_async_callback(database.close)
-        await migrations.upgrade(database)
+        if database.sqlite and settings.log.url.startswith("kafka:") and self.steps != frozenset(STEPS):
+            raise ConfigError("database.url: steps in processes of their own need PostgreSQL.")
+        opened = await open_log(settings)
+        stack.push_async_callback(opened.close)
         self.site = Site(settings, Keys(secret), opened, database)
+        if self._intake_only:
+            return  # it needs the log alone, and goes on taking messages while the database is away
+        await migrations.upgrade(database)
         await _refuse_another_database(self.site)
+        self._sealer = Sealer(self.site)
         if "dispatch" in self.steps:
             self.hosts = await start_all(registry.plugins(settings), settings)
             for host in self.hosts:
@@ -118,9 +126,9 @@ class App:
     async def _start(self) -> None:
         """Start from the end of the flow, so that nothing is taken in before all of it runs."""
         site = self.site
-        self._others.append(self._run("relay", Relay(site).run()))
-        self._sealer = Sealer(site)
-        self._others.append(self._run("sealer", self._sealer.run()))
+        if not self._intake_only:
+            self._others.append(self._run("relay", Relay(site).run()))
+            self._others.append(self._run("sealer", self._sealer.run()))
         if "writeback" in self.steps:
             step = WriteBackStep(site, self.connectors)
             self._others.append(self._run("sender", Sender(site, self.connectors, step.inserted).run()))
@@ -174,6 +182,8 @@ class App:
             for task in phase:
                 task.cancel()
             await asyncio.wait(phase) if phase else None
+        if self._intake_only:
+            return
         try:
             await self._sealer.seal()
         except RetryLater as error:

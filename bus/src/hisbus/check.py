@@ -8,9 +8,8 @@ from hisbus import migrations, registry
 from hisbus.agent_host import start_all
 from hisbus.connector import Connector
 from hisbus.errors import BusError, ConfigError
-from hisbus.log.sqlite import SqliteLog
 from hisbus.settings import Settings, line_of
-from hisbus.site import embedded_log, load_secret, open_database
+from hisbus.site import load_secret, open_database, open_log
 from hisbus.trial import refused_settings
 
 _KEYED = re.compile(r"(?:connector )?'?(?P<name>[a-z0-9-]+)'?: (?P<key>[a-z_]+): (?P<said>.*)")
@@ -34,7 +33,7 @@ async def _log(settings: Settings) -> tuple[bool, list[str]]:
     async with AsyncExitStack() as stack:
         try:
             load_secret(settings)
-            opened = await SqliteLog.open(embedded_log(settings), max_mb=settings.log.max_mb)
+            opened = await open_log(settings)
             stack.push_async_callback(opened.close)
             return False, [f"log.url: {sentence}" for sentence in await opened.check()]
         except ConfigError as error:

@@ -23,9 +23,11 @@ from hisbus.topics import FLOW
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="The bus between a HIS and AI agents.")
 audit_commands = typer.Typer(no_args_is_help=True, help="The audit trail.")
 config_commands = typer.Typer(no_args_is_help=True, help="The configuration.")
+topic_commands = typer.Typer(no_args_is_help=True, help="The topics on Kafka.")
 user_commands = typer.Typer(no_args_is_help=True, help="Who may look and decide.")
 app.add_typer(audit_commands, name="audit")
 app.add_typer(config_commands, name="config")
+app.add_typer(topic_commands, name="topics")
 app.add_typer(user_commands, name="user")
 out = Console(highlight=False)
 
@@ -179,6 +181,20 @@ def verify() -> None:
 def print_example() -> None:
     """Print the annotated configuration."""
     typer.echo(example(), nl=False)
+
+
+@topic_commands.command(name="apply")
+def apply_topics() -> None:
+    """Make the topics that are missing on Kafka, and give all of them their settings."""
+    settings = chosen.settings
+    if not settings.log.url.startswith("kafka:"):
+        raise ConfigError("log.url names the embedded log, which makes its topics itself.")
+    from hisbus.log.kafka_cluster import Cluster
+
+    made = _run(Cluster(settings.log, settings.site).apply())
+    for name in made:
+        out.print(name, markup=False)
+    out.print(f"{len(made)} topics were made; all have their settings.")
 
 
 @user_commands.command(name="add")

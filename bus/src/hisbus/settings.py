@@ -7,7 +7,7 @@ import random
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import (
@@ -17,6 +17,7 @@ from pydantic_settings import (
 )
 
 from hisbus.errors import ConfigError
+from hisbus.topics import Name
 
 
 class _Table(BaseModel):
@@ -31,6 +32,37 @@ class LogSettings(_Table):
         10.0, gt=0, description="Seconds after which a message that could not be stored is refused (AE or CE)."
     )
     max_mb: int = Field(0, ge=0, description="Largest size of the embedded log, MiB. 0: as large as the disk.")
+    retention_days: dict[Name, Annotated[int, Field(ge=1)]] = Field(
+        default_factory=dict, description='Days that topics keep records, where other than the default: {"raw" = 90}.'
+    )
+    durability: Literal["replicated", "single-broker"] = Field(
+        "replicated",
+        description='Kafka: three replicas, two in sync; "single-broker": one, and a lost disk may lose messages.',
+    )
+    partitions: int = Field(
+        12, ge=1, description="Kafka: partitions of each topic, the most processes a step can use. Fixed once made."
+    )
+    replicas: int = Field(3, ge=3, description="Kafka: replicas of each topic that `hisbus topics apply` makes.")
+    tls_ca_file: Path | None = Field(None, description="Kafka: CA of the brokers; set, it means TLS.")
+    tls_certificate_file: Path | None = Field(None, description="Kafka: our certificate, for mutual TLS.")
+    tls_key_file: Path | None = Field(None, description="Kafka: key of our certificate.")
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = Field(
+        None, description="Kafka: how we log in."
+    )
+    sasl_user: str | None = Field(None, description="Kafka: who we log in as.")
+    sasl_password_file: Path | None = Field(None, description="Kafka: file with the password.")
+
+    @property
+    def single_broker(self) -> bool:
+        """Whether the operator accepted that a lost disk may lose messages."""
+        return self.durability == "single-broker"
+
+    @field_validator("url")
+    @classmethod
+    def _is_a_known_log(cls, value: str) -> str:
+        if not value.startswith(("sqlite:///", "kafka://")):
+            raise ValueError('use "sqlite:///FILE" or "kafka://HOST:PORT,..."')
+        return value
 
 
 class DatabaseSettings(_Table):

@@ -12,6 +12,8 @@ from hisbus import topics
 from hisbus.database import Database
 from hisbus.errors import ConfigError
 from hisbus.log import Log
+from hisbus.log.sqlite import SqliteLog
+from hisbus.log.sqlite_reader import SqliteReader
 from hisbus.settings import Settings
 from hisbus.topics import Keys
 
@@ -64,24 +66,54 @@ def open_database(settings: Settings) -> Database:
     return Database(url)
 
 
-def embedded_log(settings: Settings) -> Path:
-    """Return the file of the embedded log.
+async def open_log(settings: Settings) -> Log:
+    """Open the configured log.
 
     Raises:
-        ConfigError: another log is configured.
+        ConfigError: only an operator can mend it.
+        RetryLater: its disk or its brokers are away.
     """
-    if not settings.log.url.startswith("sqlite:///"):
-        raise ConfigError('log.url must start with "sqlite:///": this version has the embedded log only.')
-    return Path(settings.log.url.removeprefix("sqlite:///"))
+    log = settings.log
+    path = _embedded(settings)
+    if path is not None:
+        return await SqliteLog.open(
+            path, max_mb=log.max_mb, append_deadline_s=log.append_deadline_s, retention_days=log.retention_days
+        )
+    from hisbus.log.kafka import KafkaLog  # a client for a server that most trials do not have
+
+    return await KafkaLog.open(log, settings.site)
+
+
+async def open_reader(settings: Settings) -> Log:
+    """Open the configured log beside the process that may hold it. Commands read it and write to the outbox.
+
+    Raises:
+        ConfigError: nothing was stored yet, or only an operator can mend it.
+        RetryLater: its brokers are away.
+    """
+    path = _embedded(settings)
+    return await open_log(settings) if path is None else SqliteReader(path)
+
+
+def _embedded(settings: Settings) -> Path | None:
+    """Return the file of the embedded log; None where Kafka is configured."""
+    url = settings.log.url
+    return Path(url.removeprefix("sqlite:///")) if url.startswith("sqlite:///") else None
 
 
 def load_secret(settings: Settings) -> bytes:
     """Return the site's secret; on the embedded log it is made at the first start, readable by its owner only.
 
     Raises:
-        ConfigError: it is configured and cannot be read.
+        ConfigError: it cannot be read, or Kafka is configured and no file is named.
     """
-    path = settings.secret_file or embedded_log(settings).with_name("site.secret")
+    embedded = _embedded(settings)
+    path = settings.secret_file or (embedded.with_name("site.secret") if embedded else None)
+    if path is None:
+        raise ConfigError(
+            "secret_file is missing. Every process of a site on Kafka needs the same secret:"
+            " `head -c 32 /dev/urandom | xxd -p -c 64 > site.secret`, readable by its owner only."
+        )
     try:
         return path.read_bytes()
     except FileNotFoundError as error:
@@ -89,7 +121,7 @@ def load_secret(settings: Settings) -> bytes:
             raise ConfigError(f"secret_file {path} does not exist. Restore it: with another, no key fits.") from error
     except OSError as error:
         raise ConfigError(f"The site's secret {path} cannot be read. Check its owner.") from error
-    if embedded_log(settings).exists():
+    if embedded is not None and embedded.exists():
         raise ConfigError(f"The site's secret {path} is gone, and the log was written with it. Restore the file.")
     path.parent.mkdir(parents=True, exist_ok=True)
     secret = secrets.token_hex(32).encode()

@@ -28,7 +28,7 @@ class Topic:
     retention_days: int
 
 
-TOPICS: Mapping[str, Topic] = {
+TOPICS: Mapping[Name, Topic] = {
     topic.name: topic
     for topic in (
         Topic("raw", "patient", 33 * MIB, 90),

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from hisbus.errors import BadMessage
+from hisbus.errors import BadMessage, ConfigError
 from hisbus.topics import TOPICS, Name
 
 
@@ -27,6 +27,14 @@ def refuse_oversize(record: NewRecord) -> None:
     """
     if len(record.value) > TOPICS[record.topic].max_bytes:
         raise BadMessage("A record is larger than its topic allows (topics.py).", code="too_large")
+
+
+def gone(topic: Name, group: str, position: int) -> ConfigError:
+    """Return the alarm for a group whose next record is no longer kept."""
+    return ConfigError(
+        f"Group {group} must go on at offset {position} of {topic}, which the log no longer keeps. Nothing was skipped."
+        " The database is older than the log: restore a newer backup of it."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +113,10 @@ class Log(Protocol):
 
     async def committed(self, topic: Name, group: str) -> Mapping[int, int]:
         """Return a group's committed offsets, by partition; a partition without one is absent."""
+        ...
+
+    async def place(self, topic: Name, group: str, offsets: Mapping[int, int]) -> None:
+        """Give a group its first position, by partition. To be called before anybody joins it."""
         ...
 
     async def check(self) -> list[str]:

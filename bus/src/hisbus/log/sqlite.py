@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, TypeVar
 
 from hisbus.errors import ConfigError, RetryLater
-from hisbus.log import Assigned, NewRecord, Record, Revoked, refuse_oversize
+from hisbus.log import Assigned, NewRecord, Record, Revoked, gone, refuse_oversize
 from hisbus.log.writer import Writer
 from hisbus.telemetry import logger
 from hisbus.topics import MIB, TOPICS, Name
@@ -53,8 +53,11 @@ CREATE TABLE IF NOT EXISTS probe (body BLOB NOT NULL);
 class SqliteLog:
     """The log of one process, in one file. Open it with ``open``."""
 
-    def __init__(self, path: Path, lock: IO[str], max_mb: int, append_deadline_s: float) -> None:
+    def __init__(
+        self, path: Path, lock: IO[str], max_mb: int, append_deadline_s: float, retention_days: Mapping[Name, int]
+    ) -> None:
         self._path = path
+        self._retention_days = retention_days
         self._lock = lock
         self._max_mb = max_mb
         self._deadline_s = append_deadline_s
@@ -67,19 +70,27 @@ class SqliteLog:
         self._closed = False
 
     @classmethod
-    async def open(cls, path: Path, *, max_mb: int = 0, append_deadline_s: float = 10.0) -> "SqliteLog":
+    async def open(
+        cls,
+        path: Path,
+        *,
+        max_mb: int = 0,
+        append_deadline_s: float = 10.0,
+        retention_days: Mapping[Name, int] | None = None,
+    ) -> "SqliteLog":
         """Open the log, and make it at the first start.
 
         Args:
             path: the file; beside it lie ``-wal``, ``-shm`` and ``.lock``.
             max_mb: largest size of the file, MiB; 0: as large as the disk.
             append_deadline_s: seconds after which an append is given up.
+            retention_days: how long topics keep records, where other than in ``topics.py``.
 
         Raises:
             ConfigError: another process has it open, or it cannot be made.
             RetryLater: its disk cannot be written now.
         """
-        log = cls(path, _locked(path), max_mb, append_deadline_s)
+        log = cls(path, _locked(path), max_mb, append_deadline_s, retention_days or {})
         try:
             await log._writer.submit(_prepare, then=log._grown)
         except BaseException:
@@ -126,7 +137,7 @@ class SqliteLog:
         """Return up to ``limit`` records from an offset on, outside of any group; empty where there are none."""
         if partition != 0:
             return []
-        return await self.query(lambda reader: _read(reader, topic, offset, limit))
+        return await self.query(lambda reader: read_records(reader, topic, offset, limit))
 
     async def ends(self, topic: Name) -> Mapping[int, int]:
         """Return the offset after the last record."""
@@ -134,13 +145,17 @@ class SqliteLog:
 
     async def begins(self, topic: Name) -> Mapping[int, int]:
         """Return the offset of the first record still kept."""
-        return {0: await self.query(lambda reader: _begin(reader, topic))}
+        return {0: await self.query(lambda reader: first_offset(reader, topic))}
 
     async def committed(self, topic: Name, group: str) -> Mapping[int, int]:
         """Return a group's committed offset; nothing where there is none."""
         select = 'SELECT next FROM commits WHERE topic = ? AND "group" = ?'
         row = await self.query(lambda reader: reader.execute(select, (topic, group)).fetchone())
         return {} if row is None else {0: row[0]}
+
+    async def place(self, topic: Name, group: str, offsets: Mapping[int, int]) -> None:
+        """Give a group its first position."""
+        await self.commit(topic, group, offsets[0], lazy=False)
 
     async def check(self) -> list[str]:
         """Write for a trial as much as a large message takes. Return what is wrong, one sentence each."""
@@ -154,7 +169,8 @@ class SqliteLog:
         """Delete what is older than its topic keeps and every known group has done. Return how many records."""
         deleted = 0
         for topic in TOPICS.values():
-            cutoff = (now or datetime.now(UTC)) - timedelta(days=topic.retention_days)
+            days = self._retention_days.get(topic.name, topic.retention_days)
+            cutoff = (now or datetime.now(UTC)) - timedelta(days=days)
             while count := await self._writer.submit(partial(_expire, topic=topic.name, cutoff=cutoff)):
                 deleted += count
         return deleted
@@ -268,7 +284,7 @@ class _Member:
         known = await self._assigned({0})
         position = min(committed, known.get(0, committed))
         if position < begin:
-            raise _gone(self._topic, self._group, position)
+            raise gone(self._topic, self._group, position)
         self._position = position
 
     async def fetch(self, max_records: int, timeout: float) -> Sequence[Record]:
@@ -291,11 +307,11 @@ class _Member:
         position = self._position
         if position is None or self._paused or position >= self._log.end(self._topic):
             return []
-        records = await self._log.query(lambda reader: _read(reader, self._topic, position, max_records))
+        records = await self._log.query(lambda reader: read_records(reader, self._topic, position, max_records))
         if self._paused or self._closed:
             return []
         if not records or records[0].offset != position:
-            raise _gone(self._topic, self._group, position)
+            raise gone(self._topic, self._group, position)
         self._position = records[-1].offset + 1
         return records
 
@@ -371,7 +387,7 @@ def _append(writer: sqlite3.Connection, records: Sequence[NewRecord]) -> Mapping
     rows = []
     for record in records:
         if record.topic not in ends:
-            ends[record.topic] = _end(writer, record.topic)
+            ends[record.topic] = next_offset(writer, record.topic)
         headers = json.dumps(dict(record.headers), ensure_ascii=False)
         rows.append((record.topic, ends[record.topic], now, record.key, headers, record.value))
         ends[record.topic] += 1
@@ -380,17 +396,20 @@ def _append(writer: sqlite3.Connection, records: Sequence[NewRecord]) -> Mapping
     return ends
 
 
-def _end(connection: sqlite3.Connection, topic: str) -> int:
+def next_offset(connection: sqlite3.Connection, topic: str) -> int:
+    """Return the offset after a topic's last record."""
     row = connection.execute("SELECT next FROM ends WHERE topic = ?", (topic,)).fetchone()
     return row[0] if row else 0
 
 
-def _begin(connection: sqlite3.Connection, topic: str) -> int:
+def first_offset(connection: sqlite3.Connection, topic: str) -> int:
+    """Return the offset of a topic's first record that is still kept."""
     first = connection.execute("SELECT min(offset) FROM records WHERE topic = ?", (topic,)).fetchone()[0]
-    return _end(connection, topic) if first is None else int(first)
+    return next_offset(connection, topic) if first is None else int(first)
 
 
-def _read(reader: sqlite3.Connection, topic: Name, offset: int, limit: int) -> list[Record]:
+def read_records(reader: sqlite3.Connection, topic: Name, offset: int, limit: int) -> list[Record]:
+    """Return up to ``limit`` records from an offset on, fewer where they are large."""
     select = (
         "SELECT offset, time, key, headers, value FROM records WHERE topic = ? AND offset >= ? ORDER BY offset LIMIT ?"
     )
@@ -415,9 +434,9 @@ def _commit(writer: sqlite3.Connection, topic: str, group: str, next: int) -> No
 
 def _expire(writer: sqlite3.Connection, topic: str, cutoff: datetime) -> int:
     """Delete up to a chunk of the oldest records, without a gap."""
-    begin = _begin(writer, topic)
+    begin = first_offset(writer, topic)
     floor = writer.execute("SELECT min(next) FROM commits WHERE topic = ?", (topic,)).fetchone()[0]
-    end = min(begin + EXPIRY_CHUNK, _end(writer, topic) if floor is None else floor)
+    end = min(begin + EXPIRY_CHUNK, next_offset(writer, topic) if floor is None else floor)
     young = writer.execute(
         "SELECT min(offset) FROM records WHERE topic = ? AND offset >= ? AND offset < ? AND time >= ?",
         (topic, begin, end, (cutoff - EPOCH) // timedelta(microseconds=1)),
@@ -425,10 +444,3 @@ def _expire(writer: sqlite3.Connection, topic: str, cutoff: datetime) -> int:
     return writer.execute(
         "DELETE FROM records WHERE topic = ? AND offset < ?", (topic, end if young is None else young)
     ).rowcount
-
-
-def _gone(topic: Name, group: str, position: int) -> ConfigError:
-    return ConfigError(
-        f"Group {group} must go on at offset {position} of {topic}, which the log no longer keeps. Nothing was skipped."
-        " The database is older than the log: restore a newer backup of it."
-    )

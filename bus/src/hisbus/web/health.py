@@ -16,7 +16,7 @@ from hisbus import consumer, outbox, timers, writeback
 from hisbus.site import Site
 from hisbus.telemetry import REGISTRY
 from hisbus.topics import FLOW, TOPICS, Name
-from hisbus.web.process import AgentState, Process
+from hisbus.web.process import ELSEWHERE, AgentState, Process
 
 TRIES = 5
 
@@ -64,7 +64,7 @@ async def ready(request: Request) -> Readiness:
     called = [agent for agent in process.agents if site.settings.agent(agent.name).enabled]
     waiting = await lag(site, [agent.name for agent in called])
     return Readiness(
-        ready=all(agent.status == "running" for agent in called),
+        ready=all(agent.status in {"running", ELSEWHERE} for agent in called),
         lag=waiting,
         durability=durability(site),
         agents=[_agent(agent) for agent in process.agents],
@@ -81,7 +81,7 @@ def durability(site: Site) -> str:
     """Say what a loss of hardware costs: ``embedded`` where one machine holds the log."""
     if site.settings.log.url.startswith("sqlite:"):
         return "embedded"
-    return str(getattr(site.settings.log, "durability", "replicated"))
+    return site.settings.log.durability
 
 
 async def lag(site: Site, agents: Sequence[str]) -> Mapping[str, int]:

@@ -5,13 +5,17 @@ from dataclasses import dataclass
 from typing import Protocol
 
 
+ELSEWHERE = "elsewhere"
+"""Another process calls the agent, and knows how it is doing."""
+
+
 @dataclass(frozen=True, slots=True)
 class AgentState:
     """How one agent is doing."""
 
     name: str
     status: str
-    """``starting``, ``running``, ``restarting``, ``failed``, ``quarantined`` or ``closed``."""
+    """``starting``, ``running``, ``restarting``, ``failed``, ``quarantined``, ``closed`` or ``elsewhere``."""
     plugin: str = ""
     version: str = ""
 

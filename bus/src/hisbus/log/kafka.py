@@ -1,0 +1,248 @@
+"""The log on Apache Kafka: many machines, many consumers for each step.
+
+Plain aiokafka: acknowledged by all in-sync replicas, idempotent, offsets committed by us alone. Topics are made by
+``hisbus topics apply``, never by writing to them.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from hisbus.errors import ConfigError, RetryLater
+from hisbus.log import Assigned, NewRecord, Record, Revoked, refuse_oversize
+from hisbus.log.kafka_cluster import ENVELOPE, REQUEST_MS, Cluster, sorted_error
+from hisbus.log.kafka_member import FETCH_BYTES, Member, record_of
+from hisbus.settings import LogSettings
+from hisbus.telemetry import logger
+from hisbus.topics import MIB, TOPICS, Name
+
+LOG = logger()
+
+LARGE = MIB
+"""Records above this go one at a time: together they would pass what a broker takes in one request."""
+STOP_S = 5.0
+READ_MS = 5_000
+
+
+class KafkaLog:
+    """The log of a site on a cluster. Open it with ``open``."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._deadline_s = cluster.settings.append_deadline_s
+        self._producer: AIOKafkaProducer | None = None
+        self._starting = asyncio.Lock()
+        self._large = asyncio.Lock()
+        self._late: set[asyncio.Future[object]] = set()
+        """Appended, given up by whoever waited, and still not answered for."""
+        self._ending: set[asyncio.Task[None]] = set()
+        self._reader: AIOKafkaConsumer | None = None
+        self._reading = asyncio.Lock()
+        self._members: list[Member] = []
+        self._closed = False
+
+    @classmethod
+    async def open(cls, settings: LogSettings, site: str) -> "KafkaLog":
+        """Connect, and refuse topics that are missing or unsafe.
+
+        Raises:
+            ConfigError: the topics are not as they must be, or the brokers refuse us.
+            RetryLater: no broker answers.
+        """
+        cluster = Cluster(settings, site)
+        try:
+            if mistakes := await cluster.mistakes():
+                raise ConfigError("\n".join(f"log.url: {mistake}" for mistake in mistakes))
+            await cluster.open()
+        except BaseException:
+            await cluster.close()
+            raise
+        return cls(cluster)
+
+    # --- appending
+
+    async def append(self, records: Sequence[NewRecord]) -> None:
+        """Store records durably, those of a key in the order given.
+
+        Raises:
+            RetryLater: the brokers did not confirm in time; some may be stored all the same.
+            BadMessage: a record is larger than its topic allows.
+        """
+        if not records:
+            return
+        for record in records:
+            refuse_oversize(record)
+        if self._late:
+            # Waiting in line behind these would fill the memory for as long as the outage lasts.
+            raise RetryLater("The log (Kafka) does not answer. Check its brokers.", code="log")
+        sent: list[asyncio.Future[object]] = []
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                producer = self._producer or await self._start_producer()
+                for record in records:
+                    sent.append(await self._send(producer, record))
+                for future in sent:
+                    if not future.done():
+                        await asyncio.wait((future,))
+                    future.result()
+        except TimeoutError as error:
+            self._give_up(sent)
+            raise RetryLater("The log (Kafka) takes too long to confirm. Check its brokers.", code="log") from error
+        except KafkaError as error:
+            self._give_up(sent)
+            self._drop_producer()
+            raise sorted_error(error) from error
+
+    async def _send(self, producer: AIOKafkaProducer, record: NewRecord) -> "asyncio.Future[object]":
+        headers = [(name, value.encode()) for name, value in record.headers.items()]
+        topic, key = self._cluster.full(record.topic), record.key.encode()
+        if len(record.value) < LARGE:
+            future: asyncio.Future[object] = await producer.send(topic, record.value, key, headers=headers)
+            return future
+        async with self._large:
+            future = await producer.send(topic, record.value, key, headers=headers)
+            await asyncio.wait((future,))
+            return future
+
+    def _give_up(self, sent: Sequence["asyncio.Future[object]"]) -> None:
+        for future in sent:
+            if not future.done():
+                self._late.add(future)
+                future.add_done_callback(self._answered)
+            elif not future.cancelled():
+                future.exception()
+
+    def _answered(self, future: "asyncio.Future[object]") -> None:
+        self._late.discard(future)
+        if not future.cancelled():
+            future.exception()
+
+    async def _start_producer(self) -> AIOKafkaProducer:
+        async with self._starting:
+            if self._closed:
+                raise RetryLater("The log is closed.", code="log")
+            if self._producer is None:
+                producer = AIOKafkaProducer(
+                    **self._cluster.connection,
+                    acks="all",
+                    enable_idempotence=True,
+                    max_batch_size=MIB,
+                    max_request_size=max(topic.max_bytes for topic in TOPICS.values()) + ENVELOPE,
+                    request_timeout_ms=REQUEST_MS,
+                )
+                try:
+                    await producer.start()
+                except BaseException:
+                    await producer.stop()
+                    raise
+                self._producer = producer
+            return self._producer
+
+    def _drop_producer(self) -> None:
+        """Begin again with a new producer: after an error that it does not mend, an idempotent one is of no use."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            ending = asyncio.create_task(_end(producer))
+            self._ending.add(ending)
+            ending.add_done_callback(self._ending.discard)
+
+    # --- reading
+
+    async def subscribe(
+        self, topic: Name, group: str, *, assigned: Assigned, revoked: Revoked, start: str = "begin"
+    ) -> Member:
+        """Join a group; the partitions are dealt among its members."""
+        if self._closed:
+            raise RetryLater("The log is closed.", code="log")
+        member = Member(self._cluster, topic, group, assigned, revoked, start)
+        await member.open()
+        self._members.append(member)
+        return member
+
+    async def place(self, topic: Name, group: str, offsets: Mapping[int, int]) -> None:
+        """Give a group that has no members yet its first position."""
+        await self._cluster.place(topic, group, offsets)
+
+    async def read(self, topic: Name, partition: int, offset: int, limit: int = 1) -> Sequence[Record]:
+        """Return up to ``limit`` records from an offset on, outside of any group; empty where there are none."""
+        async with self._reading:
+            begins, ends = await self._cluster.begins(topic), await self._cluster.ends(topic)
+            if not begins.get(partition, 0) <= offset < ends.get(partition, 0):
+                return []
+            limit = min(limit, ends[partition] - offset)
+            found: list[Record] = []
+            try:
+                reader = await self._start_reader()
+                at = TopicPartition(self._cluster.full(topic), partition)
+                reader.assign([at])
+                reader.seek(at, offset)
+                while len(found) < limit:
+                    batch = await reader.getmany(at, timeout_ms=READ_MS, max_records=limit - len(found))
+                    if not batch:
+                        raise RetryLater("The log (Kafka) does not answer. Check its brokers.", code="log")
+                    found += [record_of(topic, record) for record in batch[at]]
+            except KafkaError as error:
+                raise sorted_error(error) from error
+            return found
+
+    async def _start_reader(self) -> AIOKafkaConsumer:
+        if self._closed:
+            raise RetryLater("The log is closed.", code="log")
+        if self._reader is None:
+            reader = AIOKafkaConsumer(
+                **self._cluster.connection, auto_offset_reset="none", fetch_max_bytes=FETCH_BYTES,
+                request_timeout_ms=REQUEST_MS,
+            )  # fmt: skip
+            try:
+                await reader.start()
+            except BaseException:
+                await reader.stop()
+                raise
+            self._reader = reader
+        return self._reader
+
+    async def ends(self, topic: Name) -> Mapping[int, int]:
+        """Return the offset after the last record, by partition."""
+        return await self._cluster.ends(topic)
+
+    async def begins(self, topic: Name) -> Mapping[int, int]:
+        """Return the offset of the first record still kept, by partition."""
+        return await self._cluster.begins(topic)
+
+    async def committed(self, topic: Name, group: str) -> Mapping[int, int]:
+        """Return a group's committed offsets, by partition; a partition without one is absent."""
+        return await self._cluster.committed(topic, group)
+
+    async def check(self) -> list[str]:
+        """Compare the topics with what is needed. Return what is wrong, one sentence each."""
+        try:
+            return await self._cluster.mistakes()
+        except RetryLater as error:
+            return [str(error)]
+
+    async def close(self) -> None:
+        """Confirm what is under way, and disconnect."""
+        if self._closed:
+            return
+        self._closed = True
+        for member in self._members:
+            await member.close()
+        self._drop_producer()
+        if self._ending:
+            await asyncio.wait(set(self._ending))
+        if self._reader is not None:
+            await self._reader.stop()
+        await self._cluster.close()
+
+
+async def _end(producer: AIOKafkaProducer) -> None:
+    """Stop a producer; one whose brokers are away would otherwise wait for them for ever."""
+    try:
+        async with asyncio.timeout(STOP_S):
+            await producer.stop()
+    except (KafkaError, TimeoutError):
+        LOG.warning("producer_given_up")
+        await producer.client.close()
+        await producer._sender.close()  # stop() offers no way out of its own wait
