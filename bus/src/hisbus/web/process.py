@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-
 ELSEWHERE = "elsewhere"
 """Another process calls the agent, and knows how it is doing."""
 
