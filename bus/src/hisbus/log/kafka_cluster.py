@@ -9,6 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.client import AIOKafkaClient
+from aiokafka.conn import collect_hosts, create_conn
 from aiokafka.errors import (
     AuthenticationFailedError,
     AuthenticationMethodNotSupported,
@@ -126,8 +127,20 @@ class Cluster:
         except (KafkaError, OSError) as error:
             await client.close()
             await offsets.stop()
-            raise sorted_error(error) from error
+            raise await self._why(error) from error
         self._client, self._offsets = client, offsets
+
+    async def _why(self, error: KafkaError | TimeoutError | OSError) -> ConfigError | RetryLater:
+        """Return the reason for an error. The client only says that it found no broker: ask once more, to be told."""
+        how = {name: value for name, value in self.connection.items() if name != "bootstrap_servers"}
+        for host, port, _ in collect_hosts(self.connection["bootstrap_servers"]):
+            try:
+                (await create_conn(host, port, **how, request_timeout_ms=REQUEST_MS)).close()
+            except _FORBIDDEN as refused:
+                return sorted_error(refused)
+            except (KafkaError, TimeoutError, OSError):
+                continue
+        return sorted_error(error)
 
     async def close(self) -> None:
         """Disconnect."""
@@ -205,7 +218,7 @@ class Cluster:
             await admin.start()
             return await self._compare(admin)
         except (KafkaError, OSError) as error:
-            raise sorted_error(error) from error
+            raise await self._why(error) from error
         finally:
             await admin.close()
 
@@ -283,7 +296,7 @@ class Cluster:
             await self._spread(admin)
             return made
         except (KafkaError, OSError, TimeoutError) as error:
-            raise sorted_error(error) from error
+            raise await self._why(error) from error
         finally:
             await admin.close()
 
