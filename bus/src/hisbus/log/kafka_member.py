@@ -33,7 +33,7 @@ NEVER_MS = 2**31 - 1
 """A member that pauses for hours stays a member: the loop has deadlines of its own."""
 FETCH_BYTES = 16 * MIB
 COMMIT_S = 10.0
-CLOSE_S = 10.0
+CLOSE_S = 3.0
 
 
 def record_of(topic: Name, found: ConsumerRecord) -> Record:
@@ -274,3 +274,4 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships 
                 await consumer.stop()
         except (KafkaError, TimeoutError):
             self._log.warning("leave_failed")  # the group finds out when the session ends
+            await consumer._client.close()  # stop() offers no way out of a join that it waits for
