@@ -7,8 +7,8 @@ settled, and pauses where others would fail. What it has in hand is ``keyed``'s 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Protocol, TypeVar
+from functools import cache, partial
+from typing import Any, Protocol, TypeVar
 
 from prometheus_client import Counter, Histogram
 from sqlalchemy import select, update
@@ -29,6 +29,8 @@ POLL_S = 1.0
 """Longest wait of one fetch, seconds."""
 FETCH = 500
 """Most records of one fetch."""
+COMMIT_EVERY_S = 0.05
+"""Least time between two commits, seconds. What a crash leaves uncommitted is delivered again."""
 
 PROCESSED = Counter("hisbus_processed", "Records processed.", ["step"], registry=REGISTRY)
 PARKED = Counter("hisbus_parked", "Records parked.", ["step"], registry=REGISTRY)
@@ -78,14 +80,22 @@ class Step(Protocol):
 
 async def store_offsets(connection: AsyncConnection, group: str, topic: Name, offsets: Mapping[int, int]) -> None:
     """Store a step's position beside what it wrote; never goes backwards."""
-    insert = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(tables.offsets)
-    higher = insert.on_conflict_do_update(
+    rows = [
+        {"group": group, "topic": topic, "partition": partition, "next": next}
+        for partition, next in sorted(offsets.items())
+    ]
+    if rows:
+        await connection.execute(_higher(connection.dialect.name), rows)
+
+
+@cache
+def _higher(dialect: str) -> Any:
+    insert = (sqlite if dialect == "sqlite" else postgresql).insert(tables.offsets)
+    return insert.on_conflict_do_update(
         index_elements=["group", "topic", "partition"],
         set_={"next": insert.excluded.next},
         where=tables.offsets.c.next < insert.excluded.next,
     )
-    for partition, next in sorted(offsets.items()):
-        await connection.execute(higher, {"group": group, "topic": topic, "partition": partition, "next": next})
 
 
 async def lag(site: Site, topic: Name, group: str, ends: Mapping[int, int] | None = None) -> int:
@@ -190,10 +200,12 @@ class Consumer:
                 pass
 
     async def _commit_progress(self, subscription: Subscription) -> None:
+        """Commit what is done: at once after a rest, under load a few times a second, for it costs a round trip."""
         while True:
             await self._progress.wait()
             self._progress.clear()
-            await self._patiently(partial(self._commit, subscription))
+            if await self._patiently(partial(self._commit, subscription)):
+                await asyncio.sleep(COMMIT_EVERY_S)
 
     # --- a batch ---
 
@@ -385,11 +397,13 @@ class Consumer:
                 await self._subscription.close()
                 self._subscription = None
 
-    async def _commit(self, subscription: Subscription) -> None:
+    async def _commit(self, subscription: Subscription) -> bool:
+        """Commit what has changed. Tell whether there was anything."""
         offsets = {at: next for at, next in self._keyed.offsets().items() if self._committed.get(at) != next}
         if offsets:
             await subscription.commit(offsets)
             self._committed.update(offsets)
+        return bool(offsets)
 
 
 async def _advance(connection: AsyncConnection, group: str, topic: Name, offsets: Mapping[int, int]) -> None:
