@@ -1,9 +1,10 @@
-# Every target does its own set-up; nothing but Python 3.11 (python3-venv), git and make is needed.
+# Every target does its own set-up; nothing but Python 3.11 (python3-venv), git and make is needed,
+# and Java 17, Maven and PostgreSQL 15 for the targets with servers.
 PY := .venv/bin/python
-MEMBERS := schemas bus connectors/hl7v2 plugins/qc ops/simulator
+MEMBERS := schemas bus connectors/hl7v2 plugins/qc ops/simulator ops/servers
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test explore check format
+.PHONY: help demo test test-servers servers jars bench explore check format
 
 help: ## print this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -17,14 +18,32 @@ help: ## print this
 demo: .venv/.ready ## the imaginary hospital: messages in, findings, decisions, write-backs
 	$(PY) -m hisbus_simulator demo
 
-test: .venv/.ready ## every test that needs no server
-	$(PY) -m pytest -q -n 3 --dist worksteal
+test: .venv/.ready ## every test; those marked kafka and postgres where the machine has what they need
+	$(PY) -m pytest -q -n 3 --dist worksteal -m "not kafka and not postgres"
+	@if $(PY) -m hisbus_servers lacking; then $(MAKE) test-servers; \
+	else echo "The tests marked kafka and postgres did not run: the line above says what this machine lacks."; fi
+
+test-servers: .venv/.ready jars ## only those, on a real Kafka and PostgreSQL that come and go with them
+	$(PY) -m hisbus_servers run -- $(PY) -m pytest -q -n 3 --dist worksteal -m "kafka or postgres"
+
+servers: .venv/.ready jars ## a real Kafka and PostgreSQL on this machine until Ctrl-C
+	$(PY) -m hisbus_servers up --folder var/servers
+
+jars: ops/kafka/lib/.ready ## the broker, by Maven
+
+ops/kafka/lib/.ready: ops/kafka/pom.xml
+	rm -rf $(@D)
+	mvn -q -B -f $< dependency:copy-dependencies
+	@touch $@
 
 check: .venv/.ready ## lint, types, import rules
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy $(MEMBERS:%=%/src)
 	.venv/bin/lint-imports
+
+bench: .venv/.ready jars ## every figure beside its floor; BENCH_ONLY="intake_sqlite late" takes some of them
+	$(PY) -m hisbus_servers run -- $(PY) -m tests.bench
 
 explore: .venv/.ready ## property tests with new examples each time
 	HISBUS_EXPLORE=1 $(PY) -m pytest -q -n 2 --dist worksteal -k "propert or order or interleaving"

@@ -1,15 +1,19 @@
-"""What holds for every test: where corpora are, and that nothing is skipped in silence.
+"""What holds for every test: where corpora and servers are, and that nothing is skipped in silence.
 
 ``HISBUS_MUST_RUN="browser corpora"`` makes a skipped test with one of these marks a failure.
 ``HISBUS_EXPLORE=1`` lets property tests look for new examples; without it they are the same in every run.
 """
 
 import os
+import secrets
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import hypothesis
+import psycopg
 import pytest
 import structlog
 
@@ -34,6 +38,49 @@ def corpora() -> Path:
     if not folder.is_dir():
         pytest.skip("the corpora are not beside the checkout (../shared/corpora)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def kafka() -> str:
+    """The brokers, ``HOST:PORT,...``; a test makes topics of its own."""
+    return _given("HISBUS_TEST_KAFKA", "no broker is given (HISBUS_TEST_KAFKA=HOST:PORT; make test-servers)")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> str:
+    """A server, by the address of one of its databases, in which tests may make others."""
+    url = "postgresql://USER@HOST:PORT/NAME"
+    return _given("HISBUS_TEST_POSTGRES", f"no PostgreSQL is given (HISBUS_TEST_POSTGRES={url}; make test-servers)")
+
+
+@pytest.fixture
+def postgres_url(postgres: str) -> Iterator[str]:
+    """An empty database for one test."""
+    with _database(postgres) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def shared_postgres_url(postgres: str) -> Iterator[str]:
+    """A database that many tests of this process use, one after another: making one costs more than such a test."""
+    with _database(postgres) as url:
+        yield url
+
+
+@contextmanager
+def _database(server: str) -> Iterator[str]:
+    name = f"test_{secrets.token_hex(6)}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+        yield f"{server.rpartition('/')[0]}/{name}"
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _given(variable: str, otherwise: str) -> str:
+    value = os.environ.get(variable, "")
+    if not value:
+        pytest.skip(otherwise)
+    return value
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

@@ -12,11 +12,12 @@ import pytest
 from hisbus.tables import KERNEL, WRITER, metadata
 
 ROOT = Path(__file__).parents[1]
-MEMBERS = ("schemas", "bus", "connectors/hl7v2", "plugins/qc", "ops/simulator")
+MEMBERS = ("schemas", "bus", "connectors/hl7v2", "plugins/qc", "ops/simulator", "ops/servers")
 DISTRIBUTION_OF = {
-    "alembic": "alembic", "argon2": "argon2-cffi", "fastapi": "fastapi", "hisbus": "hisbus",
-    "hisbus_hl7v2": "hisbus-hl7v2", "hisbus_schemas": "hisbus-schemas", "httpx": "httpx", "jinja2": "jinja2",
-    "pluggy": "pluggy", "prometheus_client": "prometheus-client", "pydantic": "pydantic",
+    "aiokafka": "aiokafka", "alembic": "alembic", "argon2": "argon2-cffi", "fastapi": "fastapi", "hisbus": "hisbus",
+    "hisbus_hl7v2": "hisbus-hl7v2", "hisbus_schemas": "hisbus-schemas", "hl7apy": "hl7apy", "httpx": "httpx",
+    "jinja2": "jinja2",
+    "pluggy": "pluggy", "prometheus_client": "prometheus-client", "psycopg": "psycopg", "pydantic": "pydantic",
     "pydantic_core": "pydantic", "pydantic_settings": "pydantic-settings", "rapidfuzz": "rapidfuzz", "rich": "rich",
     "sqlalchemy": "sqlalchemy", "stamina": "stamina", "starlette": "fastapi", "structlog": "structlog",
     "typer": "typer", "uvicorn": "uvicorn", "uvloop": "uvloop", "markupsafe": "jinja2",
@@ -106,7 +107,7 @@ def written_tables(path: Path) -> Iterator[str]:
         if not isinstance(node, ast.Call):
             continue
         verb = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-        if verb in {"insert", "update", "delete", "_upsert"}:
+        if verb in {"insert", "update", "delete", "Rows", "_put"}:
             receiver = [node.func.value] if isinstance(node.func, ast.Attribute) else []
             yield from (name for name in map(table, [*receiver, *node.args[:1]]) if name)
 
