@@ -1,9 +1,10 @@
-"""A site on the embedded database, with a log that only remembers."""
+"""A site on either database, with a log that only remembers."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from hisbus import tables
@@ -45,9 +46,24 @@ class RememberingLog:
         pass
 
 
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database of each kind without rows; whoever uses it makes the tables that lack."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/hisbus.db"
+    url: str = request.getfixturevalue("shared_postgres_url")
+    with psycopg.connect(url) as connection:
+        others = "datname = current_database() AND pid <> pg_backend_pid()"
+        connection.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}")
+        for (name,) in connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall():
+            connection.execute(f'DELETE FROM "{name}"')
+        connection.execute("SELECT setval(oid::regclass, 1, false) FROM pg_class WHERE relkind = 'S'")
+    return url
+
+
 @pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    database = Database(f"sqlite:///{tmp_path}/hisbus.db")
+async def database(database_url: str) -> AsyncIterator[Database]:
+    database = Database(database_url)
     async with database.engine.begin() as connection:
         await connection.run_sync(tables.metadata.create_all)
     yield database

@@ -1,4 +1,6 @@
+import asyncio
 import stat
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -10,24 +12,33 @@ from hisbus.database import Database
 from hisbus.errors import ConfigError
 
 
-async def test_the_migrations_lead_to_the_tables_as_they_are_declared(tmp_path: Path) -> None:
-    database = Database(f"sqlite:///{tmp_path}/hisbus.db")
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
+    """A database without tables."""
+    sqlite = request.param == "sqlite"
+    database = Database(f"sqlite:///{tmp_path}/hisbus.db" if sqlite else request.getfixturevalue("postgres_url"))
+    yield database
+    await database.close()
+
+
+async def test_the_migrations_lead_to_the_tables_as_they_are_declared(database: Database) -> None:
     await migrations.upgrade(database)
     async with database.write() as connection:
         differences = await connection.run_sync(
             lambda sync: compare_metadata(MigrationContext.configure(sync), tables.metadata)
         )
         has = await connection.run_sync(migrations.current)
-    await database.close()
     assert differences == []
     assert has == migrations.REVISIONS[-1]
 
 
-async def test_a_second_upgrade_finds_nothing_to_do(tmp_path: Path) -> None:
-    database = Database(f"sqlite:///{tmp_path}/hisbus.db")
+async def test_a_second_upgrade_finds_nothing_to_do(database: Database) -> None:
     await migrations.upgrade(database)
     await migrations.upgrade(database)
-    await database.close()
+
+
+async def test_of_two_upgrades_at_once_one_does_the_work(database: Database) -> None:
+    await asyncio.gather(migrations.upgrade(database), migrations.upgrade(database))
 
 
 async def test_nobody_but_its_owner_can_read_the_database(tmp_path: Path) -> None:

@@ -1,10 +1,8 @@
 """The outbox and its relay."""
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -111,8 +109,8 @@ async def test_a_send_of_this_process_wakes_the_relay(
         await log.until(lambda: log.values == [b"1", b"2"])
 
 
-async def test_a_row_of_another_process_is_found_by_looking(site: Site, log: ListeningLog, tmp_path: Path) -> None:
-    command = Database(f"sqlite:///{tmp_path}/hisbus.db")
+async def test_a_row_of_another_process_is_found_by_looking(site: Site, log: ListeningLog, database_url: str) -> None:
+    command = Database(database_url)
     async with relaying(site):
         await send(site, b"1")
         await log.until(lambda: bool(log.values))
@@ -189,14 +187,6 @@ async def test_waiting_counts_the_rows(site: Site) -> None:
     assert await left(site) == 0
     await send(site, b"1", b"2")
     assert await left(site) == 2
-
-
-@pytest.fixture
-def postgres_url() -> str:
-    url = os.environ.get("HISBUS_TEST_POSTGRES", "")
-    if not url:
-        pytest.skip("no PostgreSQL is given (HISBUS_TEST_POSTGRES=postgresql://USER@HOST/NAME)")
-    return url
 
 
 @pytest.mark.postgres

@@ -60,6 +60,8 @@ class His:
             raise OSError
         if what == "killed before":
             raise Killed
+        if what == "refuses":
+            return self.receipt(writeback, "rejected")
         if what == "never begins":
             self.effects.append(writeback.id)
             return self.receipt(writeback, "applied")
@@ -351,6 +353,15 @@ async def test_a_refusal_goes_back_to_the_reviewer(quick: Site) -> None:
     assert (last.status, last.detail) == ("writeback.rejected_by_his", "REJECTED")
 
 
+async def test_what_the_connector_will_never_send_goes_back_to_the_reviewer(quick: Site) -> None:
+    his = His("refuses")
+    await queued(quick, his)
+    await work_off(quick, his)
+    assert await state(quick) == ("rejected_by_his", "REJECTED")
+    assert (his.sent, his.effects) == ([], [])
+    assert [row.topic for row in await rows(quick, tables.outbox)] == ["receipts"]
+
+
 CRASHES = ["killed after begin", "killed after effect", "bug after begin", "bug after effect", "unknown"]
 
 
@@ -413,6 +424,7 @@ async def test_an_answer_after_the_lease_is_still_taken(quick: Site) -> None:
     assert (await state(quick))[0] == "applied"
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # it has one process; elsewhere the lease runs out
 async def test_what_a_dead_process_was_sending_is_undecided_as_soon_as_the_next_one_starts(quick: Site) -> None:
     his = His("killed after effect", finds=["unknown"] * 9)
     await queued(quick, his)
@@ -432,7 +444,7 @@ async def test_an_answer_that_does_not_come_is_undecided(quick: Site) -> None:
     his = His("late", finds=["unknown"] * 9)
     await queued(quick, his)
     sender = Sender(quick, [his])
-    sender._within_s = 0.05
+    sender._within_s = 1.0
     await sender.once()
     assert await state(quick) == ("undecided", "timeout")
 

@@ -1,41 +1,59 @@
 """Reading charts: one snapshot, a few queries. Charts are written by the chart step alone."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from pydantic import TypeAdapter
-from sqlalchemy import select
+from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hisbus import tables
-from hisbus_schemas import (
-    Chart,
-    ChartCharge,
-    ChartDiagnosis,
-    ChartDocument,
-    ChartOrder,
-    ChartProcedure,
-    ChartReading,
-    Entry,
-    Event,
-    Patient,
-    VisitId,
-)
+from hisbus.bulk import given, within
+from hisbus_schemas import GRANTS, Chart, Event
 
 DIED = "20"
 """Discharge disposition (HL7 v2 PV1-36) of a patient who died."""
 
-_PARTS: Mapping[str, TypeAdapter[Any]] = {
-    "documents": TypeAdapter(list[ChartDocument]),
-    "diagnoses": TypeAdapter(list[ChartDiagnosis]),
-    "procedures": TypeAdapter(list[ChartProcedure]),
-    "orders": TypeAdapter(list[ChartOrder]),
-    "results": TypeAdapter(list[ChartReading]),
-    "vitals": TypeAdapter(list[ChartReading]),
-    "charges": TypeAdapter(list[ChartCharge]),
-}
+_STAYS = (
+    select(tables.encounters, tables.patients.c.shown)
+    .outerjoin_from(tables.encounters, tables.patients, tables.patients.c.id == tables.encounters.c.patient)
+    .where(within(tables.encounters.c.id, given("ids")))
+)
+_ENTRIES = (
+    select(tables.entries.c.encounter, tables.entries.c.part, tables.entries.c.body)
+    .where(within(tables.entries.c.encounter, given("ids")), tables.entries.c.part != "")
+    .order_by(tables.entries.c.place, tables.entries.c.entry)
+)
+_EVENTS = select(tables.events.c.id, tables.events.c.body).where(within(tables.events.c.id, given("ids")))
+
+
+@dataclass(frozen=True, slots=True)
+class StoredChart:
+    """A stay as it stands, for whoever hands it on without looking inside: nothing of it has been read.
+
+    Making a ``Chart`` of it costs some fifty times as much as storing or sending its text.
+    """
+
+    encounter: str
+    version: int
+    now: datetime
+    key: str
+    _fields: Mapping[str, str]
+    """The other fields of the chart by their names, each as JSON; what is missing has its default."""
+    _stay: str
+    """The stay's own fields, a JSON object."""
+
+    def json(self, grants: Collection[str] = GRANTS) -> str:
+        """Return the chart as JSON that ``Chart`` reads, with the parts that are granted."""
+        own = {"encounter": self.encounter, "version": self.version, "now": self.now.isoformat(), "key": self.key}
+        parts = [f'"{name}":{value}' for name, value in self._fields.items() if name not in GRANTS or name in grants]
+        return f"{json.dumps(own)[:-1]},{','.join((*parts, self._stay[1:]))}"
+
+    def chart(self) -> Chart:
+        """Return the chart itself."""
+        return Chart.model_validate_json(self.json())
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,38 +68,52 @@ class Unassigned:
     """Why: ``unassigned_visit``, ``visit_of_another_patient`` or ``circular_merge``."""
 
 
+async def stored(connection: AsyncConnection, encounters: Collection[str]) -> dict[str, StoredChart]:
+    """Return stays by their ids, in two queries; those that no event has named are left out."""
+    ids = {"ids": sorted(set(encounters))}
+    rows = (await connection.execute(_STAYS, ids)).all()
+    parts: dict[tuple[str, str], list[str]] = {}
+    for encounter, part, body in await connection.execute(_ENTRIES, ids):
+        for each, line in zip(part.split(), body.split("\n"), strict=True):
+            parts.setdefault((encounter, each), []).append(line[1:-1])
+    fields: dict[str, dict[str, str]] = {row.id: _own(row) for row in rows}
+    for (encounter, part), items in parts.items():
+        fields[encounter][part] = f"[{','.join(filter(None, items))}]"
+    return {row.id: StoredChart(row.id, row.version, row.now, row.key, fields[row.id], row.stay) for row in rows}
+
+
+def _own(row: Row[Any]) -> dict[str, str]:
+    """Return what the stay and its patient say of themselves, each as JSON."""
+    patient = json.loads(row.shown) if row.shown else {}
+    visit = {"authority": row.authority, "number": row.number}
+    died = json.loads(row.stay).get("disposition") == DIED or patient.get("dead", False)
+    own = {"timezone": row.timezone, "connector": row.connector, "visit": visit, "died": died}
+    return {name: json.dumps(value) for name, value in own.items()} | {"patient": row.shown or "null"}
+
+
+async def charts(connection: AsyncConnection, encounters: Collection[str]) -> dict[str, Chart]:
+    """Return stays by their ids, in two queries; those that no event has named are left out."""
+    return {id: found.chart() for id, found in (await stored(connection, encounters)).items()}
+
+
 async def chart(connection: AsyncConnection, encounter: str) -> Chart | None:
     """Return a stay as it stands; None where no event has named it. Call it within ``Database.read``."""
-    table, patients, entries = tables.encounters, tables.patients, tables.entries
-    joined = table.outerjoin(patients, patients.c.id == table.c.patient)
-    query = select(table, patients.c.shown).select_from(joined).where(table.c.id == encounter)
-    row = (await connection.execute(query)).one_or_none()
-    if row is None:
-        return None
-    parts: dict[str, list[Entry]] = {}
-    shown_entries = select(entries.c.part, entries.c.body).where(entries.c.encounter == encounter, entries.c.part != "")
-    for entry in await connection.execute(shown_entries.order_by(entries.c.place, entries.c.entry)):
-        parts.setdefault(entry.part, []).extend(_PARTS[entry.part].validate_json(entry.body))
-    patient = Patient.model_validate_json(row.shown) if row.shown else None
-    stay = json.loads(row.stay)
-    known = {
-        "encounter": row.id,
-        "version": row.version,
-        "now": row.now,
-        "timezone": row.timezone,
-        "key": row.key,
-        "connector": row.connector,
-        "visit": VisitId(authority=row.authority, number=row.number),
-        "patient": patient,
-        "died": stay.get("disposition") == DIED or (patient is not None and patient.dead),
-    }
-    return Chart.model_validate({**stay, **known, **parts})
+    return (await charts(connection, [encounter])).get(encounter)
+
+
+async def stored_events(connection: AsyncConnection, ids: Collection[str]) -> dict[str, str]:
+    """Return stored events by their ids as JSON that ``Event`` reads; those that there are no more are left out."""
+    return {id: body for id, body in await connection.execute(_EVENTS, {"ids": sorted(set(ids))})}
+
+
+async def events(connection: AsyncConnection, ids: Collection[str]) -> dict[str, Event]:
+    """Return stored events by their ids; those that there are no more are left out."""
+    return {id: Event.model_validate_json(body) for id, body in (await stored_events(connection, ids)).items()}
 
 
 async def event(connection: AsyncConnection, id: str) -> Event | None:
     """Return a stored event; None where there is none, as after a newer mapping has replaced it."""
-    body = await connection.scalar(select(tables.events.c.body).where(tables.events.c.id == id))
-    return Event.model_validate_json(body) if body is not None else None
+    return (await events(connection, [id])).get(id)
 
 
 async def find(connection: AsyncConnection, *, visit: str = "", patient: str = "") -> list[str]:

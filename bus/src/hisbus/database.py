@@ -2,18 +2,22 @@
 
 import asyncio
 import os
+import select as select_module
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, event, func, select
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from hisbus.errors import ConfigError, RetryLater
 
 SQLITE_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000", "temp_store=MEMORY")
+
+CONNECTIONS = 16
+"""PostgreSQL connections that a process keeps: one for each step at work, a few for the page. Ten more for a moment."""
 
 SENT = "hisbus_sent"
 """Key in a connection's ``info``: its transaction put something into the outbox."""
@@ -36,8 +40,12 @@ class Database:
             self._writers: asyncio.Lock | None = asyncio.Lock()
         elif url.startswith("postgresql://"):
             self._engine = create_async_engine(
-                url.replace("postgresql:", "postgresql+psycopg:", 1), hide_parameters=True
+                url.replace("postgresql:", "postgresql+psycopg:", 1),
+                hide_parameters=True,
+                pool_size=CONNECTIONS,
+                pool_use_lifo=True,  # the last used has the statements prepared
             )
+            event.listen(self._engine.sync_engine, "checkout", _refuse_closed)
             self._writers = None
         else:
             raise ConfigError('database.url must start with "sqlite:///" or "postgresql://".')
@@ -133,6 +141,17 @@ def _sorted(error: DBAPIError) -> Exception:
     if error.connection_invalidated or type(error).__name__ in {"OperationalError", "InterfaceError"}:
         return RetryLater("The database is not available. Check that it runs and has space.", code="database")
     return error
+
+
+def _refuse_closed(connection: Any, _record: Any, _proxy: Any) -> None:
+    """Have a connection made anew that the server has closed meanwhile, as when it was restarted.
+
+    What is idle has nothing to hear but that. Unlike a ping this asks the server nothing.
+    """
+    poll = select_module.poll()
+    poll.register(connection.driver_connection.fileno(), select_module.POLLIN)
+    if poll.poll(0):
+        raise DisconnectionError
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     Column,
     DateTime,
@@ -24,6 +25,9 @@ from sqlalchemy import (
 )
 
 metadata = MetaData()
+
+Big = BigInteger().with_variant(Integer, "sqlite")
+"""What a busy site counts past 2^31; SQLite's integers hold it anyway, and count up by themselves only as such."""
 
 
 class Instant(TypeDecorator[datetime]):
@@ -57,13 +61,13 @@ offsets = Table(
     Column("group", String, primary_key=True),
     Column("topic", String, primary_key=True),
     Column("partition", Integer, primary_key=True),
-    Column("next", Integer, nullable=False),
+    Column("next", Big, nullable=False),
 )
 
 outbox = Table(
     "outbox",
     metadata,
-    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("id", Big, primary_key=True, autoincrement=True),
     Column("topic", String, nullable=False),
     Column("key", String, nullable=False),
     Column("headers", Text, nullable=False),
@@ -78,7 +82,7 @@ parked = Table(
     Column("step", String, nullable=False),
     Column("topic", String, nullable=False),
     Column("partition", Integer, nullable=False),
-    Column("offset", Integer, nullable=False),
+    Column("offset", Big, nullable=False),
     Column("key", String, nullable=False),
     Column("headers", Text, nullable=False),
     Column("value", LargeBinary, nullable=False),
@@ -97,7 +101,7 @@ parked = Table(
 audit = Table(
     "audit",
     metadata,
-    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("id", Big, primary_key=True, autoincrement=True),
     Column("time", Instant, nullable=False),
     Column("actor", String, nullable=False),
     Column("action", String, nullable=False),
@@ -109,8 +113,8 @@ audit = Table(
 audit_seals = Table(
     "audit_seals",
     metadata,
-    Column("number", Integer, primary_key=True, autoincrement=False),
-    Column("audit", Integer, nullable=False, unique=True),
+    Column("number", Big, primary_key=True, autoincrement=False),
+    Column("audit", Big, nullable=False, unique=True),
     Column("hash", String, nullable=False),
     Column("sealed", Instant, nullable=False),
 )
@@ -129,7 +133,7 @@ messages = Table(
     Column("type", String, nullable=False),
     Column("received", Instant, nullable=False, index=True),
     Column("partition", Integer, nullable=False),
-    Column("offset", Integer, nullable=False),
+    Column("offset", Big, nullable=False),
     Column("status", String, nullable=False, index=True),  # mapped | unmapped | duplicate | parked
     Column("revision", Integer, nullable=False),
     Column("mapping", String, nullable=False),
@@ -156,6 +160,7 @@ patients = Table(
     Column("authority", String, nullable=False),
     Column("number", String, nullable=False, index=True),
     Column("survivor", String, nullable=False, index=True),  # the patient it ended in; itself while not merged
+    Column("numbers", Integer, nullable=False),  # that ended in it, itself included; 0 once it is merged
     Column("said", Text, nullable=False),  # demographics under this number: the newest word of each
     Column("shown", Text, nullable=False),  # the Patient that stays show, JSON; kept on survivors
 )
@@ -204,16 +209,9 @@ events = Table(
     Column("connector", String, nullable=False),
     Column("timezone", String, nullable=False),
     Column("order", String, nullable=False),
-    Column("body", LargeBinary, nullable=False),  # the event, JSON
+    Column("touched", Text, nullable=False),  # traces of the keys of the entries that it touches, between spaces
+    Column("body", Text, nullable=False),  # the event, JSON
     Index("events_patient", "patient", "visit"),
-)
-
-touches = Table(
-    "touches",
-    metadata,
-    Column("encounter", String, primary_key=True),
-    Column("entry", String, primary_key=True),
-    Column("event", String, primary_key=True, index=True),
 )
 
 entries = Table(
@@ -221,10 +219,10 @@ entries = Table(
     metadata,
     Column("encounter", String, primary_key=True),
     Column("entry", String, primary_key=True),
-    Column("part", String, nullable=False),  # documents, diagnoses ...; empty: known of, nothing to show
+    Column("part", String, nullable=False),  # documents, diagnoses ..., perhaps two; empty: nothing to show
     Column("place", String, nullable=False),  # its order within the part: when it was first touched
     Column("last", String, nullable=False),  # fold order of the event that last touched it
-    Column("body", LargeBinary, nullable=False),  # the entry as a JSON list; a set of diagnoses holds several
+    Column("body", Text, nullable=False),  # for each part a line with a JSON list; a report holds several
 )
 
 charted_messages = Table(
@@ -232,7 +230,7 @@ charted_messages = Table(
     metadata,
     Column("message", String, primary_key=True),
     Column("revision", Integer, nullable=False),
-    Column("outputs", LargeBinary, nullable=False),  # what was appended, for a redelivery
+    Column("outputs", Text, nullable=False),  # what was appended, for a redelivery
 )
 
 # --- timers -----------------------------------------------------------------------------------------------------------
@@ -301,7 +299,7 @@ proposals = Table(
 proposal_history = Table(
     "proposal_history",
     metadata,
-    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("id", Big, primary_key=True, autoincrement=True),
     Column("proposal", String, nullable=False, index=True),
     Column("time", Instant, nullable=False),
     Column("status", String, nullable=False),
@@ -377,7 +375,6 @@ WRITER = {
     "encounters": "chart",
     "merges": "chart",
     "events": "chart",
-    "touches": "chart",
     "entries": "chart",
     "charted_messages": "chart",
     "wakes": "timers",

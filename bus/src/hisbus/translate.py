@@ -6,14 +6,15 @@ A mapping that is mended is replayed over old messages under a higher revision, 
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, case, select, update
+from sqlalchemy import case, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hisbus import parked, tables
+from hisbus.bulk import Rows, given, within, write
 from hisbus.connector import Connector, Raw, Translation
 from hisbus.consumer import Batch, store_offsets
 from hisbus.errors import BadMessage
@@ -22,20 +23,89 @@ from hisbus.site import Site
 from hisbus.topics import Name, digest
 from hisbus_schemas import Due, Event, Fact, Moment, Position, Translated
 
+_Row = Mapping[str, Any]
+
+_CONCERNED = select(tables.messages).where(
+    within(tables.messages.c.id, given("copies"))
+    | (tables.messages.c.first & within(tables.messages.c.message, given("messages")))
+    | (tables.messages.c.first & within(tables.messages.c.control_id, given("controls")))
+)
+
 INTERNAL = "hisbus"
 """The connector name of records that the bus itself puts into ``raw``."""
 
 
-@dataclass(frozen=True)
-class _Known:
-    """What the ledger already says about the messages of a batch."""
+class _Ledger:
+    """What the ledger says about the messages of a batch, and what is to be entered."""
 
-    first: Mapping[str, RowMapping]
-    """By message id: the row of its first stored copy."""
-    copies: frozenset[str]
-    """Row ids that exist."""
-    control_ids: dict[tuple[str, str], str]
-    """By connector and control id: a message that used it."""
+    def __init__(self, rows: Iterable[_Row]) -> None:
+        rows = list(rows)
+        self.first = {row["message"]: row for row in rows if row["first"]}
+        """By message id: the row of its first stored copy."""
+        self._copies = {row["id"] for row in rows}
+        self._control_ids = {(row["sender"], row["control_id"]): row["message"] for row in rows if row["first"]}
+        self._entered: dict[str, _Row] = {}
+
+    @classmethod
+    async def read(cls, connection: AsyncConnection, records: Sequence[Record]) -> "_Ledger":
+        """Read what concerns a batch: first copies, the copies themselves, and who used their control ids."""
+        wanted = {
+            "messages": [record.headers["message"] for record in records],
+            "copies": [_row_id(record) for record in records],
+            "controls": [control for record in records if (control := record.headers.get("control_id"))],
+        }
+        return cls(row._asdict() for row in await connection.execute(_CONCERNED, wanted))
+
+    def enter(
+        self,
+        record: Record,
+        *,
+        status: str,
+        reason: str = "",
+        revision: int = 0,
+        mapping: str = "",
+        flags: Sequence[str] = (),
+        unmapped: Sequence[str] = (),
+    ) -> None:
+        """Enter a message, or what became of its first copy by now."""
+        headers = record.headers
+        first = self.first.get(headers["message"])
+        if first is not None and status != "duplicate":
+            found = {"status": status, "reason": reason, "unmapped": json.dumps(list(unmapped))}
+            read = {"revision": revision, "mapping": mapping} if revision else {}
+            self._entered[first["id"]] = {**first, **found, **read}
+            return
+        if _row_id(record) in self._copies:
+            return
+        sender = headers["connector"]
+        control_id = headers.get("control_id", "")
+        all_flags = dict.fromkeys([*filter(None, headers.get("flags", "").split(",")), *flags])
+        name = (sender, control_id)
+        if control_id and self._control_ids.setdefault(name, headers["message"]) != headers["message"]:
+            all_flags["control_id_reused"] = None
+        self._entered[_row_id(record)] = {
+            "id": _row_id(record),
+            "message": headers["message"],
+            "first": first is None,
+            "connector": sender,
+            "control_id": control_id,
+            "sender": sender,
+            "type": headers.get("msgtype", ""),
+            "received": record.time,
+            "partition": record.partition,
+            "offset": record.offset,
+            "status": status,
+            "revision": revision,
+            "mapping": mapping,
+            "flags": json.dumps(list(all_flags)),
+            "unmapped": json.dumps(list(unmapped)),
+            "reason": reason,
+            "ack": headers.get("ack", ""),
+        }
+
+    async def write(self, connection: AsyncConnection) -> None:
+        """Write what was entered."""
+        await write(connection, Rows(tables.messages, list(self._entered.values())))
 
 
 class Translate:
@@ -58,8 +128,9 @@ class Translate:
     async def handle(self, batch: Batch) -> None:
         """Translate a batch: ledger and feed clock in one transaction, then the events."""
         async with self._site.database.write() as connection:
-            known = await _look_up(connection, batch.records)
-            outputs = [await self._one(connection, record, known) for record in batch.records]
+            ledger = await _Ledger.read(connection, batch.records)
+            outputs = [await self._one(connection, record, ledger) for record in batch.records]
+            await ledger.write(connection)
             await _raise_clock(connection, outputs)
             await store_offsets(connection, self.group, self.topic, batch.offsets)
         await self._site.log.append([self._record(output) for output in outputs if output is not None])
@@ -68,35 +139,34 @@ class Translate:
         """Enter a message that this step failed on as parked."""
         if record.headers.get("connector") == INTERNAL:
             return
-        known = await _look_up(connection, [record])
-        await _enter(connection, record, known, status="parked", reason=reason)
+        ledger = await _Ledger.read(connection, [record])
+        ledger.enter(record, status="parked", reason=reason)
+        await ledger.write(connection)
 
-    async def _one(self, connection: AsyncConnection, record: Record, known: _Known) -> Translated | None:
+    async def _one(self, connection: AsyncConnection, record: Record, ledger: _Ledger) -> Translated | None:
         if record.headers["connector"] == INTERNAL:
             return _internal(record)
-        first = known.first.get(record.headers["message"])
+        first = ledger.first.get(record.headers["message"])
         if first is not None and _is_copy(record, first):
-            await _enter(connection, record, known, status="duplicate")
+            ledger.enter(record, status="duplicate")
             if first["status"] not in {"parked", "unmapped"}:
                 return None
-        return await self._translate(connection, record, known, first)
+        return await self._translate(connection, record, ledger, first)
 
     async def _translate(
-        self, connection: AsyncConnection, record: Record, known: _Known, first: RowMapping | None
+        self, connection: AsyncConnection, record: Record, ledger: _Ledger, first: _Row | None
     ) -> Translated | None:
         """Read the message and enter what became of it under the row of its first copy."""
+        position = _position(record, first)
         try:
-            connector, translation = self._read(record)
+            connector, translation = self._read(record, position.recorded)
         except BadMessage as error:
             await parked.park(connection, self.name, record, error, attempts=1)
-            await _enter(connection, record, known, status="parked", reason=error.code)
+            ledger.enter(record, status="parked", reason=error.code)
             return None
         revision = _revision(first, connector.mapping)
-        position = _position(record, first)
-        await _enter(
-            connection,
+        ledger.enter(
             record,
-            known,
             status="mapped" if translation.mapped else "unmapped",
             revision=revision,
             mapping=connector.mapping,
@@ -118,23 +188,14 @@ class Translate:
             ],
         )
 
-    def _read(self, record: Record) -> tuple[Connector, Translation]:
+    def _read(self, record: Record, received: datetime) -> tuple[Connector, Translation]:
         headers = record.headers
         if headers.get("verdict"):
             raise BadMessage("The message was refused when it arrived.", code=headers["verdict"])
         connector = self._connectors.get(headers["connector"])
         if connector is None:
             raise BadMessage("No connector of this name is configured. Add it, then replay.", code="no_connector")
-        flags = tuple(filter(None, headers.get("flags", "").split(",")))
-        raw = Raw(
-            headers["message"],
-            record.value,
-            record.time,
-            headers.get("control_id", ""),
-            headers.get("msgtype", ""),
-            flags,
-        )
-        return connector, connector.translate(raw)
+        return connector, connector.translate(raw_of(record, received))
 
     def _record(self, output: Translated) -> NewRecord:
         headers = self._site.headers(
@@ -146,7 +207,21 @@ class Translate:
             message=output.message,
             revision=str(output.revision),
         )
-        return NewRecord("events", output.key, output.model_dump_json().encode(), headers)
+        return NewRecord("events", output.key, output.model_dump_json(exclude_none=True).encode(), headers)
+
+
+def raw_of(record: Record, received: datetime) -> Raw:
+    """Return what a connector is given of a record. A replay is read as of the time when the first copy came."""
+    headers = record.headers
+    flags = tuple(filter(None, headers.get("flags", "").split(",")))
+    return Raw(
+        headers["message"],
+        record.value,
+        received,
+        headers.get("control_id", ""),
+        headers.get("msgtype", ""),
+        flags,
+    )
 
 
 def _internal(record: Record) -> Translated:
@@ -168,7 +243,7 @@ def _internal(record: Record) -> Translated:
 def _stamp(fact: Fact, message: str, revision: int, ordinal: int, connector: str, position: Position) -> Event:
     # The fact was validated when the connector made it; validating it again would cost as much as reading it.
     return Event.model_construct(
-        **{name: getattr(fact, name) for name in Fact.model_fields},
+        **dict(fact),
         id=digest(message, revision, ordinal),
         message=message,
         revision=revision,
@@ -187,19 +262,19 @@ def _own_position(record: Record) -> tuple[int, int]:
     return int(partition), int(offset)
 
 
-def _is_copy(record: Record, first: RowMapping) -> bool:
+def _is_copy(record: Record, first: _Row) -> bool:
     """Tell a further copy from a redelivery or replay of the first one."""
     return _own_position(record) != (first["partition"], first["offset"])
 
 
-def _position(record: Record, first: RowMapping | None) -> Position:
+def _position(record: Record, first: _Row | None) -> Position:
     """Return the position of the first stored copy, which decides the place in the fold."""
     if first is None:
         return Position(recorded=record.time, partition=record.partition, offset=record.offset)
     return Position(recorded=first["received"], partition=first["partition"], offset=first["offset"])
 
 
-def _revision(first: RowMapping | None, mapping: str) -> int:
+def _revision(first: _Row | None, mapping: str) -> int:
     """Return the number under which a message is read now: a new one whenever the mapping is another than last time."""
     if first is None or first["revision"] == 0:
         return 1
@@ -207,79 +282,9 @@ def _revision(first: RowMapping | None, mapping: str) -> int:
     return int(first["revision"]) + changed
 
 
-async def _look_up(connection: AsyncConnection, records: Sequence[Record]) -> _Known:
-    """Read what the ledger says about a batch, in three queries."""
-    table = tables.messages
-    ids = [record.headers["message"] for record in records]
-    rows = [_row_id(record) for record in records]
-    controls = [record.headers["control_id"] for record in records if record.headers.get("control_id")]
-    first = await connection.execute(select(table).where(table.c.message.in_(ids), table.c.first))
-    copies = await connection.scalars(select(table.c.id).where(table.c.id.in_(rows)))
-    used = await connection.execute(
-        select(table.c.sender, table.c.control_id, table.c.message).where(
-            table.c.control_id.in_(controls), table.c.first
-        )
-    )
-    return _Known(
-        {row["message"]: row for row in first.mappings()},
-        frozenset(copies),
-        {(row.sender, row.control_id): row.message for row in used},
-    )
-
-
 def _row_id(record: Record) -> str:
     partition, offset = _own_position(record)
     return f"{partition}.{offset}"
-
-
-async def _enter(
-    connection: AsyncConnection,
-    record: Record,
-    known: _Known,
-    *,
-    status: str,
-    reason: str = "",
-    revision: int = 0,
-    mapping: str = "",
-    flags: Sequence[str] = (),
-    unmapped: Sequence[str] = (),
-) -> None:
-    """Write a message's row, or what became of its first copy by now."""
-    table = tables.messages
-    headers = record.headers
-    first = known.first.get(headers["message"])
-    if first is not None and status != "duplicate":
-        found = {"status": status, "reason": reason, "unmapped": json.dumps(list(unmapped))}
-        read = {"revision": revision, "mapping": mapping} if revision else {}
-        await connection.execute(update(table).where(table.c.id == first["id"]).values(**found, **read))
-        return
-    if _row_id(record) in known.copies:
-        return
-    sender = headers["connector"]
-    control_id = headers.get("control_id", "")
-    all_flags = dict.fromkeys([*filter(None, headers.get("flags", "").split(",")), *flags])
-    if control_id and known.control_ids.setdefault((sender, control_id), headers["message"]) != headers["message"]:
-        all_flags["control_id_reused"] = None
-    row: dict[str, Any] = {
-        "id": _row_id(record),
-        "message": headers["message"],
-        "first": first is None,
-        "connector": sender,
-        "control_id": control_id,
-        "sender": sender,
-        "type": headers.get("msgtype", ""),
-        "received": record.time,
-        "partition": record.partition,
-        "offset": record.offset,
-        "status": status,
-        "revision": revision,
-        "mapping": mapping,
-        "flags": json.dumps(list(all_flags)),
-        "unmapped": json.dumps(list(unmapped)),
-        "reason": reason,
-        "ack": headers.get("ack", ""),
-    }
-    await connection.execute(table.insert(), row)
 
 
 async def _raise_clock(connection: AsyncConnection, outputs: Iterable[Translated | None]) -> None:

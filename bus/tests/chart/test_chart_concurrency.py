@@ -1,38 +1,15 @@
 """Several chart steps at once, on a server that lets them."""
 
 import asyncio
-import os
 import random
-import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import psycopg
 import pytest
 
 from hisbus import tables
-from hisbus.database import Database
 from hisbus.errors import RetryLater
-from hisbus.site import Site
 from hisbus_schemas import Translated
-
-
-@pytest.fixture
-async def shared_ward(ward: Any) -> AsyncIterator[Any]:
-    """A ward on a PostgreSQL database of its own."""
-    url = os.environ.get("HISBUS_TEST_POSTGRES", "")
-    if not url:
-        pytest.skip("no PostgreSQL is given (HISBUS_TEST_POSTGRES=postgresql://USER@HOST/NAME)")
-    name = f"chart_{secrets.token_hex(6)}"
-    with psycopg.connect(url, autocommit=True) as server:
-        server.execute(f"CREATE DATABASE {name}")
-    database = Database(f"{url.rsplit('/', 1)[0]}/{name}")
-    async with database.engine.begin() as connection:
-        await connection.run_sync(tables.metadata.create_all)
-    yield type(ward)(Site(ward.site.settings, ward.site.keys, ward.site.log, database))
-    await database.close()
-    with psycopg.connect(url, autocommit=True) as server:
-        server.execute(f"DROP DATABASE {name}")
 
 
 def conversation(ward: Any) -> list[Translated]:
@@ -66,18 +43,22 @@ async def deliver(ward: Any, messages: Sequence[Translated]) -> None:
             break
 
 
+async def forget(ward: Any) -> None:
+    async with ward.site.database.write() as connection:
+        for name, writer in tables.WRITER.items():
+            if writer == "chart":
+                await connection.execute(tables.metadata.tables[name].delete())
+
+
 @pytest.mark.postgres
-async def test_steps_that_work_at_once_make_the_same_charts(ward: Any, shared_ward: Any) -> None:
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_steps_that_work_at_once_make_the_same_charts(ward: Any) -> None:
     messages = conversation(ward)
-    for message in messages:
-        await ward.deliver(message)
-    shuffle = random.Random(7)
-    written = [tables.metadata.tables[name] for name, writer in tables.WRITER.items() if writer == "chart"]
+    await deliver(ward, messages)
     expected = await ward.said(("V1", "V2"))
+    shuffle = random.Random(7)
     for _ in range(4):
+        await forget(ward)
         shuffle.shuffle(messages)
-        await asyncio.gather(*(deliver(shared_ward, messages[worker::4]) for worker in range(4)))
-        assert await shared_ward.said(("V1", "V2")) == expected
-        async with shared_ward.site.database.write() as connection:
-            for table in written:
-                await connection.execute(table.delete())
+        await asyncio.gather(*(deliver(ward, messages[worker::4]) for worker in range(4)))
+        assert await ward.said(("V1", "V2")) == expected

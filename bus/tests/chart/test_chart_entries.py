@@ -73,15 +73,26 @@ async def test_a_replacement_may_arrive_before_what_it_replaces(ward: Any) -> No
     assert statuses(await ward.chart()) == {"D1": "replaced", "D2": "draft"}
 
 
-def diagnoses(ward: Any, hour: float, *codes: str, deleted: bool = False, type: str = "F") -> Any:
+def diagnoses(ward: Any, hour: float, *codes: str, deleted: bool = False, type: str = "F", whole: bool = True) -> Any:
     items = [Diagnosis(code=Code(code=code, system="ICD-10"), deleted=deleted) for code in codes]
-    return ward.message(ward.fact("diagnosis.recorded", hour, data=Diagnoses(type=type, items=items)))
+    return ward.message(ward.fact("diagnosis.recorded", hour, data=Diagnoses(type=type, items=items, whole=whole)))
 
 
 async def test_a_set_of_diagnoses_replaces_the_earlier_set_of_its_type(ward: Any) -> None:
     await ward.each([diagnoses(ward, 8, "I10", type="A"), diagnoses(ward, 9, "I21", "E11"), diagnoses(ward, 10, "I21")])
     found = [(item.type, item.code.code) for item in (await ward.chart()).diagnoses]
     assert found == [("A", "I10"), ("F", "I21")]
+
+
+async def test_diagnoses_that_are_not_the_whole_set_are_added_to_it(ward: Any) -> None:
+    await ward.each([diagnoses(ward, 8, "I21", "E11"), diagnoses(ward, 10, "J18", "E11", whole=False)])
+    before = (await ward.chart()).diagnoses
+    assert [item.code.code for item in before] == ["I21", "J18", "E11"]
+    await ward.deliver(diagnoses(ward, 11, "I21", deleted=True, whole=False))
+    after = (await ward.chart()).diagnoses
+    assert after == before[1:]  # untouched, in their versions
+    await ward.deliver(diagnoses(ward, 9, "N18"))
+    assert [item.code.code for item in (await ward.chart()).diagnoses] == ["N18", "J18", "E11"]
 
 
 async def test_a_set_that_is_all_deleted_removes_its_diagnoses(ward: Any) -> None:

@@ -74,6 +74,7 @@ diagnoses = st.builds(
     Diagnoses,
     type=st.sampled_from(("A", "F")),
     items=st.lists(st.builds(Diagnosis, code=codes, deleted=st.booleans()), max_size=2),
+    whole=st.booleans(),
 )
 procedures = st.builds(
     Procedure, key=st.sampled_from("12"), code=codes, start=moments, end=moments, deleted=st.sampled_from((False, True))

@@ -86,6 +86,23 @@ async def test_a_moved_visit_takes_its_events_along(ward: Any) -> None:
     assert (chart.patient.id.number, numbers(chart), await ward.flags()) == ("P2", ["D1", "D2", "D3"], [])
 
 
+async def test_a_move_may_come_before_what_it_moves_and_twice(ward: Any) -> None:
+    move, back = ward.move(10, "V1", "P2", "P1"), ward.move(12, "V1", "P3", "P2")
+    await ward.each([back, move, back, ward.document(11, "D2", who="P2")])
+    assert (await ward.chart()).patient.id.number == "P3"
+    await ward.each([move, ward.document(9, who="P1"), ward.adt("admitted", 8, "P1"), ward.document(9, "D9", who="P9")])
+    chart = await ward.chart()
+    assert (chart.patient.id.number, numbers(chart), chart.status) == ("P3", ["D1", "D2"], "admitted")
+    assert await ward.flags() == [ANOTHER]
+
+
+async def test_an_event_without_a_visit_follows_the_stay_to_its_new_patient(ward: Any) -> None:
+    await ward.each([ward.adt("admitted", 8, "P1"), ward.document(9, who="P2", stay=None)])
+    assert await ward.flags() == [UNASSIGNED]
+    await ward.deliver(ward.move(10, "V1", "P2", "P1"))
+    assert (numbers(await ward.chart()), await ward.flags()) == (["D1"], [])
+
+
 async def test_an_event_without_a_visit_goes_to_the_only_open_stay(ward: Any) -> None:
     await ward.deliver(ward.adt("admitted", 8))
     (output,) = await ward.deliver(ward.document(9, stay=None))

@@ -37,9 +37,9 @@ def _hash(secret: str) -> str:
 
 
 @pytest.fixture
-async def site(tmp_path: Path) -> AsyncIterator[Site]:
+async def site(tmp_path: Path, database_url: str) -> AsyncIterator[Site]:
     """A ward whose users are named after their roles; each has a token ROLE-token and a session ROLE-cookie."""
-    async with ward_rows.opened(tmp_path) as site:
+    async with ward_rows.opened(tmp_path, database_url) as site:
         async with site.database.write() as connection:
             for role in ROLES:
                 user = {"name": role, "role": role, "password": "", "active": True, "failures": 0}

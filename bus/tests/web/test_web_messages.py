@@ -102,7 +102,8 @@ async def put_event(site: Site, message: str, encounter: str) -> Event:
         "connector": "his",
         "timezone": "Asia/Shanghai",
         "order": "",
-        "body": event.model_dump_json().encode(),
+        "touched": "",
+        "body": event.model_dump_json(),
     }
     async with site.database.write() as connection:
         await connection.execute(tables.events.insert(), row)

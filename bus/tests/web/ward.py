@@ -357,7 +357,7 @@ async def put_chart(connection: AsyncConnection, chart: Chart) -> None:
     patient = chart.patient
     assert patient is not None
     key = f"patient-{chart.encounter}"
-    shown = {"id": key, "authority": "HOSP", "number": patient.id.number, "survivor": key, "said": "{}"}
+    shown = {"id": key, "authority": "HOSP", "number": patient.id.number, "survivor": key, "numbers": 1, "said": "{}"}
     await connection.execute(tables.patients.insert(), shown | {"shown": patient.model_dump_json()})
     own = ("status", "patient_class", "location", "attending", "department", "admitted", "discharged", "disposition")
     stay = chart.model_dump(mode="json", include=set(own), exclude_none=True)
@@ -381,7 +381,7 @@ async def put_chart(connection: AsyncConnection, chart: Chart) -> None:
     parts = ("documents", "diagnoses", "procedures", "results", "vitals")
     entries = [(part, entry) for part in parts for entry in getattr(chart, part)]
     for number, (part, entry) in enumerate(entries):
-        body = json.dumps([entry.model_dump(mode="json")]).encode()
+        body = json.dumps([entry.model_dump(mode="json")])
         place = {"entry": entry.id, "part": part, "place": f"{number:04}", "last": "", "body": body}
         await connection.execute(tables.entries.insert(), {"encounter": chart.encounter, **place})
 
@@ -542,9 +542,9 @@ async def _gone(_partitions: Any) -> None:
 
 
 @asynccontextmanager
-async def opened(path: Path) -> AsyncIterator[Site]:
-    """Open a site with three stays, seven findings, one write-back and four messages."""
-    database = Database(f"sqlite:///{path}/hisbus.db")
+async def opened(path: Path, url: str) -> AsyncIterator[Site]:
+    """Open a site with three stays, seven findings, one write-back and four messages, in an empty database."""
+    database = Database(url)
     async with database.engine.begin() as connection:
         await connection.run_sync(tables.metadata.create_all)
     log = await SqliteLog.open(path / "log.db")

@@ -3,10 +3,12 @@
 Each answer is a function of all stored events and rests on the one before, never on the order of arrival.
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from hisbus import tables
+from hisbus.bulk import within
 from hisbus.chart import stay
 from hisbus.chart.said import is_adt
 from hisbus.chart.scope import Scope
@@ -88,7 +90,7 @@ class Assignment:
             if stored_row.id in circular:
                 stored_row.flag = CIRCULAR
         again: set[str] = set()
-        for row in await self._store.light(tables.events.c.id.in_([merge.event for merge in merges])):
+        for row in await self._store.light(within(tables.events.c.id, [merge.event for merge in merges])):
             if (row.id in circular) != (row.flag == CIRCULAR):
                 row.flag = CIRCULAR if row.id in circular else ""
                 self._moved[row.id] = row
@@ -96,10 +98,12 @@ class Assignment:
         if any(self._scope.root(patient) != root for patient, root in ended.items()):
             self.remapped = dict.fromkeys(ended.values(), self._cause_of_merge())
             self._stirred |= self.remapped
+            numbers = Counter(ended.values())
             for patient, root in ended.items():
                 self._scope.patients[patient].survivor = root
+                self._scope.patients[patient].numbers = numbers[patient]
                 self._scope.touch(patient)
-            named = await self._store.light(tables.events.c.patient.in_(linked), tables.events.c.visit.is_not(None))
+            named = await self._store.light(within(tables.events.c.patient, linked), tables.events.c.visit.is_not(None))
             again |= {row.visit for row in named if row.visit is not None}
         await self._scope.bring(again)
         return again
@@ -117,7 +121,7 @@ class Assignment:
         if lost := {row.visit for row in self._gone if row.visit is not None}:
             for visit in lost:
                 self._scope.encounters[visit].claims = Claims()
-            for row in await self._store.light(tables.events.c.visit.in_(lost)):
+            for row in await self._store.light(within(tables.events.c.visit, lost)):
                 self._name(row)
             for move in await self._store.moves(lost):
                 self._encounter(move.visit).claims.move(move)
@@ -127,7 +131,7 @@ class Assignment:
         for move in self._merges:
             if move.visit is not None:
                 self._encounter(move.visit).claims.move(move)
-        await self._store.add_merges(self._merges)
+        self._store.add_merges(self._merges)
         return {id for id, held in before.items() if self._scope.encounters[id].claims.holders() != held}
 
     def _name(self, row: Stored) -> None:
@@ -140,7 +144,7 @@ class Assignment:
 
     async def _own(self, again: Collection[str]) -> None:
         """Give each visit its owner, and the events that name it their place."""
-        rows = await self._store.light(tables.events.c.visit.in_(again)) if again else []
+        rows = await self._store.light(within(tables.events.c.visit, again)) if again else []
         await self._scope.bring_patients({row.patient for row in rows if row.patient is not None})
         await self._scope.bring_holders()
         causes = {row.visit: _cause(row) for row in (*self._gone, *(row for row, _ in reversed(self._new)))}
@@ -218,7 +222,7 @@ class Assignment:
     async def _stored_of(self, encounters: Collection[str], *more: object) -> Iterable[New]:
         if not encounters:
             return []
-        return await self._store.events(tables.events.c.encounter.in_(encounters), *more)  # type: ignore[arg-type]
+        return await self._store.events(within(tables.events.c.encounter, encounters), *more)  # type: ignore[arg-type]
 
     async def _place(self) -> None:
         """Assign the events without a visit number: the new ones, and all of patients whose stays changed."""
@@ -233,7 +237,7 @@ class Assignment:
             row.encounter, row.flag = self._of_time(row)
         members = [patient.id for patient in self._scope.members(self._stirred.keys())]
         again = await self._store.light(
-            tables.events.c.patient.in_(members),
+            within(tables.events.c.patient, members),
             tables.events.c.visit.is_(None),
             tables.events.c.kind.not_like("patient.%"),
         )

@@ -1,11 +1,12 @@
 """What a set of messages does to the charts, from the events they replace to the versions they make."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
 from hisbus import tables
-from hisbus.chart import demographics, stay
+from hisbus.bulk import within
+from hisbus.chart import demographics, entries, stay
 from hisbus.chart.assign import Assignment, Cause, New
 from hisbus.chart.order import order_of
 from hisbus.chart.refold import ONLY_WAKE, apply, hear, refold
@@ -22,8 +23,19 @@ from hisbus_schemas import Merge as MergeFact
 class Change:
     """Takes messages in, within one transaction: all of them, or none."""
 
-    def __init__(self, store: Store, keys: Keys, messages: Sequence[Translated]) -> None:
+    def __init__(
+        self, store: Store, keys: Keys, messages: Sequence[Translated], known: Collection[str] = frozenset()
+    ) -> None:
+        """Take messages in.
+
+        Args:
+            store: the tables.
+            keys: the site's.
+            messages: no two copies of one.
+            known: ids of those which replace what was taken in of them before.
+        """
         self._store = store
+        self._known = known
         self._keys = keys
         self._messages = messages
         self._scope = Scope(store)
@@ -43,10 +55,10 @@ class Change:
         Raises:
             BadMessage: a wake is for a stay that does not exist.
         """
-        gone = await self._store.light(tables.events.c.message.in_([message.message for message in self._messages]))
+        gone = await self._store.light(within(tables.events.c.message, self._known)) if self._known else []
         assignment = await self._assign(gone)
         await self._know(gone, assignment)
-        await self._store.add_events(self._new)
+        self._store.add_events(self._new)
         await refold(self._scope, assignment.refold)
         fresh = [(row, event) for row, event in self._new if row.encounter and row.encounter not in assignment.refold]
         for row, event in fresh:
@@ -57,7 +69,7 @@ class Change:
         charted = await self._versions(assignment)
         for encounter in self._scope.encounters.values():
             _show(encounter)
-        await self._scope.save()
+        self._scope.save()
         return charted
 
     def _row(self, message: Translated, event: Event) -> Stored:
@@ -70,7 +82,9 @@ class Change:
         if isinstance(event.data, MergeFact | Move):
             moved = id if isinstance(event.data, Move) else None
             self._merges.append(Merge(event.id, self._patient(event.data.prior), patient, moved, order))
-        return Stored(event.id, event.message, event.kind, patient, id, order, event.connector, message.timezone)
+        touched = " ".join(map(entries.trace, entries.touched(event)))
+        known = (event.id, event.message, event.kind, patient, id, order, event.connector, message.timezone)
+        return Stored(*known, touched=touched)
 
     def _patient(self, patient: PatientId | None) -> str | None:
         if patient is None:
@@ -126,7 +140,7 @@ class Change:
 
     async def _events_of(self, patients: Iterable[str]) -> list[New]:
         wanted = list(patients)
-        return await self._store.events(tables.events.c.patient.in_(wanted)) if wanted else []
+        return await self._store.events(within(tables.events.c.patient, wanted)) if wanted else []
 
     def _shows_anew(self, survivor: Patient) -> bool:
         """Render a patient. Tell whether it looks different from what its stays have shown."""

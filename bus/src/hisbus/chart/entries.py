@@ -1,8 +1,11 @@
 """The entries of a chart: which of them an event touches, and what it does to each. Pure."""
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
+from typing import Any
+
+from pydantic import TypeAdapter
 
 from hisbus.chart.order import order_of
 from hisbus.topics import digest
@@ -28,13 +31,19 @@ from hisbus_schemas import (
 Key = tuple[str, ...]
 """Names an entry by what the hospital calls it: ``("document", number)`` ...."""
 
-MODELS: dict[str, type[Entry]] = {
-    "document": ChartDocument,
-    "diagnoses": ChartDiagnosis,
-    "procedure": ChartProcedure,
-    "order": ChartOrder,
-    "reading": ChartReading,
-    "charge": ChartCharge,
+
+class Vital(ChartReading):
+    """A reading that the chart shows among the vital signs."""
+
+
+_LISTS: Mapping[str, TypeAdapter[Any]] = {
+    "document": TypeAdapter(list[ChartDocument]),
+    "diagnoses": TypeAdapter(list[ChartDiagnosis]),
+    "procedure": TypeAdapter(list[ChartProcedure]),
+    "order": TypeAdapter(list[ChartOrder]),
+    "results": TypeAdapter(list[ChartReading]),
+    "vitals": TypeAdapter(list[Vital]),
+    "charge": TypeAdapter(list[ChartCharge]),
 }
 
 
@@ -44,27 +53,44 @@ class Slot:
 
     id: str
     part: str
-    """Part of the chart; empty: known of, nothing to show."""
+    """Part of the chart; empty: known of, nothing to show. A report may be in two, with a space between them."""
     place: str
     """Its order within the part: when it was first touched."""
     last: str
     """Fold order of the event that touched it last."""
     items: tuple[Entry, ...] = ()
-    """One; a set of diagnoses: any number; what was deleted: none."""
+    """One; of a report or a set of diagnoses: any number; what was deleted: none."""
 
-    def body(self) -> bytes:
-        """Return the items as JSON."""
-        return json.dumps([item.model_dump(mode="json") for item in self.items], ensure_ascii=False).encode()
+    def body(self) -> str:
+        """Return the items as JSON, for each part a line with a list."""
+        lines = [self.items]
+        if " " in self.part:
+            lines = [tuple(item for item in self.items if _part(item) == part) for part in self.part.split()]
+        return "\n".join(f"[{','.join(item.model_dump_json() for item in line)}]" for line in lines)
 
 
-def items(key: Key, body: bytes) -> tuple[Entry, ...]:
+def items(key: Key, part: str, body: str) -> tuple[Entry, ...]:
     """Return a stored slot's items."""
-    return tuple(MODELS[key[0]].model_validate(item) for item in json.loads(body))
+    kinds = part.split() if key[0] == "report" else [key[0]]
+    return tuple(
+        chain.from_iterable(
+            _LISTS[kind].validate_json(line) for kind, line in zip(kinds, body.split("\n"), strict=False)
+        )
+    )
+
+
+def _part(reading: Entry) -> str:
+    return "vitals" if isinstance(reading, Vital) else "results"
 
 
 def slot_id(encounter: str, key: Key) -> str:
     """Return the id of an entry: stable, opaque, and safe in a ref."""
     return digest("entry", encounter, *key)[:20]
+
+
+def trace(key: Key) -> str:
+    """Return what a stored event is found by where an entry that it touches is folded again."""
+    return digest("trace", *key)[:20]
 
 
 def touched(event: Event) -> list[Key]:
@@ -82,7 +108,7 @@ def touched(event: Event) -> list[Key]:
         case Order() as order:
             keys = [("order", order.key)]
         case Report() as report:
-            keys = [("reading", report.number, reading.item.code, reading.sub) for reading in report.readings]
+            keys = [("report", report.number)]
         case Charge() as charge:
             keys = [("charge", charge.key)]
     return list(dict.fromkeys(keys))
@@ -114,10 +140,10 @@ def apply(slot: Slot, key: Key, event: Event) -> Slot:
         case Order() as ordered:
             return _order(slot, event, ordered)
         case Report() as report:
-            return _reading(slot, key, event, report)
+            return _report(slot, event, report)
         case Charge() as charge:
-            said = charge.model_dump(exclude={"body"})
-            return replace(slot, part="charges", items=(ChartCharge(id=slot.id, version=event.id, **said),))
+            item = ChartCharge(id=slot.id, version=event.id, **dict(charge))
+            return replace(slot, part="charges", items=(item,))
         case _:
             return slot
 
@@ -158,18 +184,17 @@ _CONTENT = frozenset(ChartDocument.model_fields) & frozenset(Document.model_fiel
 
 
 def _diagnoses(slot: Slot, event: Event, said: Diagnoses) -> Slot:
+    known = [item for item in slot.items if isinstance(item, ChartDiagnosis)]
     kept = [item for item in said.items if not item.deleted]
-    if kept or not said.items:
-        ids: dict[tuple[str, str], int] = {}
-        rows = []
-        for item in kept:
-            ids[_name(item.code)] = count = ids.get(_name(item.code), 0) + 1
-            id = digest(slot.id, *_name(item.code), count)[:20]
-            rows.append(_diagnosis(id, event, said.type, item))
-    else:
-        gone = {_name(item.code) for item in said.items}
-        known = [item for item in slot.items if isinstance(item, ChartDiagnosis)]
-        rows = [item.model_copy(update={"version": event.id}) for item in known if _name(item.code) not in gone]
+    rows = []
+    if not said.whole or (said.items and not kept):
+        touched = {_name(item.code) for item in said.items}
+        rows = [item for item in known if _name(item.code) not in touched]
+    ids: dict[tuple[str, str], int] = {}
+    for item in kept:
+        ids[_name(item.code)] = count = ids.get(_name(item.code), 0) + 1
+        id = digest(slot.id, *_name(item.code), count)[:20]
+        rows.append(_diagnosis(id, event, said.type, item))
     return replace(slot, part="diagnoses", items=tuple(rows))
 
 
@@ -219,15 +244,20 @@ def _order(slot: Slot, event: Event, said: Order) -> Slot:
     return replace(slot, part="orders", items=(item,))
 
 
-def _reading(slot: Slot, key: Key, event: Event, report: Report) -> Slot:
-    named = (reading for reading in reversed(report.readings) if (reading.item.code, reading.sub) == key[2:])
-    reading = next(named)
-    item = ChartReading(
-        id=slot.id,
-        version=event.id,
-        report=report.number,
-        service=report.service,
-        withdrawn=reading.withdrawn,
-        **reading.model_dump(),
-    )
-    return replace(slot, part="vitals" if event.kind == "vitals.recorded" else "results", items=(item,))
+def _report(slot: Slot, event: Event, report: Report) -> Slot:
+    known = {(item.item.code, item.sub): item for item in slot.items if isinstance(item, ChartReading)}
+    kind = Vital if event.kind == "vitals.recorded" else ChartReading
+    for reading in report.readings:
+        name = (reading.item.code, reading.sub)
+        if name in known and type(known[name]) is not kind:
+            del known[name]  # it goes to the end of the other part, as if it had not been stored in between
+        known[name] = kind(
+            id=digest(slot.id, *name)[:20],
+            version=event.id,
+            report=report.number,
+            service=report.service,
+            withdrawn=reading.withdrawn,
+            **dict(reading),
+        )
+    items = tuple(known.values())
+    return replace(slot, part=" ".join(sorted(set(map(_part, items)))), items=items)

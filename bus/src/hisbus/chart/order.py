@@ -1,6 +1,7 @@
 """The order of the fold as text, so that databases and maps compare it: source time first, arrival never."""
 
 from datetime import datetime
+from functools import lru_cache
 
 from hisbus_schemas import Event
 
@@ -15,5 +16,10 @@ def stamp(at: datetime) -> str:
 
 def order_of(event: Event) -> str:
     """Return an event's place in the fold (``Event.order``) as text of fixed length."""
-    time, recorded, partition, offset, ordinal = event.order
-    return f"{time.zfill(STAMP)}{recorded.zfill(STAMP)}{partition:06d}{offset:018d}{ordinal:06d}"
+    at = event.position
+    return _order(event.time.at, at.recorded, at.partition, at.offset, event.ordinal)
+
+
+@lru_cache(maxsize=4096)  # asked for several times while an event is in hand
+def _order(time: datetime, recorded: datetime, partition: int, offset: int, ordinal: int) -> str:
+    return f"{stamp(time)}{stamp(recorded)}{partition:06d}{offset:018d}{ordinal:06d}"

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Iterable, Mapping
 
-from hisbus import tables
 from hisbus.chart.store import Encounter, Patient, Store
 from hisbus.chart.visits import Merge
 from hisbus_schemas import PatientId, VisitId
@@ -54,7 +53,7 @@ class Scope:
         Returns:
             Every patient that merges connect with those in ``merged``, and the stored merges among them.
         """
-        wanted, stays = {*patients, *known, *merged}, sorted({*visits, *encounters})
+        wanted, stays = {*patients, *known, *merged}, {*visits, *encounters}
         while True:
             self.patients = await self.store.lock_patients(wanted)
             if absent := patients.keys() - self.patients.keys():
@@ -79,7 +78,7 @@ class Scope:
     async def bring(self, encounters: Collection[str]) -> None:
         """Load encounters that turned out to be concerned. Their patients' locks keep others away meanwhile."""
         if absent := set(encounters) - self.encounters.keys():
-            self.encounters |= await self._lock(sorted(absent))
+            self.encounters |= await self._lock(absent)
             await self.bring_holders()
 
     async def bring_holders(self) -> None:
@@ -89,15 +88,13 @@ class Scope:
     async def bring_stays(self, roots: Collection[str], *, open_only: bool = False) -> None:
         """Load the encounters that patients own; on request only those with a beginning."""
         await self.bring_patients(roots)
-        table = tables.encounters
-        owned = table.c.patient.in_(roots)
-        found = await self.store.lock_encounters(owned & table.c.begins.is_not(None) if open_only else owned)
+        found = await self.store.lock_stays(roots, open_only=open_only)
         self.encounters = found | self.encounters
         await self.bring_holders()
 
-    async def save(self) -> None:
+    def save(self) -> None:
         """Write back what was changed."""
-        await self.store.save(
+        self.store.save(
             [patient for id, patient in sorted(self.patients.items()) if id in self._changed],
             [encounter for id, encounter in sorted(self.encounters.items()) if id in self._changed],
         )
@@ -105,7 +102,7 @@ class Scope:
     async def _lock(self, encounters: Collection[str]) -> dict[str, Encounter]:
         if not encounters:
             return {}
-        return await self.store.lock_encounters(tables.encounters.c.id.in_(encounters))
+        return await self.store.lock_encounters(encounters)
 
 
 def _holders(encounters: Iterable[Encounter]) -> set[str]:

@@ -58,7 +58,7 @@ class ChartStep:
         records: list[NewRecord] = []
         fresh: list[tuple[Record, Translated]] = []
         for record, message in messages:
-            revision, outputs = known.get(message.message, (-1, b"[]"))
+            revision, outputs = known.get(message.message, (-1, "[]"))
             if message.revision > revision:
                 fresh.append((record, message))
             elif message.revision == revision:
@@ -66,11 +66,14 @@ class ChartStep:
                 if parked.REPLAY in record.headers and await store.circular(message.message):
                     await self._park(connection, record)
         if fresh:
-            change = Change(store, self._site.keys, [message for _, message in fresh])
+            replaced = {message.message for _, message in fresh} & known.keys()
+            change = Change(store, self._site.keys, [message for _, message in fresh], replaced)
             made = await change.run()
-            await store.keep_outputs(
-                [(message.message, message.revision, _OUTPUTS.dump_json(made[message.message])) for _, message in fresh]
+            store.keep_outputs(
+                (message.message, message.revision, _OUTPUTS.dump_json(made[message.message]).decode())
+                for _, message in fresh
             )
+            await store.flush()
             for record, message in fresh:
                 records += self._records(message, made[message.message])
                 if message.message in change.circular:

@@ -1,27 +1,28 @@
 """The chart step's tables: rows in, rows out. What they mean is said elsewhere."""
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Table, delete, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import ColumnElement, Table, bindparam, delete, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hisbus import tables
+from hisbus.bulk import Rows, given, within, write
 from hisbus.chart.demographics import show
-from hisbus.chart.entries import Key, Slot, items, slot_id
+from hisbus.chart.entries import Key, Slot, items, slot_id, trace
 from hisbus.chart.said import Said
 from hisbus.chart.visits import CIRCULAR, Claims, Merge
 from hisbus_schemas import Event, PatientId, VisitId
 
+CHUNK = 100
+"""Entries that one statement looks for by their trace in events; databases bound the depth of a condition."""
+
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 """The present of a stay that no clock has told of yet: no deadline has passed."""
-
-CHUNK = 5000
-"""Values in one IN list; databases bound them at some 30,000."""
 
 
 @dataclass(slots=True)
@@ -33,6 +34,8 @@ class Patient:
     number: str
     survivor: str
     shown: str
+    numbers: int = 1
+    """Numbers that ended in it, itself included; 0 once it is merged."""
     said: Said = field(default_factory=dict)
 
 
@@ -72,47 +75,68 @@ class Stored:
     timezone: str
     encounter: str | None = None
     flag: str = ""
+    touched: str = ""
+    """What it touches in whichever stay it belongs to: the traces of keys."""
 
 
 _LIGHT = [tables.events.c[item.name] for item in fields(Stored)]
 
 
+_OUTPUTS = select(tables.charted_messages).where(within(tables.charted_messages.c.message, given("ids")))
+_PATIENTS = (
+    select(*(tables.patients.c[item.name] for item in fields(Patient)))
+    .where(within(tables.patients.c.id, given("ids")) | within(tables.patients.c.survivor, given("ids")))
+    .order_by(tables.patients.c.id)
+    .with_for_update()
+)
+_LOCKED = (
+    select(*(tables.encounters.c[item.name] for item in fields(Encounter)))
+    .order_by(tables.encounters.c.id)
+    .with_for_update()
+)
+_ENCOUNTERS = _LOCKED.where(within(tables.encounters.c.id, given("ids")))
+_OWNED = _LOCKED.where(within(tables.encounters.c.patient, given("ids")))
+_STAYS = {False: _OWNED, True: _OWNED.where(tables.encounters.c.begins.is_not(None))}
+_ASSIGN = (
+    update(tables.events)
+    .where(tables.events.c.id == bindparam("event"))
+    .values(encounter=bindparam("place"), flag=bindparam("why"))
+)
+_SLOTS = select(*(tables.entries.c[name] for name in ("entry", "part", "place", "last", "body"))).where(
+    within(tables.entries.c.encounter, given("encounters")), within(tables.entries.c.entry, given("entries"))
+)
+
+
 class Store:
-    """The chart's tables, within one transaction."""
+    """The chart's tables, within one transaction.
+
+    What is to be inserted or written back waits until ``flush``, which sends it all at once. Whoever reads what may be
+    waiting flushes before.
+    """
 
     def __init__(self, connection: AsyncConnection) -> None:
         self.connection = connection
+        self._waiting: dict[Table, list[dict[str, Any]]] = {}
 
-    async def _rows(self, table: Table, column: Any, values: Collection[str], *more: Any) -> list[Row[Any]]:
-        found: list[Row[Any]] = []
-        for chunk in _chunks(values):
-            found += (await self.connection.execute(select(table).where(column.in_(chunk), *more))).all()
-        return found
+    def _put(self, table: Table, rows: Iterable[dict[str, Any]]) -> None:
+        self._waiting.setdefault(table, []).extend(rows)
 
-    async def _upsert(self, table: Table, rows: Sequence[dict[str, Any]], *, replace: bool = True) -> None:
-        if not rows:
-            return
-        dialect = postgresql if self.connection.dialect.name == "postgresql" else sqlite
-        statement = dialect.insert(table)
-        keys = [column.name for column in table.primary_key]
-        if replace:
-            new = {column.name: statement.excluded[column.name] for column in table.c if column.name not in keys}
-            statement = statement.on_conflict_do_update(index_elements=keys, set_=new)
-        else:
-            statement = statement.on_conflict_do_nothing(index_elements=keys)
-        await self.connection.execute(statement, rows)
+    async def flush(self) -> None:
+        """Write what waits."""
+        waiting, self._waiting = self._waiting, {}
+        await write(self.connection, *(Rows(table, rows) for table, rows in waiting.items()))
 
     # --- messages
 
-    async def outputs(self, messages: Collection[str]) -> dict[str, tuple[int, bytes]]:
+    async def outputs(self, messages: Collection[str]) -> dict[str, tuple[int, str]]:
         """Return, by message, the revision taken in and what was appended for it."""
-        table = tables.charted_messages
-        return {row.message: (row.revision, row.outputs) for row in await self._rows(table, table.c.message, messages)}
+        rows = await self.connection.execute(_OUTPUTS, {"ids": sorted(messages)})
+        return {row.message: (row.revision, row.outputs) for row in rows}
 
-    async def keep_outputs(self, rows: Sequence[tuple[str, int, bytes]]) -> None:
+    def keep_outputs(self, rows: Iterable[tuple[str, int, str]]) -> None:
         """Keep what is appended for messages."""
         names = ("message", "revision", "outputs")
-        await self._upsert(tables.charted_messages, [dict(zip(names, row, strict=True)) for row in rows])
+        self._put(tables.charted_messages, (dict(zip(names, row, strict=True)) for row in rows))
 
     async def circular(self, message: str) -> bool:
         """Tell whether a message carries a merge that would close a circle."""
@@ -124,40 +148,40 @@ class Store:
 
     async def lock_patients(self, ids: Collection[str]) -> dict[str, Patient]:
         """Lock and return patients and every number merged with them, in id order."""
-        table, wanted, before = tables.patients, set(ids), set[str]()
-        alone = self.connection.dialect.name == "sqlite"
+        wanted = set(ids)
         while True:
-            of_cluster = or_(table.c.id.in_(wanted), table.c.survivor.in_(wanted))
-            rows = await self.connection.execute(select(table).where(of_cluster).order_by(table.c.id).with_for_update())
-            found = {row.id: Patient(**{**row._mapping, "said": json.loads(row.said)}) for row in rows}
-            survivors = {patient.survivor for patient in found.values()}
+            rows = await self.connection.execute(_PATIENTS, {"ids": sorted(wanted)})
+            found = {row.id: _patient(row) for row in rows}
+            numbers = Counter(patient.survivor for patient in found.values())
             # Who was merged into these while the statement waited for its locks is seen by the next one only.
-            if survivors <= wanted and (alone or found.keys() == before):
+            if all(id in found and found[id].numbers == count for id, count in numbers.items()):
                 return found
-            wanted |= survivors
-            before = set(found)
+            wanted |= numbers.keys()
 
-    async def lock_encounters(self, condition: ColumnElement[bool]) -> dict[str, Encounter]:
+    async def lock_encounters(self, ids: Collection[str]) -> dict[str, Encounter]:
         """Lock and return encounters, in id order."""
-        table = tables.encounters
-        rows = await self.connection.execute(select(table).where(condition).order_by(table.c.id).with_for_update())
+        rows = await self.connection.execute(_ENCOUNTERS, {"ids": sorted(ids)})
+        return {row.id: _encounter(row) for row in rows}
+
+    async def lock_stays(self, patients: Collection[str], *, open_only: bool) -> dict[str, Encounter]:
+        """Lock and return the encounters that patients own, in id order; on request only those with a beginning."""
+        rows = await self.connection.execute(_STAYS[open_only], {"ids": sorted(patients)})
         return {row.id: _encounter(row) for row in rows}
 
     async def add_patients(self, new: dict[str, PatientId]) -> None:
         """Insert patients that do not exist yet."""
-        rows = [_values(Patient(id, who.authority, who.number, id, shown=show(who))) for id, who in sorted(new.items())]
-        await self._upsert(tables.patients, [row | {"said": "{}"} for row in rows], replace=False)
+        rows = [_values(Patient(id, who.authority, who.number, id, show(who))) for id, who in sorted(new.items())]
+        await write(self.connection, Rows(tables.patients, rows, "keep"))
 
     async def add_encounters(self, new: dict[str, VisitId]) -> None:
         """Insert encounters that do not exist yet."""
-        rows = [_row(Encounter(id, visit.authority, visit.number)) for id, visit in sorted(new.items())]
-        await self._upsert(tables.encounters, rows, replace=False)
+        rows = [_values(Encounter(id, visit.authority, visit.number)) for id, visit in sorted(new.items())]
+        await write(self.connection, Rows(tables.encounters, rows, "keep"))
 
-    async def save(self, patients: Iterable[Patient], encounters: Iterable[Encounter]) -> None:
+    def save(self, patients: Iterable[Patient], encounters: Iterable[Encounter]) -> None:
         """Write rows back."""
-        changed = [_values(patient) | {"said": json.dumps(patient.said, ensure_ascii=False)} for patient in patients]
-        await self._upsert(tables.patients, changed)
-        await self._upsert(tables.encounters, [_row(encounter) for encounter in encounters])
+        self._put(tables.patients, map(_values, patients))
+        self._put(tables.encounters, map(_values, encounters))
 
     # --- merges and moves
 
@@ -165,9 +189,9 @@ class Store:
         """Return every patient that merges connect with these, applied or not, and those merges."""
         table, found, merges = tables.merges, set(patients), list[Merge]()
         while True:
-            ends = or_(table.c.patient.in_(found), table.c.prior.in_(found))
+            ends = or_(within(table.c.patient, found), within(table.c.prior, found))
             rows = await self.connection.execute(select(table).where(table.c.visit.is_(None), ends))
-            merges = [Merge(**row._mapping) for row in rows]
+            merges = [Merge(*row) for row in rows]
             reached = {end for merge in merges for end in (merge.patient, merge.prior) if end is not None}
             if reached <= found:
                 return found, merges
@@ -175,24 +199,25 @@ class Store:
 
     async def merges_of(self, events: Collection[str]) -> list[Merge]:
         """Return the merges and moves that events made."""
-        table = tables.merges
-        return [Merge(**row._mapping) for row in await self._rows(table, table.c.event, events)]
+        return await self._merges(within(tables.merges.c.event, events)) if events else []
 
     async def moves(self, visits: Collection[str]) -> list[Merge]:
         """Return the moves of visits."""
-        table = tables.merges
-        return [Merge(**row._mapping) for row in await self._rows(table, table.c.visit, visits)]
+        return await self._merges(within(tables.merges.c.visit, visits))
 
-    async def add_merges(self, merges: Sequence[Merge]) -> None:
+    async def _merges(self, condition: ColumnElement[bool]) -> list[Merge]:
+        return [Merge(*row) for row in await self.connection.execute(select(tables.merges).where(condition))]
+
+    def add_merges(self, merges: Iterable[Merge]) -> None:
         """Insert merges and moves."""
-        await self._upsert(tables.merges, [_values(merge) for merge in merges])
+        self._put(tables.merges, map(_values, merges))
 
     # --- events
 
     async def light(self, *conditions: ColumnElement[bool]) -> list[Stored]:
         """Return stored events without their bodies."""
         rows = await self.connection.execute(select(*_LIGHT).where(*conditions))
-        return [Stored(**row._mapping) for row in rows]
+        return [Stored(*row) for row in rows]
 
     async def events(self, *conditions: ColumnElement[bool]) -> list[tuple[Stored, Event]]:
         """Return stored events in the order of the fold."""
@@ -202,103 +227,87 @@ class Store:
         )
         return [(Stored(*row[: len(_LIGHT)]), Event.model_validate_json(row.body)) for row in rows]
 
-    async def add_events(self, rows: Iterable[tuple[Stored, Event]]) -> None:
+    def add_events(self, rows: Iterable[tuple[Stored, Event]]) -> None:
         """Insert events."""
-        new = [_values(stored) | {"body": event.model_dump_json().encode()} for stored, event in rows]
-        if new:
-            await self.connection.execute(tables.events.insert(), new)
+        bodies = ((stored, event.model_dump_json(exclude_none=True)) for stored, event in rows)
+        self._put(tables.events, (_values(stored) | {"body": body} for stored, body in bodies))
 
     async def assign(self, rows: Iterable[Stored]) -> None:
         """Write where stored events belong now."""
-        table = tables.events
-        for row in rows:
-            place = update(table).where(table.c.id == row.id).values(encounter=row.encounter, flag=row.flag)
-            await self.connection.execute(place)
+        if places := [{"event": row.id, "place": row.encounter, "why": row.flag} for row in rows]:
+            await self.connection.execute(_ASSIGN, places)
 
     async def drop_events(self, ids: Collection[str]) -> None:
-        """Delete events, their merges, and the trace of what they touched."""
-        for chunk in _chunks(ids):
-            for column in (tables.events.c.id, tables.merges.c.event, tables.touches.c.event):
-                await self.connection.execute(delete(column.table).where(column.in_(chunk)))
+        """Delete events and their merges."""
+        if ids:
+            for column in (tables.events.c.id, tables.merges.c.event):
+                await self.connection.execute(delete(column.table).where(within(column, ids)))
 
     # --- entries
 
-    async def slots(self, encounters: Collection[str], keys: dict[str, Key]) -> dict[str, Slot]:
+    async def slots(self, encounters: Collection[str], keys: Mapping[str, Key]) -> dict[str, Slot]:
         """Return stored entries of encounters by their ids, under which their keys are given."""
-        table = tables.entries
-        found = await self._rows(table, table.c.entry, keys, table.c.encounter.in_(encounters))
+        rows = await self.connection.execute(_SLOTS, {"encounters": sorted(encounters), "entries": sorted(keys)})
         return {
-            row.entry: Slot(row.entry, row.part, row.place, row.last, items(keys[row.entry], row.body)) for row in found
+            entry: Slot(entry, part, place, last, items(keys[entry], part, body))
+            for entry, part, place, last, body in rows
         }
 
-    async def touching(self, encounters: Collection[str], entries: Collection[str]) -> dict[str, list[Event]]:
-        """Return the events that touched entries of encounters, in the order of the fold."""
-        table, found = tables.touches, dict[str, list[Event]]()
-        for chunk in _chunks(entries):
-            joined = table.join(tables.events, tables.events.c.id == table.c.event)
-            query = (
-                select(table.c.entry, tables.events.c.body)
-                .select_from(joined)
-                .where(table.c.encounter.in_(encounters), table.c.entry.in_(chunk))
-            )
-            for row in await self.connection.execute(query.order_by(tables.events.c.order)):
-                found.setdefault(row.entry, []).append(Event.model_validate_json(row.body))
+    async def touching(self, encounters: Collection[str], keys: Collection[Key]) -> dict[str, list[Event]]:
+        """Return, by the ids of entries, the events that touched those with such keys, in the order of the fold."""
+        table, found, named = tables.events, dict[str, list[Event]](), {trace(key): key for key in keys}
+        for start in range(0, len(named), CHUNK):
+            touched = or_(*(table.c.touched.contains(name) for name in list(named)[start : start + CHUNK]))
+            query = select(table.c.encounter, table.c.touched, table.c.body).order_by(table.c.order)
+            query = query.where(within(table.c.encounter, encounters), touched)
+            for encounter, names, body in await self.connection.execute(query):
+                event = Event.model_validate_json(body)
+                for name in named.keys() & set(names.split()):
+                    found.setdefault(slot_id(encounter, named[name]), []).append(event)
         return found
 
-    async def save_slots(self, slots: Iterable[tuple[str, Slot]]) -> None:
+    def save_slots(self, slots: Iterable[tuple[str, Slot]]) -> None:
         """Write entries, each with its encounter."""
-        await self._upsert(
-            tables.entries,
-            [
-                {
-                    "encounter": encounter,
-                    "entry": slot.id,
-                    "part": slot.part,
-                    "place": slot.place,
-                    "last": slot.last,
-                    "body": slot.body(),
-                }
-                for encounter, slot in slots
-            ],
+        rows = (
+            {
+                "encounter": encounter,
+                "entry": slot.id,
+                "part": slot.part,
+                "place": slot.place,
+                "last": slot.last,
+                "body": slot.body(),
+            }
+            for encounter, slot in slots
         )
-
-    async def add_touches(self, touches: Iterable[tuple[str, Key, str]]) -> None:
-        """Insert (encounter, key, event): the event touches that entry."""
-        rows = [
-            {"encounter": encounter, "entry": slot_id(encounter, key), "event": event}
-            for encounter, key, event in touches
-        ]
-        if rows:
-            await self.connection.execute(tables.touches.insert(), rows)
+        self._put(tables.entries, rows)
 
     async def clear(self, encounters: Collection[str]) -> None:
-        """Delete the entries of encounters, and the trace of what touched them."""
-        for table in (tables.entries, tables.touches):
-            await self.connection.execute(delete(table).where(table.c.encounter.in_(encounters)))
+        """Delete the entries of encounters."""
+        await self.connection.execute(delete(tables.entries).where(within(tables.entries.c.encounter, encounters)))
 
 
-def _chunks(values: Collection[str]) -> Iterator[list[str]]:
-    ordered = sorted(values)
-    for start in range(0, len(ordered), CHUNK):
-        yield ordered[start : start + CHUNK]
+def _patient(row: Any) -> Patient:
+    patient = Patient(*row)
+    patient.said = json.loads(row.said)
+    return patient
 
 
-def _encounter(row: Row[Any]) -> Encounter:
-    claims = json.loads(row.claims)
-    claims = Claims(
-        tuple(claims["first"]) if claims["first"] else None,
-        tuple(claims["owner"]) if claims["owner"] else None,
-        [tuple(move) for move in claims["moves"]],
-    )
-    said = {"named": json.loads(row.named), "assigned": json.loads(row.assigned)}
-    return Encounter(**{**row._mapping, "claims": claims, **said})
-
-
-def _row(encounter: Encounter) -> dict[str, Any]:
-    row = _values(encounter) | {"claims": asdict(encounter.claims)}
-    return row | {name: json.dumps(row[name], ensure_ascii=False) for name in ("claims", "named", "assigned")}
+def _encounter(row: Any) -> Encounter:
+    encounter = Encounter(*row)
+    first, owner, moves = json.loads(row.claims)
+    encounter.claims = Claims(first and tuple(first), owner and tuple(owner), [tuple(move) for move in moves])
+    encounter.named, encounter.assigned = json.loads(row.named), json.loads(row.assigned)
+    return encounter
 
 
 def _values(row: Patient | Encounter | Stored | Merge) -> dict[str, Any]:
-    # dataclasses.asdict copies every value deeply, which costs more than the statement.
-    return {item.name: getattr(row, item.name) for item in fields(row)}
+    """Return a row as its table has it; what is neither text nor number nor time is JSON there."""
+    values = {name: getattr(row, name) for name in row.__slots__}
+    if isinstance(row, Encounter):
+        claims = [row.claims.first, row.claims.owner, row.claims.moves]
+        return values | {"claims": _json(claims), "named": _json(row.named), "assigned": _json(row.assigned)}
+    return values | {"said": _json(row.said)} if isinstance(row, Patient) else values
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)

@@ -20,7 +20,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "audit",
-        sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
         sa.Column("time", sa.DateTime(timezone=True), nullable=False),
         sa.Column("actor", sa.String(), nullable=False),
         sa.Column("action", sa.String(), nullable=False),
@@ -31,8 +31,8 @@ def upgrade() -> None:
     )
     op.create_table(
         "audit_seals",
-        sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
-        sa.Column("audit", sa.Integer(), nullable=False),
+        sa.Column("number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
+        sa.Column("audit", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("hash", sa.String(), nullable=False),
         sa.Column("sealed", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("number"),
@@ -42,7 +42,7 @@ def upgrade() -> None:
         "charted_messages",
         sa.Column("message", sa.String(), nullable=False),
         sa.Column("revision", sa.Integer(), nullable=False),
-        sa.Column("outputs", sa.LargeBinary(), nullable=False),
+        sa.Column("outputs", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("message"),
     )
     op.create_table(
@@ -94,7 +94,7 @@ def upgrade() -> None:
         sa.Column("part", sa.String(), nullable=False),
         sa.Column("place", sa.String(), nullable=False),
         sa.Column("last", sa.String(), nullable=False),
-        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("encounter", "entry"),
     )
     op.create_table(
@@ -109,7 +109,8 @@ def upgrade() -> None:
         sa.Column("connector", sa.String(), nullable=False),
         sa.Column("timezone", sa.String(), nullable=False),
         sa.Column("order", sa.String(), nullable=False),
-        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.Column("touched", sa.Text(), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
     with op.batch_alter_table("events", schema=None) as batch_op:
@@ -144,7 +145,7 @@ def upgrade() -> None:
         sa.Column("type", sa.String(), nullable=False),
         sa.Column("received", sa.DateTime(timezone=True), nullable=False),
         sa.Column("partition", sa.Integer(), nullable=False),
-        sa.Column("offset", sa.Integer(), nullable=False),
+        sa.Column("offset", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("status", sa.String(), nullable=False),
         sa.Column("revision", sa.Integer(), nullable=False),
         sa.Column("mapping", sa.String(), nullable=False),
@@ -166,12 +167,12 @@ def upgrade() -> None:
         sa.Column("group", sa.String(), nullable=False),
         sa.Column("topic", sa.String(), nullable=False),
         sa.Column("partition", sa.Integer(), nullable=False),
-        sa.Column("next", sa.Integer(), nullable=False),
+        sa.Column("next", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.PrimaryKeyConstraint("group", "topic", "partition"),
     )
     op.create_table(
         "outbox",
-        sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
         sa.Column("topic", sa.String(), nullable=False),
         sa.Column("key", sa.String(), nullable=False),
         sa.Column("headers", sa.Text(), nullable=False),
@@ -185,7 +186,7 @@ def upgrade() -> None:
         sa.Column("step", sa.String(), nullable=False),
         sa.Column("topic", sa.String(), nullable=False),
         sa.Column("partition", sa.Integer(), nullable=False),
-        sa.Column("offset", sa.Integer(), nullable=False),
+        sa.Column("offset", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("key", sa.String(), nullable=False),
         sa.Column("headers", sa.Text(), nullable=False),
         sa.Column("value", sa.LargeBinary(), nullable=False),
@@ -209,6 +210,7 @@ def upgrade() -> None:
         sa.Column("authority", sa.String(), nullable=False),
         sa.Column("number", sa.String(), nullable=False),
         sa.Column("survivor", sa.String(), nullable=False),
+        sa.Column("numbers", sa.Integer(), nullable=False),
         sa.Column("said", sa.Text(), nullable=False),
         sa.Column("shown", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
@@ -219,7 +221,7 @@ def upgrade() -> None:
 
     op.create_table(
         "proposal_history",
-        sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
         sa.Column("proposal", sa.String(), nullable=False),
         sa.Column("time", sa.DateTime(timezone=True), nullable=False),
         sa.Column("status", sa.String(), nullable=False),
@@ -274,16 +276,6 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("sessions", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_sessions_user"), ["user"], unique=False)
-
-    op.create_table(
-        "touches",
-        sa.Column("encounter", sa.String(), nullable=False),
-        sa.Column("entry", sa.String(), nullable=False),
-        sa.Column("event", sa.String(), nullable=False),
-        sa.PrimaryKeyConstraint("encounter", "entry", "event"),
-    )
-    with op.batch_alter_table("touches", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_touches_event"), ["event"], unique=False)
 
     op.create_table(
         "users",
@@ -364,10 +356,7 @@ def downgrade() -> None:
     op.drop_table("wakes")
     op.drop_table("wake_heads")
     op.drop_table("users")
-    with op.batch_alter_table("touches", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_touches_event"))
 
-    op.drop_table("touches")
     with op.batch_alter_table("sessions", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_sessions_user"))
 
