@@ -88,6 +88,8 @@ class Connector(Protocol):
     async def write(self, writeback: WriteBack, begin: Callable[[], Awaitable[None]]) -> Receipt:
         """Send one write-back. Connects, awaits ``begin`` and only then sends the first byte.
 
+        What can never be sent as it is, is ``rejected`` without awaiting ``begin``: it goes back to the reviewer.
+
         Raises:
             RetryLater: no connection could be made; nothing was sent and ``begin`` was not awaited.
         """
@@ -95,4 +97,17 @@ class Connector(Protocol):
 
     async def find(self, writeback: WriteBack) -> Effect:
         """Say whether an earlier attempt took effect."""
+        ...
+
+
+@runtime_checkable
+class Playable(Connector, Protocol):
+    """A connector that can be handed a message from a file, so that cases can be played (``hisbus case run``)."""
+
+    async def take(self, body: bytes, sink: Sink) -> str:
+        """Take one message as if its sender had sent it.
+
+        Returns:
+            How it is answered (HL7 v2: the code in MSA-1); empty where its sender gets no answer.
+        """
         ...

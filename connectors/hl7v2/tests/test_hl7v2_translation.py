@@ -1,6 +1,6 @@
 """What each trigger means, field by field."""
 
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hisbus import BadMessage
+from hisbus import BadMessage, Raw
 from hisbus_hl7v2 import Hl7v2Connector
 from hisbus_schemas import (
+    Charge,
     Code,
     Demographics,
     Diagnoses,
@@ -18,6 +19,8 @@ from hisbus_schemas import (
     Fact,
     Location,
     Merge,
+    Move,
+    Order,
     PatientId,
     Person,
     Procedure,
@@ -58,6 +61,8 @@ def one(translate: Any, *lines: str) -> Fact:
         ("A08", "encounter.updated"),
         ("A11", "encounter.cancelled"),
         ("A13", "encounter.discharge_cancelled"),
+        ("A28", "patient.updated"),
+        ("A31", "patient.updated"),
     ],
 )
 def test_the_trigger_of_msh_9_makes_the_kind(translate: Any, trigger: str, kind: str) -> None:
@@ -279,6 +284,171 @@ def test_a_merge_that_does_not_name_two_patients_cannot_be_understood(
     assert caught.value.code == code
 
 
+def test_a_patient_whose_number_changes_is_as_good_as_merged(translate: Any) -> None:
+    fact = one(translate, msh("ADT^A47"), PID, "MRG|OLD^^^HOSP^MR")
+    assert (fact.kind, fact.data) == ("patient.merged", Merge(prior=PatientId(authority="HOSP", number="OLD")))
+    other = one(translate, msh("ADT^A47"), PID, "MRG|P1^^^HOSP^MR~OLD^^^CARD^PI")
+    assert (other.kind, other.data) == ("patient.updated", None)
+
+
+def test_a_move_names_the_visit_and_may_name_whose_it_was(translate: Any) -> None:
+    fact = one(translate, msh("ADT^A45"), "EVN||20260303", PID, "MRG|P9^^^HOSP^MR||||V1^^^HOSP", PV1)
+    assert (fact.kind, fact.patient) == ("encounter.moved", PatientId(authority="HOSP", number="P1"))
+    assert fact.data == Move(
+        prior=PatientId(authority="HOSP", number="P9"), visit=VisitId(authority="HOSP", number="V1")
+    )
+    assert one(translate, msh("ADT^A45"), PID, "MRG|||||V1").data == Move(visit=VisitId(authority="his", number="V1"))
+    assert one(translate, msh("ADT^A45"), PID, "MRG|||||V1", PV1).data.visit == VisitId(authority="HOSP", number="V1")
+
+
+@pytest.mark.parametrize(
+    ("trigger", "lines", "code"),
+    [
+        ("A45", (PID, "MRG|P9", PV1), "move_without_visit"),
+        ("A45", ("PID|1", "MRG|P9||||V1"), "move_without_visit"),
+        ("A45", (PID, "MRG|P9||||V7", PV1), "visit_renumbered"),
+        ("A45", (PID, PV1), "merge_without_patient"),
+        *((trigger, (PID, "MRG|P9", PV1), "unhandled_move") for trigger in ("A39", "A42", "A43", "A44", "A46", "A50")),
+    ],
+)
+def test_a_move_that_cannot_be_followed_is_parked_and_never_ignored(
+    translate: Any, trigger: str, lines: tuple[str, ...], code: str
+) -> None:
+    with pytest.raises(BadMessage) as caught:
+        translate(msh(f"ADT^{trigger}"), *lines)
+    assert caught.value.code == code
+
+
+def test_a_message_about_a_person_says_nothing_of_a_class(translate: Any) -> None:
+    stay = one(translate, msh("ADT^A31"), PID, pv1(f2="N")).stay
+    assert stay is not None
+    assert (stay.patient_class, stay.department) == (None, "CARD")
+
+
+@pytest.mark.parametrize(
+    ("type", "whole"), [("ADT^A01", True), ("ADT^A03", True), ("ADT^A08", True), ("ADT^A31", False), ("BAR^P12", False)]
+)
+def test_only_an_admission_discharge_or_update_says_the_whole_set_of_diagnoses(
+    translate: Any, type: str, whole: bool
+) -> None:
+    fact = translate(msh(type), PID, PV1, "DG1|1||I21.9^心肌梗死^I10|||F").facts[-1]
+    assert (fact.kind, fact.data.whole) == ("diagnosis.recorded", whole)
+
+
+def test_an_account_message_without_diagnosis_or_procedure_says_nothing(translate: Any) -> None:
+    assert not translate(msh("BAR^P01"), PID, PV1).mapped
+
+
+@pytest.mark.parametrize(
+    ("control", "status", "kind"),
+    [
+        *((control, "", "order.placed") for control in ("NW",)),
+        *((control, "", "order.changed") for control in ("XO", "RP", "XX", "XR", "SC")),
+        *((control, "", "order.cancelled") for control in ("CA", "DC", "OC", "OD", "CR", "DR")),
+        ("SC", "HD", "order.changed"),
+        ("SC", "CA", "order.cancelled"),
+        ("SC", "DC", "order.cancelled"),
+    ],
+)
+@pytest.mark.parametrize("type", ["ORM^O01", "OMG^O19", "OML^O21", "RDE^O11"])
+def test_what_happened_to_an_order_is_its_control_code(
+    translate: Any, type: str, control: str, status: str, kind: str
+) -> None:
+    fact = one(translate, msh(type), PID, PV1, f"ORC|{control}|PL1^EMR|FI1^LAB||{status}||||20260302080000", OBR)
+    assert fact.kind == kind
+    order = fact.data
+    assert isinstance(order, Order)
+    assert (order.key, order.placer, order.filler, order.action) == ("PL1", "PL1", "FI1", kind.removeprefix("order."))
+    assert order.what == Code(code="24725-4", text="头颅CT", system="LN")
+    assert order.time is not None
+    assert order.time.isoformat() == "2026-03-02T08:00:00+08:00"
+
+
+OBR = "OBR|1|PL1|FI1|24725-4^头颅CT^LN"
+
+
+@pytest.mark.parametrize(
+    ("lines", "key", "what"),
+    [
+        (("ORC|NW|PL1", "RXE||A^甲", "RXO|B^乙"), "PL1", "A"),
+        (("ORC|NW|PL1", "RXO|B^乙"), "PL1", "B"),
+        (("ORC|NW||FI1", OBR), "PL1", "24725-4"),
+        (("ORC|NW||FI1",), "FI1", ""),
+        (("ORC|NW||||||||20260302080000", "RXO|B^乙"), "B/20260302080000", "B"),
+    ],
+)
+def test_an_order_is_known_by_its_number_and_says_what_is_ordered(
+    translate: Any, lines: tuple[str, ...], key: str, what: str
+) -> None:
+    fact = one(translate, msh("RDE^O11"), PID, PV1, *lines)
+    assert (fact.data.key, fact.data.what.code) == (key, what)
+    assert fact.flags == (["no_order_number"] if "/" in key else [])
+
+
+def test_an_order_control_that_says_none_of_the_three_is_left_unread_beside_those_that_do(translate: Any) -> None:
+    translation = translate(msh("ORM^O01"), PID, PV1, "ORC|OK|PL1", OBR, "ORC|NW|PL2", OBR.replace("PL1", "PL2"))
+    assert [(fact.kind, fact.data.key) for fact in translation.facts] == [("order.placed", "PL2")]
+    assert (translation.unmapped, translation.flags) == (["ORC", "OBR"], ["unread_order_control"])
+    assert translation.facts[0].segments == ["ORC|OK|PL1", OBR]
+    alone = translate(msh("ORM^O01"), PID, PV1, "ORC|OK|PL1", OBR)
+    assert (alone.mapped, alone.facts, alone.unmapped) == (False, [], ["ORC", "OBR"])
+
+
+def test_results_of_earlier_orders_are_no_orders(translate: Any) -> None:
+    translation = translate(msh("OMG^O19"), PID, PV1, "ORC|NW|PL1", OBR, "PV1|1|O", "ORC|SC|PL0", "OBR|1|PL0||X")
+    assert [fact.data.key for fact in translation.facts] == ["PL1"]
+    assert (translation.unmapped, translation.flags) == (["ORC", "OBR"], ["prior_results_unread"])
+
+
+def test_a_consultation_is_asked_for_by_an_order_and_completed_by_its_final_result() -> None:
+    connector = Hl7v2Connector({"name": "his", "consults": ["24725-4"]})
+
+    def kind(*lines: str) -> str:
+        body = "\r".join(lines).encode()
+        return connector.translate(Raw("id", body, datetime(2026, 3, 31, tzinfo=UTC))).facts[0].kind
+
+    assert kind(msh("ORM^O01"), PID, PV1, "ORC|NW|PL1", OBR) == "consult.requested"
+    assert kind(msh("ORM^O01"), PID, PV1, "ORC|CA|PL1", OBR) == "order.cancelled"
+    assert kind(msh("ORU^R01"), PID, PV1, OBR + "|" * 21 + "F", "OBX|1|TX|NOTE||会诊意见") == "consult.completed"
+    assert kind(msh("ORU^R01"), PID, PV1, OBR + "|" * 21 + "P", "OBX|1|TX|NOTE||会诊意见") == "result.reported"
+    assert kind(msh("ORM^O01"), PID, PV1, "ORC|NW|PL1", OBR.replace("24725-4", "X")) == "order.placed"
+
+
+def test_charges_are_posted_one_by_one(translate: Any) -> None:
+    first, second = translate(
+        msh("DFT^P03"),
+        PID,
+        PV1,
+        "FT1|1|T-9||20260302080000|20260303|CG|C01^护理费^LOCAL|||2|120.50&CNY",
+        "FT1|2|||20260302|20260303|CR|C02|检验费||1|8",
+    ).facts
+    assert (first.kind, second.kind) == ("charge.posted", "charge.posted")
+    assert isinstance(first.data, Charge)
+    assert (first.data.key, first.data.code.text, first.data.type) == ("T-9", "护理费", "CG")
+    assert (first.data.quantity, first.data.amount) == ("2", "120.50")
+    assert first.data.time is not None
+    assert first.data.time.isoformat() == "2026-03-02T08:00:00+08:00"
+    assert (second.data.key, second.data.code) == ("id/2", Code(code="C02", text="检验费"))
+
+
+@pytest.mark.parametrize(
+    ("type", "code"), [("ORM^O01", "no_order"), ("DFT^P03", "no_charge"), ("OUL^R22", "no_report")]
+)
+def test_a_message_without_what_it_is_about_cannot_be_understood(translate: Any, type: str, code: str) -> None:
+    with pytest.raises(BadMessage) as caught:
+        translate(msh(type), PID, PV1)
+    assert caught.value.code == code
+
+
+@pytest.mark.parametrize("type", ["ORM^O01", "DFT^P03", "ORU^R01", "MDM^T02"])
+def test_diagnoses_and_procedures_are_read_wherever_they_come(translate: Any, type: str) -> None:
+    translation = translate(
+        msh(type), PID, PV1, "ORC|NW|PL1", OBR, "FT1|1", txa(), "DG1|1||I10^高血压^I10|||W", "PR1|1||47.01|||O"
+    )
+    assert [fact.kind for fact in translation.facts][-2:] == ["diagnosis.recorded", "procedure.started"]
+    assert not {"DG1", "PR1"} & set(translation.unmapped)
+
+
 TXA = "TXA|1|C0037^首次病程^WST500|TX|20260302080000|||||D100^李^明|||D1|{parent}||||{status}||AV|||{signer}"
 SIGNER = "D100^李^明" + "^" * 12 + "20260302081500+0800"
 
@@ -429,6 +599,44 @@ def test_anything_else_beside_them_makes_a_result(translate: Any, other: str) ->
     assert one(translate, msh("ORU^R01"), PID, PV1, "OBR|1||VS1|VS", VITAL, other).kind == "result.reported"
 
 
+OBX = "OBX|{}|NM|{}^^LN||1||||||F"
+
+
+@pytest.mark.parametrize(
+    ("trigger", "lines", "reported", "unread"),
+    [
+        ("R21", ("SAC|1", "OBR|1||FI1|A", OBX.format(1, "a"), OBX.format(2, "b")), [["a", "b"]], ["SAC"]),
+        (
+            "R22",
+            (
+                "SPM|1", OBX.format(1, "s"), "SAC|1", "OBR|1||FI1|A", OBX.format(1, "a"),
+                "SPM|2", OBX.format(1, "t"), "OBR|1||FI2|B", OBX.format(1, "b"),
+            ),
+            [["a"], ["b"]],
+            ["SPM", "OBX", "SAC", "SPM", "OBX"],
+        ),
+        (
+            "R24",
+            (OBX.format(1, "p"), "OBR|1||FI1|A", "SPM|1", OBX.format(1, "s"), "SAC|1", OBX.format(1, "a")),
+            [["a"]],
+            ["OBX", "SPM", "OBX", "SAC"],
+        ),
+        ("R24", ("OBR|1||FI1|A", OBX.format(1, "a"), "SPM|1", OBX.format(2, "b")), [["a", "b"]], ["SPM"]),
+    ],
+)  # fmt: skip
+def test_what_was_observed_of_a_specimen_is_no_result(
+    translate: Any, trigger: str, lines: tuple[str, ...], reported: list[list[str]], unread: list[str]
+) -> None:
+    facts = translate(msh(f"OUL^{trigger}"), PID, PV1, *lines).facts
+    assert [[reading.item.code for reading in fact.data.readings] for fact in facts] == reported
+    assert [segment[:3] for segment in facts[0].segments] == unread
+
+
+def test_an_observation_that_does_not_say_of_what_is_left_unread(translate: Any) -> None:
+    fact = one(translate, msh("ORU^R01"), PID, PV1, "OBR|1||FI1|A", "OBX||ED|||^application^pdf", VITAL)
+    assert ([len(fact.data.readings)], fact.segments) == ([1], ["OBX||ED|||^application^pdf"])
+
+
 def test_each_report_of_a_message_is_a_fact(translate: Any) -> None:
     facts = translate(msh("ORU^R01"), PID, "OBR|1|PL1||A", VITAL, "OBR|2||FI2|B", VITAL, VITAL).facts
     reports = [fact.data for fact in facts]
@@ -447,7 +655,7 @@ def test_a_result_message_without_report_cannot_be_understood(translate: Any) ->
     assert caught.value.code == "no_report"
 
 
-@pytest.mark.parametrize("type", ["ADT^A05", "ADT^A45", "ORM^O01", "ZZZ^Z01", "ADT", "", "MDM^T01"])
+@pytest.mark.parametrize("type", ["ADT^A05", "ADT^A41", "RDE^O25", "ZZZ^Z01", "ADT", "", "MDM^T01"])
 def test_what_has_no_mapping_says_so(translate: Any, type: str) -> None:
     translation = translate(msh(type), PID, PV1)
     assert (translation.mapped, translation.facts) == (False, [])
@@ -492,13 +700,24 @@ FIELD = st.one_of(
     ),
     st.text(st.characters(exclude_characters="\r\n", exclude_categories=["Cs"]), max_size=8),
 )
+TYPES = (
+    *("ADT^A01", "ADT^A40", "ADT^A45", "ADT^A47", "MDM^T02", "MDM^T10", "ORU^R01", "OUL^R22", "OUL^R24"),
+    *("ORM^O01", "RDE^O11", "DFT^P03", "BAR^P12"),
+)
+CODES = {
+    *("self_merge", "merge_without_patient", "move_without_visit", "visit_renumbered"),
+    *("no_document", "no_document_number", "no_report", "no_order", "no_charge"),
+}
 SEGMENT = st.tuples(
-    st.sampled_from(["EVN", "PID", "PV1", "DG1", "PR1", "MRG", "TXA", "OBR", "OBX", "ZZZ"]),
+    st.sampled_from(["EVN", "PID", "PV1", "DG1", "PR1", "MRG", "TXA", "OBR", "OBX", "ORC", "RXE", "FT1", "SPM", "SAC"]),
     st.lists(FIELD, max_size=46),
 ).map(lambda parts: "|".join([parts[0], *parts[1]]))
 
 
-@given(st.sampled_from(["ADT^A01", "ADT^A40", "MDM^T02", "MDM^T10", "ORU^R01"]), st.lists(SEGMENT, max_size=8))
+@given(
+    st.sampled_from(TYPES),
+    st.lists(SEGMENT, max_size=8),
+)
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_the_fields_hold_a_message_is_understood_or_refused_with_a_code(
     translate: Any, type: str, segments: list[str]
@@ -506,7 +725,7 @@ def test_whatever_the_fields_hold_a_message_is_understood_or_refused_with_a_code
     try:
         translation = translate(msh(type), *segments)
     except BadMessage as error:
-        assert error.code in {"self_merge", "merge_without_patient", "no_document", "no_document_number", "no_report"}
+        assert error.code in CODES
     else:
-        assert translation.facts
+        assert bool(translation.facts) == translation.mapped
         assert all(Fact.model_validate_json(fact.model_dump_json()) == fact for fact in translation.facts)

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hisbus import BusError
+from hisbus_hl7v2.conformance import NonconformantError, check
 from hisbus_hl7v2.message import Message
 from hisbus_hl7v2.mllp import encode
 from hisbus_hl7v2.writeback import CharsetError, document, refuse_legal_status
@@ -71,8 +72,8 @@ ANY = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 HOSTILE = st.sampled_from(["\rTXA|1|QC|TX||||||||||X|||||LA||AV", "\x0b", "\x1c\r", "|AU||AV", "\\F\\", "\n"])
 
 
-@given(st.lists(st.one_of(ANY, HOSTILE), max_size=4), ANY, st.one_of(ANY, HOSTILE), st.one_of(ANY, HOSTILE))
-@settings(max_examples=120, deadline=None)
+@given(st.lists(st.one_of(ANY, HOSTILE), min_size=1, max_size=4), ANY, st.one_of(ANY, HOSTILE), st.one_of(ANY, HOSTILE))
+@settings(max_examples=60, deadline=None)
 def test_whatever_an_agent_says_the_document_stays_one_and_unsigned(
     lines: list[str], name: str, number: str, ward: str
 ) -> None:
@@ -91,6 +92,64 @@ def test_whatever_an_agent_says_the_document_stays_one_and_unsigned(
     assert [segment.name for segment in message.segments] == ["MSH", "EVN", "PID", "PV1", "TXA", *["OBX"] * len(lines)]
     assert (message.all("TXA")[0].raw(17), message.all("TXA")[0].raw(19)) == ("PA", "UN")
     assert encode(body)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"lines": [""]},
+        {"lines": ["长" * 200, "王" * 60_000]},
+        {"patient_name": "", "birth_date": None, "sex": "", "patient_class": "", "location": Location()},
+        {"location": Location(ward="心血管内科重症监护病房" * 3)},
+        {"visit": VisitId(authority="2.16.840.1.113883.2.4.6.1", number="V" * 40)},
+        {"patient_name": "O'Brien & Söhne^|~\\"},
+    ],
+)
+def test_every_ordinary_write_back_conforms_to_the_standard(changes: dict[str, Any]) -> None:
+    assert document(writeback(**changes), "his", "utf-8", SHANGHAI)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"lines": []},
+        {"lines": ["王" * 66_000]},
+    ],
+)
+def test_what_does_not_fit_the_standard_is_refused_without_quoting_it(changes: dict[str, Any]) -> None:
+    with pytest.raises(NonconformantError) as caught:
+        document(writeback(**changes), "his", "utf-8", SHANGHAI)
+    assert caught.value.code == "nonconformant"
+    assert caught.value.__cause__ is None
+    assert "王" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("EVN||20260303090000+0800\r", ""),  # a required segment is missing,
+        ("PV1|", "PID|1||P2\rPV1|"),  # one comes twice,
+        ("PID|", "ZZZ|1\rPID|"),  # or is unknown,
+        ("EVN||", "EVN||x"),  # a time is none,
+        ("||19600504|", "||1960-05-04|"),
+        ("|PA||UN", "|||UN"),  # a required field is empty,
+        ("|UN\r", "|UN" + "|x" * 10 + "\r"),  # or there are more than the segment has
+    ],
+)
+def test_any_break_of_the_structure_is_found(old: str, new: str) -> None:
+    text = document(writeback(), "his", "utf-8", SHANGHAI).decode()
+    assert text.count(old) == 1
+    check(text)
+    with pytest.raises(NonconformantError):
+        check(text.replace(old, new))
+
+
+def test_segments_out_of_order_are_found() -> None:
+    text = document(writeback(), "his", "utf-8", SHANGHAI).decode()
+    msh, evn, pid, *rest = text.split("\r")
+    with pytest.raises(NonconformantError):
+        check("\r".join([msh, pid, evn, *rest]))
 
 
 def test_a_text_that_the_character_set_cannot_carry_is_not_sent_mutilated() -> None:

@@ -87,12 +87,14 @@ class Diagnosis(Contract):
 
 
 class Diagnoses(Contract):
-    """The diagnoses of one type that a message carries; they replace the earlier set of that type."""
+    """The diagnoses of one type that a message carries."""
 
     body: Literal["diagnoses"] = "diagnoses"
     type: str
     """DG1-6: ``A`` admitting, ``W`` working, ``F`` final."""
     items: list[Diagnosis]
+    whole: bool = True
+    """They replace the earlier set of that type; else they are added to it."""
 
 
 class Procedure(Contract):

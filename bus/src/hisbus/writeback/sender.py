@@ -120,6 +120,8 @@ class Sender:
         receipt, code = await attempt.make(connector, self._within_s)
         if attempt.begun and receipt is not None:
             await self._settle(row, receipt)
+        elif not attempt.begun and receipt is not None and receipt.outcome == "rejected":
+            await self._refuse(row, receipt)
         elif attempt.begun or (receipt is not None and receipt.outcome != "temporary"):
             # Sent, and no answer; or sent by a connector that did not ask whether it may.
             async with self._site.database.write() as connection:
@@ -137,6 +139,12 @@ class Sender:
                 wait = timedelta(seconds=self._wait(row.failures, LONGEST_RETRY_S))
                 values = {"failures": row.failures + 1, "not_before": await ledger.now(connection) + wait}
             await ledger.settle(self._site, connection, row, status or "queued", receipt, **values)
+
+    async def _refuse(self, row: Row[Any], receipt: Receipt) -> None:
+        """Give back what the connector will never send as it is: nothing left, and the reviewer must decide anew."""
+        async with self._site.database.write() as connection:
+            if await ledger.set_aside(connection, row, "rejected_by_his", receipt.code):
+                await ledger.send_receipt(self._site, connection, row, receipt)
 
     async def _look_up(self, connector: Connector, row: Row[Any]) -> None:
         """Ask the HIS what became of an earlier attempt. Where it cannot say, a person must."""

@@ -3,43 +3,14 @@
 import re
 from codecs import BOM_UTF8
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from hisbus import BadMessage
 from hisbus_hl7v2 import charset
+from hisbus_hl7v2.notation import DEFAULT, NULL, Delimiters, Notation
+from hisbus_hl7v2.notation import delimiters as read_delimiters
 
 _NAME = re.compile(r"[A-Z][A-Z0-9]{2}")
-
-NULL = '""'
-"""The HL7 null: the value is to be deleted."""
-
-
-@dataclass(frozen=True, slots=True)
-class Delimiters:
-    """The characters that MSH-1 and MSH-2 name."""
-
-    field: str = "|"
-    component: str = "^"
-    repetition: str = "~"
-    escape: str = "\\"
-    subcomponent: str = "&"
-
-    @property
-    def encoding(self) -> str:
-        """MSH-2."""
-        return self.component + self.repetition + self.escape + self.subcomponent
-
-
-DEFAULT = Delimiters()
-
-
-def _delimiters(separator: str, encoding: str) -> Delimiters | None:
-    """Return the delimiters, or None where they are missing, repeated or alphanumeric."""
-    every = separator + encoding
-    if len(encoding) not in (4, 5) or len(set(every)) < len(every) or any(char.isalnum() for char in every):
-        return None
-    if every == "|^~\\&":
-        return DEFAULT
-    return Delimiters(separator, *encoding[:4])
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +47,7 @@ def read_header(body: bytes, default: str) -> Header:
     begin = len(BOM_UTF8) if body.startswith(BOM_UTF8) else 0
     if not body.startswith(b"MSH", begin):
         return Header(fault="wide_charset" if _looks_wide(body) else "not_hl7")
-    end = min((at for at in (body.find(b"\r", begin), body.find(b"\n", begin)) if at >= 0), default=len(body))
+    end = _first(body, b"\n", begin, _first(body, b"\r", begin, len(body)))
     line = body[begin:end]
     text, encoding = _decode_header(line, default)
     separator = text[3:4]
@@ -84,7 +55,7 @@ def read_header(body: bytes, default: str) -> Header:
         return Header(begin=begin, end=end, fault="bad_delimiters")
     fields = text.split(separator)
     fields.insert(1, separator)
-    delimiters = _delimiters(separator, fields[2] if len(fields) > 2 else "")
+    delimiters = read_delimiters(separator, fields[2] if len(fields) > 2 else "")
     if delimiters is None:
         usable = Delimiters(field=separator) if separator not in DEFAULT.encoding else DEFAULT
         return Header(fields, usable, encoding, "", begin, end, "bad_delimiters")
@@ -93,6 +64,12 @@ def read_header(body: bytes, default: str) -> Header:
     if problem == "unknown_charset" and body[begin:].isascii():  # then it does no harm
         return Header(fields, delimiters, encoding, "ascii", begin, end, "", (*flags, problem))
     return Header(fields, delimiters, encoding, codec, begin, end, problem, flags)
+
+
+def _first(body: bytes, mark: bytes, begin: int, end: int) -> int:
+    """Return where a mark stands first, ``end`` where it does not."""
+    at = body.find(mark, begin, end)
+    return end if at < 0 else at
 
 
 def _looks_wide(body: bytes) -> bool:
@@ -131,34 +108,39 @@ def _codec(name: str, default: str) -> tuple[str, str]:
     return "", "wide_charset" if charset.is_wide(name) else "unknown_charset"
 
 
+@lru_cache(maxsize=512)
+def _is_name(text: str) -> bool:
+    return _NAME.fullmatch(text) is not None
+
+
 class Segment:
     """One segment; its fields are split when the first is asked for."""
 
-    __slots__ = ("_fields", "_message", "text")
+    __slots__ = ("_fields", "_notation", "text")
 
-    def __init__(self, text: str, message: "Message", fields: list[str] | None = None) -> None:
+    def __init__(self, text: str, notation: Notation, fields: list[str] | None = None) -> None:
         self.text = text
         """As written."""
-        self._message = message
+        self._notation = notation
         self._fields = fields
 
     @property
     def name(self) -> str:
         """Three characters; ``?`` where it does not begin like a segment."""
-        text = self.text
-        ends = text[3:4] in ("", self._message.delimiters.field)
-        return text[:3] if ends and _NAME.match(text) else "?"
+        name, separator = self.text[:3], self.text[3:4]
+        return name if separator in ("", self._notation.delimiters.field) and _is_name(name) else "?"
 
     def raw(self, number: int) -> str:
         """Return a field as written, empty where there is none."""
-        fields = self._fields
-        if fields is None:
-            fields = self._fields = self.text.split(self._message.delimiters.field)
+        fields = self._fields or self._split()
         return fields[number] if number < len(fields) else ""
 
+    def _split(self) -> list[str]:
+        self._fields = fields = self.text.split(self._notation.delimiters.field)
+        return fields
+
     def __len__(self) -> int:
-        self.raw(0)
-        return len(self._fields or ()) - 1
+        return len(self._fields or self._split()) - 1
 
     def is_null(self, number: int) -> bool:
         """Tell whether a field is the HL7 null: delete what you have."""
@@ -169,34 +151,48 @@ class Segment:
         raw = self.raw(number)
         if not raw or raw == NULL:
             return []
-        return raw.split(self._message.delimiters.repetition)
+        return raw.split(self._notation.delimiters.repetition)
 
     def get(self, number: int, component: int = 1, sub: int = 1) -> str:
         """Return one decoded part of the field's first repetition; empty where it is empty or null."""
+        fields = self._fields or self._split()
+        raw = fields[number] if number < len(fields) else ""
+        if not raw or raw.isalnum():  # no delimiter is alphanumeric: the commonest value has one part
+            return raw if component == sub == 1 else ""
+        notation = self._notation
+        repetition = notation.delimiters.repetition
+        return notation.part(raw.split(repetition, 1)[0] if repetition in raw else raw, component, sub)
+
+    def values(self, number: int, count: int) -> list[str]:
+        """Return the first decoded components of the field's first repetition, always ``count`` of them."""
         raw = self.raw(number)
         if not raw:
-            return ""
-        message = self._message
-        repetition = message.delimiters.repetition
-        return message.part(raw.split(repetition, 1)[0] if repetition in raw else raw, component, sub)
+            return [""] * count
+        notation = self._notation
+        delimiters = notation.delimiters
+        if delimiters.repetition in raw:
+            raw = raw.split(delimiters.repetition, 1)[0]
+        found = [notation.value(part) for part in raw.split(delimiters.component, count)[:count]]
+        return found + [""] * (count - len(found)) if len(found) < count else found
 
 
 class Message:
     """A decoded message."""
 
-    __slots__ = ("_by_name", "_escapes", "delimiters", "flags", "header", "segments")
+    __slots__ = ("_by_name", "_notation", "flags", "header", "segments")
 
-    def __init__(self, header: Header, text: str) -> None:
+    def __init__(self, header: Header, text: str, only: frozenset[str] | None = None) -> None:
         self.header = header
-        self.delimiters = header.delimiters
         self.flags = list(header.flags)
         """``byte_order_mark``, ``lf_segments``, ``crlf_segments``, ``unknown_charset``, ``nul_bytes``."""
+        self._notation = notation = Notation(header.delimiters, header.body_encoding)
         first, *lines = self._lines(text)
-        self.segments = [Segment(first, self, header.fields), *[Segment(line, self) for line in lines if line]]
+        if only is not None:
+            lines = [line for line in lines if line[:3] in only]
+        self.segments = [Segment(first, notation, header.fields), *[Segment(line, notation) for line in lines if line]]
         self._by_name: dict[str, list[Segment]] = {}
         for segment in self.segments:
             self._by_name.setdefault(segment.text[:3], []).append(segment)
-        self._escapes: re.Pattern[str] | None = None
 
     @classmethod
     def read(cls, body: bytes, default: str) -> "Message":
@@ -209,8 +205,11 @@ class Message:
         return cls.behind(read_header(body, default), body)
 
     @classmethod
-    def behind(cls, header: Header, body: bytes) -> "Message":
-        """Read what stands behind a header. Raises as ``read`` does."""
+    def behind(cls, header: Header, body: bytes, only: frozenset[str] | None = None) -> "Message":
+        """Read what stands behind a header. Raises as ``read`` does.
+
+        ``only`` names the segments that are asked for (and ``MSH``); the others are then left out, which saves time.
+        """
         if header.fault:
             raise BadMessage("The message cannot be read.", code=header.fault)
         try:
@@ -223,23 +222,28 @@ class Message:
             text = text.replace("\0", "")
             fields = [value.replace("\0", "") for value in header.fields]
             header = replace(header, fields=fields, flags=(*header.flags, "nul_bytes"))
-        message = cls(header, text)
+        message = cls(header, text, only)
         if len(message.all("MSH")) > 1:
             raise BadMessage("The frame holds several messages.", code="several_messages")
         return message
 
     def _lines(self, text: str) -> list[str]:
         """Split into segments. The end of MSH says how: a line feed elsewhere is text."""
-        if "\n" not in text:
-            return text.split("\r")
         feed, end = text.find("\n"), text.find("\r")
+        if feed < 0:
+            return text.split("\r")
         if end < 0 or feed < end:
             self.flags.append("lf_segments")
-            return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+            return (text if end < 0 else text.replace("\r\n", "\n").replace("\r", "\n")).split("\n")
         if "\r\n" in text:
             self.flags.append("crlf_segments")
             text = text.replace("\r\n", "\r")
         return text.split("\r")
+
+    @property
+    def delimiters(self) -> Delimiters:
+        """The characters that MSH-1 and MSH-2 name."""
+        return self.header.delimiters
 
     def first(self, name: str) -> Segment | None:
         """Return the first segment of a name."""
@@ -252,63 +256,8 @@ class Message:
 
     def part(self, repetition: str, component: int = 1, sub: int = 1) -> str:
         """Return one decoded part of a repetition; empty where it is empty or null."""
-        delimiters = self.delimiters
-        if component > 1 or delimiters.component in repetition:
-            components = repetition.split(delimiters.component, component)
-            if component > len(components):
-                return ""
-            repetition = components[component - 1]
-        if sub > 1 or delimiters.subcomponent in repetition:
-            parts = repetition.split(delimiters.subcomponent, sub)
-            if sub > len(parts):
-                return ""
-            repetition = parts[sub - 1]
-        if repetition == NULL:
-            return ""
-        return (self.decoded(repetition) if delimiters.escape in repetition else repetition).strip()
+        return self._notation.part(repetition, component, sub)
 
     def decoded(self, text: str) -> str:
         """Return a text with its escapes decoded, once. Unknown escapes stay as they are."""
-        escape = self.delimiters.escape
-        if escape not in text:
-            return text
-        if self._escapes is None:
-            char = re.escape(escape)
-            self._escapes = re.compile(f"{char}([^{char}\r\n]*){char}")
-        return self._escapes.sub(self._unescape, text)
-
-    def _unescape(self, match: re.Match[str]) -> str:
-        code = match[1]
-        delimiters = self.delimiters
-        simple = {
-            "F": delimiters.field,
-            "S": delimiters.component,
-            "T": delimiters.subcomponent,
-            "R": delimiters.repetition,
-            "E": delimiters.escape,
-            "P": "#",
-            "H": "",
-            "N": "",
-        }
-        if code in simple:
-            return simple[code]
-        if code[:1] == "X":
-            text = self._hexadecimal(code[1:])
-            return match[0] if text is None else text
-        if code[:3] in (".br", ".ce", ".sp"):
-            return "\n" * _count(code)
-        if code[:3] == ".sk":
-            return " " * _count(code)
-        return "" if code[:3] in (".fi", ".nf", ".in", ".ti") else match[0]
-
-    def _hexadecimal(self, digits: str) -> str | None:
-        try:
-            text = bytes.fromhex(digits).decode(self.header.body_encoding)
-        except ValueError:
-            return None
-        return text.replace("\0", "").replace("\r\n", "\n").replace("\r", "\n")
-
-
-def _count(code: str) -> int:
-    """Return how many lines or blanks a formatting command asks for; one digit, so that no text can be blown up."""
-    return int(code[3]) if re.fullmatch(r"\.[a-z]{2}[0-9]", code) else 1
+        return self._notation.decoded(text)

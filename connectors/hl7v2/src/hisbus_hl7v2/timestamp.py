@@ -2,32 +2,44 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from hisbus_schemas import Moment, Precision
 
 _DTM = re.compile(r"([0-9]{4}(?:[0-9]{2}){0,5})(\.[0-9]+)?([+-](?:0[0-9]|1[0-4])[0-5][0-9])?")
+_MINUTE = timedelta(minutes=1)
 _PRECISIONS: dict[int, Precision] = {4: "year", 6: "month", 8: "day", 10: "hour", 12: "minute", 14: "second"}
+
+
+_LONGEST = 40
+"""Characters of the longest text that can be a time."""
 
 
 def moment(text: str, zone: ZoneInfo) -> Moment | None:
     """Return the time that an HL7 field gives, or None where it gives none. Without offset it is in ``zone``."""
-    match = _DTM.fullmatch(text.strip())
+    return _moment(text.strip(), zone) if len(text) <= _LONGEST else None
+
+
+@lru_cache(maxsize=1024)  # the same few times recur: each message repeats its stay's, each reading its report's
+def _moment(text: str, zone: ZoneInfo) -> Moment | None:
+    match = _DTM.fullmatch(text)
     if match is None:
         return None
-    digits, fraction, offset = match.groups()
-    day, clock = (digits + "0101"[len(digits) - 4 :])[:8] if len(digits) < 8 else digits[:8], digits[8:]
-    if fraction and len(clock) < 6:
+    digits, fraction, offset = match.groups("")
+    size = len(digits)
+    if fraction and size < 14:
         return None
+    day, clock = (digits[:8], digits[8:] or "00") if size >= 8 else (digits + "0101"[size - 4 :], "00")
     try:
-        local = datetime.fromisoformat(f"{day}T{clock or '00'}{fraction or ''}{offset or ''}")
-        if offset is None:
+        local = datetime.fromisoformat(f"{day}T{clock}{fraction}{offset}")
+        if not offset:
             local = local.replace(tzinfo=zone)
-        at = local.astimezone(UTC)
+        east = local.utcoffset() or timedelta()
+        at = local.replace(tzinfo=UTC) - east
     except (ValueError, OverflowError):
         return None
-    east = local.utcoffset() or timedelta()
-    return Moment(at=at, precision=_PRECISIONS[len(digits)], offset=int(east.total_seconds() // 60))
+    return Moment(at=at, precision=_PRECISIONS[size], offset=east // _MINUTE)
 
 
 def written(at: datetime, zone: ZoneInfo) -> str:

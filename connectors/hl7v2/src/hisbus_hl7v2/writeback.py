@@ -5,7 +5,9 @@ from zoneinfo import ZoneInfo
 
 from hisbus import BusError
 from hisbus_hl7v2 import charset
-from hisbus_hl7v2.message import DEFAULT, Message
+from hisbus_hl7v2.conformance import check
+from hisbus_hl7v2.message import Message
+from hisbus_hl7v2.notation import DEFAULT
 from hisbus_hl7v2.timestamp import written
 from hisbus_schemas import WriteBack
 
@@ -20,6 +22,10 @@ _ESCAPES = {
 _SPECIAL = re.compile(r"[|^~\\&\x00-\x1f\x7f]")
 
 
+_UNKNOWN_NAME = "^^^^^^U"
+"""PID-5 is required; a name of type U (table 0200) is unspecified."""
+
+
 class CharsetError(BusError):
     """The connector's character set cannot carry the text of the write-back. Choose UTF-8 or GB 18030."""
 
@@ -31,6 +37,7 @@ def document(writeback: WriteBack, connector: str, codec: str, zone: ZoneInfo) -
 
     Raises:
         CharsetError: this character set cannot carry the text.
+        NonconformantError: the standard's structure of the message cannot.
         BusError: see ``refuse_legal_status``.
     """
     when = written(writeback.decided, zone)
@@ -41,7 +48,8 @@ def document(writeback: WriteBack, connector: str, codec: str, zone: ZoneInfo) -
          escaped(writeback.id), "P", "2.5", "", "", "", "", "", name],
         ["EVN", "", when],
         ["PID", "1", "", _cx(writeback.patient.number, writeback.patient.authority, connector) + "^MR", "",
-         escaped(writeback.patient_name), "", f"{writeback.birth_date:%Y%m%d}" if writeback.birth_date else "",
+         escaped(writeback.patient_name.strip()) or _UNKNOWN_NAME, "",
+         f"{writeback.birth_date:%Y%m%d}" if writeback.birth_date else "",
          escaped(writeback.sex)],
         ["PV1", "1", escaped(writeback.patient_class) or "U",
          "^".join(escaped(part) for part in (place.ward, place.room, place.bed)), *[""] * 15,
@@ -57,6 +65,7 @@ def document(writeback: WriteBack, connector: str, codec: str, zone: ZoneInfo) -
         # Not "from": the cause carries the text.
         raise CharsetError from None
     refuse_legal_status(body, codec)
+    check(text)
     return body
 
 

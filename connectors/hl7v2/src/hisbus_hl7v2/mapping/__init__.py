@@ -1,42 +1,61 @@
 """What an HL7 v2 message means: a pure function from a message to facts."""
 
+from collections.abc import Callable
+
 from hisbus import Translation
-from hisbus_hl7v2.mapping import adt, documents, results
+from hisbus_hl7v2.mapping import adt, charges, clinical, documents, orders, results
+from hisbus_hl7v2.mapping.patient import Draft, Subject, only_subject
 from hisbus_hl7v2.mapping.profile import Profile
 from hisbus_hl7v2.mapping.source import Source
-from hisbus_hl7v2.message import Segment
-from hisbus_schemas import Fact
 
 __all__ = ["Profile", "Source", "translate"]
 
+_COMMON = frozenset({"MSH", "EVN", "PID", "PV1"})
+_CLINICAL = _COMMON | {"DG1", "PR1"}
+
+_READERS: list[tuple[frozenset[str], Callable[[Source, Subject, str], list[Draft]], frozenset[str]]] = [
+    (documents.TYPES, documents.document_drafts, documents.READS),
+    (results.TYPES, results.result_drafts, results.READS),
+    (orders.TYPES, orders.order_drafts, orders.READS),
+    (charges.TYPES, charges.charge_drafts, charges.READS),
+    (clinical.TYPES, lambda _source, _about, _trigger: [], frozenset()),
+]
+"""Types of message, what reads them, and the segments that it reads."""
+
+_BY_TYPE = {type: (read, _CLINICAL | segments) for types, read, segments in _READERS for type in types}
+
 
 def translate(source: Source) -> Translation:
-    """Say what a message means; ``mapped`` is false where there is no mapping for its type.
+    """Say what a message means; ``mapped`` is false where there is no mapping for it.
 
     Raises:
         BadMessage: it has a mapping and cannot be understood.
     """
-    family, _, trigger = source.message.header.type.partition("^")
-    unread: list[Segment] = []
+    type = source.message.header.type
+    family, _, trigger = type.partition("^")
     if family == "ADT" and trigger in source.profile.adt:
-        facts, reads = adt.stay_facts(source, source.profile.adt[trigger]), adt.READS
-    elif source.message.header.type in adt.MERGES:
-        facts, reads = adt.merge_facts(source), adt.MERGE_READS
-    elif family == "MDM" and trigger in documents.ACTIONS:
-        (facts, unread), reads = documents.document_facts(source, trigger), documents.READS
-    elif family == "ORU" and trigger == "R01":
-        (facts, unread), reads = results.result_facts(source), results.READS
+        about = only_subject(source)
+        drafts = [Draft(about, source.profile.adt[trigger]), *clinical.drafts(source, about, trigger)]
+        reads = _CLINICAL
+    elif type in _BY_TYPE:
+        about = only_subject(source)
+        read, reads = _BY_TYPE[type]
+        drafts = [*read(source, about, trigger), *clinical.drafts(source, about, trigger)]
+    elif type in adt.PATIENTS:
+        drafts, reads = adt.patient_drafts(source, type), _COMMON | adt.READS
     else:
         return Translation(mapped=False, flags=source.message.flags)
-    return _with_segments(source, facts, reads, unread)
+    return _stamped(source, drafts, reads)
 
 
-def _with_segments(source: Source, facts: list[Fact], reads: frozenset[str], unread: list[Segment]) -> Translation:
-    """Keep what nothing read on the first fact, so that nothing is lost."""
-    kept = [segment for segment in source.message.segments if segment.text[:3] not in reads or segment in unread]
+def _stamped(source: Source, drafts: list[Draft], reads: frozenset[str]) -> Translation:
+    """Make facts; what nothing read is kept on the first, so that nothing is lost."""
+    unread = source.unread
+    kept = [item for item in source.message.segments if item.text[:3] not in reads or item in unread]
     # Only a segment's name is listed: what is none may be a patient's text.
-    names = dict.fromkeys(segment.name for segment in kept)
+    names = list(dict.fromkeys([segment.name for segment in kept]))
     if "?" in names:
         source.flag("malformed_segment")
-    facts[0] = facts[0].model_copy(update={"segments": [segment.text for segment in kept], "flags": source.flags})
-    return Translation(True, facts, list(names), [*source.message.flags, *source.flags])
+    segments = [segment.text for segment in kept]
+    facts = [draft.fact(source.flags, [] if number else segments) for number, draft in enumerate(drafts)]
+    return Translation(bool(facts), facts, names, [*source.message.flags, *source.flags])

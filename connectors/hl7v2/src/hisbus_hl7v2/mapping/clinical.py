@@ -1,52 +1,63 @@
-"""Diagnoses (DG1) and procedures (PR1)."""
+"""Diagnoses (DG1) and procedures (PR1), in whatever message they come."""
 
 import re
 from datetime import timedelta
 
-from hisbus_hl7v2.mapping.patient import Subject
+from hisbus_hl7v2.mapping.patient import Draft, Subject
 from hisbus_hl7v2.mapping.source import Source
 from hisbus_hl7v2.message import Segment
-from hisbus_schemas import Code, Diagnoses, Diagnosis, Fact, Moment, Procedure
+from hisbus_schemas import Code, Diagnoses, Diagnosis, Moment, Procedure
+
+TYPES = frozenset({"BAR^P01", "BAR^P05", "BAR^P12"})
+"""Types of message that say diagnoses and procedures, and nothing else that a chart holds."""
+
+_WHOLE = frozenset({"A01", "A03", "A08"})
+"""Triggers of messages whose diagnoses are the whole set of their type; those of others are added."""
 
 _MINUTES = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
 _RANK = re.compile(r"[0-9]{1,4}")
 
 
-def diagnoses(source: Source, about: Subject) -> list[Fact]:
-    """Return one ``diagnosis.recorded`` for each type of diagnosis that the message carries."""
+def drafts(source: Source, about: Subject, trigger: str) -> list[Draft]:
+    """Return one draft for each type of diagnosis that the message carries, then one for each procedure."""
+    found = _diagnoses(source, about, trigger in _WHOLE) if source.message.first("DG1") else []
+    return found + [_procedure(source, about, pr1) for pr1 in source.message.all("PR1")]
+
+
+def _diagnoses(source: Source, about: Subject, whole: bool) -> list[Draft]:
     sets: dict[str, list[Diagnosis]] = {}
     for dg1 in source.message.all("DG1"):
         sets.setdefault(dg1.get(6), []).append(_diagnosis(source, dg1))
-    return [about.fact("diagnosis.recorded", Diagnoses(type=type, items=items)) for type, items in sets.items()]
+    return [
+        Draft(about, "diagnosis.recorded", Diagnoses(type=type, items=items, whole=whole))
+        for type, items in sets.items()
+    ]
 
 
 def _diagnosis(source: Source, dg1: Segment) -> Diagnosis:
     rank = dg1.get(15)
     return Diagnosis(
-        code=_named(source.code(dg1, 3), dg1.get(4)),
+        code=named(source, dg1, 3, 4),
         time=source.time(dg1, 5),
         rank=int(rank) if _RANK.fullmatch(rank) else None,
         deleted=dg1.get(21) == "D",
     )
 
 
-def procedures(source: Source, about: Subject) -> list[Fact]:
-    """Return ``procedure.started`` or, where its length is known, ``procedure.ended`` for each procedure."""
-    facts = []
-    for pr1 in source.message.all("PR1"):
-        start = source.time(pr1, 5)
-        end = _end(source, pr1, start)
-        data = Procedure(
-            key=pr1.get(19) or f"{pr1.get(1)}/{pr1.get(5)}",
-            code=_named(source.code(pr1, 3), pr1.get(4)),
-            start=start,
-            end=end,
-            operation=pr1.get(6) in source.profile.operations,
-            surgeon=source.person(pr1, 11),
-            deleted=pr1.get(20) == "D",
-        )
-        facts.append(about.fact("procedure.ended" if end else "procedure.started", data))
-    return facts
+def _procedure(source: Source, about: Subject, pr1: Segment) -> Draft:
+    """Return ``procedure.started`` or, where its length is known, ``procedure.ended``."""
+    start = source.time(pr1, 5)
+    end = _end(source, pr1, start)
+    procedure = Procedure(
+        key=pr1.get(19) or f"{pr1.get(1)}/{pr1.get(5)}",
+        code=named(source, pr1, 3, 4),
+        start=start,
+        end=end,
+        operation=pr1.get(6) in source.profile.operations,
+        surgeon=source.person(pr1, 11),
+        deleted=pr1.get(20) == "D",
+    )
+    return Draft(about, "procedure.ended" if end else "procedure.started", procedure)
 
 
 def _end(source: Source, pr1: Segment, start: Moment | None) -> Moment | None:
@@ -61,8 +72,11 @@ def _end(source: Source, pr1: Segment, start: Moment | None) -> Moment | None:
     except OverflowError:
         source.flag("bad_number.PR1-7")
         return None
-    return start.model_copy(update={"at": at})
+    return Moment(at=at, precision=start.precision, offset=start.offset)
 
 
-def _named(code: Code, text: str) -> Code:
-    return code.model_copy(update={"text": text}) if text and not code.text else code
+def named(source: Source, segment: Segment, number: int, description: int) -> Code:
+    """Return a coded value whose text, where it has none, stands in a field of its own."""
+    code = source.code(segment, number)
+    text = "" if code.text else segment.get(description)
+    return Code(code=code.code, text=text, system=code.system) if text else code

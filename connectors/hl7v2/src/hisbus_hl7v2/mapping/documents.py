@@ -4,18 +4,18 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hisbus import BadMessage
-from hisbus_hl7v2.mapping.patient import only_subject
+from hisbus_hl7v2.mapping.patient import Draft, Subject
 from hisbus_hl7v2.mapping.source import Source
 from hisbus_hl7v2.message import Segment
 from hisbus_hl7v2.timestamp import moment
-from hisbus_schemas import Attachment, Code, Document, Fact, Moment, Section
+from hisbus_schemas import Attachment, Code, Document, Moment, Section
 
-READS = frozenset({"MSH", "EVN", "PID", "PV1", "TXA", "OBX"})
-"""Segments that ``document_facts`` reads."""
+READS = frozenset({"TXA", "OBX"})
+"""Segments that ``document_drafts`` reads."""
 
 Action = Literal["file", "addendum", "replace", "withdraw"]
 
-ACTIONS: dict[str, tuple[str, Action]] = {
+_ACTIONS: dict[str, tuple[str, Action]] = {
     "T02": ("document.filed", "file"),
     "T06": ("document.filed", "addendum"),
     "T10": ("document.amended", "replace"),
@@ -23,12 +23,15 @@ ACTIONS: dict[str, tuple[str, Action]] = {
 }
 """Kind and action by trigger."""
 
+TYPES = frozenset(f"MDM^{trigger}" for trigger in _ACTIONS)
+"""Types of message that ``document_drafts`` reads."""
+
 _TEXT = frozenset({"TX", "FT", "ST"})
 _KEPT = frozenset({"ED", "RP"})
 
 
-def document_facts(source: Source, trigger: str) -> tuple[list[Fact], list[Segment]]:
-    """Return what happened to the document, and the OBX that are neither text nor attachment.
+def document_drafts(source: Source, about: Subject, trigger: str) -> list[Draft]:
+    """Return what happened to the document; an OBX that is neither text nor attachment is left unread.
 
     Raises:
         BadMessage: no TXA, or no number in it: which document it is cannot be told.
@@ -39,8 +42,7 @@ def document_facts(source: Source, trigger: str) -> tuple[list[Fact], list[Segme
     number = txa.get(12)
     if not number:
         raise BadMessage("A document without a number in TXA-12.", code="no_document_number")
-    about = only_subject(source)
-    kind, action = ACTIONS[trigger]
+    kind, action = _ACTIONS[trigger]
     type = source.code(txa, 2)
     parent = txa.get(13)
     if action == "replace" and not parent:
@@ -63,7 +65,7 @@ def document_facts(source: Source, trigger: str) -> tuple[list[Fact], list[Segme
         fields=content.fields,
         attachments=content.attachments,
     )
-    return [about.fact(kind, document)], content.unread
+    return [Draft(about, kind, document)]
 
 
 def _signature(source: Source, txa: Segment, otherwise: Moment) -> tuple[Moment | None, bool]:
@@ -85,12 +87,11 @@ class _Content:
     sections: list[Section]
     fields: dict[str, str]
     attachments: list[Attachment]
-    unread: list[Segment]
 
 
 def _content(source: Source, type: Code) -> _Content:
     front_page = type.code in source.profile.front_pages
-    content = _Content([], {}, [], [])
+    content = _Content([], {}, [])
     lines: dict[str, list[str]] = {}
     titles: dict[str, str] = {}
     for obx in source.message.all("OBX"):
@@ -103,7 +104,7 @@ def _content(source: Source, type: Code) -> _Content:
             titles.setdefault(name, obx.get(3, 2))
             lines.setdefault(name, []).append(_text(source, obx))
         else:
-            content.unread.append(obx)
+            source.unread.append(obx)
     content.sections = [Section(name=name, title=titles[name], text="\n".join(texts)) for name, texts in lines.items()]
     return content
 

@@ -1,7 +1,7 @@
 """Who and which stay: PID and PV1."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from hisbus_hl7v2.mapping.source import FUTURE, Source, joined, source_time
 from hisbus_hl7v2.message import Segment
@@ -17,20 +17,28 @@ class Subject:
     visit: VisitId | None
     demographics: Demographics | None
     stay: Stay | None
-    flags: list[str]
 
-    def fact(self, kind: str, data: Any = None) -> Fact:
-        """Return a fact about this patient and stay."""
+
+class Draft(NamedTuple):
+    """A fact whose message has not been read to its end."""
+
+    about: Subject
+    kind: str
+    data: Any = None
+
+    def fact(self, flags: list[str], segments: list[str]) -> Fact:
+        """Return the fact."""
+        about = self.about
         return Fact(
-            kind=kind,
-            time=self.time,
-            patient=self.patient,
-            visit=self.visit,
-            flags=self.flags,
-            demographics=self.demographics,
-            stay=self.stay,
-            data=data,
-            segments=[],  # given, for pydantic copies a default deeply
+            kind=self.kind,
+            time=about.time,
+            patient=about.patient,
+            visit=about.visit,
+            flags=flags,
+            demographics=about.demographics,
+            stay=about.stay,
+            data=self.data,
+            segments=segments,
         )
 
 
@@ -41,16 +49,15 @@ def only_subject(source: Source) -> Subject:
 
 def subject(source: Source, pid: Segment | None, pv1: Segment | None) -> Subject:
     """Read who and which stay these segments name."""
-    patient = source.patient_id(pid, 3) if pid else None
+    patient = source.patient_id(pid, 3) if pid is not None else None
     if patient is None:
         source.flag("no_patient_id")
     return Subject(
         time=_time(source),
         patient=patient,
-        visit=source.visit_id(pv1, 19) if pv1 else None,
-        demographics=_demographics(source, pid) if pid else None,
-        stay=_stay(source, pv1) if pv1 else None,
-        flags=source.flags,
+        visit=source.visit_id(pv1, 19) if pv1 is not None else None,
+        demographics=_demographics(source, pid) if pid is not None else None,
+        stay=_stay(source, pv1) if pv1 is not None else None,
     )
 
 
@@ -67,28 +74,27 @@ def _time(source: Source) -> Moment:
 
 
 def _demographics(source: Source, pid: Segment) -> Demographics:
-    part = source.message.part
-    card = next((part(item) for item in pid.repetitions(3) if part(item, 5) in source.profile.identity_cards), None)
+    cards = source.profile.identity_cards
+    card = next((number for number, _, type in source.numbers(pid, 3) if type in cards), None)
     dead = pid.get(30).upper()
     return Demographics(
-        name=joined(pid.get(5), pid.get(5, 2)) or None,
+        name=joined(*pid.values(5, 2)) or None,
         birth_date=source.date(pid, 7),
         sex=pid.get(8) or None,
-        id_card=card or None,
+        id_card=card,
         marital_status=pid.get(16) or None,
         died=source.time(pid, 29),
         dead={"Y": True, "N": False}.get(dead),
-        deleted=_deleted(pid, {5: "name", 7: "birth_date", 8: "sex", 16: "marital_status", 29: "died", 30: "dead"}),
+        deleted=_deleted(pid, _PATIENT_FIELDS),
     )
 
 
 def _stay(source: Source, pv1: Segment) -> Stay:
-    location = None
-    if pv1.repetitions(3):
-        location = Location(ward=pv1.get(3), room=pv1.get(3, 2), bed=pv1.get(3, 3))
+    ward, room, bed = pv1.values(3, 3)
+    patient_class = pv1.get(2)
     return Stay(
-        patient_class=pv1.get(2) or None,
-        location=location,
+        patient_class=patient_class if patient_class not in ("", _NOT_APPLICABLE) else None,
+        location=Location(ward=ward, room=room, bed=bed) if ward or room or bed else None,
         attending=source.person(pv1, 7),
         department=pv1.get(10) or None,
         admitted=source.time(pv1, 44),
@@ -97,6 +103,11 @@ def _stay(source: Source, pv1: Segment) -> Stay:
         deleted=_deleted(pv1, _STAY_FIELDS),
     )
 
+
+_PATIENT_FIELDS = {5: "name", 7: "birth_date", 8: "sex", 16: "marital_status", 29: "died", 30: "dead"}
+
+_NOT_APPLICABLE = "N"
+"""PV1-2 of a message about a person, which must have a PV1 and says nothing with it (A28, A31)."""
 
 _STAY_FIELDS = {
     2: "patient_class",

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any
 
-MAPPING_VERSION = "1"
+MAPPING_VERSION = "2"
 """Raised with every change of the mapping's code that changes an event."""
 
 
@@ -21,6 +21,8 @@ class Profile:
     """TXA-17 of a signed document."""
     operations: frozenset[str] = frozenset({"P", "O"})
     """PR1-6 of an operation."""
+    consults: frozenset[str] = frozenset()
+    """OBR-4 of a consultation: its order asks for one, its final result completes it."""
     medical_record: str = "MR"
     """CX.5 of the number that identifies the patient."""
     identity_cards: frozenset[str] = frozenset({"NI", "NNCHN"})
@@ -35,6 +37,8 @@ class Profile:
                 "A08": "encounter.updated",
                 "A11": "encounter.cancelled",
                 "A13": "encounter.discharge_cancelled",
+                "A28": "patient.updated",
+                "A31": "patient.updated",
             }
         )
     )

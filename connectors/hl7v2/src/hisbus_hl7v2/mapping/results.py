@@ -1,44 +1,65 @@
 """Results and vital signs (ORU): OBR with its OBX."""
 
 from hisbus import BadMessage
-from hisbus_hl7v2.mapping.patient import only_subject
+from hisbus_hl7v2.mapping.patient import Draft, Subject
 from hisbus_hl7v2.mapping.source import Source
 from hisbus_hl7v2.message import Segment
-from hisbus_schemas import Fact, Reading, Report
+from hisbus_schemas import Reading, Report
 
-READS = frozenset({"MSH", "EVN", "PID", "PV1", "OBR", "OBX"})
-"""Segments that ``result_facts`` reads."""
+TYPES = frozenset({"ORU^R01", "OUL^R21", "OUL^R22", "OUL^R23", "OUL^R24"})
+"""Types of message that ``result_drafts`` reads."""
+
+READS = frozenset({"OBR", "OBX"})
+"""Segments that ``result_drafts`` reads."""
+
+_BY_SPECIMEN = frozenset({"R22", "R23"})
+"""Triggers whose messages say first the specimen and what was observed of it, then the reports."""
 
 _TEXT = frozenset({"TX", "FT", "ST"})
 _CODED = frozenset({"CE", "CWE", "CNE", "CF"})
+_FINAL = frozenset({"F", "C"})
 
 
-def result_facts(source: Source) -> tuple[list[Fact], list[Segment]]:
-    """Return one fact for each OBR, and the OBX that stand before the first.
+def result_drafts(source: Source, about: Subject, trigger: str) -> list[Draft]:
+    """Return one draft for each OBR; an OBX that is of no report, or does not say what it is, is left unread.
 
     Raises:
         BadMessage: no OBR: what was observed for which report cannot be told.
     """
-    groups, unread = _groups(source)
+    groups = _groups(source, by_specimen=trigger in _BY_SPECIMEN)
     if not groups:
         raise BadMessage("A result message without OBR.", code="no_report")
-    about = only_subject(source)
     reports = [_report(source, obr, observations) for obr, observations in groups]
     items = [reading.item for report in reports for reading in report.readings]
     vital = bool(items) and all(item.code in source.profile.vital_signs and item.system in ("", "LN") for item in items)
-    kind = "vitals.recorded" if vital else "result.reported"
-    return [about.fact(kind, report) for report in reports], unread
+    return [Draft(about, "vitals.recorded" if vital else _kind(source, report), report) for report in reports]
 
 
-def _groups(source: Source) -> tuple[list[tuple[Segment, list[Segment]]], list[Segment]]:
+def _kind(source: Source, report: Report) -> str:
+    consult = report.service.code in source.profile.consults and report.status in _FINAL
+    return "consult.completed" if consult else "result.reported"
+
+
+def _groups(source: Source, *, by_specimen: bool) -> list[tuple[Segment, list[Segment]]]:
     groups: list[tuple[Segment, list[Segment]]] = []
-    unread: list[Segment] = []
+    observations = source.unread
+    specimen: int | None = None
     for segment in source.message.segments:
-        if segment.name == "OBR":
-            groups.append((segment, []))
-        elif segment.name == "OBX":
-            (groups[-1][1] if groups else unread).append(segment)
-    return groups, unread
+        name = segment.text[:3]
+        if name == "OBR":
+            observations, specimen = [], None
+            groups.append((segment, observations))
+        elif name == "SPM":
+            observations = source.unread if by_specimen else observations
+            specimen = len(observations)
+        elif name == "SAC" and specimen is not None:
+            # What stood between a specimen and its container was observed of the specimen.
+            observed, observations[specimen:] = observations[specimen:], []
+            source.unread += observed
+            specimen = None
+        elif name == "OBX":
+            (observations if segment.raw(3) else source.unread).append(segment)
+    return groups
 
 
 def _report(source: Source, obr: Segment, observations: list[Segment]) -> Report:

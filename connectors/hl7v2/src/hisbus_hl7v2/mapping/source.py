@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 from hisbus import Raw
 from hisbus_hl7v2.mapping.profile import Profile
 from hisbus_hl7v2.message import Message, Segment
+from hisbus_hl7v2.notation import NULL
 from hisbus_hl7v2.timestamp import moment
 from hisbus_schemas import Code, Moment, PatientId, Person, VisitId
 
@@ -19,7 +20,10 @@ _IDEOGRAPHS = re.compile("[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0
 
 @dataclass(slots=True)
 class Source:
-    """A message on its way to facts. ``flags`` collects what was read with a reservation."""
+    """A message on its way to facts.
+
+    ``flags`` collects what was read with a reservation, ``unread`` the segments whose kind is read and which were not.
+    """
 
     message: Message
     raw: Raw
@@ -27,6 +31,7 @@ class Source:
     zone: ZoneInfo
     profile: Profile
     flags: list[str] = field(default_factory=list)
+    unread: list[Segment] = field(default_factory=list)
 
     def flag(self, flag: str) -> None:
         """Note a reservation, once."""
@@ -56,38 +61,45 @@ class Source:
         self.flag(f"bad_time.{segment.name}-{number}")
         return None
 
-    def authority(self, repetition: str) -> str:
-        """Return CX.4: its name, else its universal id, else the connector's name."""
-        part = self.message.part
-        return part(repetition, 4) or part(repetition, 4, 2) or self.connector
+    def numbers(self, segment: Segment, number: int) -> list[tuple[str, str, str]]:
+        """Return number, authority and type (CX.5) of each number of a list (CX).
+
+        The authority is the name of CX.4, else its universal id, else the connector's name.
+        """
+        part, component = self.message.part, self.message.delimiters.component
+        found = []
+        for repetition in segment.repetitions(number):
+            id, _, _, authority, type, *_ = [*repetition.split(component, 5), "", "", "", ""]
+            if id := part(id):
+                found.append((id, part(authority) or part(authority, 1, 2) or self.connector, part(type)))
+        return found
 
     def patient_id(self, segment: Segment, number: int) -> PatientId | None:
-        """Return the patient's number (CX list): the medical record number, else the first."""
-        part = self.message.part
-        repetitions = [item for item in segment.repetitions(number) if part(item)]
-        if not repetitions:
+        """Return the patient's number: the medical record number, else the first."""
+        numbers = self.numbers(segment, number)
+        if not numbers:
             return None
         wanted = self.profile.medical_record
-        chosen = next((item for item in repetitions if part(item, 5) == wanted), repetitions[0])
-        return PatientId(authority=self.authority(chosen), number=part(chosen))
+        id, authority, _ = next((item for item in numbers if item[2] == wanted), numbers[0])
+        return PatientId(authority=authority, number=id)
 
     def visit_id(self, segment: Segment, number: int) -> VisitId | None:
-        """Return a visit's number (CX)."""
-        first = segment.repetitions(number)[:1]
-        if not first or not self.message.part(first[0]):
-            return None
-        return VisitId(authority=self.authority(first[0]), number=self.message.part(first[0]))
+        """Return a visit's number."""
+        for id, authority, _ in self.numbers(segment, number):
+            return VisitId(authority=authority, number=id)
+        return None
 
     def code(self, segment: Segment, number: int) -> Code:
         """Return a coded value (CE, CWE)."""
-        return Code(code=segment.get(number), text=segment.get(number, 2), system=segment.get(number, 3))
+        code, text, system = segment.values(number, 3)
+        return Code(code=code, text=text, system=system)
 
     def person(self, segment: Segment, number: int) -> Person | None:
         """Return a member of staff (XCN)."""
-        if not segment.repetitions(number):
+        if segment.raw(number) in ("", NULL):
             return None
-        name = joined(segment.get(number, 2), segment.get(number, 3))
-        return Person(id=segment.get(number), name=name)
+        id, family, given = segment.values(number, 3)
+        return Person(id=id, name=joined(family, given))
 
 
 def joined(family: str, given: str) -> str:
