@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Coroutine
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,10 +23,12 @@ from hisbus.topics import FLOW
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="The bus between a HIS and AI agents.")
 audit_commands = typer.Typer(no_args_is_help=True, help="The audit trail.")
+case_commands = typer.Typer(no_args_is_help=True, help="Conversations with what must be found after them.")
 config_commands = typer.Typer(no_args_is_help=True, help="The configuration.")
 topic_commands = typer.Typer(no_args_is_help=True, help="The topics on Kafka.")
 user_commands = typer.Typer(no_args_is_help=True, help="Who may look and decide.")
 app.add_typer(audit_commands, name="audit")
+app.add_typer(case_commands, name="case")
 app.add_typer(config_commands, name="config")
 app.add_typer(topic_commands, name="topics")
 app.add_typer(user_commands, name="user")
@@ -96,6 +99,8 @@ def check_everything() -> None:
         out.print(mistake, markup=False, soft_wrap=True)
     if mistakes:
         raise typer.Exit(1)
+    for sentence in check.waived(chosen.settings):
+        out.print(sentence, markup=False, soft_wrap=True)
     out.print("All is well.")
 
 
@@ -135,9 +140,30 @@ def list_parked() -> None:
 @app.command()
 def replay(
     ids: Annotated[list[str] | None, typer.Argument(help="Ids that `hisbus parked` lists.")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="All that is parked.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="All that is parked; with --agent, closed stays, too.")] = (
+        False
+    ),
+    connector: Annotated[str, typer.Option(help="Read its messages again with the newest mapping.")] = "",
+    begin: Annotated[str, typer.Option("--from", help="Messages stored from this time on (ISO 8601).")] = "",
+    end: Annotated[str, typer.Option("--to", help="Messages stored before this time.")] = "",
+    agent: Annotated[str, typer.Option(help="Let it judge current charts again.")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would change, and change nothing.")] = False,
 ) -> None:
-    """Append parked items to their step's input again."""
+    """Append parked items to their step's input again, read messages again, or judge charts again."""
+    if [bool(ids or (everything and not agent)), bool(connector), bool(agent)].count(True) != 1:
+        raise ConfigError("Say what to replay: IDs or --all for what is parked, --connector NAME, or --agent NAME.")
+    if bool(connector) != bool(begin) or (end and not connector):
+        raise ConfigError("--connector needs --from TIME, and --from and --to belong to it.")
+    if connector or agent:
+        from hisbus.cli_replay import replay_messages, replay_stays  # with all steps' code, which takes its time
+
+        if connector:
+            _run(replay_messages(chosen.settings, connector, begin, end, dry_run=dry_run))
+        else:
+            _run(replay_stays(chosen.settings, agent, closed=everything, dry_run=dry_run))
+        return
+    if dry_run:
+        raise ConfigError("--dry-run belongs to --connector and --agent. `hisbus parked` lists what is parked.")
 
     async def again() -> list[str]:
         database = open_database(chosen.settings)
@@ -174,6 +200,33 @@ def verify() -> None:
     found = _run(verdict())
     out.print(str(found), markup=False, soft_wrap=True)
     if not found.sound:
+        raise typer.Exit(1)
+
+
+@case_commands.command(name="run")
+def run_cases(
+    paths: Annotated[list[Path], typer.Argument(help="Cases (NAME.hl7 with NAME.json), or folders of them.")],
+    connector: Annotated[str, typer.Option(help="Which takes the messages, where there are several.")] = "",
+) -> None:
+    """Play cases with this configuration, beside the site: say which end otherwise than they must."""
+    from hisbus.case_run import play_all, stage
+    from hisbus.cases import read_all
+
+    cases = read_all(paths)
+
+    async def played() -> int:
+        failed = 0
+        async with stage(chosen.settings, connector) as on, aclosing(play_all(on, cases)) as results:
+            async for case, differences in results:
+                failed += bool(differences)
+                out.print(f"{'FAIL' if differences else 'ok'}\t{case.name}\t{case.title}", markup=False, soft_wrap=True)
+                for line in differences:
+                    out.print(f"\t{line}", markup=False, soft_wrap=True)
+        return failed
+
+    failed = _run(played())
+    out.print(f"{len(cases)} cases, {failed} failed.")
+    if failed:
         raise typer.Exit(1)
 
 

@@ -166,7 +166,7 @@ class KafkaLog:
         await self._cluster.place(topic, group, offsets)
 
     async def read(self, topic: Name, partition: int, offset: int, limit: int = 1) -> Sequence[Record]:
-        """Return up to ``limit`` records from an offset on, outside of any group; empty where there are none."""
+        """Return up to ``limit`` records from an offset on, outside of any group; fewer where they are large."""
         async with self._reading:
             begins, ends = await self._cluster.begins(topic), await self._cluster.ends(topic)
             if not begins.get(partition, 0) <= offset < ends.get(partition, 0):
@@ -178,7 +178,7 @@ class KafkaLog:
                 at = TopicPartition(self._cluster.full(topic), partition)
                 reader.assign([at])
                 reader.seek(at, offset)
-                while len(found) < limit:
+                while len(found) < limit and sum(len(record.value) for record in found) < FETCH_BYTES:
                     batch = await reader.getmany(at, timeout_ms=READ_MS, max_records=limit - len(found))
                     if not batch:
                         raise RetryLater("The log (Kafka) does not answer. Check its brokers.", code="log")

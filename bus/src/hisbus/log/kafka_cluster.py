@@ -15,6 +15,7 @@ from aiokafka.errors import (
     AuthenticationMethodNotSupported,
     ClusterAuthorizationFailedError,
     GroupAuthorizationFailedError,
+    GroupCoordinatorNotAvailableError,
     KafkaError,
     NoError,
     SaslAuthenticationFailed,
@@ -173,6 +174,7 @@ class Cluster:
         """Return a group's committed offsets; a partition without one is absent."""
         request = OffsetFetchRequest(group, [(self.full(topic), list(range(self.settings.partitions)))])
         response = await self._ask_coordinator(group, request)
+        self._raise_first(group, [response.error_code])  # of a coordinator that has moved: it tells of no topic
         [(_, partitions)] = response.topics
         self._raise_first(group, [code for *_, code in partitions])
         return {partition: offset for partition, offset, *_ in partitions if offset >= 0}
@@ -192,11 +194,23 @@ class Cluster:
             raise RetryLater("The log is closed.", code="log")
         try:
             if group not in self._coordinators:
-                self._coordinators[group] = await self._client.coordinator_lookup(_GROUP, group)
+                self._coordinators[group] = await self._coordinator(self._client, group)
             return await self._client.send(self._coordinators[group], request)
         except KafkaError as error:
             self._coordinators.pop(group, None)
             raise sorted_error(error) from error
+
+    async def _coordinator(self, client: AIOKafkaClient, group: str) -> int:
+        """Find a group's coordinator. The first groups of a new cluster have to wait for theirs."""
+        deadline = asyncio.get_running_loop().time() + REQUEST_MS / 1000
+        while True:
+            try:
+                found: int = await client.coordinator_lookup(_GROUP, group)
+                return found
+            except GroupCoordinatorNotAvailableError:
+                if asyncio.get_running_loop().time() > deadline:
+                    raise
+                await asyncio.sleep(SPREAD_POLL_S)
 
     def _raise_first(self, group: str, codes: Iterable[int]) -> None:
         for kind in (for_code(code) for code in codes):
