@@ -107,6 +107,7 @@ async def test_over_the_size_cap_is_refused_and_what_came_is_kept(hospital: Any)
     assert b"MSA|AA|8" in next_ack
 
 
+@pytest.mark.parametrize("backbone", ["embedded"], indirect=True)
 async def test_while_the_log_has_no_room_nothing_is_acknowledged_and_it_recovers_alone(hospital: Any) -> None:
     """RLIMIT_FSIZE stands in for a full disk: no file may grow any more."""
     async with hospital(retry_s=0.1) as bus:

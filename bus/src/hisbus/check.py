@@ -28,6 +28,15 @@ async def mistakes(settings: Settings, path: Path) -> list[str]:
     return found + await _plugins(settings)
 
 
+def waived(settings: Settings) -> list[str]:
+    """Return what the configuration allows that everybody should know of, one sentence each."""
+    return [
+        f"connectors.{connector.name}.{key}: messages travel unencrypted (allow_plaintext)."
+        for connector in registry.connectors(settings)
+        for key in getattr(connector, "plaintext", ())
+    ]
+
+
 async def _log(settings: Settings) -> tuple[bool, list[str]]:
     """Try the log. Tell also whether another hisbus holds it, which is no mistake here."""
     async with AsyncExitStack() as stack:

@@ -4,6 +4,9 @@ It touches no database: verdict and acknowledgement are a pure function of frame
 is taken as long as the log can be written.
 """
 
+from datetime import UTC, datetime
+
+from hisbus import topics
 from hisbus.connector import Arrival, Connector
 from hisbus.log import NewRecord
 from hisbus.site import Site
@@ -15,6 +18,10 @@ class Intake:
     def __init__(self, site: Site, connector: Connector) -> None:
         self._site = site
         self._connector = connector
+        self._origin = {
+            **topics.origin(type="message.received", site=site.name, keyid=site.keys.id, source=connector.name),
+            "connector": connector.name,
+        }
 
     async def run(self) -> None:
         """Take messages until cancelled."""
@@ -33,18 +40,17 @@ class Intake:
         keys = self._site.keys
         # What names no patient still needs an order of its own, and a copy of it must meet the first in one place.
         key = keys.patient(arrival.patient) if arrival.patient else keys.of("message", arrival.id)
-        headers = self._site.headers(
+        headers = topics.stamped(
+            self._origin,
             id=arrival.id,
-            type="message.received",
-            source=self._connector.name,
             time=arrival.received,
+            recorded=datetime.now(UTC),
             message=arrival.id,
-            connector=self._connector.name,
             control_id=arrival.control_id,
             msgtype=arrival.type,
             verdict=arrival.verdict,
             flags=",".join(arrival.flags),
             ack=arrival.ack,
-            received=arrival.received.isoformat(),
         )
+        headers["received"] = headers["ce_time"]
         return NewRecord("raw", key, arrival.body, headers)

@@ -74,11 +74,13 @@ class Keys:
     """Keys of records: HMACs with the site's secret. Nothing about a patient can be read from them."""
 
     def __init__(self, secret: bytes) -> None:
-        self._secret = secret
+        self._mac = hmac.new(secret, digestmod=hashlib.sha256)
         self.id = hashlib.sha256(secret).hexdigest()[:8]
 
     def _of(self, *parts: str) -> str:
-        return hmac.new(self._secret, "\x1f".join(parts).encode(), hashlib.sha256).hexdigest()[:32]
+        mac = self._mac.copy()
+        mac.update("\x1f".join(parts).encode())
+        return mac.hexdigest()[:32]
 
     def patient(self, patient: PatientId) -> str:
         """Return the key of a patient as received."""
@@ -95,7 +97,24 @@ class Keys:
 
 def digest(*parts: object) -> str:
     """Return a deterministic id for an output: the hash of what it was made from."""
-    return hashlib.sha256("\x1f".join(str(part) for part in parts).encode()).hexdigest()[:32]
+    return hashlib.sha256("\x1f".join(map(str, parts)).encode()).hexdigest()[:32]
+
+
+def origin(*, type: str, site: str, keyid: str, source: str) -> dict[str, str]:
+    """Return what the headers of all records of one type from one source have in common; see ``headers``."""
+    return {
+        "ce_specversion": "1.0",
+        "ce_type": f"hisbus.{type}.v1",
+        "ce_source": f"/{site}/{source}",
+        "ce_dataclassification": "restricted",
+        "keyid": keyid,
+    }
+
+
+def stamped(origin: Mapping[str, str], *, id: str, time: datetime, recorded: datetime, **more: str) -> dict[str, str]:
+    """Return the headers of one record of this origin; see ``headers``."""
+    stamp = {"ce_id": id, "ce_time": time.isoformat(), "ce_recordedtime": recorded.isoformat()}
+    return {**origin, **stamp, **{name: value for name, value in more.items() if value}}
 
 
 def headers(
@@ -116,6 +135,8 @@ def headers(
     Args:
         id: deterministic; with ``source`` it is what readers drop duplicates by.
         type: ``message.received``, ``events.translated``, ``encounter.charted`` ...
+        site: name of the site.
+        keyid: which secret the keys were made with.
         source: connector or step.
         time: when it happened, UTC.
         recorded: when we stored it, UTC.
@@ -123,17 +144,6 @@ def headers(
         causation: id of what caused it.
         more: further headers; empty ones are left out.
     """
-    attributes = {
-        "ce_specversion": "1.0",
-        "ce_id": id,
-        "ce_type": f"hisbus.{type}.v1",
-        "ce_source": f"/{site}/{source}",
-        "ce_time": time.isoformat(),
-        "ce_recordedtime": recorded.isoformat(),
-        "ce_correlationid": correlation,
-        "ce_causationid": causation,
-        "ce_dataclassification": "restricted",
-        "keyid": keyid,
-        **more,
-    }
-    return {name: value for name, value in attributes.items() if value}
+    common = origin(type=type, site=site, keyid=keyid, source=source)
+    flow = {"ce_correlationid": correlation, "ce_causationid": causation}
+    return stamped(common, id=id, time=time, recorded=recorded, **flow, **more)

@@ -1,16 +1,28 @@
 """What the tests of the hl7v2 connector share."""
 
+import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 
 from hisbus import Raw, Translation
 from hisbus_hl7v2 import Hl7v2Connector
 
 REPOSITORY = Path(__file__).parents[3]
 RECEIVED = datetime(2026, 3, 31, tzinfo=UTC)
+ON_SOCKETS = {"test_hl7v2_server", "test_hl7v2_tls", "test_hl7v2_client"}
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Run what uses sockets on both event loops: theirs differ."""
+    own = {"asyncio": asyncio.new_event_loop}
+    return own | {"uvloop": uvloop.new_event_loop} if item.path.stem in ON_SOCKETS else own
 
 
 @pytest.fixture

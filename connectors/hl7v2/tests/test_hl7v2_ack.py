@@ -3,7 +3,10 @@
 import pytest
 
 from hisbus_hl7v2.ack import acknowledge, outcome, silent
+from hisbus_hl7v2.conformance import check
 from hisbus_hl7v2.message import Message, read_header
+
+ID = "0123456789abcdef" * 4
 
 
 def header_of(accept: str = "", application: str = "", charset: str = "", encoding: str = "utf-8") -> bytes:
@@ -14,7 +17,7 @@ def header_of(accept: str = "", application: str = "", charset: str = "", encodi
 
 
 def lines(body: bytes, verdict: str = "") -> list[str]:
-    return acknowledge(read_header(body, "utf-8"), "id", verdict).encode().decode("latin-1").split("\r")
+    return acknowledge(read_header(body, "utf-8"), ID, verdict).encode().decode("latin-1").split("\r")
 
 
 @pytest.mark.parametrize(
@@ -77,17 +80,17 @@ def test_the_control_id_comes_back_byte_for_byte(codec: str) -> None:
     control = {"gb18030": "亅|倈^乛亊".replace("|", "").replace("^", ""), "utf-8": "王 1", "latin-1": "é\x81"}[codec]
     name = {"gb18030": "GB 18030-2000", "utf-8": "UNICODE UTF-8", "latin-1": "8859/1"}[codec]
     sent = header_of("", "", name).decode().replace("A-1", control).encode(codec)
-    ack = acknowledge(read_header(sent, "utf-8"), "id").encode()
+    ack = acknowledge(read_header(sent, "utf-8"), ID).encode()
     assert b"MSA|AA|" + control.encode(codec) + b"\r" in ack
 
 
 def test_the_control_id_of_undecodable_bytes_comes_back_too() -> None:
     sent = header_of("", "", "UNICODE UTF-8").replace(b"A-1", b"A\xff1")
-    assert b"MSA|AE|A\xff1|undecodable\r" in acknowledge(read_header(sent, "utf-8"), "id", "undecodable").encode()
+    assert b"MSA|AE|A\xff1|undecodable\r" in acknowledge(read_header(sent, "utf-8"), ID, "undecodable").encode()
 
 
 def test_a_control_id_that_ends_like_a_frame_does_not_end_the_answers_frame() -> None:
-    ack = acknowledge(read_header(header_of().replace(b"A-1", b"A\x1c"), "utf-8"), "id").encode()
+    ack = acknowledge(read_header(header_of().replace(b"A-1", b"A\x1c"), "utf-8"), ID).encode()
     assert b"\x1c\r" not in ack
 
 
@@ -111,7 +114,17 @@ def test_only_what_no_resend_can_mend_is_rejected(verdict: str, expected: str) -
 
 
 def test_every_answer_can_be_read_by_our_own_reader() -> None:
-    ack = acknowledge(read_header(header_of("AL"), "utf-8"), "id", "self_merge").encode()
+    ack = acknowledge(read_header(header_of("AL"), "utf-8"), ID, "self_merge").encode()
     message = Message.read(ack, "utf-8")
     assert [segment.name for segment in message.segments] == ["MSH", "MSA", "ERR"]
     assert message.segments[1].get(2) == "A-1"
+
+
+@pytest.mark.parametrize("version", ["2.5", "2.5.1"])
+@pytest.mark.parametrize("mode", ["", "AL"])
+@pytest.mark.parametrize(
+    "verdict", ["", "undecodable", "several_messages", "unknown_charset", "self_merge", "retry_later", "too_large"]
+)
+def test_what_we_answer_conforms_to_the_standard(version: str, mode: str, verdict: str) -> None:
+    body = header_of(mode, charset="UNICODE UTF-8").replace(b"|2.5|", f"|{version}|".encode())
+    check("\r".join(lines(body, verdict)))

@@ -24,6 +24,7 @@ WRITEBACK = WriteBack(
     decision="d",
     visit=VisitId(authority="HOSP", number="V1"),
     patient=PatientId(authority="HOSP", number="P1"),
+    patient_name="王建国",
     lines=["R01 缺入院记录"],
     decided=datetime(2026, 3, 3, 1, tzinfo=UTC),
 )
@@ -207,6 +208,15 @@ async def test_a_text_that_cannot_be_written_is_rejected_before_anything_begins(
     connector = Hl7v2Connector({"name": "his", "send": "127.0.0.1:9", "charset": "8859/1"})
     receipt = await connector.write(WRITEBACK, begin)
     assert (receipt.outcome, receipt.code) == ("rejected", "charset")
+
+
+async def test_a_document_that_does_not_conform_is_rejected_before_anything_begins() -> None:
+    async def begin() -> None:
+        pytest.fail("nothing can be sent")
+
+    connector = Hl7v2Connector({"name": "his", "send": "127.0.0.1:9"})
+    receipt = await connector.write(WRITEBACK.model_copy(update={"lines": []}), begin)
+    assert (receipt.outcome, receipt.code) == ("rejected", "nonconformant")
 
 
 async def test_our_client_and_our_server_understand_each_other() -> None:

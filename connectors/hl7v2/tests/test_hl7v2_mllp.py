@@ -1,6 +1,7 @@
 """The MLLP codec: any pieces, any habits of senders, never a merged or truncated message."""
 
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -136,3 +137,30 @@ def test_a_body_at_the_cap_is_taken() -> None:
 def test_nothing_is_framed_that_would_break_its_frame(body: bytes) -> None:
     with pytest.raises(ValueError, match="control bytes"):
         encode(body)
+
+
+@pytest.mark.parametrize("filling", [b"QUJD", b"\x1c", b"\x1c\x1c\n"], ids=["text", "FS", "FS everywhere"])
+def test_the_work_grows_with_the_size_alone(filling: bytes) -> None:
+    """Counted in looks at the buffer, not in seconds: every byte is looked at a fixed number of times."""
+
+    class Counted(bytearray):
+        looked = 0
+
+        def find(self, what: Any, start: int = 0, end: int | None = None) -> int:  # type: ignore[override]
+            found = super().find(what, start, len(self) if end is None else end)
+            Counted.looked += (len(self) if found < 0 else found) - start
+            return found
+
+    def looks(size: int) -> int:
+        Counted.looked = 0
+        decoder = Decoder(2 * size)
+        decoder._buffer = Counted()
+        stream = encode(filling * (size // len(filling)) + b"x")
+        frames = [
+            frame for begin in range(0, len(stream), 4096) for frame in decoder.feed(stream[begin : begin + 4096])
+        ]
+        assert [len(frame.body) for frame in frames] == [len(stream) - 3]
+        return Counted.looked
+
+    assert looks(400_000) < 2.1 * looks(200_000)
+    assert looks(400_000) < 4 * 400_000

@@ -28,7 +28,7 @@ class Peer:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
         self.writer = writer
-        self._decoder = Decoder(10_000)
+        self._decoder = Decoder(100_000)
         self._answers: list[bytes] = []
 
     async def send(self, data: bytes) -> None:
@@ -44,6 +44,14 @@ class Peer:
                     return ""
                 self._answers += [frame.body for frame in self._decoder.feed(data)]
         return Message.read(self._answers.pop(0), "utf-8").all("MSA")[0].text.removeprefix("MSA|")
+
+    async def taken(self, control: str) -> str:
+        """Send a message and return its answer; empty where there is none."""
+        try:
+            await self.send(encode(message(control)))
+            return await self.answer()
+        except ConnectionError:
+            return ""
 
     async def closed(self) -> bool:
         try:
@@ -310,3 +318,138 @@ async def test_a_taken_address_is_said_before_and_at_the_start() -> None:
         assert await other.check() == [f"lab: listen: the address 127.0.0.1:{port} cannot be bound; is it taken?"]
         with pytest.raises(ConfigError, match="cannot be bound"):
             await other.listen(site.sink)
+
+
+async def test_one_thousand_connections_leave_room_for_others(caplog: pytest.LogCaptureFixture) -> None:
+    async with running(max_connections_per_peer=3, max_connections=4) as site:
+        good = await site.peer()
+        await good.send(encode(message("A-1")))
+        assert await good.answer() == "AA|A-1"
+        for _ in range(1000):
+            (await site.peer()).writer.transport.abort()
+        await good.send(encode(message("A-2")))
+        assert await good.answer() == "AA|A-2"
+        async with asyncio.timeout(PATIENCE):
+            while await (await site.peer()).taken("A-3") != "AA|A-3":
+                await asyncio.sleep(0)
+
+
+async def test_many_large_messages_at_a_time_wait_for_a_place_and_all_come_through() -> None:
+    body = message(more="\rOBX|1|ED|||" + "QUJD" * 500_000)
+    async with running() as site:
+        peers = [await site.peer() for _ in range(7)]
+        halves = [asyncio.create_task(peer.send(b"\x0b" + body[:1_500_000])) for peer in peers]
+        small = await site.peer()
+        assert await small.taken("S-1") == "AA|S-1", "who sends little waits for nobody"
+        rest = [asyncio.create_task(peer.send(body[1_500_000:] + b"\x1c\r")) for peer in peers]
+        assert [await peer.answer() for peer in peers] == ["AA|A-1"] * 7
+        await asyncio.gather(*halves, *rest)
+        assert [len(arrival.body) for arrival in site.stored[1:]] == [len(body)] * 7
+
+
+async def test_a_large_message_that_gets_no_place_in_time_is_answered() -> None:
+    body = message(more="\rOBX|1|ED|||" + "QUJD" * 500_000)
+    async with running(frame_s=0.2) as site:
+        peers = [await site.peer() for _ in range(5)]
+        for peer in peers:
+            peer.writer.write(b"\x0b" + body)
+        assert [await peer.answer() for peer in peers] == ["AE|A-1|frame_timeout"] * 5
+        assert site.stored == []
+
+
+async def test_one_byte_a_second_does_not_prolong_a_message(caplog: pytest.LogCaptureFixture) -> None:
+    async with running(frame_s=0.2) as site:
+        peer, other = await site.peer(), await site.peer()
+
+        async def trickle() -> None:
+            for byte in b"\x0b" + message() * 100:
+                await peer.send(bytes([byte]))
+                await asyncio.sleep(0.01)
+
+        trickling = asyncio.create_task(trickle())
+        assert await other.taken("B-1") == "AA|B-1"
+        assert await peer.closed()
+        trickling.cancel()
+        await asyncio.gather(trickling, return_exceptions=True)
+        assert [arrival.control_id for arrival in site.stored] == ["B-1"]
+
+
+async def test_while_a_message_is_being_stored_its_connection_is_read_only_a_little_further() -> None:
+    entered, confirmed = asyncio.Event(), asyncio.Event()
+
+    async def store() -> None:
+        entered.set()
+        await confirmed.wait()
+
+    async with running() as site:
+        site.before = store
+        peer = await site.peer()
+        await peer.send(encode(message("A-0")))
+        await entered.wait()
+        flood = encode(message("A-1", more="|" + "x" * 100_000))
+        sending = asyncio.create_task(peer.send(flood * 300))
+        other = await site.peer()
+        site.before = None
+        assert await other.taken("B-1") == "AA|B-1"
+        assert not sending.done(), "30 MB do not fit into the buffers of the connection"
+        confirmed.set()
+        assert await peer.answer() == "AA|A-0"
+        assert [await peer.answer() for _ in range(300)] == ["AA|A-1"] * 300
+        await sending
+
+
+async def test_a_peer_that_never_reads_its_answers_is_cut_off(caplog: pytest.LogCaptureFixture) -> None:
+    long = "X" * 60_000
+    async with running(frame_s=0.2) as site:
+        peer = await site.peer()
+        peer.writer.transport.pause_reading()
+        with pytest.raises(ConnectionError):
+            async with asyncio.timeout(PATIENCE):
+                while True:
+                    await peer.send(encode(message(long)))
+        assert await (await site.peer()).taken("B-1") == "AA|B-1"
+    assert "mllp.answer_undelivered" in caplog.text
+
+
+async def test_a_peer_that_has_said_everything_still_gets_its_answers() -> None:
+    async with running() as site:
+        peer = await site.peer()
+        await peer.send(encode(message("A-1")) + encode(message("A-2")))
+        peer.writer.write_eof()
+        assert [await peer.answer() for _ in range(3)] == ["AA|A-1", "AA|A-2", ""]
+
+
+async def test_two_messages_in_one_frame_are_refused_with_a_reason_and_kept() -> None:
+    async with running() as site:
+        peer = await site.peer()
+        await peer.send(encode(message("A-1") + message("A-2")))
+        assert await peer.answer() == "AE|A-1|several_messages"
+        assert await peer.taken("A-3") == "AA|A-3"
+        assert [arrival.verdict for arrival in site.stored] == ["several_messages", ""]
+
+
+async def test_a_missing_cr_behind_fs_is_forgiven_and_noted() -> None:
+    async with running() as site:
+        peer = await site.peer()
+        await peer.send(encode(message("A-1"))[:-1] + encode(message("A-2")))
+        assert [await peer.answer() for _ in range(2)] == ["AA|A-1", "AA|A-2"]
+        assert [arrival.flags for arrival in site.stored] == [("missing_cr",), ()]
+
+
+@pytest.mark.parametrize(
+    ("body", "verdict"),
+    [
+        (message().decode().encode("utf-16"), "wide_charset"),
+        (message().replace(b"|2.5|", b"|2.5||||||UTF-16|"), "wide_charset"),
+        (message(more="|王建国").replace(b"|2.5|", b"|2.5||||||GBK|").replace(b"\xe5\xbb\xba", b"\xff"), "undecodable"),
+        (message(more="|王").decode().encode("gb18030"), "undecodable"),
+    ],
+    ids=["UTF-16 bytes", "UTF-16 in MSH-18", "no GBK", "GBK that does not say so"],
+)
+async def test_a_character_set_that_does_not_fit_is_refused_and_the_bytes_kept(body: bytes, verdict: str) -> None:
+    async with running() as site:
+        peer = await site.peer()
+        await peer.send(b"\x0b" + body + b"\x1c\r")
+        assert (await peer.answer()).endswith(verdict)
+        assert await peer.taken("A-3") == "AA|A-3"
+        assert [(arrival.verdict, arrival.body) for arrival in site.stored[:1]] == [(verdict, body)]

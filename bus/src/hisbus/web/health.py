@@ -47,6 +47,8 @@ class Readiness(BaseModel):
     """By step: records and rows that wait or are being worked on; ``timers`` counts what is due as well."""
     durability: str
     """``embedded``: one machine holds the log. ``replicated``: several do. ``single-broker``: one broker does."""
+    plaintext: list[str]
+    """Connectors whose messages travel unencrypted between machines, as the configuration allows."""
     agents: list[Agent]
 
 
@@ -67,6 +69,7 @@ async def ready(request: Request) -> Readiness:
         ready=all(agent.status in {"running", ELSEWHERE} for agent in called),
         lag=waiting,
         durability=durability(site),
+        plaintext=request.app.state.plaintext,
         agents=[_agent(agent) for agent in process.agents],
     )
 

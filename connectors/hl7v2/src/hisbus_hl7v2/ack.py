@@ -1,6 +1,5 @@
 """Acknowledgements: a pure function of the frame and the configuration, so a resend gets the same one."""
 
-import hashlib
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,7 +18,7 @@ _MODES: dict[str, dict[str, str]] = {
 }
 """By MSH-15. With MSH-15 and MSH-16 both empty the sender is in the original mode, which answers as ``NE`` does."""
 
-_REJECTED = frozenset({"not_hl7", "bad_delimiters", "self_merge"})
+_REJECTED = frozenset({"not_hl7", "bad_delimiters", "self_merge", "sender_not_allowed", "type_not_allowed"})
 """Refusals that no sending again can mend; the rest are errors."""
 
 _CONDITIONS = {
@@ -30,6 +29,8 @@ _CONDITIONS = {
     "unknown_charset": ("103", "Table value not found"),
     "undecodable": ("102", "Data type error"),
     "self_merge": ("204", "Unknown key identifier"),
+    "sender_not_allowed": ("103", "Table value not found"),
+    "type_not_allowed": ("200", "Unsupported message type"),
 }
 """Our codes in the words of table 0357."""
 
@@ -42,6 +43,12 @@ class Ack:
 
     text: str
     encoding: str
+
+    @property
+    def code(self) -> str:
+        """MSA-1."""
+        msh, msa, *_ = self.text.split("\r")
+        return msa.split(msh[3])[1]
 
     def encode(self) -> bytes:
         """Return the bytes to frame."""
@@ -73,27 +80,23 @@ def acknowledge(header: Header, message: str, verdict: str = "") -> Ack:
         message: the message's id, from which the answer's own MSH-10 is made.
         verdict: stable code of the refusal; empty: stored.
     """
-    code = _MODES.get(header.get(15).strip(), _ORIGINAL)[outcome(verdict)]
-    field, component = header.delimiters.field, header.delimiters.component
-    trigger = header.get(9).split(component)[1:2]
-    own = hashlib.sha256(f"{message} {code} {verdict}".encode()).hexdigest()[:20]
+    get, field, component = header.get, header.delimiters.field, header.delimiters.component
+    code = _MODES.get(get(15).strip(), _ORIGINAL)[outcome(verdict)]
+    own = message[:18] + code  # no more than the 20 characters that MSH-10 had before version 2.7
+    trigger = get(9).split(component, 2)[1:2]
+    type = component.join(("ACK", *trigger, "ACK")) if trigger else "ACK"
+    # One that we could not read in is not one that we answer in.
+    charset = get(18).split(header.delimiters.repetition, 1)[0] if header.body_encoding else ""
     msh = [
-        "MSH",
-        header.delimiters.encoding,
-        *(header.get(number) for number in (5, 6, 3, 4, 7)),
-        "",
-        component.join(["ACK", *(trigger and [*trigger, "ACK"])]),
-        own,
-        header.get(11) or "P",
-        header.get(12) or "2.5",
-        *[""] * 5,
-        header.get(18).split(header.delimiters.repetition)[0],
+        *("MSH", header.delimiters.encoding, get(5), get(6), get(3), get(4), get(7), "", type, own),
+        *(get(11) or "P", get(12) or "2.5"),
+        *(("", "", "", "", "", charset) if charset else ()),
     ]
-    segments = [msh, ["MSA", code, header.get(10), *([verdict] if verdict else [])]]
+    text = _line(msh, field) + _line(["MSA", code, get(10), verdict], field)
     if verdict:
         number, words = _CONDITIONS.get(verdict, _INTERNAL)
-        segments.append(["ERR", "", "", component.join([number, words, "HL70357"]), "E", verdict])
-    return Ack("".join(_line(segment, field) for segment in segments), header.encoding)
+        text += _line(["ERR", "", "", component.join((number, words, "HL70357")), "E", verdict], field)
+    return Ack(text, header.encoding)
 
 
 def _line(segment: list[str], separator: str) -> str:

@@ -1,7 +1,7 @@
 """What a frame is, decided without a database: its identity, verdict, flags and acknowledgement."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Literal
 from zoneinfo import ZoneInfo
 
@@ -10,10 +10,13 @@ from hisbus_hl7v2.ack import Ack, acknowledge, mode_flags, silent
 from hisbus_hl7v2.identity import message_id
 from hisbus_hl7v2.mapping import Profile, Source
 from hisbus_hl7v2.mapping.adt import MERGES, merges_itself
-from hisbus_hl7v2.mapping.source import FUTURE, source_time
 from hisbus_hl7v2.message import Header, Message, read_header
 from hisbus_hl7v2.mllp import Frame
 from hisbus_schemas import PatientId
+
+_ENVELOPE = frozenset({"MSH", "PID"})
+"""All that is read before a message is stored, unless it merges patients."""
+_NOTHING = Raw("", b"", datetime.min.replace(tzinfo=UTC))
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,36 +37,50 @@ class Examiner:
         """Return the message's id."""
         return message_id(self.connector, frame.body, header)
 
-    def examine(self, frame: Frame, header: Header, id: str, received: datetime) -> Arrival:
-        """Judge a frame. Only the flag ``future_time`` depends on the time of its reception."""
+    def examine(
+        self, frame: Frame, header: Header, id: str, received: datetime, refusal: str = ""
+    ) -> tuple[Arrival, Ack | None]:
+        """Judge a frame, and return its acknowledgement too; None where the sender wants none.
+
+        Args:
+            frame: as decoded.
+            header: of this frame.
+            id: of this message.
+            received: when it came.
+            refusal: why it is not taken whatever it says; empty: it may be.
+        """
         flags = [*frame.flags, *mode_flags(header)]
-        message: Message | None = None
         patient: PatientId | None = None
-        verdict: str = frame.fault
+        type = header.type
+        verdict: str = frame.fault or header.fault or refusal
         if not verdict:
-            verdict, message = _read(header, frame.body)
-        if message is not None:
-            flags += message.flags
-            source = self.source(message, Raw("", b"", received))
-            pid = message.first("PID")
-            patient = source.patient_id(pid, 3) if pid else None
-            if header.type in MERGES and merges_itself(source):
-                verdict = "self_merge"
-            time, _ = source_time(message, self.zone)
-            if time is not None and time.at - received > FUTURE:
-                flags.append("future_time")
+            verdict, patient, more = self._read(header, type, frame.body)
+            flags += more
         ack = self._ack(header, id, verdict)
-        return Arrival(
+        arrival = Arrival(
             id=id,
             body=frame.body,
             received=received,
             control_id=_kept(header.get(10)),
-            type=_kept(header.type),
+            type=_kept(type),
             patient=patient,
             verdict=verdict,
             flags=tuple(flags),
             ack=_kept(ack.text) if ack else "",
         )
+        return arrival, ack
+
+    def _read(self, header: Header, type: str, body: bytes) -> tuple[str, PatientId | None, list[str]]:
+        """Return verdict, patient and flags of a message that may be taken."""
+        merges = type in MERGES
+        try:
+            message = Message.behind(header, body, None if merges else _ENVELOPE)
+        except BadMessage as error:
+            return error.code, None, []
+        source = self.source(message, _NOTHING)
+        pid = message.first("PID")
+        patient = source.patient_id(pid, 3) if pid else None
+        return "self_merge" if merges and merges_itself(source) else "", patient, message.flags
 
     def source(self, message: Message, raw: Raw) -> Source:
         """Return a message with what is needed to understand it."""
@@ -76,13 +93,6 @@ class Examiner:
 
     def _ack(self, header: Header, id: str, code: str) -> Ack | None:
         return None if silent(header, self.accept_ack_never) else acknowledge(header, id, code)
-
-
-def _read(header: Header, body: bytes) -> tuple[str, Message | None]:
-    try:
-        return "", Message.behind(header, body)
-    except BadMessage as error:
-        return error.code, None
 
 
 def _kept(text: str) -> str:

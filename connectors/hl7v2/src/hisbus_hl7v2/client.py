@@ -2,15 +2,17 @@
 
 import asyncio
 import re
+import ssl
 from dataclasses import dataclass
 from typing import Self
 
 from hisbus import RetryLater
+from hisbus_hl7v2.conversation import CLOSE_S, keep_alive
 from hisbus_hl7v2.mllp import Decoder, encode
-from hisbus_hl7v2.server import close, keep_alive
 from hisbus_schemas import Outcome
 
 _ANSWER_BYTES = 1024 * 1024
+_REFUSAL_S = 0.1
 _OUTCOMES: dict[str, Outcome] = {
     "AA": "applied",
     "CA": "applied",
@@ -37,19 +39,38 @@ class Connection:
         self._writer = writer
 
     @classmethod
-    async def open(cls, host: str, port: int, timeout: float) -> Self:
-        """Connect.
+    async def open(
+        cls, host: str, port: int, timeout: float, tls: ssl.SSLContext | None = None, server_name: str | None = None
+    ) -> Self:
+        """Connect, under TLS where a context is given; ``server_name`` must be in the certificate, else the host.
 
         Raises:
-            RetryLater: nobody answers there.
+            RetryLater: ``no_connection``: nobody answers there; ``certificate_not_trusted`` or ``tls``: not the HIS;
+                ``certificate_refused``: it does not trust us.
         """
         try:
             async with asyncio.timeout(timeout):
-                reader, writer = await asyncio.open_connection(host, port)
+                reader, writer = await asyncio.open_connection(
+                    host, port, ssl=tls, server_hostname=(server_name or host) if tls else None
+                )
+        except ssl.SSLCertVerificationError as error:
+            raise RetryLater("The certificate there is not one of the HIS.", code="certificate_not_trusted") from error
+        except ssl.SSLError as error:
+            raise RetryLater("There is no TLS with the HIS.", code="tls") from error
         except (OSError, TimeoutError) as error:
             raise RetryLater("The HIS does not take connections now.", code="no_connection") from error
-        keep_alive(writer)
-        return cls(reader, writer)
+        keep_alive(writer.transport)
+        connection = cls(reader, writer)
+        if tls is not None:
+            await connection._be_trusted()
+        return connection
+
+    async def _be_trusted(self) -> None:
+        """Wait a moment: a server that refuses our certificate says so only after the handshake (TLS 1.3)."""
+        await asyncio.sleep(_REFUSAL_S)
+        if self._reader.exception() is not None or self._reader.at_eof():
+            await self.close()
+            raise RetryLater("The HIS does not take our certificate.", code="certificate_refused")
 
     async def exchange(self, body: bytes, control_id: str, timeout: float) -> Answer:
         """Send one message and wait for its answer. What is not surely an answer to it is ``unknown``."""
@@ -75,8 +96,15 @@ class Connection:
                 return Answer("unknown", "unreadable_answer") if frame.fault else read_answer(frame.body, control_id)
 
     async def close(self) -> None:
-        """Close the connection."""
-        await close(self._writer)
+        """Close the connection; one whose peer no longer reads is cut."""
+        self._writer.close()
+        try:
+            async with asyncio.timeout(CLOSE_S):
+                await self._writer.wait_closed()
+        except TimeoutError:
+            self._writer.transport.abort()
+        except OSError:
+            return  # lost before it was closed
 
 
 def read_answer(body: bytes, control_id: bytes) -> Answer:

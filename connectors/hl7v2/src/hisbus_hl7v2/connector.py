@@ -10,16 +10,29 @@ from hisbus import BusError, ConfigError, Raw, RetryLater, Translation
 from hisbus.connector import Sink
 from hisbus_hl7v2.arrival import Examiner
 from hisbus_hl7v2.client import Answer, Connection
+from hisbus_hl7v2.conformance import NonconformantError
+from hisbus_hl7v2.conversation import Limits, Reply, Then
 from hisbus_hl7v2.mapping import Profile, translate
 from hisbus_hl7v2.message import Message
-from hisbus_hl7v2.mllp import Frame
-from hisbus_hl7v2.server import Limits, Reply, Server, Then
+from hisbus_hl7v2.mllp import Decoder, Frame
+from hisbus_hl7v2.senders import refusal
+from hisbus_hl7v2.server import Server, bind
 from hisbus_hl7v2.settings import address, read_settings
+from hisbus_hl7v2.tls import Context, make
 from hisbus_hl7v2.writeback import CharsetError, document, escaped
 from hisbus_schemas import Effect, Receipt, WriteBack
 
 _CLOSES: dict[str, Then] = {"too_large": "close"}
 """Verdicts after which it is not known where the next message begins."""
+
+_UNREACHABLE = {
+    "no_connection": "nobody takes connections at {}.",
+    "certificate_not_trusted": "the certificate at {} is not of send_tls_ca_file, or names another server.",
+    "certificate_refused": "{} does not take our certificate; see send_certificate_file.",
+    "tls": "{} does not speak TLS with us.",
+    "tls_files": "the files for TLS with {} cannot be used.",
+}
+"""What is wrong with ``send``, by the code of the error."""
 
 
 class Hl7v2Connector:
@@ -28,7 +41,7 @@ class Hl7v2Connector:
     def __init__(self, table: dict[str, Any]) -> None:
         self._settings = settings = read_settings(table)
         self._zone = ZoneInfo(settings.timezone)
-        profile = Profile()
+        profile = Profile(consults=frozenset(settings.consults))
         self._examiner = Examiner(settings.name, settings.codec, self._zone, profile, settings.accept_ack_never)
         self.name = settings.name
         self.timezone = settings.timezone
@@ -36,7 +49,11 @@ class Hl7v2Connector:
         self.writes = settings.send is not None
         self.his_drops_duplicates = settings.his_drops_duplicates
         self.mapping = f"hl7v2-{profile.revision(settings.name, settings.codec, settings.timezone)}"
+        self.plaintext = settings.plaintext
+        """The keys, ``listen`` and ``send``, for which the operator has waived encryption."""
         self._sink: Sink | None = None
+        self._send_tls = Context(settings.name, settings.send_files) if settings.send_files else None
+        self._listen_tls = Context(settings.name, settings.listen_files) if settings.listen_files else None
         self._server = Server(
             settings.name,
             Limits(
@@ -48,6 +65,7 @@ class Hl7v2Connector:
                 connections_per_peer=settings.max_connections_per_peer,
             ),
             self._receive,
+            self._listen_tls,
         )
 
     @property
@@ -61,29 +79,41 @@ class Hl7v2Connector:
         return self._server.listening
 
     async def check(self) -> list[str]:
-        """Try to bind the address of ``listen`` and to connect to that of ``send``."""
+        """Try the files for TLS, bind the address of ``listen`` and connect to that of ``send``."""
         wrong = []
-        if self._settings.listen and self.address is None:
-            host, port = address(self._settings.listen)
+        settings = self._settings
+        for files in (settings.listen_files, settings.send_files):
             try:
-                server = await asyncio.start_server(lambda _reader, writer: writer.close(), host, port)
-                server.close()
-                await server.wait_closed()
+                if files is not None:
+                    make(files)
+            except ConfigError as error:
+                wrong.append(f"{self.name}: {error}")
+        if settings.listen and self.address is None:
+            try:
+                bind(*address(settings.listen)).close()
             except OSError:
-                wrong.append(f"{self.name}: listen: the address {self._settings.listen} cannot be bound; is it taken?")
-        if self._settings.send:
+                wrong.append(f"{self.name}: listen: the address {settings.listen} cannot be bound; is it taken?")
+        if settings.send and not wrong:
             try:
-                connection = await Connection.open(*address(self._settings.send), self._settings.connect_s)
-                await connection.close()
-            except RetryLater:
-                wrong.append(f"{self.name}: send: nobody takes connections at {self._settings.send}.")
+                await (await self._connect(settings.send)).close()
+            except RetryLater as error:
+                wrong.append(f"{self.name}: send: {_UNREACHABLE[error.code].format(settings.send)}")
         return wrong
+
+    async def _connect(self, where: str) -> Connection:
+        """Connect to the HIS. Raises RetryLater as ``Connection.open``, or ``tls_files``."""
+        settings = self._settings
+        try:
+            tls = self._send_tls.current() if self._send_tls else None
+        except ConfigError as error:
+            raise RetryLater("The files for TLS with the HIS cannot be used.", code="tls_files") from error
+        return await Connection.open(*address(where), settings.connect_s, tls, settings.send_server_name)
 
     async def listen(self, sink: Sink) -> None:
         """Take messages in until cancelled.
 
         Raises:
-            ConfigError: the address cannot be bound.
+            ConfigError: the address cannot be bound, or the files for TLS cannot be used.
         """
         if self._settings.listen is None:
             await asyncio.Event().wait()
@@ -93,8 +123,10 @@ class Hl7v2Connector:
             await self._server.serve(*address(self._settings.listen))
         except OSError as error:
             raise ConfigError(f"Connector {self.name}: the address of listen cannot be bound.") from error
+        except ConfigError as error:
+            raise ConfigError(f"connector {self.name}: {error}") from error
 
-    async def _receive(self, frame: Frame) -> Reply:
+    async def _receive(self, frame: Frame, certificate: frozenset[str]) -> Reply:
         """Store a frame and answer it; the answer leaves after the store has confirmed."""
         examiner, sink = self._examiner, self._sink
         header = examiner.header(frame)
@@ -105,13 +137,28 @@ class Hl7v2Connector:
             return Reply(examiner.answer(header, id, frame.fault) if told else None, frame.fault, id)
         if sink is None:
             raise BusError("A frame came before anybody listened.")
-        arrival = examiner.examine(frame, header, id, datetime.now(UTC))
-        code, then = arrival.verdict, _CLOSES.get(arrival.verdict, "go_on")
+        clients = self._settings.clients
+        refused = refusal(clients, certificate, header) if clients else ""
+        arrival, ack = examiner.examine(frame, header, id, datetime.now(UTC), refused)
+        code = arrival.verdict
+        then = _CLOSES.get(code, "go_on")
         try:
             await sink(arrival)
         except RetryLater:
             code, then = "retry_later", "close" if then == "close" else "pause"
-        return Reply(examiner.answer(header, id, code), code, id, then)
+            return Reply(examiner.answer(header, id, code), code, id, then)
+        return Reply(ack.encode() if ack else None, code, id, then)
+
+    async def take(self, body: bytes, sink: Sink) -> str:
+        """Take one message as if it had come over the wire, whoever may send it. Return MSA-1; empty: no answer."""
+        code = ""
+        for frame in Decoder(self._settings.max_bytes).feed(b"\x0b" + body + b"\x1c\r"):
+            header = self._examiner.header(frame)
+            id = self._examiner.message_id(frame, header)
+            arrival, ack = self._examiner.examine(frame, header, id, datetime.now(UTC))
+            await sink(arrival)
+            code = ack.code if ack else ""
+        return code
 
     def translate(self, raw: Raw) -> Translation:
         """Say what a message means. Pure.
@@ -133,10 +180,11 @@ class Hl7v2Connector:
         if settings.send is None:
             raise ConfigError(f"Connector {self.name}: send is not set, so nothing can be written back through it.")
         try:
-            body = document(writeback, self.name, settings.codec, self._zone)
-        except CharsetError:
-            return self._receipt(writeback, Answer("rejected", CharsetError.code))
-        connection = await Connection.open(*address(settings.send), settings.connect_s)
+            # In a thread, for it is checked, which takes milliseconds; intake goes on meanwhile.
+            body = await asyncio.to_thread(document, writeback, self.name, settings.codec, self._zone)
+        except (CharsetError, NonconformantError) as error:
+            return self._receipt(writeback, Answer("rejected", error.code))
+        connection = await self._connect(settings.send)
         try:
             await begin()
             answer = await connection.exchange(body, escaped(writeback.id), settings.answer_s)

@@ -72,6 +72,9 @@ class Decoder:
 
     def feed(self, data: bytes) -> list[Frame]:
         """Take bytes in and return what they complete."""
+        if self._is_one_frame(data):
+            self._position += len(data)
+            return [Frame(data[1:-2], self._position - len(data) + 1)]
         frames: list[Frame] = []
         if not self.over:
             self._buffer += data
@@ -89,6 +92,17 @@ class Decoder:
         frame = self._frame(len(self._buffer), len(self._buffer), fault)
         self._open = False
         return frame
+
+    def _is_one_frame(self, data: bytes) -> bool:
+        """Tell whether these bytes are a frame and nothing else, which nearly all are; then nothing is copied twice."""
+        return (
+            not (self._open or self._buffer or self._flags or self.over)
+            and data[:1] == b"\x0b"
+            and data.find(FS) == len(data) - 2
+            and data[-1] == CR
+            and data.find(VT, 1) < 0
+            and len(data) - 3 <= self._max
+        )
 
     def _enter(self) -> bool:
         """Skip to the next VT and step behind it."""
@@ -132,7 +146,9 @@ class Decoder:
         buffer, begin = self._buffer, self._scanned
         stop = buffer.find(VT, begin)
         limit = len(buffer) if stop < 0 else stop
-        end = buffer.find(b"\x1c\r", begin, limit)
+        end = buffer.find(FS, begin, limit)
+        if end >= 0 and buffer[end + 1 : end + 2] != b"\r":
+            end = buffer.find(b"\x1c\r", end, limit)  # ten times as slow as looking for one byte
         if end >= 0:
             return end, 2, ""
         if stop < 0:
@@ -142,7 +158,8 @@ class Decoder:
         return stop, 1, "lost_end"
 
     def _frame(self, size: int, consumed: int, fault: Fault) -> Frame:
-        body = bytes(self._buffer[:size])
+        with memoryview(self._buffer) as view:
+            body = bytes(view[:size])
         if "double_framing" in self._flags:
             body = body.removesuffix(b"\x1c")
         frame = Frame(body, self._position, fault, tuple(self._flags))

@@ -1,5 +1,7 @@
 """The connector's table in the configuration."""
 
+from ipaddress import ip_address
+from pathlib import Path
 from typing import Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -7,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from hisbus import ConfigError
 from hisbus_hl7v2 import charset
+from hisbus_hl7v2.senders import Client
+from hisbus_hl7v2.tls import Files
 
 
 class Settings(BaseModel):
@@ -34,6 +38,24 @@ class Settings(BaseModel):
     answer_s: float = Field(15, gt=0, description="seconds to wait for the HIS's acknowledgement")
     his_drops_duplicates: bool = Field(
         False, description="true only where the HIS is known to drop a second message with the same MSH-10"
+    )
+    consults: tuple[str, ...] = Field((), description="OBR-4 codes of consultations, a list of texts")
+    tls_certificate_file: Path | None = Field(None, description="our certificate for listen, with its chain, PEM")
+    tls_key_file: Path | None = Field(None, description="the key of tls_certificate_file, PEM without a password")
+    tls_client_ca_file: Path | None = Field(None, description="the CA that the certificates of senders must be of, PEM")
+    clients: tuple[Client, ...] = Field(
+        (),
+        description='tables [[connectors.clients]] with certificate = "its CN or a subjectAltName", '
+        'senders = ["MSH-3^MSH-4", ...] and perhaps types = ["ADT^A01", ...]; "*" stands for any part',
+    )
+    send_tls_ca_file: Path | None = Field(None, description="the CA that the HIS's certificate must be of, PEM")
+    send_server_name: str | None = Field(
+        None, min_length=1, description="the name in the HIS's certificate where it is not the host of send"
+    )
+    send_certificate_file: Path | None = Field(None, description="our certificate for send, with its chain, PEM")
+    send_key_file: Path | None = Field(None, description="the key of send_certificate_file, PEM without a password")
+    allow_plaintext: bool = Field(
+        False, description="true to let messages travel unencrypted to and from other machines; it is shown"
     )
 
     @field_validator("listen", "send")
@@ -69,6 +91,29 @@ class Settings(BaseModel):
         """The largest message, bytes."""
         return int(self.max_mb * 1024 * 1024)
 
+    @property
+    def listen_files(self) -> Files | None:
+        """What TLS of the listening side is made from; None: it has none."""
+        if self.tls_certificate_file is None:
+            return None
+        return self._files("server", "tls_certificate_file", "tls_key_file", "tls_client_ca_file")
+
+    @property
+    def send_files(self) -> Files | None:
+        """What TLS of the sending side is made from; None: it has none."""
+        if self.send_tls_ca_file is None:
+            return None
+        return self._files("client", "send_certificate_file", "send_key_file", "send_tls_ca_file")
+
+    def _files(self, side: Literal["server", "client"], *keys: str) -> Files:
+        return Files(side, *((key, getattr(self, key)) if getattr(self, key) else None for key in keys))
+
+    @property
+    def plaintext(self) -> list[str]:
+        """The keys, ``listen`` and ``send``, whose messages are read by anyone on the way."""
+        sides = (("listen", self.listen, self.listen_files), ("send", self.send, self.send_files))
+        return [key for key, where, files in sides if where and files is None and not _is_loopback(where)]
+
 
 def address(text: str) -> tuple[str, int]:
     """Return host and port of ``HOST:PORT``; an IPv6 host stands in brackets.
@@ -89,10 +134,51 @@ def read_settings(table: dict[str, Any]) -> Settings:
         ConfigError: names every wrong key and what belongs there.
     """
     try:
-        return Settings.model_validate(table)
+        settings = Settings.model_validate(table)
     except ValidationError as error:
         wrong = dict.fromkeys(str(item["loc"][0]) for item in error.errors(include_input=False, include_url=False))
-    raise ConfigError("\n".join(_hint(key) for key in wrong))
+        sentences = [_hint(key) for key in wrong]
+    else:
+        sentences = _contradictions(settings)
+        if not sentences:
+            return settings
+    raise ConfigError("\n".join(sentences))
+
+
+_NEEDS = (
+    ("tls_certificate_file", "tls_key_file"),
+    ("tls_key_file", "tls_certificate_file"),
+    ("tls_client_ca_file", "tls_certificate_file"),
+    ("clients", "tls_client_ca_file"),
+    ("send_server_name", "send_tls_ca_file"),
+    ("send_certificate_file", "send_tls_ca_file"),
+    ("send_certificate_file", "send_key_file"),
+    ("send_key_file", "send_certificate_file"),
+)
+
+
+def _contradictions(settings: Settings) -> list[str]:
+    """Return what does not go together, one sentence for each."""
+    wrong = [
+        f"{key}: it needs {other} as well."
+        for key, other in _NEEDS
+        if getattr(settings, key) and not getattr(settings, other)
+    ]
+    if not settings.allow_plaintext:
+        files = {"listen": "tls_certificate_file", "send": "send_tls_ca_file"}
+        wrong += [
+            f"{key}: messages would travel unencrypted. Set {files[key]}, or allow_plaintext = true."
+            for key in settings.plaintext
+        ]
+    return wrong
+
+
+def _is_loopback(text: str) -> bool:
+    host, _ = address(text)
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _hint(key: str) -> str:

@@ -126,5 +126,6 @@ def _notices(request: Request, words: Mapping[str, Any]) -> list[tuple[str, str]
         for agent in process.agents
         if agent.status in DOWN
     ]
+    notices += [("warning", words["site"]["plaintext"].format(name=name)) for name in request.app.state.plaintext]
     kept = durability(site_of(request))
     return [*notices, ("info", words["site"][kept])] if kept in words["site"] else notices
