@@ -76,8 +76,10 @@ def set_up(level: str = "info", json: bool = True) -> None:
         )
     )
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    for noisy in ("uvicorn.access", "aiokafka", "aiosqlite", "asyncio"):
+    for noisy in ("uvicorn.access", "aiosqlite", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # While brokers are away it speaks four hundred times a second; that the log is away is said by our own lines.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
 
 def _library_line(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -1,10 +1,12 @@
 """The log on Apache Kafka: many machines, many consumers for each step.
 
 Plain aiokafka: acknowledged by all in-sync replicas, idempotent, offsets committed by us alone. Topics are made by
-``hisbus topics apply``, never by writing to them.
+``hisbus topics apply``, never by writing to them. A key's partition is its CRC-32 modulo their number, for ever: the
+keys are hashes already, and the client's own hash is written in Python.
 """
 
 import asyncio
+import zlib
 from collections.abc import Mapping, Sequence
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -35,8 +37,9 @@ class KafkaLog:
         self._producer: AIOKafkaProducer | None = None
         self._starting = asyncio.Lock()
         self._large = asyncio.Lock()
-        self._late: set[asyncio.Future[object]] = set()
-        """Appended, given up by whoever waited, and still not answered for."""
+        self._overdue: asyncio.Task[None] | None = None
+        """Waits for what was given up by whoever appended it; None: nothing is overdue."""
+        self._topics = {name: cluster.full(name) for name in TOPICS}
         self._ending: set[asyncio.Task[None]] = set()
         self._reader: AIOKafkaConsumer | None = None
         self._reading = asyncio.Lock()
@@ -70,54 +73,52 @@ class KafkaLog:
             RetryLater: the brokers did not confirm in time; some may be stored all the same.
             BadMessage: a record is larger than its topic allows.
         """
-        if not records:
-            return
         for record in records:
             refuse_oversize(record)
-        if self._late:
-            # Waiting in line behind these would fill the memory for as long as the outage lasts.
+        if self._overdue is not None:
+            # Waiting in line behind what is overdue would fill the memory for as long as the outage lasts.
             raise RetryLater("The log (Kafka) does not answer. Check its brokers.", code="log")
-        sent: list[asyncio.Future[object]] = []
         try:
             async with asyncio.timeout(self._deadline_s):
                 producer = self._producer or await self._start_producer()
-                for record in records:
-                    sent.append(await self._send(producer, record))
+                sent = [await self._send(producer, record) for record in records]
                 for future in sent:
-                    if not future.done():
-                        await asyncio.wait((future,))
-                    future.result()
+                    await future
         except TimeoutError as error:
-            self._give_up(sent)
+            if self._overdue is None:
+                self._overdue = asyncio.create_task(self._until_answered())
             raise RetryLater("The log (Kafka) takes too long to confirm. Check its brokers.", code="log") from error
         except KafkaError as error:
-            self._give_up(sent)
             self._drop_producer()
             raise sorted_error(error) from error
 
     async def _send(self, producer: AIOKafkaProducer, record: NewRecord) -> "asyncio.Future[object]":
-        headers = [(name, value.encode()) for name, value in record.headers.items()]
-        topic, key = self._cluster.full(record.topic), record.key.encode()
+        key = record.key.encode()
+        future: asyncio.Future[object]
         if len(record.value) < LARGE:
-            future: asyncio.Future[object] = await producer.send(topic, record.value, key, headers=headers)
-            return future
-        async with self._large:
-            future = await producer.send(topic, record.value, key, headers=headers)
-            await asyncio.wait((future,))
-            return future
+            future = await self._hand_over(producer, record, key)
+        else:
+            async with self._large:
+                future = await self._hand_over(producer, record, key)
+                await asyncio.wait((future,))
+        # Looked at, so that one that nobody waits for any more leaves no complaint behind.
+        future.add_done_callback(_seen)
+        return future
 
-    def _give_up(self, sent: Sequence["asyncio.Future[object]"]) -> None:
-        for future in sent:
-            if not future.done():
-                self._late.add(future)
-                future.add_done_callback(self._answered)
-            elif not future.cancelled():
-                future.exception()
+    async def _hand_over(self, producer: AIOKafkaProducer, record: NewRecord, key: bytes) -> "asyncio.Future[object]":
+        partition = zlib.crc32(key) % self._cluster.settings.partitions
+        headers = [(name, value.encode()) for name, value in record.headers.items()]
+        future: asyncio.Future[object] = await producer.send(
+            self._topics[record.topic], record.value, key, partition, headers=headers
+        )
+        return future
 
-    def _answered(self, future: "asyncio.Future[object]") -> None:
-        self._late.discard(future)
-        if not future.cancelled():
-            future.exception()
+    async def _until_answered(self) -> None:
+        """Wait until everything overdue is stored or has failed; only then appends are taken again."""
+        producer = self._producer
+        if producer is not None:
+            await producer.flush()
+        self._overdue = None
 
     async def _start_producer(self) -> AIOKafkaProducer:
         async with self._starting:
@@ -143,6 +144,9 @@ class KafkaLog:
     def _drop_producer(self) -> None:
         """Begin again with a new producer: after an error that it does not mend, an idempotent one is of no use."""
         producer, self._producer = self._producer, None
+        if self._overdue is not None:
+            self._overdue.cancel()
+            self._overdue = None
         if producer is not None:
             ending = asyncio.create_task(_end(producer))
             self._ending.add(ending)
@@ -235,6 +239,11 @@ class KafkaLog:
         if self._reader is not None:
             await self._reader.stop()
         await self._cluster.close()
+
+
+def _seen(future: "asyncio.Future[object]") -> None:
+    if not future.cancelled():
+        future.exception()
 
 
 async def _end(producer: AIOKafkaProducer) -> None:

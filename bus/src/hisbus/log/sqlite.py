@@ -113,7 +113,8 @@ class SqliteLog:
         size = sum(len(record.value) for record in records)
         stored = self._writer.submit(lambda writer: _append(writer, records), then=self._grown, size=size)
         try:
-            await asyncio.wait_for(stored, self._deadline_s)
+            async with asyncio.timeout(self._deadline_s):
+                await stored
         except TimeoutError as error:
             raise RetryLater("The log takes too long to write. Check its disk.", code="log") from error
 
