@@ -14,7 +14,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import IO, TypeVar
 
@@ -24,6 +25,7 @@ from hisbus.log.writer import Writer
 from hisbus.telemetry import logger
 from hisbus.topics import MIB, TOPICS, Name
 
+P = TypeVar("P")
 T = TypeVar("T")
 LOG = logger()
 
@@ -31,6 +33,8 @@ VERSION = 1
 PAGE = 4096
 FETCH_BYTES = 16 * MIB
 """A fetch ends after the record that passes this."""
+ROWS = 64
+"""Most rows of one statement; with all their columns fewer values than any SQLite allows."""
 EXPIRY_CHUNK = 500
 """Records deleted in one transaction, so that appends do not wait for the broom."""
 EXPIRY_S = 3600.0
@@ -92,7 +96,7 @@ class SqliteLog:
         """
         log = cls(path, _locked(path), max_mb, append_deadline_s, retention_days or {})
         try:
-            await log._writer.submit(_prepare, then=log._grown)
+            await log._writer.submit(_each(_prepare), None, then=log._grown)
         except BaseException:
             await log.close()
             raise
@@ -111,7 +115,7 @@ class SqliteLog:
         for record in records:
             refuse_oversize(record)
         size = sum(len(record.value) for record in records)
-        stored = self._writer.submit(lambda writer: _append(writer, records), then=self._grown, size=size)
+        stored = self._writer.submit(_append, records, then=self._grown, size=size)
         try:
             async with asyncio.timeout(self._deadline_s):
                 await stored
@@ -161,7 +165,7 @@ class SqliteLog:
     async def check(self) -> list[str]:
         """Write for a trial as much as a large message takes. Return what is wrong, one sentence each."""
         try:
-            await self._writer.submit(_probe)
+            await self._writer.submit(_each(_probe), None)
         except RetryLater as error:
             return [str(error)]
         return []
@@ -172,7 +176,7 @@ class SqliteLog:
         for topic in TOPICS.values():
             days = self._retention_days.get(topic.name, topic.retention_days)
             cutoff = (now or datetime.now(UTC)) - timedelta(days=days)
-            while count := await self._writer.submit(partial(_expire, topic=topic.name, cutoff=cutoff)):
+            while count := await self._writer.submit(_each(_expire), (topic.name, cutoff)):
                 deleted += count
         return deleted
 
@@ -200,7 +204,7 @@ class SqliteLog:
 
     def commit(self, topic: Name, group: str, next: int, *, lazy: bool) -> asyncio.Future[None]:
         """Store a group's offset; a lower one than the stored changes nothing."""
-        return self._writer.submit(lambda writer: _commit(writer, topic, group, next), lazy=lazy)
+        return self._writer.submit(_each(_commit), (topic, group, next), lazy=lazy)
 
     def members(self, topic: Name, group: str) -> "list[_Member]":
         """Return a group's members, the owner of the partition first."""
@@ -367,7 +371,7 @@ def _locked(path: Path) -> IO[str]:
     return lock
 
 
-def _prepare(writer: sqlite3.Connection) -> Mapping[str, int]:
+def _prepare(writer: sqlite3.Connection, _given: None) -> Mapping[str, int]:
     version = writer.execute("PRAGMA user_version").fetchone()[0]
     if version > VERSION:
         raise ConfigError("The log was written by a newer hisbus. Upgrade this one.")
@@ -377,24 +381,37 @@ def _prepare(writer: sqlite3.Connection) -> Mapping[str, int]:
     return dict(writer.execute("SELECT topic, next FROM ends"))
 
 
-def _probe(writer: sqlite3.Connection) -> None:
+@cache
+def _each(work: Callable[[sqlite3.Connection, P], T]) -> Callable[[sqlite3.Connection, list[P]], list[T]]:
+    """Return work that does its jobs one by one."""
+    return lambda writer, given: [work(writer, one) for one in given]
+
+
+def _probe(writer: sqlite3.Connection, _given: None) -> None:
     writer.execute("DELETE FROM probe")
     writer.execute("INSERT INTO probe VALUES (zeroblob(65536))")
 
 
-def _append(writer: sqlite3.Connection, records: Sequence[NewRecord]) -> Mapping[str, int]:
+def _append(writer: sqlite3.Connection, appends: list[Sequence[NewRecord]]) -> list[Mapping[str, int]]:
+    """Insert what several appends brought; return the topics' new ends, the same for each of them."""
     now = time.time_ns() // 1000
     ends: dict[str, int] = {}
-    rows = []
-    for record in records:
+    rows: list[tuple[object, ...]] = []
+    for record in chain.from_iterable(appends):
         if record.topic not in ends:
             ends[record.topic] = next_offset(writer, record.topic)
         headers = json.dumps(dict(record.headers), ensure_ascii=False)
         rows.append((record.topic, ends[record.topic], now, record.key, headers, record.value))
         ends[record.topic] += 1
-    writer.executemany("INSERT INTO records VALUES (?, ?, ?, ?, ?, ?)", rows)
+    # Each step lets go of Python's lock and waits to get it back, so many rows go in one.
+    at = 0
+    while at < len(rows):
+        count = min(ROWS, 1 << (len(rows) - at).bit_length() - 1)  # few statements, for each is prepared once
+        values = ", ".join(["(?, ?, ?, ?, ?, ?)"] * count)
+        writer.execute(f"INSERT INTO records VALUES {values}", list(chain.from_iterable(rows[at : at + count])))  # noqa: S608 - question marks
+        at += count
     writer.executemany("INSERT OR REPLACE INTO ends VALUES (?, ?)", ends.items())
-    return ends
+    return [ends] * len(appends)
 
 
 def next_offset(connection: sqlite3.Connection, topic: str) -> int:
@@ -426,15 +443,15 @@ def read_records(reader: sqlite3.Connection, topic: Name, offset: int, limit: in
     return records
 
 
-def _commit(writer: sqlite3.Connection, topic: str, group: str, next: int) -> None:
+def _commit(writer: sqlite3.Connection, position: tuple[str, str, int]) -> None:
     writer.execute(
-        "INSERT INTO commits VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET next = max(next, excluded.next)",
-        (topic, group, next),
+        "INSERT INTO commits VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET next = max(next, excluded.next)", position
     )
 
 
-def _expire(writer: sqlite3.Connection, topic: str, cutoff: datetime) -> int:
-    """Delete up to a chunk of the oldest records, without a gap."""
+def _expire(writer: sqlite3.Connection, older: tuple[str, datetime]) -> int:
+    """Delete up to a chunk of a topic's oldest records, without a gap."""
+    topic, cutoff = older
     begin = first_offset(writer, topic)
     floor = writer.execute("SELECT min(next) FROM commits WHERE topic = ?", (topic,)).fetchone()[0]
     end = min(begin + EXPIRY_CHUNK, next_offset(writer, topic) if floor is None else floor)

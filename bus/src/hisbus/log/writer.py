@@ -8,14 +8,18 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import attrgetter
 from typing import Any, TypeVar
 
 from hisbus.errors import RetryLater
 
+P = TypeVar("P")
 T = TypeVar("T")
-Work = Callable[[sqlite3.Connection], T]
+Work = Callable[[sqlite3.Connection, list[P]], Sequence[T]]
+"""Does neighbouring jobs of one kind together: takes what each was given, returns what came of each."""
 
 GROUP_BYTES = 32 * 1024 * 1024
 """A transaction takes no further job once it holds this much, so that one commit stays short."""
@@ -25,7 +29,8 @@ LINGER_S = 0.05
 
 @dataclass(slots=True)
 class _Job:
-    work: Work[Any]
+    work: Work[Any, Any]
+    given: Any
     then: Callable[[Any], None] | None
     done: asyncio.Future[Any]
     size: int
@@ -47,12 +52,13 @@ class Writer:
         self._thread.start()
 
     def submit(
-        self, work: Work[T], *, then: Callable[[T], None] | None = None, size: int = 0, lazy: bool = False
+        self, work: Work[P, T], given: P, *, then: Callable[[T], None] | None = None, size: int = 0, lazy: bool = False
     ) -> asyncio.Future[T]:
         """Queue a job.
 
         Args:
             work: called in the thread, inside a transaction; called again if the group it was in failed.
+            given: what this job adds to it.
             then: called in the event loop once the result is durable, also if nobody awaits it any more.
             size: bytes it will write.
             lazy: it may wait a moment (``LINGER_S``) for a transaction that is made anyway.
@@ -64,7 +70,7 @@ class Writer:
         with self._changed:
             if self._closing:
                 raise RetryLater("The log is closed.", code="log")
-            self._waiting.append(_Job(work, then, done, size, lazy))
+            self._waiting.append(_Job(work, given, then, done, size, lazy))
             self._changed.notify()
         return done
 
@@ -116,7 +122,11 @@ class Writer:
             if self._connection is None:
                 self._connection = self._connect()
             self._connection.execute("BEGIN IMMEDIATE")
-            results = [job.work(self._connection) for job in group]
+            results = [
+                result
+                for work, jobs in groupby(group, key=attrgetter("work"))
+                for result in work(self._connection, [job.given for job in jobs])
+            ]
             self._connection.execute("COMMIT")
         except BaseException:
             # A connection that met an I/O error may hold on to it; a new one sees the file as it is now.
