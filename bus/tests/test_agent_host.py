@@ -1,6 +1,7 @@
 """A plugin that hangs, crashes, leaks or prints harms nobody. Real processes, really killed."""
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -15,10 +16,12 @@ import psutil
 import pytest
 
 from hisbus.agent import Case
-from hisbus.agent_host import AgentHost, Policy, start_all
+from hisbus.agent_host import AgentHost, Policy, StoredCase, start_all
+from hisbus.charts import StoredChart
 from hisbus.errors import CallFailed, RetryLater
 from hisbus.registry import Plugin
 from hisbus.settings import Settings
+from hisbus.testing import make_document, make_event, make_vital
 from hisbus_schemas import GRANTS, Assessment, Chart, Demographics, Event, Moment, Patient, PatientId, Position, VisitId
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -178,6 +181,33 @@ async def test_an_agent_sees_only_what_it_was_granted(host: Host) -> None:
     )
     answer = await running.assess("evil", replace(case(), event=event), 20)
     assert answer.evaluated == {"clean", "V1"}
+
+
+async def test_a_stored_case_is_seen_like_one_that_was_read(host: Host) -> None:
+    running = await host(
+        """
+        seen = case.chart.model_dump_json() + case.event.model_dump_json() + repr((case.now, case.settings, case.llm))
+        return Assessment(evaluated={seen})
+        """,
+        agents={"evil": {"settings": {"hours": 12}}},
+    )
+    made = case(documents=[make_document("C0037", "平稳")], vitals=[make_vital("8310-5", "37")])
+    event = make_event("document.filed", patient={"authority": "A", "number": CANARY})
+    parts = {"patient", "documents", "vitals"}
+    stay, rest = made.chart.model_dump(mode="json", exclude=parts), made.chart.model_dump(mode="json", include=parts)
+    chart = StoredChart(
+        stay.pop("encounter"),
+        stay.pop("version"),
+        datetime.fromisoformat(stay.pop("now")),
+        stay.pop("key"),
+        {name: json.dumps(value) for name, value in rest.items()},
+        json.dumps(stay),
+    )
+    stored = await running.assess("evil", StoredCase(event.model_dump_json(), chart), 20)
+    read = await running.assess("evil", replace(made, event=event, settings={"hours": 12}), 20)
+    assert stored == read
+    (seen,) = stored.evaluated
+    assert "平稳" in seen and CANARY not in seen
 
 
 async def test_a_plugin_has_no_broker_no_database_and_no_web_framework_in_its_process(host: Host) -> None:
@@ -483,6 +513,7 @@ import asyncio, json, sys
 from hisbus.agent_host import AgentHost
 from hisbus.registry import Plugin
 from hisbus.settings import Settings
+from hisbus.testing import make_document, make_event, make_vital
 
 async def main():
     host = AgentHost(Plugin("evil"), Settings(site="test", plugins={"evil": {"python": sys.argv[1]}}))

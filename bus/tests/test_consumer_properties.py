@@ -327,6 +327,8 @@ class Broker:
 class Member:
     """The only member of the group."""
 
+    commit_every_s = 0.0
+
     def __init__(self, broker: Broker, assigned: Any, revoked: Any) -> None:
         self.broker = broker
         self.assigned = assigned

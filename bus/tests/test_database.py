@@ -1,4 +1,6 @@
-"""The connections: what the server has closed is made anew before it is used."""
+"""The connections: durable, and made anew where the server has closed them."""
+
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -16,4 +18,13 @@ async def test_a_restarted_server_is_connected_again_without_an_error(postgres_u
         server.execute("SELECT pg_terminate_backend(%s, 5000)", (before,))
     async with database.write() as connection:
         assert await connection.scalar(text("SELECT pg_backend_pid()")) != before
+    await database.close()
+
+
+async def test_a_commit_is_forced_to_the_disk(tmp_path: Path) -> None:
+    """As the connection that writes tells it: in WAL mode only ``synchronous=FULL`` syncs with every commit."""
+    database = Database(f"sqlite:///{tmp_path}/hisbus.db")
+    async with database.write() as connection:
+        modes = [await connection.scalar(text(f"PRAGMA {name}")) for name in ("journal_mode", "synchronous")]
+    assert modes == ["wal", 2]
     await database.close()

@@ -1,7 +1,7 @@
 """What concerns an agent reaches it, and its answers go on with the version that it read."""
 
 import json
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import select
 
 from hisbus import parked, tables, wakes
-from hisbus.agent import Case
-from hisbus.agent_host import AgentHost
+from hisbus.agent_host import AgentHost, StoredCase
+from hisbus.charts import StoredChart
 from hisbus.consumer import Batch
 from hisbus.database import Database
 from hisbus.dispatch import Dispatch
@@ -22,7 +22,7 @@ from hisbus.log.sqlite import SqliteLog
 from hisbus.settings import Settings
 from hisbus.site import Site
 from hisbus.topics import Keys, digest
-from hisbus_schemas import Assessed, Assessment, Chart, Charted, Due, VisitId
+from hisbus_schemas import Assessed, Assessment, Charted, Due
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 QC = AgentInfo(name="qc", version="7", kinds=frozenset({"document.filed"}), grants=frozenset({"documents"}))
@@ -32,11 +32,11 @@ class Host:
     """Answers from this process; an encounter can be told to fail."""
 
     def __init__(self) -> None:
-        self.cases: list[Case] = []
+        self.cases: list[StoredCase] = []
         self.deadlines: list[float] = []
         self.failing: dict[str, Exception] = {}
 
-    async def assess(self, agent: str, case: Case, deadline_s: float) -> Assessment:
+    async def assess(self, agent: str, case: StoredCase, deadline_s: float) -> Assessment:
         assert agent == "qc"
         self.cases.append(case)
         self.deadlines.append(deadline_s)
@@ -51,28 +51,21 @@ def host() -> Host:
 
 
 @pytest.fixture
-def charted(monkeypatch: pytest.MonkeyPatch) -> dict[str, Chart]:
-    """The charts that are stored, by encounter."""
-    stored: dict[str, Chart] = {}
+def charted(monkeypatch: pytest.MonkeyPatch) -> Mapping[str, StoredChart]:
+    """The charts that are stored, by encounter; and one event."""
+    charts = {
+        name: StoredChart(name, 5, NOON, f"key-{name}", {}, '{"status":"admitted"}') for name in ("e1", "e2", "e3")
+    }
 
-    async def chart(_connection: Any, encounter: str) -> Chart | None:
-        return stored.get(encounter)
+    async def stored(_connection: Any, encounters: Collection[str]) -> Mapping[str, StoredChart]:
+        return {name: chart for name, chart in charts.items() if name in encounters}
 
-    async def event(_connection: Any, _id: str) -> None:
-        return None
+    async def stored_events(_connection: Any, ids: Collection[str]) -> Mapping[str, str]:
+        return {id: f'{{"id":"{id}"}}' for id in ids if id == "ev"}
 
-    monkeypatch.setattr("hisbus.charts.chart", chart, raising=False)
-    monkeypatch.setattr("hisbus.charts.event", event, raising=False)
-    for encounter in ("e1", "e2", "e3"):
-        stored[encounter] = Chart(
-            encounter=encounter,
-            version=5,
-            now=NOON,
-            key=f"key-{encounter}",
-            visit=VisitId(authority="A", number="V"),
-            status="admitted",
-        )
-    return stored
+    monkeypatch.setattr("hisbus.charts.stored", stored)
+    monkeypatch.setattr("hisbus.charts.stored_events", stored_events)
+    return charts
 
 
 def dispatch(site: Site, host: Host) -> Dispatch:
@@ -113,7 +106,7 @@ def test_each_agent_has_a_group_of_its_own(site: Site, host: Host) -> None:
 
 
 async def test_an_answer_carries_the_version_that_was_read_not_the_one_that_woke(
-    site: Site, host: Host, log: Any, charted: dict[str, Chart]
+    site: Site, host: Host, log: Any, charted: Mapping[str, StoredChart]
 ) -> None:
     await dispatch(site, host).handle(batch(record(version=3)))
     (out,) = log.appended
@@ -126,25 +119,24 @@ async def test_an_answer_carries_the_version_that_was_read_not_the_one_that_woke
     assert said.assessment.evaluated == {"e1"}
 
 
-async def test_the_agent_is_called_with_its_settings_its_deadline_and_the_charts_time(
-    database: Database, log: Any, host: Host, charted: dict[str, Chart]
+async def test_the_agent_is_called_with_the_stored_chart_and_event_and_its_deadline(
+    database: Database, log: Any, host: Host, charted: Mapping[str, StoredChart]
 ) -> None:
-    settings = Settings(site="test", agents={"qc": {"deadline_s": 3, "settings": {"R01": {"hours": 12}}}})
+    settings = Settings(site="test", agents={"qc": {"deadline_s": 3}})
     await dispatch(Site(settings, Keys(b"s"), log, database), host).handle(batch(record()))
-    (case,) = host.cases
-    assert (case.now, case.llm, case.settings) == (NOON, None, {"R01": {"hours": 12}})
+    assert host.cases == [StoredCase('{"id":"ev"}', charted["e1"])]
     assert host.deadlines == [3]
 
 
 async def test_a_batch_is_called_at_once_and_answered_in_its_order(
-    site: Site, host: Host, log: Any, charted: dict[str, Chart]
+    site: Site, host: Host, log: Any, charted: Mapping[str, StoredChart]
 ) -> None:
     await dispatch(site, host).handle(batch(record("e2"), record("e1"), record("e3")))
     assert [out.key for out in log.appended] == ["e2", "e1", "e3"]
 
 
 async def test_a_redelivery_is_appended_again_under_the_same_id(
-    site: Site, host: Host, log: Any, charted: dict[str, Chart]
+    site: Site, host: Host, log: Any, charted: Mapping[str, StoredChart]
 ) -> None:
     step = dispatch(site, host)
     await step.handle(batch(record()))
@@ -154,7 +146,7 @@ async def test_a_redelivery_is_appended_again_under_the_same_id(
 
 
 async def test_a_record_ahead_of_the_stored_chart_waits(
-    site: Site, host: Host, log: Any, charted: dict[str, Chart]
+    site: Site, host: Host, log: Any, charted: Mapping[str, StoredChart]
 ) -> None:
     with pytest.raises(RetryLater) as caught:
         await dispatch(site, host).handle(batch(record(version=6)))
@@ -162,13 +154,15 @@ async def test_a_record_ahead_of_the_stored_chart_waits(
     assert (host.cases, log.appended) == ([], [])
 
 
-async def test_a_stay_that_is_no_more_is_done_with(site: Site, host: Host, log: Any, charted: dict[str, Chart]) -> None:
+async def test_a_stay_that_is_no_more_is_done_with(
+    site: Site, host: Host, log: Any, charted: Mapping[str, StoredChart]
+) -> None:
     await dispatch(site, host).handle(batch(record("gone"), record("e1")))
     assert [out.key for out in log.appended] == ["e1"]
 
 
 async def test_a_failure_is_raised_after_all_have_finished_and_nothing_is_appended(
-    site: Site, host: Host, log: Any, charted: dict[str, Chart]
+    site: Site, host: Host, log: Any, charted: Mapping[str, StoredChart]
 ) -> None:
     host.failing = {"e1": RetryLater(), "e2": CallFailed(code="crashed")}
     with pytest.raises(CallFailed):
@@ -177,14 +171,16 @@ async def test_a_failure_is_raised_after_all_have_finished_and_nothing_is_append
     assert log.appended == []
 
 
-async def test_an_agent_that_must_wait_pauses_its_consumer(site: Site, host: Host, charted: dict[str, Chart]) -> None:
+async def test_an_agent_that_must_wait_pauses_its_consumer(
+    site: Site, host: Host, charted: Mapping[str, StoredChart]
+) -> None:
     host.failing = {"e1": RetryLater(code="quarantined")}
     with pytest.raises(RetryLater):
         await dispatch(site, host).handle(batch(record("e1"), record("e2")))
 
 
 async def test_a_newer_answer_closes_the_parked_call_of_its_own_agent_and_stay_only(
-    site: Site, host: Host, charted: dict[str, Chart]
+    site: Site, host: Host, charted: Mapping[str, StoredChart]
 ) -> None:
     async with site.database.write() as connection:
         for offset, step, encounter in (

@@ -305,6 +305,15 @@ class TestSqliteLog:
             "log.db": "0o0", "log.db-wal": "0o0", "log.db-shm": "0o0",
         }.items()  # fmt: skip
 
+    async def test_an_append_is_forced_to_the_disk_before_it_is_confirmed(self, log: SqliteLog) -> None:
+        """As the connection that writes tells it: in WAL mode only ``synchronous=FULL`` syncs with every commit."""
+
+        def modes(writer: sqlite3.Connection, names: list[str]) -> list[Any]:
+            return [writer.execute(f"PRAGMA {name}").fetchone()[0] for name in names]
+
+        assert await log._writer.submit(modes, "journal_mode") == "wal"
+        assert await log._writer.submit(modes, "synchronous") == 2
+
     async def test_a_second_process_is_refused_with_the_pid_of_the_first(self, log: SqliteLog, path: Path) -> None:
         script = f"""
 import asyncio

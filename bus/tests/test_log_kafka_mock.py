@@ -91,9 +91,9 @@ def new(number: int) -> NewRecord:
     return NewRecord("events", "k", str(number).encode())
 
 
-async def join(log: KafkaLog) -> Member:
+async def join(log: KafkaLog, known: dict[int, int] | None = None) -> Member:
     async def assigned(_partitions: object) -> dict[int, int]:
-        return {}
+        return known or {}
 
     async def revoked(_partitions: object) -> None:
         pass
@@ -201,3 +201,20 @@ async def test_a_position_out_of_range_stops_with_an_alarm_and_skips_nothing(
     brokers.fail(FETCH, OUT_OF_RANGE)
     with pytest.raises(ConfigError, match="Nothing was skipped"):
         await take(member, 1)
+
+
+async def test_what_nobody_committed_is_delivered_again(log: KafkaLog) -> None:
+    await log.append([new(0), new(1)])
+    member = await join(log)
+    assert await take(member, 2) == [0, 1]
+    await member.close()
+    assert await log.committed("events", "g") == {0: 0}, "neither time nor leaving commits"
+
+
+async def test_a_commit_never_goes_back_to_where_a_restored_database_stands(log: KafkaLog) -> None:
+    await log.append([new(0), new(1), new(2)])
+    await log.place("events", "g", {0: 2})
+    member = await join(log, {0: 0})
+    assert await take(member, 3) == [0, 1, 2]
+    await member.commit({0: 1})
+    assert await log.committed("events", "g") == {0: 2}

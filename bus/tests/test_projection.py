@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from hisbus import projection
-from hisbus.projection import project
+from hisbus.projection import project, project_event
 from hisbus.testing import make_case, make_chart, make_event, make_patient, make_vital
-from hisbus_schemas import GRANTS, Fact
+from hisbus_schemas import GRANTS, Event, Fact
 
 CODE: dict[str, Any] = {"code": "x"}
 PATIENT = {"authority": "A", "number": "P"}
@@ -62,3 +62,11 @@ def test_segments_that_nobody_read_are_sent_only_to_those_who_may_see_everything
     case = make_case(event=make_event("encounter.admitted", segments=["ZPI|欧阳锋"]))
     assert project(case, frozenset(GRANTS) - {"charges"}).event != case.event
     assert project(case, frozenset(GRANTS)).event == case.event
+
+
+@pytest.mark.parametrize(("kind", "grant", "data"), [*BODIES, ("timer.due", "patient", DUE), ("x.y", "orders", None)])
+def test_a_stored_event_is_projected_as_one_that_was_read(kind: str, grant: str, data: dict[str, Any] | None) -> None:
+    event = make_event(kind, data=data, patient=PATIENT, demographics={"name": "欧阳锋"}, segments=["ZPI|欧阳锋"])
+    for grants in (frozenset({grant}), frozenset(GRANTS) - {grant}, frozenset(GRANTS)):
+        stored = project_event(event.model_dump_json(exclude_none=True), grants)
+        assert Event.model_validate_json(stored) == project(make_case(event=event), grants).event

@@ -3,6 +3,7 @@
 import asyncio
 import tempfile
 from collections import defaultdict
+from collections.abc import Collection
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ class ReviewMachine(RuleBasedStateMachine):
     @initialize()
     def open(self) -> None:
         self.patch.setattr(database, "SQLITE_PRAGMAS", ("journal_mode=MEMORY", "synchronous=OFF"))
-        self.patch.setattr(charts, "chart", self.chart, raising=False)
+        self.patch.setattr(charts, "charts", self.charts)
         self.database = Database(f"sqlite:///{Path(self.folder.name)}/hisbus.db")
         log: Any = None
         self.site = Site(Settings(site="test"), Keys(b"test"), log, self.database)
@@ -67,6 +68,9 @@ class ReviewMachine(RuleBasedStateMachine):
     async def chart(self, _connection: Any, _encounter: str) -> Chart:
         visit = VisitId(authority="A", number="1")
         return Chart(encounter="e1", version=1, now=AT, visit=visit, status=self.stay)
+
+    async def charts(self, connection: Any, encounters: Collection[str]) -> dict[str, Chart]:
+        return {encounter: await self.chart(connection, encounter) for encounter in encounters}
 
     async def rows(self, table: Any = tables.proposals) -> list[Any]:
         async with self.database.read() as connection:

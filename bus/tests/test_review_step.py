@@ -1,6 +1,7 @@
 """What an assessment does to the proposals that stand."""
 
 import json
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any
 
@@ -50,10 +51,10 @@ def batch(*answers: Assessed, offset: int = 0) -> Batch:
 def shown(monkeypatch: pytest.MonkeyPatch) -> dict[str, Chart]:
     known = {"e1": chart()}
 
-    async def read(_connection: Any, encounter: str) -> Chart | None:
-        return known.get(encounter)
+    async def read(_connection: Any, encounters: Collection[str]) -> dict[str, Chart]:
+        return {encounter: known[encounter] for encounter in encounters if encounter in known}
 
-    monkeypatch.setattr(charts, "chart", read, raising=False)
+    monkeypatch.setattr(charts, "charts", read)
     return known
 
 

@@ -122,6 +122,18 @@ async def test_the_position_is_stored_with_the_wakes(site: Site, timers: Timers)
     assert (row.group, row.topic, row.partition, row.next) == ("test.timers", "assessments", 0, 8)
 
 
+async def test_wakes_that_could_not_be_stored_with_their_position_are_not_stored(
+    site: Site, timers: Timers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_args: Any) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr("hisbus.timers.store_offsets", fail)
+    with pytest.raises(RuntimeError):
+        await timers.handle(batch(assessed(("a", NOON))))
+    assert await stored(site) == set()
+
+
 async def test_no_wake_wanted_deletes_what_waits(site: Site, timers: Timers) -> None:
     await timers.handle(batch(assessed(("a", NOON + timedelta(hours=1)))))
     await timers.handle(batch(assessed(version=2)))
@@ -151,6 +163,14 @@ async def test_a_feed_wake_is_compared_with_the_feed_and_never_with_the_wall(
     await set_feed(site, NOON + timedelta(hours=1) + ahead)
     assert await count_due(site, hands.now) == fires
     assert await timers.fire() == fires
+
+
+async def test_a_wake_follows_its_stay_to_the_clock_of_its_connector(site: Site, timers: Timers) -> None:
+    await timers.handle(batch(assessed(("a", NOON + timedelta(hours=1)))))
+    await stay(site, "e1", "demo")
+    await timers.handle(batch(assessed(("a", NOON + timedelta(hours=1)), version=2)))
+    await set_feed(site, NOON + timedelta(hours=1))
+    assert await timers.fire() == 1
 
 
 async def test_a_fired_wake_stays_known_and_never_fires_again(site: Site, timers: Timers) -> None:

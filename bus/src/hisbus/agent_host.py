@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from prometheus_client import Counter, Histogram
+from pydantic_core import to_json
 
 from hisbus.agent import Case
 from hisbus.agent_process import AgentProcess
+from hisbus.charts import StoredChart
 from hisbus.errors import BusError, CallFailed, ConfigError, RetryLater
 from hisbus.frames import AgentInfo, Call, Reply
-from hisbus.projection import project
+from hisbus.projection import project, project_event
 from hisbus.registry import Plugin
 from hisbus.settings import Settings
 from hisbus.telemetry import REGISTRY, logger
@@ -25,6 +27,14 @@ State = Literal["starting", "running", "failed", "restarting", "quarantined", "c
 CALLS = Counter("hisbus_agent_calls", "Calls by outcome.", ["agent", "outcome"], registry=REGISTRY)
 SECONDS = Histogram("hisbus_agent_call_seconds", "Duration of a call.", ["agent"], registry=REGISTRY)
 ENDS = Counter("hisbus_plugin_ends", "Ends of a plugin's process, by reason.", ["plugin", "code"], registry=REGISTRY)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCase:
+    """A case as it is stored, JSON. It is sent on without being read: that is left to the plugin's own process."""
+
+    event: str | None
+    chart: StoredChart
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +92,7 @@ class AgentHost:
         """Show the plugin as failed."""
         self._turn("failed", code)
 
-    async def assess(self, agent: str, case: Case, deadline_s: float) -> Assessment:
+    async def assess(self, agent: str, case: Case | StoredCase, deadline_s: float) -> Assessment:
         """Let an agent judge a case, of which it sees what it was granted.
 
         Raises:
@@ -92,27 +102,23 @@ class AgentHost:
         """
         info = next(info for info in self.agents if info.name == agent)
         most = self._settings.agent(agent).max_proposals
-        seen = project(case, info.grants)
-        call = Call(
-            id=0,
-            agent=agent,
-            event=seen.event,
-            chart=seen.chart,
-            now=seen.now,
-            proposals=list(seen.proposals),
-            settings=seen.settings,
-            max_proposals=most,
-        )
+        call = self._stored(case, info, most) if isinstance(case, StoredCase) else _made(case, info, most)
         try:
             async with self._turn_to_call() as process:
                 with SECONDS.labels(agent).time():
-                    reply = await process.call(call, deadline_s)
+                    reply = await process.call(case.chart.encounter, call, deadline_s)
             assessment = self._judge(agent, reply, most)
         except BusError as error:
             CALLS.labels(agent, error.code).inc()
             raise
         CALLS.labels(agent, "ok").inc()
         return assessment
+
+    def _stored(self, case: StoredCase, info: AgentInfo, most: int) -> str:
+        its = {"agent": info.name, "now": case.chart.now, "max_proposals": most}
+        text = to_json(its | {"settings": self._settings.agent(info.name).settings}).decode()
+        event = "null" if case.event is None else project_event(case.event, info.grants)
+        return f'{text[:-1]},"event":{event},"chart":{case.chart.json(info.grants)}}}'
 
     async def restart(self) -> None:
         """Forgive all crashes and start the process again, at once: the operator has mended something."""
@@ -139,19 +145,22 @@ class AgentHost:
     @asynccontextmanager
     async def _turn_to_call(self) -> AsyncIterator[AgentProcess]:
         """Wait for a running process, and while care is due for every other call to end."""
-        loop = asyncio.get_running_loop()
         async with AsyncExitStack() as held:
-            try:
-                async with asyncio.timeout(self._policy.careful_s):
-                    if loop.time() < self._careful_until:
-                        await held.enter_async_context(self._alone)
-                    while self.state in {"starting", "restarting"}:
-                        await self._turned.wait()
-            except TimeoutError:
-                raise RetryLater(code="restarting") from None
+            if self.state != "running" or asyncio.get_running_loop().time() < self._careful_until:
+                await self._wait(held)
             if self.state != "running" or self._process is None:
                 raise RetryLater(code="quarantined" if self.state == "quarantined" else "plugin_failed")
             yield self._process
+
+    async def _wait(self, held: AsyncExitStack) -> None:
+        try:
+            async with asyncio.timeout(self._policy.careful_s):
+                if asyncio.get_running_loop().time() < self._careful_until:
+                    await held.enter_async_context(self._alone)
+                while self.state in {"starting", "restarting"}:
+                    await self._turned.wait()
+        except TimeoutError:
+            raise RetryLater(code="restarting") from None
 
     def _judge(self, agent: str, reply: Reply, most: int) -> Assessment:
         if reply.failure == "retry_later":
@@ -227,6 +236,21 @@ class AgentHost:
         self.state, self.reason = state, reason
         self._turned.set()
         self._turned = asyncio.Event()
+
+
+def _made(case: Case, info: AgentInfo, most: int) -> str:
+    seen = project(case, info.grants)
+    call = Call(
+        id=0,
+        agent=info.name,
+        event=seen.event,
+        chart=seen.chart,
+        now=seen.now,
+        proposals=list(seen.proposals),
+        settings=seen.settings,
+        max_proposals=most,
+    )
+    return call.model_dump_json(exclude={"id"})
 
 
 async def start_all(plugins: Sequence[Plugin], settings: Settings) -> list[AgentHost]:

@@ -14,7 +14,7 @@ from prometheus_client import Counter
 from pydantic import ValidationError
 
 from hisbus.errors import CallFailed, ConfigError
-from hisbus.frames import LENGTH, AgentInfo, Call, Hello, Reply, pack
+from hisbus.frames import LENGTH, AgentInfo, Hello, Reply, pack_call
 from hisbus.hookspecs import API_VERSION
 from hisbus.settings import PluginSettings
 from hisbus.telemetry import REGISTRY
@@ -83,8 +83,12 @@ class AgentProcess:
         self._receiver = asyncio.create_task(self._receive())
         return agents
 
-    async def call(self, call: Call, deadline_s: float) -> Reply:
+    async def call(self, encounter: str, call: str, deadline_s: float) -> Reply:
         """Send a call and return its reply.
+
+        Args:
+            encounter: whom it is about.
+            call: a ``Call`` without its id, JSON.
 
         Raises:
             CallFailed: the process died; ``deadline`` where this call was the reason.
@@ -93,11 +97,11 @@ class AgentProcess:
             raise CallFailed(code=self.code)
         self._next_id += 1
         id = self._next_id
-        flight = _Flight(call.chart.encounter, asyncio.get_running_loop().create_future())
+        flight = _Flight(encounter, asyncio.get_running_loop().create_future())
         self._flights[id] = flight
         try:
             async with asyncio.timeout(deadline_s):
-                self._writer.write(pack(call.model_copy(update={"id": id})))
+                self._writer.write(pack_call(id, call))
                 await self._writer.drain()
                 reply = await flight.reply
         except TimeoutError:

@@ -7,6 +7,7 @@ It looks at the newest rows only: a row put far below them later is never sealed
 import asyncio
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -37,7 +38,18 @@ async def record(
     connection: AsyncConnection, *, actor: str, action: str, object: str, encounter: str = "", **detail: Any
 ) -> None:
     """Add a row. ``action`` is a dotted word (``proposal.accepted``); details carry no patient data."""
-    row = {
+    await records(connection, [entry(actor=actor, action=action, object=object, encounter=encounter, **detail)])
+
+
+async def records(connection: AsyncConnection, entries: Sequence[dict[str, Any]]) -> None:
+    """Add rows that ``entry`` made."""
+    if entries:
+        await connection.execute(tables.audit.insert(), entries)
+
+
+def entry(*, actor: str, action: str, object: str, encounter: str = "", **detail: Any) -> dict[str, Any]:
+    """Return a row of the audit; arguments as for ``record``."""
+    return {
         "time": datetime.now(UTC),
         "actor": actor,
         "action": action,
@@ -45,13 +57,22 @@ async def record(
         "encounter": encounter,
         "detail": json.dumps(detail, ensure_ascii=False, sort_keys=True),
     }
-    await connection.execute(tables.audit.insert(), row)
 
 
 async def history(connection: AsyncConnection, *, proposal: str, status: str, actor: str, detail: str = "") -> None:
     """Add a line to what the page tells of a proposal. The audit's own row is recorded beside it."""
-    row = {"proposal": proposal, "time": datetime.now(UTC), "status": status, "actor": actor, "detail": detail}
-    await connection.execute(tables.proposal_history.insert(), row)
+    await histories(connection, [line(proposal=proposal, status=status, actor=actor, detail=detail)])
+
+
+async def histories(connection: AsyncConnection, lines: Sequence[dict[str, Any]]) -> None:
+    """Add lines that ``line`` made."""
+    if lines:
+        await connection.execute(tables.proposal_history.insert(), lines)
+
+
+def line(*, proposal: str, status: str, actor: str, detail: str = "") -> dict[str, Any]:
+    """Return a line of a proposal's history."""
+    return {"proposal": proposal, "time": datetime.now(UTC), "status": status, "actor": actor, "detail": detail}
 
 
 def _link(before: str, number: int, row: Row[Any]) -> str:

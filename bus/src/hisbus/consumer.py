@@ -29,8 +29,6 @@ POLL_S = 1.0
 """Longest wait of one fetch, seconds."""
 FETCH = 500
 """Most records of one fetch."""
-COMMIT_EVERY_S = 0.05
-"""Least time between two commits, seconds. What a crash leaves uncommitted is delivered again."""
 
 PROCESSED = Counter("hisbus_processed", "Records processed.", ["step"], registry=REGISTRY)
 PARKED = Counter("hisbus_parked", "Records parked.", ["step"], registry=REGISTRY)
@@ -205,7 +203,7 @@ class Consumer:
             await self._progress.wait()
             self._progress.clear()
             if await self._patiently(partial(self._commit, subscription)):
-                await asyncio.sleep(COMMIT_EVERY_S)
+                await asyncio.sleep(subscription.commit_every_s)
 
     # --- a batch ---
 

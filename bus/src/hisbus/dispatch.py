@@ -1,27 +1,31 @@
 """The dispatch step: hands charts to one agent and its answers on. One consumer group for each agent."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hisbus import charts, parked, tables, wakes
-from hisbus.agent import Case
-from hisbus.agent_host import AgentHost
+from hisbus.agent_host import AgentHost, StoredCase
+from hisbus.bulk import given, within
 from hisbus.consumer import Batch
 from hisbus.errors import RetryLater
 from hisbus.frames import AgentInfo
 from hisbus.log import NewRecord, Record
 from hisbus.site import Site
 from hisbus.topics import Name, digest
-from hisbus_schemas import Assessed, Assessment, Charted, Event
-from hisbus_schemas import Chart as EncounterChart
+from hisbus_schemas import Assessed, Assessment, Charted
 
 FIRST_LOOK = "first_look"
 """Name of the wake with which a new agent sees the stays that are already there."""
 
-Seen = tuple[Charted, EncounterChart, Event | None]
+Seen = tuple[Charted, StoredCase]
+
+_PARKED = select(tables.parked.c.encounter).where(
+    tables.parked.c.step == bindparam("step"),
+    tables.parked.c.status == "parked",
+    within(tables.parked.c.encounter, given("ids")),
+)
 
 
 class Dispatch:
@@ -46,20 +50,20 @@ class Dispatch:
 
     async def handle(self, batch: Batch) -> None:
         """Call the agent for every record at once and append its answers; all or none."""
-        seen = await self._read([Charted.model_validate_json(record.value) for record in batch.records])
-        answers = await asyncio.gather(*(self._assess(*one) for one in seen), return_exceptions=True)
+        seen, answered = await self._read([Charted.model_validate_json(record.value) for record in batch.records])
+        answers = await asyncio.gather(*(self._assess(case) for _, case in seen), return_exceptions=True)
         failures = [answer for answer in answers if isinstance(answer, BaseException)]
         if failures:
             # A failed call must come to be alone; what only has to wait would hide it for ever.
             raise next((failure for failure in failures if not isinstance(failure, RetryLater)), failures[0])
         await self._site.log.append(
             [
-                self._record(*one[:2], answer)
+                self._record(*one, answer)
                 for one, answer in zip(seen, answers, strict=True)
                 if isinstance(answer, Assessment)
             ]
         )
-        await self._close_parked([chart.encounter for _, chart, _ in seen])
+        await self._close_parked(answered)
 
     async def parked(self, connection: AsyncConnection, record: Record, reason: str) -> None:
         """Note nothing: the parked row says it all, and a newer success closes it."""
@@ -89,43 +93,26 @@ class Dispatch:
                     due=stay.now,
                     key=stay.key,
                 )
-        await self._take_place(ends)
+        await self._site.log.place(self.topic, self.group, ends)
 
-    async def _take_place(self, ends: Mapping[int, int]) -> None:
-        """Commit the group's first position, so that nothing appended from now on comes before it."""
-
-        async def assigned(partitions: Iterable[int]) -> Mapping[int, int]:
-            return {partition: ends[partition] for partition in partitions}
-
-        async def revoked(_partitions: Iterable[int]) -> None:
-            pass
-
-        # From the beginning, and then forward: a position never goes back, and the end may have moved meanwhile.
-        subscription = await self._site.log.subscribe(
-            self.topic, self.group, assigned=assigned, revoked=revoked, start="begin"
-        )
-        try:
-            await subscription.commit(ends)
-        finally:
-            await subscription.close()
-
-    async def _read(self, records: list[Charted]) -> list[Seen]:
-        seen: list[Seen] = []
+    async def _read(self, records: list[Charted]) -> tuple[list[Seen], set[str]]:
+        """Return the charts that there are, and of their stays those with a parked call; all in one snapshot."""
         async with self._site.database.read() as connection:
-            for record in records:
-                chart = await charts.chart(connection, record.encounter)
-                if chart is None:
-                    continue  # the stay is no more, and with it what could be said of it
-                if chart.version < record.version:
-                    raise RetryLater("The chart is behind its topic: it is being restored.", code="chart_behind")
-                seen.append((record, chart, await charts.event(connection, record.event)))
-        return seen
+            stored = await charts.stored(connection, {record.encounter for record in records})
+            events = await charts.stored_events(connection, {record.event for record in records})
+            waiting = {"step": self.name, "ids": sorted(stored)}
+            answered = set(await connection.scalars(_PARKED, waiting))
+        # A stay that is not there is no more, and with it what could be said of it.
+        known = [record for record in records if record.encounter in stored]
+        if any(stored[record.encounter].version < record.version for record in known):
+            raise RetryLater("The chart is behind its topic: it is being restored.", code="chart_behind")
+        return [(one, StoredCase(events.get(one.event), stored[one.encounter])) for one in known], answered
 
-    async def _assess(self, _record: Charted, chart: EncounterChart, event: Event | None) -> Assessment:
-        case = Case(event, chart, chart.now, settings=self._agent.settings)
+    async def _assess(self, case: StoredCase) -> Assessment:
         return await self._host.assess(self._info.name, case, self._agent.deadline_s)
 
-    def _record(self, record: Charted, chart: EncounterChart, assessment: Assessment) -> NewRecord:
+    def _record(self, record: Charted, case: StoredCase, assessment: Assessment) -> NewRecord:
+        chart = case.chart
         assessed = Assessed(
             id=digest("assessed", self._info.name, record.id),
             agent=self._info.name,
@@ -148,15 +135,9 @@ class Dispatch:
         )
         return NewRecord("assessments", chart.encounter, assessed.model_dump_json().encode(), headers)
 
-    async def _close_parked(self, encounters: list[str]) -> None:
-        rows = tables.parked.c
-        waiting = select(rows.encounter).where(
-            rows.step == self.name, rows.status == "parked", rows.encounter.in_(encounters)
-        )
-        async with self._site.database.read() as connection:
-            answered = set((await connection.scalars(waiting)).all())
-        if not answered:
+    async def _close_parked(self, encounters: set[str]) -> None:
+        if not encounters:
             return
         async with self._site.database.write() as connection:
-            for encounter in sorted(answered):
+            for encounter in sorted(encounters):
                 await parked.close(connection, step=self.name, encounter=encounter)

@@ -73,5 +73,14 @@ class Reply(Contract):
 
 def pack(frame: Contract) -> bytes:
     """Return the bytes of a frame."""
-    body = frame.model_dump_json().encode()
+    return _framed(frame.model_dump_json())
+
+
+def pack_call(id: int, call: str) -> bytes:
+    """Return the bytes of a ``Call`` that is JSON already, all but its id."""
+    return _framed(f'{{"id":{id},{call[1:]}')
+
+
+def _framed(text: str) -> bytes:
+    body = text.encode()
     return LENGTH.pack(len(body)) + body

@@ -40,7 +40,7 @@ class LogSettings(_Table):
         description='Kafka: three replicas, two in sync; "single-broker": one, and a lost disk may lose messages.',
     )
     partitions: int = Field(
-        12, ge=1, description="Kafka: partitions of each topic, the most processes a step can use. Fixed once made."
+        6, ge=1, description="Kafka: partitions of each topic, the most processes a step can use. Fixed once made."
     )
     replicas: int = Field(3, ge=3, description="Kafka: replicas of each topic that `hisbus topics apply` makes.")
     tls_ca_file: Path | None = Field(None, description="Kafka: CA of the brokers; set, it means TLS.")

@@ -4,15 +4,17 @@ Wakes are compared with the wall clock, or with the feed's own where the encount
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from sqlalchemy import ColumnElement, and_, delete, func, or_, select, tuple_, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import ColumnElement, and_, bindparam, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hisbus import tables, wakes
+from hisbus.bulk import Rows, given, within, write
 from hisbus.consumer import Batch, store_offsets
 from hisbus.errors import RetryLater
 from hisbus.log import Record
@@ -30,6 +32,33 @@ FIRED_AT_ONCE = 100
 
 Subject = tuple[str, str]
 """Agent and encounter."""
+Wanted = tuple[str, datetime]
+"""Name and time of a wake."""
+
+_heads, _wakes, _encounters = tables.wake_heads.c, tables.wakes.c, tables.encounters.c
+_STORED = (
+    select(_heads.agent, _heads.encounter, _heads.version, _wakes.name, _wakes.due, _wakes.clock, _wakes.fired)
+    .outerjoin_from(
+        tables.wake_heads,
+        tables.wakes,
+        and_(_wakes.encounter == _heads.encounter, _wakes.agent == _heads.agent),
+    )
+    .where(within(_heads.encounter, given("ids")))
+)
+_UNWANTED = delete(tables.wakes).where(
+    *(column == bindparam(f"its_{column.name}") for column in tables.wakes.primary_key), _wakes.fired.is_(False)
+)
+_CONNECTORS = select(_encounters.id, _encounters.connector).where(within(_encounters.id, given("ids")))
+
+
+@dataclass(slots=True)
+class _Stored:
+    """What is known of a subject."""
+
+    version: int = -1
+    waiting: dict[Wanted, str] = field(default_factory=dict)
+    """With the clock by which each fires."""
+    fired: set[Wanted] = field(default_factory=set)
 
 
 def _now() -> datetime:
@@ -66,9 +95,10 @@ class Timers:
             assessed = Assessed.model_validate_json(record.value)
             newest[assessed.agent, assessed.encounter] = assessed
         async with self._site.database.write() as connection:
-            await self._replace(connection, newest)
+            changed = await self._replace(connection, newest)
             await store_offsets(connection, self.group, self.topic, batch.offsets)
-        self.changed.set()
+        if changed:
+            self.changed.set()
 
     async def parked(self, connection: AsyncConnection, record: Record, reason: str) -> None:
         """Note nothing: the wakes stay as they were."""
@@ -125,52 +155,39 @@ class Timers:
                 )
         return len(found)
 
-    async def _replace(self, connection: AsyncConnection, newest: Mapping[Subject, Assessed]) -> None:
-        heads, rows = tables.wake_heads.c, tables.wakes.c
-        known = await connection.execute(
-            select(heads.agent, heads.encounter, heads.version).where(tuple_(heads.agent, heads.encounter).in_(newest))
+    async def _replace(self, connection: AsyncConnection, newest: Mapping[Subject, Assessed]) -> bool:
+        """Write what differs from what is stored, mostly no more than the version. Tell whether there is a new wake."""
+        stored = await _stored(connection, {encounter for _, encounter in newest})
+        heads: list[dict[str, object]] = []
+        gone: list[dict[str, object]] = []
+        new: list[dict[str, object]] = []
+        clocks = await self._clocks_of(
+            connection, {said.encounter for said in newest.values() if said.assessment.wakes}
         )
-        versions: dict[Subject, int] = {(row.agent, row.encounter): row.version for row in known}
-        wanted = {who: said for who, said in newest.items() if said.version >= versions.get(who, 0)}
-        if not wanted:
-            return
-        await self._store_heads(connection, wanted)
-        subjects = tuple_(rows.agent, rows.encounter).in_(wanted)
-        await connection.execute(delete(tables.wakes).where(subjects, rows.fired.is_(False)))
-        fired = await connection.execute(select(rows.agent, rows.encounter, rows.name, rows.due).where(subjects))
-        done = {tuple(row) for row in fired}
-        clocks = await self._clock_of(connection, {encounter for _, encounter in wanted})
-        fresh = {
-            (agent, encounter, wake.name, wake.due): said.key
-            for (agent, encounter), said in wanted.items()
-            for wake in said.assessment.wakes
-        }
-        new = [
-            dict(zip(("agent", "encounter", "name", "due"), wake, strict=True))
-            | {"key": key, "clock": clocks.get(wake[1], "wall"), "fired": False}
-            for wake, key in fresh.items()
-            if wake not in done
-        ]
-        if new:
-            await connection.execute(tables.wakes.insert(), new)
+        for (agent, encounter), said in sorted(newest.items()):
+            known = stored[agent, encounter]
+            if said.version < known.version:
+                continue
+            subject = {"agent": agent, "encounter": encounter}
+            if said.version > known.version:
+                heads.append({**subject, "version": said.version})
+            clock = clocks.get(encounter, "wall")
+            named = {(wake.name, wake.due) for wake in said.assessment.wakes} - known.fired
+            wanted = dict.fromkeys(named, clock)
+            for name, due in sorted(dict(known.waiting.items() - wanted.items())):
+                gone.append({"its_agent": agent, "its_encounter": encounter, "its_name": name, "its_due": due})
+            for name, due in sorted(dict(wanted.items() - known.waiting.items())):
+                new.append({**subject, "name": name, "due": due, "key": said.key, "clock": clock, "fired": False})
+        if gone:
+            await connection.execute(_UNWANTED, gone)
+        # A wake that fires just now is kept: once is enough.
+        await write(connection, Rows(tables.wake_heads, heads), Rows(tables.wakes, new, "keep"))
+        return bool(new)
 
-    async def _store_heads(self, connection: AsyncConnection, wanted: Mapping[Subject, Assessed]) -> None:
-        insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-        statement = insert(tables.wake_heads)
-        statement = statement.on_conflict_do_update(
-            index_elements=["agent", "encounter"], set_={"version": statement.excluded.version}
-        )
-        await connection.execute(
-            statement,
-            [
-                {"agent": agent, "encounter": encounter, "version": said.version}
-                for (agent, encounter), said in sorted(wanted.items())
-            ],
-        )
-
-    async def _clock_of(self, connection: AsyncConnection, encounters: set[str]) -> dict[str, str]:
-        rows = tables.encounters.c
-        found = await connection.execute(select(rows.id, rows.connector).where(rows.id.in_(encounters)))
+    async def _clocks_of(self, connection: AsyncConnection, encounters: set[str]) -> Mapping[str, str]:
+        if not encounters:
+            return {}
+        found = await connection.execute(_CONNECTORS, {"ids": sorted(encounters)})
         return {row.id: self._clocks.get(row.connector, "wall") for row in found}
 
     async def _until_next(self, connection: AsyncConnection) -> float:
@@ -185,6 +202,18 @@ class Timers:
             return FEED_POLL_S
         wall = first["wall"]
         return WALL_POLL_S if wall is None else min(max((wall - self._now()).total_seconds(), 0.0), WALL_POLL_S)
+
+
+async def _stored(connection: AsyncConnection, encounters: set[str]) -> Mapping[Subject, _Stored]:
+    found: dict[Subject, _Stored] = defaultdict(_Stored)
+    for row in await connection.execute(_STORED, {"ids": sorted(encounters)}):
+        subject = found[row.agent, row.encounter]
+        subject.version = row.version
+        if row.fired:
+            subject.fired.add((row.name, row.due))
+        elif row.name is not None:
+            subject.waiting[row.name, row.due] = row.clock
+    return found
 
 
 def _due_by_wall(now: datetime) -> ColumnElement[bool]:

@@ -39,6 +39,17 @@ async def test_a_redelivery_changes_no_table_and_appends_the_same_ids(ward: Any)
     assert await ward.everything() == before
 
 
+async def test_a_version_is_appended_once_everybody_can_read_it(ward: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+
+    async def append(records: Any) -> None:
+        read.extend([(await ward.chart()).version] * len(records))
+
+    monkeypatch.setattr(ward.site.log, "append", append)
+    await ward.deliver(ward.adt("admitted", 8))
+    assert read == [1]
+
+
 async def test_a_message_that_says_nothing_is_remembered(ward: Any) -> None:
     assert await ward.deliver(ward.message()) == []
     assert len((await ward.everything())["charted_messages"]) == 1

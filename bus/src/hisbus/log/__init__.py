@@ -61,6 +61,9 @@ Revoked = Callable[[Iterable[int]], Awaitable[None]]
 class Subscription(Protocol):
     """One member of a consumer group on one topic."""
 
+    commit_every_s: float
+    """Least time between two commits, seconds: what one costs. What a crash leaves uncommitted is delivered again."""
+
     async def fetch(self, max_records: int, timeout: float) -> Sequence[Record]:
         """Return the next records of the partitions that are not paused, in order; wait up to ``timeout`` seconds."""
         ...

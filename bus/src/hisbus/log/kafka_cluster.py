@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -16,11 +17,14 @@ from aiokafka.errors import (
     ClusterAuthorizationFailedError,
     GroupAuthorizationFailedError,
     GroupCoordinatorNotAvailableError,
+    GroupLoadInProgressError,
     KafkaError,
     NoError,
+    NotCoordinatorForGroupError,
     SaslAuthenticationFailed,
     TopicAlreadyExistsError,
     TopicAuthorizationFailedError,
+    UnknownMemberIdError,
     UnsupportedSaslMechanismError,
     for_code,
 )
@@ -38,6 +42,7 @@ REQUEST_MS = 10_000
 SPREAD_POLL_S = 0.1
 DAY_MS = 86_400_000
 _GROUP = 0
+_MOVING = (GroupCoordinatorNotAvailableError, GroupLoadInProgressError, NotCoordinatorForGroupError)
 _FORBIDDEN = (
     AuthenticationFailedError,
     AuthenticationMethodNotSupported,
@@ -173,50 +178,45 @@ class Cluster:
     async def committed(self, topic: Name, group: str) -> dict[int, int]:
         """Return a group's committed offsets; a partition without one is absent."""
         request = OffsetFetchRequest(group, [(self.full(topic), list(range(self.settings.partitions)))])
-        response = await self._ask_coordinator(group, request)
-        self._raise_first(group, [response.error_code])  # of a coordinator that has moved: it tells of no topic
-        [(_, partitions)] = response.topics
-        self._raise_first(group, [code for *_, code in partitions])
+        partitions = await self._ask_coordinator(group, request)
         return {partition: offset for partition, offset, *_ in partitions if offset >= 0}
 
     async def place(self, topic: Name, group: str, offsets: Mapping[int, int]) -> None:
         """Commit offsets for a group that nobody is a member of; where somebody is, theirs stand."""
         rows = [(partition, offset, "") for partition, offset in sorted(offsets.items())]
-        request = OffsetCommitRequest(group, -1, "", -1, [(self.full(topic), rows)])
-        response = await self._ask_coordinator(group, request)
-        [(_, partitions)] = response.topics
-        codes = [code for _, code in partitions]
-        if not any(for_code(code).__name__ == "UnknownMemberIdError" for code in codes):
-            self._raise_first(group, codes)
+        with suppress(UnknownMemberIdError):
+            await self._ask_coordinator(group, OffsetCommitRequest(group, -1, "", -1, [(self.full(topic), rows)]))
 
-    async def _ask_coordinator(self, group: str, request: Any) -> Any:
-        if self._client is None:
-            raise RetryLater("The log is closed.", code="log")
-        try:
-            if group not in self._coordinators:
-                self._coordinators[group] = await self._coordinator(self._client, group)
-            return await self._client.send(self._coordinators[group], request)
-        except KafkaError as error:
-            self._coordinators.pop(group, None)
-            raise sorted_error(error) from error
-
-    async def _coordinator(self, client: AIOKafkaClient, group: str) -> int:
-        """Find a group's coordinator. The first groups of a new cluster have to wait for theirs."""
+    async def _ask_coordinator(self, group: str, request: Any) -> list[Any]:
+        """Return what a group's coordinator says of the partitions. A new cluster has to find and load it first."""
         deadline = asyncio.get_running_loop().time() + REQUEST_MS / 1000
         while True:
             try:
-                found: int = await client.coordinator_lookup(_GROUP, group)
-                return found
-            except GroupCoordinatorNotAvailableError:
+                return await self._asked(group, request)
+            except _MOVING as error:
                 if asyncio.get_running_loop().time() > deadline:
-                    raise
+                    raise sorted_error(error) from error
                 await asyncio.sleep(SPREAD_POLL_S)
+            except UnknownMemberIdError:
+                raise
+            except KafkaError as error:
+                raise sorted_error(error) from error
 
-    def _raise_first(self, group: str, codes: Iterable[int]) -> None:
-        for kind in (for_code(code) for code in codes):
-            if kind is not NoError:
-                self._coordinators.pop(group, None)
-                raise sorted_error(kind())
+    async def _asked(self, group: str, request: Any) -> list[Any]:
+        client = self._client
+        if client is None:
+            raise RetryLater("The log is closed.", code="log")
+        try:
+            if group not in self._coordinators:
+                self._coordinators[group] = await client.coordinator_lookup(_GROUP, group)
+            [(_, partitions)] = (await client.send(self._coordinators[group], request)).topics
+            for *_, code in partitions:
+                if (kind := for_code(code)) is not NoError:
+                    raise kind()
+        except KafkaError:
+            self._coordinators.pop(group, None)
+            raise
+        return list(partitions)
 
     def _reader(self) -> AIOKafkaConsumer:
         if self._offsets is None:

@@ -52,6 +52,8 @@ def record_of(topic: Name, found: ConsumerRecord) -> Record:
 class Member(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no types
     """One member of a group. See ``hisbus.log.Subscription``."""
 
+    commit_every_s = 0.2
+
     def __init__(
         self, cluster: Cluster, topic: Name, group: str, assigned: Assigned, revoked: Revoked, start: str
     ) -> None:

@@ -265,6 +265,8 @@ class SqliteLog:
 class _Member:
     """One member of a group."""
 
+    commit_every_s = 0.01
+
     def __init__(self, log: SqliteLog, topic: Name, group: str, assigned: Assigned, start: str) -> None:
         self._log = log
         self._topic = topic

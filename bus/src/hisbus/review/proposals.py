@@ -1,6 +1,7 @@
 """What a stored proposal is: its identity, its states, and whether what it rests on still stands."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
 from sqlalchemy import Row, update
@@ -9,6 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from hisbus import audit, tables
 from hisbus.topics import digest
 from hisbus_schemas import Chart, Proposal
+
+ACTOR = "step:review"
+"""Who acts where no person does."""
 
 LIVE = frozenset({"open", "stale"})
 APPROVED = frozenset({"accepted", "edited"})
@@ -55,14 +59,28 @@ async def turn(connection: AsyncConnection, row: Row[Any], status: str, actor: s
     mine = (table.c.id == row.id) & (table.c.status == row.status)
     moved = await connection.execute(update(table).where(mine).values(status=status, **values))
     if moved.rowcount:
-        await note(connection, row.id, row.encounter, status, actor)
+        await note(connection, actor, [Note(row.id, row.encounter, status)])
     return bool(moved.rowcount)
 
 
-async def note(connection: AsyncConnection, id: str, encounter: str, status: str, actor: str) -> None:
-    """Write history and audit of a change of state."""
-    await audit.history(connection, proposal=id, status=status, actor=actor)
-    await audit.record(connection, actor=actor, action=f"proposal.{status}", object=id, encounter=encounter)
+class Note(NamedTuple):
+    """A change of a proposal's state."""
+
+    id: str
+    encounter: str
+    status: str
+
+
+async def note(connection: AsyncConnection, actor: str, notes: Sequence[Note]) -> None:
+    """Write history and audit of changes of state."""
+    await audit.histories(connection, [audit.line(proposal=one.id, status=one.status, actor=actor) for one in notes])
+    await audit.records(
+        connection,
+        [
+            audit.entry(actor=actor, action=f"proposal.{one.status}", object=one.id, encounter=one.encounter)
+            for one in notes
+        ],
+    )
 
 
 async def refresh(connection: AsyncConnection, row: Row[Any], chart: Chart | None) -> str:
@@ -78,6 +96,6 @@ async def refresh(connection: AsyncConnection, row: Row[Any], chart: Chart | Non
     status: str = row.status
     if status in LIVE:
         now = "open" if stands(row, chart) else "stale"
-        if now != status and await turn(connection, row, now, "step:review"):
+        if now != status and await turn(connection, row, now, ACTOR):
             return now
     return status

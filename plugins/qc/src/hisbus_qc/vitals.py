@@ -42,11 +42,12 @@ def impossible(rule: Rule, chart: Chart, now: datetime) -> Iterator[Finding | Wa
 
     A vital sign that came in one report with laboratory values stands among the results, and is judged there.
     """
+    limits = {name: (Decimal(str(low)), Decimal(str(high))) for name in _UNITS for low, high in [rule.limits[name]]}
     names = {code: name for name in _UNITS for code in rule.limits[f"{name}_codes"]}
     for part, readings in (("vitals", chart.vitals), ("results", chart.results)):
         for reading in readings:
             name = names.get(reading.item.code)
-            wrong = name and not reading.withdrawn and _first_outside(reading, *rule.limits[name])
+            wrong = name and not reading.withdrawn and _first_outside(reading, *limits[name])
             if not name or not wrong:
                 continue
             low, high = rule.limits[name]
@@ -66,11 +67,11 @@ def impossible(rule: Rule, chart: Chart, now: datetime) -> Iterator[Finding | Wa
             )
 
 
-def _first_outside(reading: ChartReading, low: float, high: float) -> str:
+def _first_outside(reading: ChartReading, low: Decimal, high: Decimal) -> str:
     """Return the first of a reading's values that cannot be, as it was sent; empty where all can."""
     for value in map(str.strip, reading.values):
         number = _number(value, reading.unit)
-        if number is not None and (number <= 0 or not Decimal(str(low)) <= number <= Decimal(str(high))):
+        if number is not None and (number <= 0 or not low <= number <= high):
             return value
     return ""
 

@@ -1,0 +1,108 @@
+"""However many stays a batch has, a step sends the database the same few statements."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+import pytest
+from sqlalchemy import event
+
+from hisbus import tables
+from hisbus.agent_host import AgentHost
+from hisbus.consumer import Batch, Step
+from hisbus.dispatch import Dispatch
+from hisbus.frames import AgentInfo
+from hisbus.log import Record
+from hisbus.review import Review
+from hisbus.site import Site
+from hisbus.timers import Timers
+from hisbus_schemas import Assessed, Assessment, Charted, Evidence, Finding, Text, Wake
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+QC = AgentInfo(name="qc", version="1", kinds=frozenset(), grants=frozenset())
+ONE, MANY = ["e0"], [f"e{number}" for number in range(1, 40)]
+
+
+class Host:
+    async def assess(self, _agent: str, _case: Any, _deadline_s: float) -> Assessment:
+        return Assessment()
+
+
+@contextmanager
+def counted(site: Site) -> Iterator[list[str]]:
+    sent: list[str] = []
+
+    def remember(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
+        sent.append(statement)
+
+    engine = site.database.engine.sync_engine
+    event.listen(engine, "before_cursor_execute", remember)
+    yield sent
+    event.remove(engine, "before_cursor_execute", remember)
+
+
+def assessed(stays: list[str], version: int, *, finding: str, due: datetime) -> Batch:
+    assessment = Assessment(
+        evaluated=frozenset({"R01"}),
+        proposals=[
+            Finding(key="R01", rule="R01", message=Text(zh="缺", en="missing"), evidence=[Evidence(value=finding)])
+        ],
+        wakes=[Wake(name="w", due=due)],
+    )
+    about = {"agent": "qc", "agent_version": "1", "event": "e", "key": "k", "now": NOON, "assessment": assessment}
+    values = [Assessed(id=f"{stay}.{version}", encounter=stay, version=version, **about) for stay in stays]
+    return batch("assessments", {value.encounter: value.model_dump_json().encode() for value in values})
+
+
+def charted(stays: list[str]) -> Batch:
+    values = [Charted(id=stay, encounter=stay, version=1, event=stay, kind="x.y", key="k") for stay in stays]
+    return batch("charted", {value.encounter: value.model_dump_json().encode() for value in values})
+
+
+def batch(topic: Any, values: dict[str, bytes]) -> Batch:
+    return Batch([Record(topic, 0, 0, key, value, {}, NOON) for key, value in values.items()], {0: 1})
+
+
+async def statements(site: Site, step: Step, batch: Batch) -> int:
+    with counted(site) as sent:
+        await step.handle(batch)
+    return len(sent)
+
+
+@pytest.mark.parametrize("step", [Review, lambda site: Timers(site, {})])
+async def test_what_changes_nothing_costs_many_stays_no_more_statements_than_one(site: Site, step: Any) -> None:
+    made = step(site)
+    counts = []
+    for stays in (ONE, MANY):
+        await made.handle(assessed(stays, 1, finding="first", due=NOON))
+        counts.append(await statements(site, made, assessed(stays, 2, finding="first", due=NOON)))
+    assert counts[0] == counts[1]
+
+
+@pytest.mark.parametrize("step", [Review, lambda site: Timers(site, {})])
+async def test_what_is_new_costs_many_stays_no_more_statements_than_one(site: Site, step: Any) -> None:
+    made = step(site)
+    counts = [await statements(site, made, assessed(stays, 1, finding="first", due=NOON)) for stays in (ONE, MANY)]
+    assert counts[0] == counts[1]
+
+
+async def test_wakes_that_move_cost_many_stays_no_more_statements_than_one(site: Site) -> None:
+    timers = Timers(site, {})
+    counts = []
+    for stays in (ONE, MANY):
+        await timers.handle(assessed(stays, 1, finding="first", due=NOON))
+        later = assessed(stays, 2, finding="first", due=NOON + timedelta(hours=1))
+        counts.append(await statements(site, timers, later))
+    assert counts[0] == counts[1]
+
+
+async def test_many_charts_are_read_with_the_statements_of_one(site: Site) -> None:
+    blank: dict[type, Any] = {str: "", int: 1, bytes: b"", bool: False, object: NOON}
+    needed = {one.name: blank[one.type.python_type] for one in tables.encounters.columns if not one.nullable}
+    async with site.database.write() as connection:
+        rows = [needed | {"id": stay, "stay": '{"status":"admitted"}'} for stay in (*ONE, *MANY)]
+        await connection.execute(tables.encounters.insert(), rows)
+    dispatch = Dispatch(site, cast(AgentHost, Host()), QC)
+    counts = [await statements(site, dispatch, charted(stays)) for stays in (ONE, MANY)]
+    assert counts[0] == counts[1]
