@@ -4,7 +4,7 @@ PY := .venv/bin/python
 MEMBERS := schemas bus connectors/hl7v2 plugins/qc ops/simulator ops/servers
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-servers servers jars bench explore check format
+.PHONY: help demo test test-servers soak servers jars bench explore check format
 
 help: ## print this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -25,6 +25,9 @@ test: .venv/.ready ## every test; those marked kafka and postgres where the mach
 
 test-servers: .venv/.ready jars ## only those, on a real Kafka and PostgreSQL that come and go with them
 	$(PY) -m hisbus_servers run -- $(PY) -m pytest -q -n 3 --dist worksteal -m "kafka or postgres"
+
+soak: .venv/.ready jars ## half an hour of killing brokers, database, steps and agents under load (SOAK_MINUTES=)
+	$(PY) -m tests.faults.soak
 
 servers: .venv/.ready jars ## a real Kafka and PostgreSQL on this machine until Ctrl-C
 	$(PY) -m hisbus_servers up --folder var/servers

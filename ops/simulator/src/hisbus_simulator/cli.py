@@ -15,6 +15,7 @@ from rich.progress import Progress
 from hisbus_hl7v2.settings import address
 from hisbus_simulator import demo as demonstration
 from hisbus_simulator.his import MANNERS, Behaviour, His
+from hisbus_simulator.load import fire, hospital, lanes
 from hisbus_simulator.sender import Sender, SendError, feed
 from hisbus_simulator.week import CHARSETS, STAYS, Message, ward_week
 
@@ -78,6 +79,27 @@ def send(
         except SendError as error:
             typer.echo(str(error), err=True)
             raise typer.Exit(1) from None
+
+
+@app.command()
+def load(
+    to: Annotated[str, typer.Option(help="HOST:PORT")],
+    rate: Annotated[float, typer.Option(min=1, help="Messages a second.")] = 200,
+    seconds: Annotated[float, typer.Option(min=1, help="For so long; every stay is told to its end.")] = 10,
+    connections: Annotated[int, typer.Option(min=1)] = 8,
+    seed: Seed = 1,
+    report: Annotated[Path | None, typer.Option(help="File for what was sent when, as JSON.")] = None,
+) -> None:
+    """Offer a large hospital's messages at a fixed rate, whether or not they are taken as fast."""
+    import uvloop  # where there is none, nothing else of the simulator misses it
+
+    host, port = _address(to)
+    dealt = lanes(hospital(round(rate * seconds), seed).messages, connections, rate)
+    fired = uvloop.run(fire(host, port, dealt))
+    if report:
+        report.write_text(json.dumps(asdict(fired)), "utf-8")
+    out.print(f"{fired.stored} stored, {fired.refused} refused, in {fired.seconds:.1f} s; ", end="")
+    out.print(f"at worst {fired.behind_s:.2f} s behind.")
 
 
 @app.command()

@@ -1,0 +1,69 @@
+"""Intake beside its floor: messages a second and CPU a message, at 1, 16 and 64 connections."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+from tests.bench.figures import CONNECTIONS, Figure, compared
+from tests.bench.processes import BenchError, Server, cpu_s, free_port, run
+from tests.bench.sites import KAFKA, Site, make
+
+from hisbus.topics import topic_name
+
+RUNS = 5
+SECONDS = 2.0
+WARM_UP_S = 3.0
+
+
+def intake_sqlite(folder: Path) -> Iterator[Figure]:
+    """Compare on the embedded log."""
+    site, port = make(folder / "intake-sqlite", "bench", servers=False), free_port()
+    floor = Server(
+        ["-m", "tests.bench.floor_sqlite", str(port), folder / "floor.db"], port, folder / "floor-sqlite.log"
+    )
+    yield from _compared("intake_sqlite", _ours(site), floor)
+
+
+def intake_kafka(folder: Path) -> Iterator[Figure]:
+    """Compare on one broker; the floor writes into a topic that was made like ours."""
+    site, floor_site = make(folder / "intake-kafka", "bench-intake"), make(folder / "floor", "bench-floor")
+    yield from _compared("intake_kafka", _ours(site), floor_kafka(floor_site))
+
+
+def floor_kafka(site: Site) -> Server:
+    """Return the floor on Kafka, writing into a site's topic."""
+    command = ["-m", "tests.bench.floor_kafka", str(site.mllp), KAFKA, topic_name(site.name, "raw")]
+    return Server(command, site.mllp, site.folder / "floor.log")
+
+
+def _ours(site: Site) -> Server:
+    return Server(site.command("run", "intake"), site.mllp, site.folder / "intake.log")
+
+
+def _compared(name: str, ours: Server, floor: Server) -> Iterator[Figure]:
+    rates: dict[tuple[Server, int], list[float]] = {}
+    costs: dict[tuple[Server, int], list[float]] = {}
+    with ExitStack() as stack:
+        for server in (floor, ours):
+            stack.enter_context(server)
+            _fire(server, 16, WARM_UP_S, "warm")
+        for turn in range(RUNS):
+            for connections in CONNECTIONS:
+                for server in (floor, ours):
+                    rate, cost = _fire(server, connections, SECONDS, f"{name}-{turn}-{connections}")
+                    rates.setdefault((server, connections), []).append(rate)
+                    costs.setdefault((server, connections), []).append(cost)
+    for n in CONNECTIONS:
+        yield compared(f"{name}_{n}", "msg/s", rates[ours, n], rates[floor, n])
+        yield compared(f"{name}_{n}_cpu_us", "µs", costs[ours, n], costs[floor, n])
+
+
+def _fire(server: Server, connections: int, seconds: float, name: str) -> tuple[float, float]:
+    """Return messages a second, and CPU microseconds a message."""
+    before = cpu_s(server.process)
+    said = run(["-m", "tests.bench.gun", str(server.port), str(connections), str(seconds), name]).split()
+    used = cpu_s(server.process) - before
+    stored, refused, took = int(said[0]), int(said[1]), float(said[2])
+    if refused or not stored:
+        raise BenchError(f"{refused} of {stored + refused} messages were refused.")
+    return stored / took, used / stored * 1e6
