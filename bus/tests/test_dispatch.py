@@ -301,7 +301,7 @@ async def test_a_first_look_that_broke_off_is_made_again(
 
     await stays(real, e1="admitted")
     with monkeypatch.context() as fault:
-        fault.setattr(real.log, "subscribe", broken)
+        fault.setattr(real.log, "place", broken)
         with pytest.raises(RetryLater):
             await dispatch(real, host).first_look()
     await dispatch(real, host).first_look()

@@ -13,13 +13,13 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.records_to_delete import RecordsToDelete
 from cryptography.hazmat.primitives import serialization
-from hisbus_servers.kafka import Kafka, TlsFiles
 
 from hisbus.errors import ConfigError, RetryLater
 from hisbus.log import NewRecord, Record, Subscription
 from hisbus.log.kafka import KafkaLog
 from hisbus.log.kafka_cluster import Cluster
 from hisbus.settings import LogSettings
+from hisbus_servers.kafka import Kafka, TlsFiles
 
 pytestmark = pytest.mark.kafka
 

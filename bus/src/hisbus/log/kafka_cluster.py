@@ -209,14 +209,17 @@ class Cluster:
         try:
             if group not in self._coordinators:
                 self._coordinators[group] = await client.coordinator_lookup(_GROUP, group)
-            [(_, partitions)] = (await client.send(self._coordinators[group], request)).topics
+            response = await client.send(self._coordinators[group], request)
+            if (kind := for_code(getattr(response, "error_code", 0))) is not NoError:
+                raise kind()  # of a coordinator that has moved: it tells of no topic
+            [(_, partitions)] = response.topics
             for *_, code in partitions:
                 if (kind := for_code(code)) is not NoError:
                     raise kind()
         except KafkaError:
             self._coordinators.pop(group, None)
             raise
-        return list(partitions)
+        return partitions
 
     def _reader(self) -> AIOKafkaConsumer:
         if self._offsets is None:
