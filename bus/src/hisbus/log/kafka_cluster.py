@@ -212,7 +212,7 @@ class Cluster:
             response = await client.send(self._coordinators[group], request)
             if (kind := for_code(getattr(response, "error_code", 0))) is not NoError:
                 raise kind()  # of a coordinator that has moved: it tells of no topic
-            [(_, partitions)] = response.topics
+            partitions: list[Any] = response.topics[0][1]
             for *_, code in partitions:
                 if (kind := for_code(code)) is not NoError:
                     raise kind()
