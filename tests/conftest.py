@@ -1,6 +1,7 @@
 """A whole bus in this process, spoken to as the outside world does: MLLP in, HTTP out."""
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -10,8 +11,9 @@ import httpx
 import pytest
 
 from hisbus.app import STEPS, App
+from hisbus.log.kafka_cluster import Cluster
 from hisbus.review import users
-from hisbus.settings import Settings
+from hisbus.settings import LogSettings, Settings
 
 DEADLINE_S = 60
 
@@ -71,7 +73,35 @@ Start = Callable[..., AbstractAsyncContextManager[Hospital]]
 
 
 @pytest.fixture
-def hospital(tmp_path: Path) -> Start:
+def embedded(tmp_path: Path) -> dict[str, Any]:
+    """The settings of a site on the embedded log and database."""
+    return {
+        "site": "test",
+        "log": {"url": f"sqlite:///{tmp_path}/log.db"},
+        "database": {"url": f"sqlite:///{tmp_path}/hisbus.db"},
+    }
+
+
+@pytest.fixture(params=["embedded", pytest.param("servers", marks=[pytest.mark.kafka, pytest.mark.postgres])])
+async def backbone(request: pytest.FixtureRequest, embedded: dict[str, Any], tmp_path: Path) -> dict[str, Any]:
+    """The settings of a site of the test's own: on the embedded log and database, and on Kafka and PostgreSQL.
+
+    What is about the embedded ones alone is given only these: ``parametrize("backbone", ["embedded"], indirect=True)``,
+    or in a module a fixture ``backbone`` that returns ``embedded``.
+    """
+    if request.param == "embedded":
+        return embedded
+    secret = tmp_path / "site.secret"
+    secret.write_text(secrets.token_hex(32))
+    log = {"url": f"kafka://{request.getfixturevalue('kafka')}", "durability": "single-broker", "partitions": 3}
+    site = f"test-{secrets.token_hex(4)}"
+    await Cluster(LogSettings(**log), site).apply()
+    database = {"url": request.getfixturevalue("postgres_url")}
+    return {"site": site, "secret_file": secret, "log": log, "database": database}
+
+
+@pytest.fixture
+def hospital(backbone: dict[str, Any]) -> Start:
     """Start a bus: ``async with hospital(clock="feed") as bus``. Keywords go to the connector's table."""
 
     @asynccontextmanager
@@ -83,9 +113,7 @@ def hospital(tmp_path: Path) -> Start:
         **connector: Any,
     ) -> AsyncIterator[Hospital]:
         settings = Settings(
-            site="test",
-            log={"url": f"sqlite:///{tmp_path}/log.db"},
-            database={"url": f"sqlite:///{tmp_path}/hisbus.db"},
+            **backbone,
             web={"listen": "127.0.0.1:0"},
             retry={"first_s": 0.05, "longest_s": 0.2},
             writeback={"retry_s": 0.2},

@@ -70,7 +70,7 @@ async def stand_in(site: Site) -> None:
 @pytest_asyncio.fixture(loop_scope="module")
 async def ward(tmp_path: Path) -> AsyncIterator[Site]:
     """Return a site with a ward's rows and three users."""
-    async with ward_rows.opened(tmp_path) as site:
+    async with ward_rows.opened(tmp_path, f"sqlite:///{tmp_path}/hisbus.db") as site:
         for name, role in (("li.na", "reviewer"), ("root", "admin"), ("guest", "viewer")):
             await users.add(site.database, name, role, PASSWORD)
         yield site

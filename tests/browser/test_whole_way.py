@@ -14,6 +14,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 CASE = Path(__file__).parents[1] / "cases" / "09-copied-note.hl7"
 
 
+@pytest.mark.parametrize("backbone", ["embedded"], indirect=True)
 async def test_a_copied_note_is_found_accepted_by_key_and_acknowledged_by_the_his(
     hospital: Any, browser: Browser
 ) -> None:

@@ -1,34 +1,41 @@
-"""Gives a site one life after the other, and ends each with SIGKILL in one chosen gap of the flow.
+"""Gives a site its lives: processes that are forked from this one, which only imports, and end as they are told.
 
-    killer.py hisbus.toml        reads STEP:GAP:NTH from standard input, one life a line
+Reads one JSON line for each life: ``{"tag", "argv", "env", "log", "gap", "clock_s", "quick_session"}``; writes
+``TAG begun PID`` and ``TAG ended STATUS``. ``argv`` is what follows ``hisbus``. ``clock_s`` sets the life's clock that
+far off; SIGUSR1 puts it back by two hours more. With a quick session, a group misses a dead member after 3 s, not 10.
 
-Each life is a process of its own, forked from this one, which only imports. GAP is where it dies in the NTH piece of
-work of STEP: ``begun`` (before its tables), ``tables`` (they are committed, nothing is appended), ``appended`` (the
-offset is not committed), ``committed`` (it is). For the sender: ``begun`` (connected), ``tables`` (``sending`` is
-committed, no byte has left), ``appended`` (the HIS has answered). ``never`` is a life that is left alone. Nothing in
-the product knows of this: the gaps are found by wrapping its methods.
-
-Prints the process id of each life when it starts, and its exit status when it has ended.
+``gap`` is ``STEP:GAP:NTH``, the place where the life ends with SIGKILL, in the NTH piece of work of a step: ``begun``
+(before its tables), ``tables`` (they are committed, nothing is appended), ``appended`` (the offset is not committed),
+``committed`` (it is). For the sender: ``begun`` (connected), ``tables`` (``sending`` is committed, no byte has left),
+``appended`` (the HIS has answered). ``never`` is a life that is left alone. Nothing in the product knows of this: the
+gaps are found by wrapping its methods.
 """
 
+import json
 import os
+import selectors
 import signal
 import sys
 from contextvars import ContextVar
+from datetime import UTC, datetime, timedelta
 from typing import Any
+
+import time_machine
 
 import hisbus.app  # noqa: F401 - so that no life has to
 from hisbus import cli
 from hisbus.chart import ChartStep
 from hisbus.dispatch import Dispatch
 from hisbus.intake import Intake
-from hisbus.log import sqlite
+from hisbus.log import kafka, kafka_member, sqlite
 from hisbus.outbox import Relay
 from hisbus.review import Review
 from hisbus.timers import Timers
 from hisbus.translate import Translate
 from hisbus.writeback import WriteBackStep
 from hisbus_hl7v2.connector import Hl7v2Connector
+
+STEP_BACK = timedelta(hours=-2)
 
 working: ContextVar[str] = ContextVar("working", default="")
 place, left = ["", ""], 0
@@ -41,16 +48,6 @@ def reached(step: str, gap: str) -> None:
         left -= 1
         if left <= 0:
             os.kill(os.getpid(), signal.SIGKILL)
-
-
-def live(config: str, gap: str) -> None:
-    """Run ``hisbus up`` until it dies in the gap."""
-    global left
-    if gap != "never":
-        *place[:], nth = gap.split(":")
-        left = int(nth)
-    sys.argv[1:] = ["--config", config, "up"]
-    cli.main()
 
 
 def watch_work(owner: Any, method: str, step: str, *, appends: bool = True) -> None:
@@ -71,9 +68,9 @@ def watch_work(owner: Any, method: str, step: str, *, appends: bool = True) -> N
     setattr(owner, method, wrapped)
 
 
-def watch_log() -> None:
+def watch_log(log: Any, member: Any) -> None:
     """Tell who appends and who commits."""
-    append, commit = sqlite.SqliteLog.append, sqlite._Member.commit
+    append, commit = log.append, member.commit
 
     async def appending(self: Any, records: Any) -> None:
         reached(working.get(), "tables")
@@ -84,8 +81,8 @@ def watch_log() -> None:
         await commit(self, offsets)
         reached(self._group.split(".")[1], "committed")
 
-    sqlite.SqliteLog.append = appending  # type: ignore[method-assign]
-    sqlite._Member.commit = committing  # type: ignore[method-assign]
+    log.append = appending
+    member.commit = committing
 
 
 def watch_sender() -> None:
@@ -113,18 +110,74 @@ watch_work(Timers, "handle", "timers", appends=False)
 watch_work(Review, "handle", "review", appends=False)
 watch_work(WriteBackStep, "handle", "writeback", appends=False)
 watch_work(Relay, "_chunk", "relay")
-watch_log()
+watch_log(sqlite.SqliteLog, sqlite._Member)
+watch_log(kafka.KafkaLog, kafka_member.Member)
 watch_sender()
 
-config = sys.argv[1]
-for line in sys.stdin:
-    pid = os.fork()
-    if pid == 0:
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        live(config, line.strip())
-        os._exit(0)
-    sys.stdout.write(f"{pid}\n")
+
+def live(order: dict[str, Any]) -> None:
+    """Be ``hisbus`` until the end."""
+    global left
+    os.setsid()
+    for number, path, flags in ((0, os.devnull, os.O_RDONLY), (1, order["log"], 0), (2, order["log"], 0)):
+        os.dup2(os.open(path, flags or os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), number)
+    os.environ |= order["env"]
+    if order["gap"] != "never":
+        *place[:], nth = order["gap"].split(":")
+        left = int(nth)
+    if order["quick_session"]:
+        kafka_member.SESSION_MS, kafka_member.HEARTBEAT_MS = 3_000, 500
+    if order["clock_s"] is not None:
+        wrong = time_machine.travel(datetime.now(UTC) + timedelta(seconds=order["clock_s"]), tick=True)
+        clock = wrong.start()
+        signal.signal(signal.SIGUSR1, lambda *_: clock.shift(STEP_BACK))
+    sys.argv[1:] = order["argv"]
+    cli.main()
+
+
+def say(*words: object) -> None:
+    sys.stdout.write(" ".join(map(str, words)) + "\n")
     sys.stdout.flush()
-    _, status = os.waitpid(pid, 0)
-    sys.stdout.write(f"{os.waitstatus_to_exitcode(status)}\n")
-    sys.stdout.flush()
+
+
+def bury(tags: dict[int, str]) -> None:
+    """Tell which lives have ended."""
+    while tags:
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        if not pid:
+            return
+        say(tags.pop(pid), "ended", os.waitstatus_to_exitcode(status))
+
+
+def main() -> None:
+    tags: dict[int, str] = {}
+    reads, writes = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.set_wakeup_fd(writes)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    with selectors.DefaultSelector() as ready:
+        ready.register(0, selectors.EVENT_READ)
+        ready.register(reads, selectors.EVENT_READ)
+        waiting = b""
+        while True:
+            for key, _ in ready.select():
+                data = os.read(key.fd, 65536)
+                if key.fd == reads:
+                    bury(tags)
+                    continue
+                if not data:
+                    return
+                *lines, waiting = (waiting + data).split(b"\n")
+                for line in lines:
+                    order = json.loads(line)
+                    pid = os.fork()
+                    if pid == 0:
+                        signal.set_wakeup_fd(-1)
+                        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                        ready.close()
+                        live(order)
+                        os._exit(0)
+                    tags[pid] = order["tag"]
+                    say(order["tag"], "begun", pid)
+
+
+main()

@@ -15,6 +15,12 @@ BAD = b"this is not HL7"
 
 
 @pytest.fixture
+def backbone(embedded: dict[str, Any]) -> dict[str, Any]:
+    """The command is given the embedded files."""
+    return embedded
+
+
+@pytest.fixture
 def hisbus(tmp_path: Path) -> Any:
     """Run the command against the site of the test; return exit code, output and complaint."""
     config = tmp_path / "hisbus.toml"

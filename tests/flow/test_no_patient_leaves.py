@@ -28,6 +28,7 @@ def found_in(text: str) -> list[str]:
     return [canary for canary in SEEN if canary in text]
 
 
+@pytest.mark.parametrize("backbone", ["embedded"], indirect=True)
 async def test_no_field_of_a_patient_is_in_logs_metrics_keys_headers_reasons_or_the_audit(
     tmp_path: Path, hospital: Any, caplog: pytest.LogCaptureFixture
 ) -> None:

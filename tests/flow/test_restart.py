@@ -44,6 +44,7 @@ async def test_steps_run_alone_and_hand_over_through_the_log(hospital: Any) -> N
         assert len((await bus.post("charts/search", {"visit": "V1"})).json()["items"]) == 1
 
 
+@pytest.mark.parametrize("backbone", ["embedded"], indirect=True)
 async def test_an_empty_database_beside_a_used_log_is_refused(tmp_path: Path, hospital: Any) -> None:
     async with hospital() as bus:
         await bus.send([ADMISSION % b"1"])
