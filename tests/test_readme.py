@@ -34,11 +34,15 @@ async def test_the_first_plugin_finds_the_empty_note_and_only_that() -> None:
     assert agent.name == "empty-notes"
 
 
-def test_the_first_feed_is_a_valid_configuration(tmp_path: Path) -> None:
-    (text,) = blocks("toml")
-    path = tmp_path / "hisbus.toml"
-    path.write_text(text, encoding="utf-8")
-    assert load(path).connectors[0]["clock"] == "wall"
+def test_both_configurations_are_valid(tmp_path: Path) -> None:
+    read = []
+    for text in blocks("toml"):
+        path = tmp_path / "hisbus.toml"
+        path.write_text(text, encoding="utf-8")
+        read.append(load(path))
+    first_feed, many_machines = read
+    assert first_feed.connectors[0]["clock"] == "wall"
+    assert many_machines.log.partitions == 6 and many_machines.log.replicas == 3
 
 
 def test_every_command_that_is_named_exists() -> None:
