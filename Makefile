@@ -4,7 +4,7 @@ PY := .venv/bin/python
 MEMBERS := schemas bus connectors/hl7v2 plugins/qc ops/simulator ops/servers
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-servers soak servers jars bench explore check format
+.PHONY: help demo test test-servers soak servers jars bench explore mutants check format
 
 help: ## print this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -50,6 +50,9 @@ bench: .venv/.ready jars ## every figure beside its floor; BENCH_ONLY="intake_sq
 
 explore: .venv/.ready ## property tests with new examples each time
 	HISBUS_EXPLORE=1 $(PY) -m pytest -q -n 2 --dist worksteal -k "propert or order or interleaving"
+
+mutants: .venv/.ready ## breaks the program line by line in a copy; a test must notice each break
+	$(PY) tests/mutants/run.py
 
 format: .venv/.ready ## put the code in order
 	.venv/bin/ruff check --fix .

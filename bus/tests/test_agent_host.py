@@ -290,6 +290,11 @@ async def test_an_agent_that_hangs_is_killed_at_its_deadline_and_comes_back(host
     assert not psutil.pid_exists(pid or 0)
 
 
+async def test_an_answer_that_would_come_after_its_deadline_is_not_waited_for(host: Host) -> None:
+    running = await host("await asyncio.sleep(5)\nreturn Assessment()")
+    assert await failure(running, deadline_s=0.5) == "deadline"
+
+
 async def test_calls_in_flight_fail_together_and_then_go_one_at_a_time(host: Host) -> None:
     running = await host(
         """

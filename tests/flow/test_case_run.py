@@ -20,7 +20,7 @@ HIS = {"name": "his", "type": "hl7v2", "listen": "127.0.0.1:1", "send": "127.0.0
 
 
 def block(language: str) -> str:
-    (text,) = re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+    text, *_ = re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
     return str(text)
 
 

@@ -20,8 +20,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Column, Table
 
 ROOT = Path(__file__).parents[2]
 LIST = Path(__file__).with_name("mutants.toml")
@@ -74,27 +72,33 @@ class Copy:
         except subprocess.TimeoutExpired:
             return FAILED, "no end in sight"
         lines = (done.stdout + done.stderr).splitlines()
-        said = [line.rpartition("::")[2] for line in lines if line.startswith(("FAILED", "ERROR"))]
+        said = [line.rpartition("::")[2] for line in lines if line.startswith(("FAILED", "ERROR")) and "::" in line]
         return done.returncode, (said or lines or [""])[0]
 
     def apply(self, mutant: Mutant) -> str:
-        """Break the copy. Return the text as it was.
-
-        Raises:
-            ValueError: the line is not there exactly once: the mutant must be brought up to date.
-        """
+        """Break the copy. Return the text as it was."""
         path = self.root / mutant.file
         text = path.read_text(encoding="utf-8")
-        if text.count(mutant.old) != 1:
-            raise ValueError(f"{mutant.name}: its line is {text.count(mutant.old)} times in {mutant.file}")
         path.write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
         return text
 
 
 def mutants(names: Sequence[str]) -> list[Mutant]:
     """Return the mutants of the list, or those named."""
-    found = [Mutant(**table) for table in tomllib.loads(LIST.read_text(encoding="utf-8"))["mutant"]]
+    found = [
+        Mutant(**{**table, "tests": tuple(table["tests"])})
+        for table in tomllib.loads(LIST.read_text(encoding="utf-8"))["mutant"]
+    ]
     return [mutant for mutant in found if not names or mutant.name in names]
+
+
+def mistakes(names: Sequence[str], chosen: Sequence[Mutant]) -> list[str]:
+    """Return what is wrong with the list: a name that is not there, a line that is not there exactly once."""
+    unknown = [f"{name}: there is no such mutant" for name in names if name not in {mutant.name for mutant in chosen}]
+    counts = {mutant: (ROOT / mutant.file).read_text(encoding="utf-8").count(mutant.old) for mutant in chosen}
+    return unknown + [
+        f"{at.name}: its line is {count} times in {at.file}" for at, count in counts.items() if count != 1
+    ]
 
 
 def judge(copy: Copy, mutant: Mutant) -> dict[str, object]:
@@ -111,6 +115,9 @@ def judge(copy: Copy, mutant: Mutant) -> dict[str, object]:
 def main(names: Sequence[str]) -> int:
     """Run the list. Return the exit status: 0 if every mutant was noticed."""
     chosen = mutants(names)
+    if wrong := mistakes(names, chosen):
+        out.print("\n".join(wrong), markup=False)
+        return 2
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         copies = [Copy(Path(folder, str(number))) for number in range(WORKERS)]
         whole, said = copies[0].pytest(sorted({test for mutant in chosen for test in mutant.tests}))
@@ -129,12 +136,12 @@ def main(names: Sequence[str]) -> int:
 
 
 def report(results: Sequence[dict[str, object]]) -> None:
-    """Print a table, and keep it."""
-    table = Table("mutant", "", "seconds", Column("by", no_wrap=True))
+    """Print what became of each, and keep it."""
     for result in sorted(results, key=lambda result: str(result["name"])):
-        noticed = "[green]noticed[/]" if result["noticed"] else "[red]SURVIVES[/]"
-        table.add_row(str(result["name"]), noticed, f"{result['seconds']:.1f}", escape(str(result["said"])))
-    out.print(table)
+        out.print(
+            "noticed " if result["noticed"] else "[red]SURVIVES[/]", f"{result['seconds']:5.1f} s ", result["name"]
+        )
+        out.print(" " * 18, str(result["said"])[:160], soft_wrap=True, markup=False, style="dim")
     out.print(f"{sum(bool(result['noticed']) for result in results)} of {len(results)} mutants were noticed.")
     (ROOT / "var").mkdir(exist_ok=True)
     (ROOT / "var/mutants.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")

@@ -183,7 +183,14 @@ def test_both_languages_say_the_same_things() -> None:
         "agent", "role", "status", "severity", "state", "sex", "reason", "refused", "receipt", "diagnosis", "order",
         "document", "field", "message-status", "writeback-status",
     }  # fmt: skip
-    by_value |= {"site.embedded", "site.single-broker", "site.agent", "case.replaced", "case.withdrawn"}
+    by_value |= {
+        "site.embedded",
+        "site.single-broker",
+        "site.agent",
+        "site.plaintext",
+        "case.replaced",
+        "case.withdrawn",
+    }
     by_value |= {f"stay.{status}" for status in ("registered", "admitted", "discharged", "cancelled")}
     by_value |= {f"fact.{path}" for path in ("admitted", "discharged", "status")}
     by_value |= {f"message.{field}" for field in ("patient", "visit", "text")}

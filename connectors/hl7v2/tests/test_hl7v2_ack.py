@@ -84,6 +84,10 @@ def test_the_control_id_comes_back_byte_for_byte(codec: str) -> None:
     assert b"MSA|AA|" + control.encode(codec) + b"\r" in ack
 
 
+def test_blanks_of_the_control_id_come_back_too() -> None:
+    assert lines(header_of().replace(b"A-1", b" A-1 "))[1] == "MSA|AA| A-1 "
+
+
 def test_the_control_id_of_undecodable_bytes_comes_back_too() -> None:
     sent = header_of("", "", "UNICODE UTF-8").replace(b"A-1", b"A\xff1")
     assert b"MSA|AE|A\xff1|undecodable\r" in acknowledge(read_header(sent, "utf-8"), ID, "undecodable").encode()

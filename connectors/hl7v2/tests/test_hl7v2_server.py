@@ -112,15 +112,16 @@ async def test_an_answer_leaves_only_after_the_store_has_confirmed() -> None:
 
     async with running() as site:
         site.before = store
-        peer = await site.peer()
+        peer, other = await site.peer(), await site.peer()
         await peer.send(encode(message()))
         await entered.wait()
         waiting = asyncio.create_task(peer.answer())
-        await asyncio.sleep(0)
+        site.before = None
+        assert await other.taken("B-1") == "AA|B-1"  # in that time an answer that does not wait had come
         assert not waiting.done()
         confirmed.set()
         assert await waiting == "AA|A-1"
-        assert site.stored[0].body == message()
+        assert site.stored[-1].body == message()
 
 
 async def test_several_messages_in_one_piece_are_stored_and_answered_in_order() -> None:
