@@ -1,8 +1,8 @@
 """Servers that a test may kill."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -23,13 +23,10 @@ async def three_brokers(kafka: str, tmp_path_factory: pytest.TempPathFactory) ->
 async def own_postgres(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Postgres]:
     """A server of the test's own."""
     folder = tmp_path_factory.mktemp("postgres")
-    for place in (folder, *folder.parents[:2]):
-        _let_in(place)  # its own user walks through
+    for place in (folder, *folder.parents):
+        if place.stat().st_uid == os.getuid() and place.stat().st_mode & 0o011 != 0o011:
+            place.chmod(place.stat().st_mode | 0o011)  # the server's own user walks through
     server = Postgres(folder)
     await asyncio.to_thread(server.start)
     yield server
     await asyncio.to_thread(server.stop)
-
-
-def _let_in(folder: Path) -> None:
-    folder.chmod(folder.stat().st_mode | 0o011)

@@ -25,7 +25,7 @@ from hisbus.log import Log, Record
 from hisbus.review import users
 from hisbus.settings import Settings, load
 from hisbus.site import open_database, open_reader
-from hisbus.topics import FLOW, TOPICS, Name
+from hisbus.topics import FLOW, TOPICS, Name, group_name
 from hisbus_servers.process import free_ports
 from hisbus_simulator.his import His
 
@@ -238,6 +238,17 @@ class Site:
         for n in range(times):
             for step in (*FLOW, "web"):
                 await self.keep("run", step, second=n > 0)
+
+    async def until_agents_have_their_place(self) -> None:
+        """Wait until each agent's group has its first position: what is charted before is left to its first look."""
+        log = await open_reader(self.settings)
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                for agent in self.agents:
+                    while not await log.committed("charted", group_name(self.name, f"dispatch.{agent}")):
+                        await asyncio.sleep(0.05)
+        finally:
+            await log.close()
 
     async def keep_third(self) -> None:
         """Keep one more of each step that does not listen."""

@@ -64,6 +64,7 @@ async def test_two_and_then_three_processes_of_each_step_come_and_go(
     load, chance = Load(numbered(seed, 12)), Random(seed)
     async with His() as his, site(tmp_path, servers(kafka, postgres_url), his) as hospital:
         await hospital.keep_every_step(2)
+        await hospital.until_agents_have_their_place()
         async with hospital.person() as person:
             async with person.deciding(), asyncio.TaskGroup() as group:
                 group.create_task(load.feed([hospital.mllp, hospital.second_mllp], 6, 12))

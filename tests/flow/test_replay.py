@@ -104,9 +104,10 @@ async def test_a_mended_mapping_is_rehearsed_replayed_and_heals_charts_and_findi
         before = await rows(bus), await bus.app.site.log.ends("raw"), await stored(bus)
         told, cells = await said(again(bus, dry_run=True))
         assert "4 messages were not read with this mapping yet: 3 would change.\n  3 mapped, with other events" in told
+        of_documents = ", ".join(sorted([ids["V1-2"], ids["V2-2"]], key=cells[1][2].index))  # each key has its order
         assert cells == [
             ["ADT^A01", "1", ids["V2-1"]],
-            ["MDM^T02", "2", f"{ids['V1-2']}, {ids['V2-2']}"],
+            ["MDM^T02", "2", of_documents],
             ["document.filed", "0", "0", "2"],
             ["encounter.admitted", "0", "0", "1"],
         ]

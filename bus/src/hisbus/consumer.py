@@ -96,19 +96,36 @@ def _higher(dialect: str) -> Any:
     )
 
 
+async def stored_offsets(site: Site, topic: Name, group: str) -> dict[int, int]:
+    """Return where a group stands by what is stored beside what it wrote.
+
+    Raises:
+        RetryLater: the database is away.
+    """
+    at = tables.offsets.c
+    query = select(at.partition, at.next).where(at.group == group, at.topic == topic)
+    async with site.database.read() as connection:
+        return {row.partition: row.next for row in await connection.execute(query)}
+
+
 async def lag(site: Site, topic: Name, group: str, ends: Mapping[int, int] | None = None) -> int:
-    """Return how many records of a topic wait for a group or are being worked on.
+    """Return how many records of a topic wait for a group or are being worked on, also again after a restore.
 
     Args:
         ends: the topic's ends, where they were read before.
 
     Raises:
-        RetryLater: the log is away.
+        RetryLater: the log or the database is away.
     """
     ends = await site.log.ends(topic) if ends is None else ends
     committed = await site.log.committed(topic, group)
+    stored = await stored_offsets(site, topic, group)
     begins = {} if ends.keys() <= committed.keys() else await site.log.begins(topic)
-    return sum(max(0, end - committed.get(partition, begins.get(partition, 0))) for partition, end in ends.items())
+    waiting = 0
+    for partition, end in ends.items():
+        position = committed.get(partition, begins.get(partition, 0))
+        waiting += max(0, end - min(position, stored.get(partition, position)))
+    return waiting
 
 
 class Consumer:
@@ -353,15 +370,9 @@ class Consumer:
     async def _assigned(self, partitions: Iterable[int]) -> Mapping[int, int]:
         """Return where the database stands: behind the log's position after a restore from a backup."""
         partitions = list(partitions)
-        known = await self._patiently(self._stored)
+        known = await self._patiently(partial(stored_offsets, self._site, self._step.topic, self._step.group))
         self._keyed.assign(partitions)
         return {partition: known[partition] for partition in partitions if partition in known}
-
-    async def _stored(self) -> Mapping[int, int]:
-        at = tables.offsets.c
-        query = select(at.partition, at.next).where(at.group == self._step.group, at.topic == self._step.topic)
-        async with self._site.database.read() as connection:
-            return {row.partition: row.next for row in await connection.execute(query)}
 
     async def _hand_over(self, partitions: Iterable[int]) -> None:
         """Give partitions up: let what runs finish within the grace time, commit what is done, forget the rest."""
