@@ -306,10 +306,16 @@ class Site:
             return connection.execute(query.encode()).fetchall()
 
     def let_leases_end(self) -> None:
-        """Let the time pass that a lost sender's lease takes to run out; the embedded database does so itself."""
+        """Let the minute pass in which a lost sender's lease runs out; the embedded database does so itself.
+
+        A lease begins with 65 s (``attempt_s`` and a minute) and no living sender holds one for longer than 5 s.
+        """
         if not self.backbone.embedded:
             with psycopg.connect(self.backbone.database) as connection:
-                connection.execute("UPDATE writebacks SET lease_until = now() - interval '1 s' WHERE lease <> ''")
+                connection.execute(
+                    "UPDATE writebacks SET lease_until = now() - interval '1 s'"
+                    " WHERE lease <> '' AND lease_until < now() + interval '58 s'"
+                )
 
     @asynccontextmanager
     async def reader(self) -> AsyncIterator[Log]:
