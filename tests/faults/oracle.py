@@ -71,7 +71,8 @@ def findings_are_those_of(site: Site, load: Load) -> None:
     )
     newest = {identity: place for identity, *place in rows}
     found = Counter(tuple(place) for place in newest.values())
-    assert found == Counter((one.visit, one.rule, one.state) for one in load.week.expected)
+    expected = Counter((one.visit, one.rule, one.state) for one in load.week.expected)
+    assert found == expected, f"missing: {expected - found}; too many: {found - expected}"
 
 
 # --- 1: no loss
