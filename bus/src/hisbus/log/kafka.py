@@ -133,11 +133,7 @@ class KafkaLog:
                     max_request_size=max(topic.max_bytes for topic in TOPICS.values()) + ENVELOPE,
                     request_timeout_ms=REQUEST_MS,
                 )
-                try:
-                    await producer.start()
-                except BaseException:
-                    await producer.stop()
-                    raise
+                await _start(producer)
                 self._producer = producer
             return self._producer
 
@@ -199,11 +195,7 @@ class KafkaLog:
                 **self._cluster.connection, auto_offset_reset="none", fetch_max_bytes=FETCH_BYTES,
                 request_timeout_ms=REQUEST_MS,
             )  # fmt: skip
-            try:
-                await reader.start()
-            except BaseException:
-                await reader.stop()
-                raise
+            await _start(reader)
             self._reader = reader
         return self._reader
 
@@ -239,6 +231,15 @@ class KafkaLog:
         if self._reader is not None:
             await self._reader.stop()
         await self._cluster.close()
+
+
+async def _start(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
+    """Start a client; one that cannot be started lets go of what it has opened."""
+    try:
+        await client.start()
+    except BaseException:
+        await client.stop()
+        raise
 
 
 def _seen(future: "asyncio.Future[object]") -> None:

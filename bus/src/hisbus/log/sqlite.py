@@ -154,9 +154,7 @@ class SqliteLog:
 
     async def committed(self, topic: Name, group: str) -> Mapping[int, int]:
         """Return a group's committed offset; nothing where there is none."""
-        select = 'SELECT next FROM commits WHERE topic = ? AND "group" = ?'
-        row = await self.query(lambda reader: reader.execute(select, (topic, group)).fetchone())
-        return {} if row is None else {0: row[0]}
+        return await self.query(lambda reader: committed_offset(reader, topic, group))
 
     async def place(self, topic: Name, group: str, offsets: Mapping[int, int]) -> None:
         """Give a group its first position."""
@@ -420,6 +418,13 @@ def next_offset(connection: sqlite3.Connection, topic: str) -> int:
     """Return the offset after a topic's last record."""
     row = connection.execute("SELECT next FROM ends WHERE topic = ?", (topic,)).fetchone()
     return row[0] if row else 0
+
+
+def committed_offset(connection: sqlite3.Connection, topic: str, group: str) -> Mapping[int, int]:
+    """Return a group's committed offset; nothing where there is none."""
+    select = 'SELECT next FROM commits WHERE topic = ? AND "group" = ?'
+    row = connection.execute(select, (topic, group)).fetchone()
+    return {} if row is None else {0: row[0]}
 
 
 def first_offset(connection: sqlite3.Connection, topic: str) -> int:

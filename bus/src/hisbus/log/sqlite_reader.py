@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from hisbus.errors import ConfigError, RetryLater
 from hisbus.log import NewRecord, Record
-from hisbus.log.sqlite import first_offset, next_offset, read_records
+from hisbus.log.sqlite import committed_offset, first_offset, next_offset, read_records
 from hisbus.topics import Name
 
 T = TypeVar("T")
@@ -58,9 +58,7 @@ class SqliteReader:
 
     async def committed(self, topic: Name, group: str) -> Mapping[int, int]:
         """Return a group's committed offset; nothing where there is none."""
-        select = 'SELECT next FROM commits WHERE topic = ? AND "group" = ?'
-        row = await self._query(lambda reader: reader.execute(select, (topic, group)).fetchone())
-        return {} if row is None else {0: row[0]}
+        return await self._query(lambda reader: committed_offset(reader, topic, group))
 
     async def check(self) -> list[str]:
         """Try to read. Return what is wrong, one sentence each."""
