@@ -50,6 +50,7 @@ class App:
         self.settings = settings
         self.steps = frozenset(steps)
         self.site: Site
+        self._elsewhere: list[AgentState] = []
         self._sealer: Sealer
         self.connectors: list[Connector] = []
         self.hosts: list[AgentHost] = []
@@ -67,8 +68,7 @@ class App:
     def agents(self) -> Sequence[AgentState]:
         """How each agent is doing, for the page; of one that another process calls, no more than its name."""
         if "dispatch" not in self.steps:
-            names = [plugin.name for plugin in registry.plugins(self.settings)]
-            return [AgentState(name, ELSEWHERE, name) for name in names]
+            return self._elsewhere
         return [
             AgentState(agent.name, host.state, host.plugin.name, agent.version)
             for host in self.hosts
@@ -137,6 +137,9 @@ class App:
                 stack.push_async_callback(host.close)
             if refused := await refused_settings(self.hosts, settings):
                 raise ConfigError("\n".join(refused))
+        else:
+            names = [plugin.name for plugin in registry.plugins(settings)]
+            self._elsewhere = [AgentState(name, ELSEWHERE, name) for name in names]
 
     async def _start(self) -> None:
         """Start from the end of the flow, so that nothing is taken in before all of it runs."""
