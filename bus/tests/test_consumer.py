@@ -12,7 +12,8 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hisbus import outbox, parked, tables
-from hisbus.consumer import Batch, Consumer, lag, store_offsets
+from hisbus.bulk import write
+from hisbus.consumer import Batch, Consumer, lag, position
 from hisbus.database import Database
 from hisbus.errors import BadMessage, ConfigError, RetryLater
 from hisbus.log import NewRecord, Record
@@ -78,7 +79,7 @@ class Told:
                 raise self.outcomes[value].pop(0)
         if self.stores:
             async with self.site.database.write() as connection:
-                await store_offsets(connection, self.group, self.topic, batch.offsets)
+                await write(connection, position(self.group, self.topic, batch.offsets))
         for value in values:
             await self._tell(self.done, value)
 
@@ -321,7 +322,7 @@ async def test_a_position_that_the_database_stores_decides_where_it_is_lower(sit
 async def test_a_position_that_the_database_stores_above_the_logs_skips_nothing(site: Site) -> None:
     await site.log.append(records(site, "a1 a2"))
     async with site.database.write() as connection:  # stored, but the crash came before the append
-        await store_offsets(connection, Told.group, "events", {0: 1})
+        await write(connection, position(Told.group, "events", {0: 1}))
     step = Told(site)
     async with running(step):
         await step.until(lambda: len(step.done) == 2)
@@ -330,8 +331,8 @@ async def test_a_position_that_the_database_stores_above_the_logs_skips_nothing(
 
 async def test_a_stored_position_never_goes_backwards(database: Database) -> None:
     async with database.write() as connection:
-        await store_offsets(connection, "g", "events", {0: 5, 1: 7})
-        await store_offsets(connection, "g", "events", {0: 3, 1: 9})
+        await write(connection, position("g", "events", {0: 5, 1: 7}))
+        await write(connection, position("g", "events", {0: 3, 1: 9}))
     async with database.read() as connection:
         rows = await connection.execute(select(tables.offsets.c.partition, tables.offsets.c.next))
         assert sorted(tuple(row) for row in rows) == [(0, 5), (1, 9)]

@@ -66,8 +66,9 @@ async def relaying(site: Site) -> AsyncIterator[None]:
 
 async def send(site: Site, *values: bytes) -> None:
     async with site.database.write() as connection:
-        for value in values:
-            await outbox.send(connection, "raw", "k", value, {"ce_id": value[:10].decode()})
+        await outbox.send(
+            connection, *(NewRecord("raw", "k", value, {"ce_id": value[:10].decode()}) for value in values)
+        )
 
 
 async def left(site: Site) -> int:
@@ -93,7 +94,7 @@ async def test_what_is_sent_reaches_the_log_in_order_and_leaves_the_outbox(site:
 async def test_a_transaction_that_is_rolled_back_sends_nothing(site: Site) -> None:
     with pytest.raises(ZeroDivisionError):
         async with site.database.write() as connection:
-            await outbox.send(connection, "raw", "k", b"1", {})
+            await outbox.send(connection, NewRecord("raw", "k", b"1", {}))
             raise ZeroDivisionError
     assert await left(site) == 0
 
@@ -115,7 +116,7 @@ async def test_a_row_of_another_process_is_found_by_looking(site: Site, log: Lis
         await send(site, b"1")
         await log.until(lambda: bool(log.values))
         async with command.write() as connection:
-            await outbox.send(connection, "raw", "k", b"2", {})
+            await outbox.send(connection, NewRecord("raw", "k", b"2", {}))
         await log.until(lambda: log.values == [b"1", b"2"])
     await command.close()
 
@@ -180,7 +181,7 @@ async def test_a_chunk_ends_before_it_holds_too_much(
 async def test_what_no_log_can_take_is_refused_in_the_transaction(site: Site) -> None:
     async with site.database.write() as connection:
         with pytest.raises(BadMessage):
-            await outbox.send(connection, "charted", "k", bytes(TOPICS["charted"].max_bytes + 1), {})
+            await outbox.send(connection, NewRecord("charted", "k", bytes(TOPICS["charted"].max_bytes + 1), {}))
 
 
 async def test_waiting_counts_the_rows(site: Site) -> None:

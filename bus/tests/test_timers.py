@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 from sqlalchemy import func, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hisbus import tables
+from hisbus.bulk import Rows, write
 from hisbus.consumer import Batch
 from hisbus.log import Record
 from hisbus.site import Site
@@ -125,10 +127,11 @@ async def test_the_position_is_stored_with_the_wakes(site: Site, timers: Timers)
 async def test_wakes_that_could_not_be_stored_with_their_position_are_not_stored(
     site: Site, timers: Timers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def fail(*_args: Any) -> None:
+    async def fail(connection: AsyncConnection, *sets: Rows) -> None:
+        await write(connection, *(one for one in sets if one.table is not tables.offsets))
         raise RuntimeError
 
-    monkeypatch.setattr("hisbus.timers.store_offsets", fail)
+    monkeypatch.setattr("hisbus.timers.write", fail)
     with pytest.raises(RuntimeError):
         await timers.handle(batch(assessed(("a", NOON))))
     assert await stored(site) == set()

@@ -3,13 +3,12 @@
 The values travel as one JSON text, which both databases take apart themselves.
 """
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cache
 from typing import Any, Literal
 
+from pydantic_core import to_json
 from sqlalchemy import (
     BindParameter,
     ColumnElement,
@@ -39,7 +38,7 @@ class _Json(TypeDecorator[Any]):
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> str:
         """Return the text."""
-        return json.dumps(value, ensure_ascii=False, default=datetime.isoformat)
+        return to_json(value).decode()
 
 
 def given(name: str) -> BindParameter[Any]:
@@ -79,6 +78,8 @@ class Rows:
     rows: Sequence[Mapping[str, Any]]
     existing: Existing = "replace"
     """What becomes of a row that has the key already. ``refuse``: it is an error."""
+    rising: str = ""
+    """A column: a row that has the key already is replaced only where this rises."""
 
 
 async def write(connection: AsyncConnection, *sets: Rows) -> None:
@@ -86,35 +87,37 @@ async def write(connection: AsyncConnection, *sets: Rows) -> None:
     sets = tuple(one for one in sets if one.rows)
     if connection.dialect.name == "sqlite":
         for one in sets:
-            await connection.execute(_rowwise(one.table, one.existing), one.rows)
+            await connection.execute(_rowwise(one.table, one.existing, one.rising), one.rows)
     elif sets:
-        statement = _together(tuple((one.table, one.existing) for one in sets))
+        statement = _together(tuple((one.table, one.existing, one.rising) for one in sets))
         await connection.execute(statement, {one.table.name: one.rows for one in sets})
 
 
 @cache
-def _rowwise(table: Table, existing: Existing) -> Any:
-    return _resolved(sqlite.insert(table), table, existing)
+def _rowwise(table: Table, existing: Existing, rising: str) -> Any:
+    return _resolved(sqlite.insert(table), table, existing, rising)
 
 
 @cache
-def _together(sets: tuple[tuple[Table, Existing], ...]) -> Any:
-    *others, last = (_setwise(table, existing) for table, existing in sets)
+def _together(sets: tuple[tuple[Table, Existing, str], ...]) -> Any:
+    *others, last = (_setwise(*one) for one in sets)
     return last.add_cte(*(other.cte(f"write_{number}") for number, other in enumerate(others)))
 
 
-def _setwise(table: Table, existing: Existing) -> Any:
+def _setwise(table: Table, existing: Existing, rising: str) -> Any:
     types = (column(each.name, each.type) for each in table.c)
     values = func.json_to_recordset(func.cast(given(table.name), postgresql.JSON)).table_valued(*types)
     rows = values.render_derived(name=f"{table.name}_rows", with_types=True)
-    return _resolved(postgresql.insert(table).from_select(list(table.c.keys()), select(*rows.c)), table, existing)
+    inserted = postgresql.insert(table).from_select(list(table.c.keys()), select(*rows.c))
+    return _resolved(inserted, table, existing, rising)
 
 
-def _resolved(statement: Any, table: Table, existing: Existing) -> Any:
+def _resolved(statement: Any, table: Table, existing: Existing, rising: str) -> Any:
     keys = [each.name for each in table.primary_key]
     if existing == "refuse":
         return statement
     if existing == "keep":
         return statement.on_conflict_do_nothing(index_elements=keys)
     new = {each.name: statement.excluded[each.name] for each in table.c if each.name not in keys}
-    return statement.on_conflict_do_update(index_elements=keys, set_=new)
+    higher = table.c[rising] < statement.excluded[rising] if rising else None
+    return statement.on_conflict_do_update(index_elements=keys, set_=new, where=higher)

@@ -1,11 +1,11 @@
 """Reading charts: one snapshot, a few queries. Charts are written by the chart step alone."""
 
-import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from pydantic_core import from_json, to_json
 from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -49,7 +49,7 @@ class StoredChart:
         """Return the chart as JSON that ``Chart`` reads, with the parts that are granted."""
         own = {"encounter": self.encounter, "version": self.version, "now": self.now.isoformat(), "key": self.key}
         parts = [f'"{name}":{value}' for name, value in self._fields.items() if name not in GRANTS or name in grants]
-        return f"{json.dumps(own)[:-1]},{','.join((*parts, self._stay[1:]))}"
+        return f"{to_json(own).decode()[:-1]},{','.join((*parts, self._stay[1:]))}"
 
     def chart(self) -> Chart:
         """Return the chart itself."""
@@ -84,11 +84,11 @@ async def stored(connection: AsyncConnection, encounters: Collection[str]) -> di
 
 def _own(row: Row[Any]) -> dict[str, str]:
     """Return what the stay and its patient say of themselves, each as JSON."""
-    patient = json.loads(row.shown) if row.shown else {}
+    patient = from_json(row.shown) if row.shown else {}
     visit = {"authority": row.authority, "number": row.number}
-    died = json.loads(row.stay).get("disposition") == DIED or patient.get("dead", False)
+    died = from_json(row.stay).get("disposition") == DIED or patient.get("dead", False)
     own = {"timezone": row.timezone, "connector": row.connector, "visit": visit, "died": died}
-    return {name: json.dumps(value) for name, value in own.items()} | {"patient": row.shown or "null"}
+    return {name: to_json(value).decode() for name, value in own.items()} | {"patient": row.shown or "null"}
 
 
 async def charts(connection: AsyncConnection, encounters: Collection[str]) -> dict[str, Chart]:

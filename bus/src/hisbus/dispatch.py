@@ -82,17 +82,9 @@ class Dispatch:
             open_stays = (
                 select(rows.id, rows.now, rows.key).where(rows.status.in_(("registered", "admitted"))).order_by(rows.id)
             )
-            for stay in (await connection.execute(open_stays)).all():
-                await wakes.send(
-                    connection,
-                    self._site,
-                    source=self.name,
-                    agent=self._info.name,
-                    encounter=stay.id,
-                    name=FIRST_LOOK,
-                    due=stay.now,
-                    key=stay.key,
-                )
+            stays = await connection.execute(open_stays)
+            looks = [wakes.Wake(self._info.name, stay.id, FIRST_LOOK, stay.now, stay.key) for stay in stays]
+            await wakes.send(connection, self._site, self.name, looks)
         await self._site.log.place(self.topic, self.group, ends)
 
     async def _read(self, records: list[Charted]) -> tuple[list[Seen], set[str]]:

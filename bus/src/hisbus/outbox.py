@@ -6,7 +6,7 @@ It keeps no high-water mark, because rows commit out of order.
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,7 +19,7 @@ from hisbus.errors import RetryLater
 from hisbus.log import NewRecord, refuse_oversize
 from hisbus.site import Site
 from hisbus.telemetry import logger
-from hisbus.topics import MIB, Name
+from hisbus.topics import MIB
 
 RELAY_LOCK = 4711002
 """Number of the advisory lock: one relay at a time."""
@@ -30,22 +30,27 @@ CHUNK_BYTES = 32 * MIB
 """A chunk takes no further row once it holds this much."""
 
 
-async def send(connection: AsyncConnection, topic: Name, key: str, value: bytes, headers: Mapping[str, str]) -> None:
-    """Append a record once this transaction has committed.
+async def send(connection: AsyncConnection, *records: NewRecord) -> None:
+    """Append records once this transaction has committed.
 
     Raises:
-        BadMessage: it is larger than its topic allows.
+        BadMessage: one is larger than its topic allows.
     """
-    refuse_oversize(NewRecord(topic, key, value, headers))
-    row = {
-        "topic": topic,
-        "key": key,
-        "value": value,
-        "headers": json.dumps(dict(headers)),
+    for record in records:
+        refuse_oversize(record)
+    if records:
+        await connection.execute(tables.outbox.insert(), [_row(record) for record in records])
+        connection.info[SENT] = True
+
+
+def _row(record: NewRecord) -> dict[str, Any]:
+    return {
+        "topic": record.topic,
+        "key": record.key,
+        "value": record.value,
+        "headers": json.dumps(dict(record.headers)),
         "created": datetime.now(UTC),
     }
-    await connection.execute(tables.outbox.insert(), row)
-    connection.info[SENT] = True
 
 
 async def waiting(connection: AsyncConnection) -> int:
@@ -99,18 +104,12 @@ class Relay:
 
     async def _oldest(self) -> Sequence[Any]:
         row = tables.outbox.c
-        sizes = select(row.id, func.length(row.value).label("size")).order_by(row.id).limit(CHUNK)
+        size = func.length(row.value)
+        before = (func.sum(size).over(order_by=row.id) - size).label("before")
+        chunk = select(row.id, before).order_by(row.id).limit(CHUNK).subquery()
+        rows = select(tables.outbox).join(chunk, chunk.c.id == row.id).where(chunk.c.before < CHUNK_BYTES)
         async with self._site.database.read() as connection:
-            ids: list[int] = []
-            total = 0
-            for id, size in (await connection.execute(sizes)).all():
-                ids.append(id)
-                total += size
-                if total >= CHUNK_BYTES:
-                    break
-            if not ids:
-                return []
-            return (await connection.execute(select(tables.outbox).where(row.id.in_(ids)).order_by(row.id))).all()
+            return (await connection.execute(rows.order_by(row.id))).all()
 
     async def _wait(self, error: RetryLater) -> None:
         wait = self._site.settings.retry.wait_s(self._failures)

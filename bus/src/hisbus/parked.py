@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hisbus import outbox, tables
 from hisbus.errors import reason_code, stack_hash
-from hisbus.log import Record
+from hisbus.log import NewRecord, Record
 from hisbus.topics import Name, digest
 
 REPLAY = "replay"
@@ -58,7 +58,7 @@ async def replay(connection: AsyncConnection, id: str) -> bool:
     headers[REPLAY] = id
     headers.setdefault("origin", f"{row.partition}:{row.offset}")
     topic: Name = row.topic
-    await outbox.send(connection, topic, row.key, row.value, headers)
+    await outbox.send(connection, NewRecord(topic, row.key, row.value, headers))
     await connection.execute(update(tables.parked).where(tables.parked.c.id == id).values(status="replayed"))
     return True
 

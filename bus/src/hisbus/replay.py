@@ -20,7 +20,7 @@ from hisbus.agent_host import AgentHost, start_all
 from hisbus.connector import Connector
 from hisbus.errors import ConfigError, RetryLater
 from hisbus.frames import AgentInfo
-from hisbus.log import Record
+from hisbus.log import NewRecord, Record
 from hisbus.registry import connectors, plugins
 from hisbus.settings import Settings
 from hisbus.site import Site, load_secret, open_database, open_reader
@@ -181,11 +181,8 @@ async def stays(site: Site, agent: str, *, closed: bool, progress: Progress) -> 
     async for page in encounters(site, closed=closed):
         await _room(site)
         async with site.database.write() as connection:
-            for stay in page:
-                await wakes.send(
-                    connection, site, source="command", agent=agent, encounter=stay.id, name=name, due=stay.now,
-                    key=stay.key,
-                )  # fmt: skip
+            due = (wakes.Wake(agent, stay.id, name, stay.now, stay.key) for stay in page)
+            await wakes.send(connection, site, "command", due)
         done += len(page)
         progress(done, total)
     return done
@@ -273,7 +270,7 @@ async def _again(connection: AsyncConnection, original: Original, wanted: Wanted
             return
         replay = digest("replay", wanted.connector.name, wanted.connector.mapping)
         headers = {**record.headers, parked.REPLAY: replay, "origin": f"{row.partition}:{row.offset}"}
-        await outbox.send(connection, "raw", record.key, record.value, headers)
+        await outbox.send(connection, NewRecord("raw", record.key, record.value, headers))
 
 
 async def _parked_again(connection: AsyncConnection, message: str) -> bool:

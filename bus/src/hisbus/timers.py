@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hisbus import tables, wakes
 from hisbus.bulk import Rows, given, within, write
-from hisbus.consumer import Batch, store_offsets
+from hisbus.consumer import Batch, position
 from hisbus.errors import RetryLater
 from hisbus.log import Record
 from hisbus.site import Site
@@ -45,10 +45,38 @@ _STORED = (
     )
     .where(within(_heads.encounter, given("ids")))
 )
-_UNWANTED = delete(tables.wakes).where(
-    *(column == bindparam(f"its_{column.name}") for column in tables.wakes.primary_key), _wakes.fired.is_(False)
-)
+_THIS = and_(*(column == bindparam(f"its_{column.name}") for column in tables.wakes.primary_key))
+_UNWANTED = delete(tables.wakes).where(_THIS, _wakes.fired.is_(False))
+_FIRED = update(tables.wakes).where(_THIS).values(fired=True)
 _CONNECTORS = select(_encounters.id, _encounters.connector).where(within(_encounters.id, given("ids")))
+
+_waits = _wakes.fired.is_(False)
+_clock = select(tables.clock.c.time).scalar_subquery()
+_by_wall = and_(_waits, _wakes.clock == "wall", _wakes.due <= bindparam("now", type_=_wakes.due.type))
+_by_feed = and_(_waits, _wakes.clock == "feed", _wakes.due <= _clock)
+"""A wake's time is there on the feed's clock as it stands in the table; exactly equal counts."""
+
+
+def _count(which: ColumnElement[bool]) -> ColumnElement[int]:
+    return select(func.count()).select_from(tables.wakes).where(which).scalar_subquery()
+
+
+def _first(clock: str) -> ColumnElement[datetime]:
+    first = select(func.min(_wakes.due, type_=_wakes.due.type))
+    return first.where(_waits, _wakes.clock == clock).scalar_subquery()
+
+
+# Two of each, because an index serves each of them and not their union.
+_DUE = select(_count(_by_wall) + _count(_by_feed))
+_FIRST = select(_first("wall").label("wall"), _first("feed").label("feed"), _clock.label("clock"))
+_key_now = select(_encounters.key).where(_encounters.id == _wakes.encounter).scalar_subquery()
+_PICKED = (
+    select(_wakes.agent, _wakes.encounter, _wakes.name, _wakes.due, func.coalesce(_key_now, _wakes.key))
+    .where(or_(_by_wall, _by_feed))
+    .order_by(_wakes.due, _wakes.encounter, _wakes.agent, _wakes.name)
+    .limit(FIRED_AT_ONCE)
+    .with_for_update(of=tables.wakes, skip_locked=True)
+)
 
 
 @dataclass(slots=True)
@@ -95,8 +123,7 @@ class Timers:
             assessed = Assessed.model_validate_json(record.value)
             newest[assessed.agent, assessed.encounter] = assessed
         async with self._site.database.write() as connection:
-            changed = await self._replace(connection, newest)
-            await store_offsets(connection, self.group, self.topic, batch.offsets)
+            changed = await self._replace(connection, newest, position(self.group, self.topic, batch.offsets))
         if changed:
             self.changed.set()
 
@@ -108,54 +135,37 @@ class Timers:
         while True:
             self.changed.clear()
             try:
-                async with self._site.database.read() as connection:
-                    waiting = await due(connection, self._now())
-                    sleep_s = await self._until_next(connection)
-                if waiting and await self.fire():
+                sleep_s = await self._until_next()
+                if sleep_s == 0.0 and await self.fire():
                     continue
             except RetryLater as error:
                 log.warning("timers.paused", code=error.code)
                 sleep_s = WALL_POLL_S
             with suppress(TimeoutError):
-                await asyncio.wait_for(self.changed.wait(), sleep_s)
+                # A wake that another process is firing just now is looked at again soon, not at once.
+                await asyncio.wait_for(self.changed.wait(), sleep_s or FEED_POLL_S)
 
     async def fire(self) -> int:
         """Fire wakes that are due, the oldest first, a limited number at once. Return how many."""
-        rows, keys = tables.wakes.c, tables.encounters.c
-        key_now = select(keys.key).where(keys.id == rows.encounter).scalar_subquery()
-        picked = (
-            select(rows.agent, rows.encounter, rows.name, rows.due, func.coalesce(key_now, rows.key).label("key"))
-            .where(or_(_due_by_wall(self._now()), _due_by_feed()))
-            .order_by(rows.due, rows.encounter, rows.agent, rows.name)
-            .limit(FIRED_AT_ONCE)
-            .with_for_update(of=tables.wakes, skip_locked=True)
-        )
         async with self._site.database.write() as connection:
-            found = (await connection.execute(picked)).all()
-            for wake in found:
-                await connection.execute(
-                    update(tables.wakes)
-                    .where(
-                        rows.agent == wake.agent,
-                        rows.encounter == wake.encounter,
-                        rows.name == wake.name,
-                        rows.due == wake.due,
-                    )
-                    .values(fired=True)
-                )
-                await wakes.send(
-                    connection,
-                    self._site,
-                    source=self.name,
-                    agent=wake.agent,
-                    encounter=wake.encounter,
-                    name=wake.name,
-                    due=wake.due,
-                    key=wake.key,
-                )
+            found = (await connection.execute(_PICKED, {"now": self._now()})).all()
+            if found:
+                await connection.execute(_FIRED, [_its(*wake[:4]) for wake in found])
+                await wakes.send(connection, self._site, self.name, (wakes.Wake(*wake) for wake in found))
         return len(found)
 
-    async def _replace(self, connection: AsyncConnection, newest: Mapping[Subject, Assessed]) -> bool:
+    async def _until_next(self) -> float:
+        """Return how long to sleep, seconds; 0: a wake is due."""
+        async with self._site.database.read() as connection:
+            wall, feed, clock = (await connection.execute(_FIRST)).one()
+        now = self._now()
+        if (wall is not None and wall <= now) or (feed is not None and clock is not None and feed <= clock):
+            return 0.0
+        if feed is not None:
+            return FEED_POLL_S
+        return WALL_POLL_S if wall is None else min((wall - now).total_seconds(), WALL_POLL_S)
+
+    async def _replace(self, connection: AsyncConnection, newest: Mapping[Subject, Assessed], reached: Rows) -> bool:
         """Write what differs from what is stored, mostly no more than the version. Tell whether there is a new wake."""
         stored = await _stored(connection, {encounter for _, encounter in newest})
         heads: list[dict[str, object]] = []
@@ -175,13 +185,13 @@ class Timers:
             named = {(wake.name, wake.due) for wake in said.assessment.wakes} - known.fired
             wanted = dict.fromkeys(named, clock)
             for name, due in sorted(dict(known.waiting.items() - wanted.items())):
-                gone.append({"its_agent": agent, "its_encounter": encounter, "its_name": name, "its_due": due})
+                gone.append(_its(agent, encounter, name, due))
             for name, due in sorted(dict(wanted.items() - known.waiting.items())):
                 new.append({**subject, "name": name, "due": due, "key": said.key, "clock": clock, "fired": False})
         if gone:
             await connection.execute(_UNWANTED, gone)
         # A wake that fires just now is kept: once is enough.
-        await write(connection, Rows(tables.wake_heads, heads), Rows(tables.wakes, new, "keep"))
+        await write(connection, Rows(tables.wake_heads, heads), Rows(tables.wakes, new, "keep"), reached)
         return bool(new)
 
     async def _clocks_of(self, connection: AsyncConnection, encounters: set[str]) -> Mapping[str, str]:
@@ -189,19 +199,6 @@ class Timers:
             return {}
         found = await connection.execute(_CONNECTORS, {"ids": sorted(encounters)})
         return {row.id: self._clocks.get(row.connector, "wall") for row in found}
-
-    async def _until_next(self, connection: AsyncConnection) -> float:
-        rows = tables.wakes.c
-        first: dict[str, datetime | None] = {
-            clock: await connection.scalar(
-                select(func.min(rows.due, type_=rows.due.type)).where(rows.fired.is_(False), rows.clock == clock)
-            )
-            for clock in ("feed", "wall")
-        }
-        if first["feed"] is not None:
-            return FEED_POLL_S
-        wall = first["wall"]
-        return WALL_POLL_S if wall is None else min(max((wall - self._now()).total_seconds(), 0.0), WALL_POLL_S)
 
 
 async def _stored(connection: AsyncConnection, encounters: set[str]) -> Mapping[Subject, _Stored]:
@@ -216,22 +213,10 @@ async def _stored(connection: AsyncConnection, encounters: set[str]) -> Mapping[
     return found
 
 
-def _due_by_wall(now: datetime) -> ColumnElement[bool]:
-    rows = tables.wakes.c
-    return and_(rows.fired.is_(False), rows.clock == "wall", rows.due <= now)
-
-
-def _due_by_feed() -> ColumnElement[bool]:
-    """Say in SQL that a wake's time is there on the feed's clock as it stands in the table; exactly equal counts."""
-    rows = tables.wakes.c
-    return and_(rows.fired.is_(False), rows.clock == "feed", rows.due <= select(tables.clock.c.time).scalar_subquery())
+def _its(agent: str, encounter: str, name: str, due: datetime) -> dict[str, object]:
+    return {"its_agent": agent, "its_encounter": encounter, "its_name": name, "its_due": due}
 
 
 async def due(connection: AsyncConnection, now: datetime | None = None) -> int:
     """Count the wakes whose time is there and that have not fired."""
-    # Two counts, because an index serves each of them and not their union.
-    counts = [
-        select(func.count()).select_from(tables.wakes).where(is_due).scalar_subquery()
-        for is_due in (_due_by_wall(now or _now()), _due_by_feed())
-    ]
-    return await connection.scalar(select(counts[0] + counts[1])) or 0
+    return await connection.scalar(_DUE, {"now": now or _now()}) or 0

@@ -9,14 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import case, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hisbus import parked, tables
 from hisbus.bulk import Rows, given, within, write
 from hisbus.connector import Connector, Raw, Translation
-from hisbus.consumer import Batch, store_offsets
+from hisbus.consumer import Batch, position
 from hisbus.errors import BadMessage
 from hisbus.log import NewRecord, Record
 from hisbus.site import Site
@@ -103,9 +102,10 @@ class _Ledger:
             "ack": headers.get("ack", ""),
         }
 
-    async def write(self, connection: AsyncConnection) -> None:
-        """Write what was entered."""
-        await write(connection, Rows(tables.messages, list(self._entered.values())))
+    @property
+    def rows(self) -> Rows:
+        """What was entered."""
+        return Rows(tables.messages, list(self._entered.values()))
 
 
 class Translate:
@@ -130,9 +130,7 @@ class Translate:
         async with self._site.database.write() as connection:
             ledger = await _Ledger.read(connection, batch.records)
             outputs = [await self._one(connection, record, ledger) for record in batch.records]
-            await ledger.write(connection)
-            await _raise_clock(connection, outputs)
-            await store_offsets(connection, self.group, self.topic, batch.offsets)
+            await write(connection, ledger.rows, _clock(outputs), position(self.group, self.topic, batch.offsets))
         await self._site.log.append([self._record(output) for output in outputs if output is not None])
 
     async def parked(self, connection: AsyncConnection, record: Record, reason: str) -> None:
@@ -141,7 +139,7 @@ class Translate:
             return
         ledger = await _Ledger.read(connection, [record])
         ledger.enter(record, status="parked", reason=reason)
-        await ledger.write(connection)
+        await write(connection, ledger.rows)
 
     async def _one(self, connection: AsyncConnection, record: Record, ledger: _Ledger) -> Translated | None:
         if record.headers["connector"] == INTERNAL:
@@ -287,8 +285,8 @@ def _row_id(record: Record) -> str:
     return f"{partition}.{offset}"
 
 
-async def _raise_clock(connection: AsyncConnection, outputs: Iterable[Translated | None]) -> None:
-    """Move the feed clock on to the newest source time. A time flagged as future does not move it."""
+def _clock(outputs: Iterable[Translated | None]) -> Rows:
+    """Return the feed clock, moved on to the newest source time. A time flagged as future does not move it."""
     times = [
         event.time.at
         for output in outputs
@@ -296,9 +294,4 @@ async def _raise_clock(connection: AsyncConnection, outputs: Iterable[Translated
         for event in output.events
         if "future_time" not in event.flags
     ]
-    if not times:
-        return
-    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-    statement = insert(tables.clock).values(id=1, time=max(times))
-    newer = case((statement.excluded.time > tables.clock.c.time, statement.excluded.time), else_=tables.clock.c.time)
-    await connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_={"time": newer}))
+    return Rows(tables.clock, [{"id": 1, "time": max(times)}] if times else [], rising="time")

@@ -1,35 +1,37 @@
 """The record of a wake whose time has come: bound for one agent, by way of ``raw``."""
 
+from collections.abc import Iterable
 from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hisbus import outbox
+from hisbus.log import NewRecord
 from hisbus.site import Site
 from hisbus.topics import digest
 from hisbus_schemas import Due
 
 
-async def send(
-    connection: AsyncConnection,
-    site: Site,
-    *,
-    source: str,
-    agent: str,
-    encounter: str,
-    name: str,
-    due: datetime,
-    key: str,
-) -> None:
-    """Append a wake once this transaction has committed.
+class Wake(NamedTuple):
+    """A wake whose time has come."""
 
-    Args:
-        source: the step that sends it.
-        key: of the encounter's latest message in ``raw``, so that it comes behind everything already stored.
-    """
-    id = digest("wake", agent, encounter, name, due.isoformat())
-    body = Due(agent=agent, name=name, due=due, encounter=encounter)
-    headers = site.headers(
-        id=id, type="timer.due", source=source, time=due, correlation=encounter, message=id, connector="hisbus"
-    )
-    await outbox.send(connection, "raw", key, body.model_dump_json().encode(), headers)
+    agent: str
+    encounter: str
+    name: str
+    due: datetime
+    key: str
+    """Of the encounter's latest message in ``raw``, so that the wake comes behind everything already stored."""
+
+
+async def send(connection: AsyncConnection, site: Site, source: str, wakes: Iterable[Wake]) -> None:
+    """Append wakes once this transaction has committed; ``source`` is the step that sends them."""
+    await outbox.send(connection, *(_record(site, source, wake) for wake in wakes))
+
+
+def _record(site: Site, source: str, wake: Wake) -> NewRecord:
+    id = digest("wake", wake.agent, wake.encounter, wake.name, wake.due.isoformat())
+    body = Due(agent=wake.agent, name=wake.name, due=wake.due, encounter=wake.encounter)
+    more = {"correlation": wake.encounter, "message": id, "connector": "hisbus"}
+    headers = site.headers(id=id, type="timer.due", source=source, time=wake.due, **more)
+    return NewRecord("raw", wake.key, body.model_dump_json().encode(), headers)

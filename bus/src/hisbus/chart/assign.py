@@ -27,6 +27,9 @@ from hisbus_schemas import Due, Event
 
 New = tuple[Stored, Event]
 
+_ADT = tables.events.c.kind.startswith("encounter.") | tables.events.c.kind.startswith("patient.")
+_NAMED = tables.events.c.visit == tables.events.c.encounter
+
 
 @dataclass(frozen=True, slots=True)
 class Cause:
@@ -193,9 +196,7 @@ class Assignment:
         heard: dict[str, Cause] = {row.visit: _cause(row) for row in self._gone if row.visit is not None}
         for id in self.refold & self._scope.encounters.keys():
             self._scope.encounters[id].named = {}
-        adt = tables.events.c.kind.startswith("encounter.") | tables.events.c.kind.startswith("patient.")
-        named = tables.events.c.visit == tables.events.c.encounter
-        for row, event in await self._stored_of(self.refold, adt, named):
+        for row, event in await self._stored_of(self.refold, _ADT, _NAMED):
             self._hear(row, event, heard)
         for row, event in self._new:
             if row.visit is not None and row.encounter is not None:

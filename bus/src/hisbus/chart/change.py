@@ -1,8 +1,9 @@
 """What a set of messages does to the charts, from the events they replace to the versions they make."""
 
-import json
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
+
+from pydantic_core import to_json
 
 from hisbus import tables
 from hisbus.bulk import within
@@ -210,7 +211,7 @@ def _show(encounter: Encounter) -> None:
     else:
         _, encounter.connector, encounter.timezone = encounter.claims.first
     encounter.status = shown["status"]
-    encounter.stay = json.dumps(shown, ensure_ascii=False)
+    encounter.stay = to_json(shown).decode()
 
 
 def _of_patient_only(row: Stored) -> bool:

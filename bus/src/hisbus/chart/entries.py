@@ -66,7 +66,12 @@ class Slot:
         lines = [self.items]
         if " " in self.part:
             lines = [tuple(item for item in self.items if _part(item) == part) for part in self.part.split()]
-        return "\n".join(f"[{','.join(item.model_dump_json() for item in line)}]" for line in lines)
+        return "\n".join(f"[{','.join(map(_json, line))}]" for line in lines)
+
+
+def _json(item: Entry) -> str:
+    """Return an item as JSON without what it leaves open, which most of its fields are."""
+    return item.model_dump_json(exclude_defaults=True)
 
 
 def items(key: Key, part: str, body: str) -> tuple[Entry, ...]:

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from hisbus import parked
 from hisbus.chart.change import Change
 from hisbus.chart.store import Store
-from hisbus.consumer import Batch, store_offsets
+from hisbus.consumer import Batch, position
 from hisbus.errors import BadMessage
 from hisbus.log import NewRecord, Record
 from hisbus.site import Site
@@ -46,14 +46,12 @@ class ChartStep:
         """
         messages = [(record, _read(record)) for record in batch.records]
         async with self._site.database.write() as connection:
-            records = await self._take_in(connection, messages)
-            await store_offsets(connection, self.group, self.topic, batch.offsets)
+            store = Store(connection)
+            records = await self._take_in(store, messages)
+            await store.flush(position(self.group, self.topic, batch.offsets))
         await self._site.log.append(records)
 
-    async def _take_in(
-        self, connection: AsyncConnection, messages: Sequence[tuple[Record, Translated]]
-    ) -> list[NewRecord]:
-        store = Store(connection)
+    async def _take_in(self, store: Store, messages: Sequence[tuple[Record, Translated]]) -> list[NewRecord]:
         known = await store.outputs({message.message for _, message in messages})
         records: list[NewRecord] = []
         fresh: list[tuple[Record, Translated]] = []
@@ -64,7 +62,7 @@ class ChartStep:
             elif message.revision == revision:
                 records += self._records(message, _OUTPUTS.validate_json(outputs))
                 if parked.REPLAY in record.headers and await store.circular(message.message):
-                    await self._park(connection, record)
+                    await self._park(store.connection, record)
         if fresh:
             replaced = {message.message for _, message in fresh} & known.keys()
             change = Change(store, self._site.keys, [message for _, message in fresh], replaced)
@@ -73,11 +71,10 @@ class ChartStep:
                 (message.message, message.revision, _OUTPUTS.dump_json(made[message.message]).decode())
                 for _, message in fresh
             )
-            await store.flush()
             for record, message in fresh:
                 records += self._records(message, made[message.message])
                 if message.message in change.circular:
-                    await self._park(connection, record)
+                    await self._park(store.connection, record)
         return records
 
     async def _park(self, connection: AsyncConnection, record: Record) -> None:

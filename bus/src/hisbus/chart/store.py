@@ -1,12 +1,12 @@
 """The chart step's tables: rows in, rows out. What they mean is said elsewhere."""
 
-import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any
 
+from pydantic_core import from_json, to_json
 from sqlalchemy import ColumnElement, Table, bindparam, delete, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -121,10 +121,10 @@ class Store:
     def _put(self, table: Table, rows: Iterable[dict[str, Any]]) -> None:
         self._waiting.setdefault(table, []).extend(rows)
 
-    async def flush(self) -> None:
-        """Write what waits."""
+    async def flush(self, *more: Rows) -> None:
+        """Write what waits, and more beside it."""
         waiting, self._waiting = self._waiting, {}
-        await write(self.connection, *(Rows(table, rows) for table, rows in waiting.items()))
+        await write(self.connection, *(Rows(table, rows) for table, rows in waiting.items()), *more)
 
     # --- messages
 
@@ -288,15 +288,15 @@ class Store:
 
 def _patient(row: Any) -> Patient:
     patient = Patient(*row)
-    patient.said = json.loads(row.said)
+    patient.said = from_json(row.said)
     return patient
 
 
 def _encounter(row: Any) -> Encounter:
     encounter = Encounter(*row)
-    first, owner, moves = json.loads(row.claims)
+    first, owner, moves = from_json(row.claims)
     encounter.claims = Claims(first and tuple(first), owner and tuple(owner), [tuple(move) for move in moves])
-    encounter.named, encounter.assigned = json.loads(row.named), json.loads(row.assigned)
+    encounter.named, encounter.assigned = from_json(row.named), from_json(row.assigned)
     return encounter
 
 
@@ -310,4 +310,4 @@ def _values(row: Patient | Encounter | Stored | Merge) -> dict[str, Any]:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    return to_json(value).decode()

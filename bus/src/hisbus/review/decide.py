@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hisbus import charts, outbox, tables
 from hisbus.errors import Forbidden
+from hisbus.log import NewRecord
 from hisbus.review import proposals
 from hisbus.review.errors import (
     AlreadyDecided,
@@ -191,7 +192,7 @@ async def _store(site: Site, connection: AsyncConnection, row: Row[Any], made: D
         correlation=made.encounter,
         causation=made.proposal,
     )
-    await outbox.send(connection, "decisions", made.encounter, made.model_dump_json().encode(), headers)
+    await outbox.send(connection, NewRecord("decisions", made.encounter, made.model_dump_json().encode(), headers))
 
 
 async def keep(connection: AsyncConnection, made: Decision) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hisbus import audit, tables
 from hisbus.bulk import Rows, given, within, write
-from hisbus.consumer import Batch, store_offsets
+from hisbus.consumer import Batch, position
 from hisbus.log import Record
 from hisbus.review.apply import apply
 from hisbus.review.proposals import ACTOR
@@ -60,8 +60,8 @@ class Review:
                 # Only what changes is locked. A decision of the same moment takes changes away and brings none.
                 locked = await _compare(connection, _LOCKED, [answer for answer, _ in changing], heads)
                 await apply(self._site, connection, [changes for _, changes in locked])
-            await write(connection, Rows(tables.assessment_heads, [_head(answer) for answer in current]))
-            await store_offsets(connection, self.group, self.topic, batch.offsets)
+            heads_now = Rows(tables.assessment_heads, [_head(answer) for answer in current])
+            await write(connection, heads_now, position(self.group, self.topic, batch.offsets))
 
     async def parked(self, connection: AsyncConnection, record: Record, reason: str) -> None:
         """Audit that an assessment was set aside: what was open stays open."""

@@ -12,6 +12,7 @@ from sqlalchemy import Row, and_, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hisbus import audit, outbox, tables
+from hisbus.log import NewRecord
 from hisbus.site import Site
 from hisbus.topics import digest
 from hisbus_schemas import Outcome, Receipt
@@ -203,7 +204,7 @@ async def send_receipt(site: Site, connection: AsyncConnection, row: Row[Any], r
         correlation=row.encounter,
         causation=row.decision,
     )
-    await outbox.send(connection, "receipts", row.encounter, receipt.model_dump_json().encode(), headers)
+    await outbox.send(connection, NewRecord("receipts", row.encounter, receipt.model_dump_json().encode(), headers))
 
 
 def receipt(row: Row[Any], outcome: Outcome, code: str) -> Receipt:

@@ -9,8 +9,9 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hisbus import audit, charts, tables
+from hisbus.bulk import write
 from hisbus.connector import Connector
-from hisbus.consumer import Batch, store_offsets
+from hisbus.consumer import Batch, position
 from hisbus.log import Record
 from hisbus.site import Site
 from hisbus.topics import Name, digest
@@ -51,7 +52,7 @@ class WriteBackStep:
         async with self._site.database.write() as connection:
             for record, decision in approved:
                 await self._insert(connection, decision, self._done_before(record, self._committed))
-            await store_offsets(connection, self.group, self.topic, batch.offsets)
+            await write(connection, position(self.group, self.topic, batch.offsets))
         if approved:
             self.inserted.set()
 

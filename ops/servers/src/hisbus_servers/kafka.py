@@ -17,7 +17,10 @@ LARGEST = 50 * 1024 * 1024
 START_S = 60.0
 """Longest time that a broker gets to listen, seconds."""
 
-_JVM = ("-Xmx512m", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-Djava.awt.headless=true", "-Dlog4j2.level=INFO")
+_JVM = (
+    "-Xmx512m", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-Djava.awt.headless=true", "-Dlog4j2.level=INFO",
+    "-XX:TieredStopAtLevel=1",  # for its first minutes the optimizing compiler takes more of two cores than the broker
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
