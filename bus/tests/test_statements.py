@@ -8,13 +8,16 @@ from typing import Any, cast
 import pytest
 from sqlalchemy import event
 
-from hisbus import tables
+from hisbus import charts, tables, timers, translate
 from hisbus.agent_host import AgentHost
+from hisbus.chart import store
 from hisbus.consumer import Batch, Step
+from hisbus.database import Database
 from hisbus.dispatch import Dispatch
 from hisbus.frames import AgentInfo
 from hisbus.log import Record
 from hisbus.review import Review
+from hisbus.review import step as review
 from hisbus.site import Site
 from hisbus.timers import Timers
 from hisbus_schemas import Assessed, Assessment, Charted, Evidence, Finding, Text, Wake
@@ -106,3 +109,27 @@ async def test_many_charts_are_read_with_the_statements_of_one(site: Site) -> No
     dispatch = Dispatch(site, cast(AgentHost, Host()), QC)
     counts = [await statements(site, dispatch, charted(stays)) for stays in (ONE, MANY)]
     assert counts[0] == counts[1]
+
+
+LOOKED_UP = {
+    "the ledger": translate._CONCERNED, "outputs": store._OUTPUTS, "patients": store._PATIENTS,
+    "stays": store._ENCOUNTERS, "stays of patients": store._OWNED, "entries": store._SLOTS,
+    "charts": charts._STAYS, "their entries": charts._ENTRIES, "events": charts._EVENTS,
+    "reconciled": review._HEADS, "proposals": review._STANDING, "wakes": timers._STORED,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LOOKED_UP)
+async def test_what_is_looked_up_by_key_is_not_sought_by_reading_a_new_table_whole(
+    postgres_url: str, name: str
+) -> None:
+    """PostgreSQL keeps the plan that it made for an empty table while that grows."""
+    database = Database(postgres_url)
+    async with database.engine.begin() as connection:
+        await connection.run_sync(tables.metadata.create_all)
+    async with database.read() as connection:
+        statement = LOOKED_UP[name].compile(dialect=connection.dialect)
+        plan = (await connection.exec_driver_sql(f"EXPLAIN {statement}", dict.fromkeys(statement.params, "[]"))).all()
+        whole = [line for (line,) in plan if "Seq Scan on" in line]
+    await database.close()
+    assert not whole, "\n".join(line for (line,) in plan)

@@ -45,6 +45,7 @@ class Database:
                 pool_size=CONNECTIONS,
                 pool_use_lifo=True,  # the last used has the statements prepared
             )
+            event.listen(self._engine.sync_engine, "connect", _prepare_postgresql)
             event.listen(self._engine.sync_engine, "checkout", _refuse_closed)
             self._writers = None
         else:
@@ -161,6 +162,15 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     for pragma in SQLITE_PRAGMAS:
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _prepare_postgresql(connection: Any, _record: Any) -> None:
+    # Everything is looked up by key. As PostgreSQL is shipped it would plan for a disk that turns, and keep reading
+    # tables whole that were small when it planned.
+    cursor = connection.cursor()
+    cursor.execute("SET random_page_cost = 1.1")
+    cursor.close()
+    connection.commit()
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -125,7 +125,7 @@ messages = Table(
     "messages",
     metadata,
     Column("id", String, primary_key=True),  # of this stored copy: "<partition>.<offset>"
-    Column("message", String, nullable=False, index=True),
+    Column("message", String, nullable=False),
     Column("first", Boolean, nullable=False),
     Column("connector", String, nullable=False),
     Column("control_id", String, nullable=False, index=True),
@@ -238,8 +238,8 @@ charted_messages = Table(
 wakes = Table(
     "wakes",
     metadata,
-    Column("agent", String, primary_key=True),
     Column("encounter", String, primary_key=True),
+    Column("agent", String, primary_key=True),
     Column("name", String, primary_key=True),
     Column("due", Instant, primary_key=True),
     Column("key", String, nullable=False),
@@ -251,8 +251,8 @@ wakes = Table(
 wake_heads = Table(
     "wake_heads",
     metadata,
-    Column("agent", String, primary_key=True),
     Column("encounter", String, primary_key=True),
+    Column("agent", String, primary_key=True),
     Column("version", Integer, nullable=False),
 )
 
@@ -261,8 +261,8 @@ wake_heads = Table(
 assessment_heads = Table(
     "assessment_heads",
     metadata,
-    Column("agent", String, primary_key=True),
     Column("encounter", String, primary_key=True),
+    Column("agent", String, primary_key=True),
     Column("version", Integer, nullable=False),
     Column("evaluated", Text, nullable=False),
     Column("time", Instant, nullable=False),

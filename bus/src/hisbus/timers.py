@@ -41,7 +41,11 @@ _STORED = (
     .outerjoin_from(
         tables.wake_heads,
         tables.wakes,
-        and_(_wakes.encounter == _heads.encounter, _wakes.agent == _heads.agent),
+        and_(
+            _wakes.encounter == _heads.encounter,
+            _wakes.agent == _heads.agent,
+            within(_wakes.encounter, given("ids")),  # follows from the other two, and names what is sought
+        ),
     )
     .where(within(_heads.encounter, given("ids")))
 )

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import literal_column, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hisbus import parked, tables
@@ -24,10 +24,21 @@ from hisbus_schemas import Due, Event, Fact, Moment, Position, Translated
 
 _Row = Mapping[str, Any]
 
-_CONCERNED = select(tables.messages).where(
-    within(tables.messages.c.id, given("copies"))
-    | (tables.messages.c.first & within(tables.messages.c.message, given("messages")))
-    | (tables.messages.c.first & within(tables.messages.c.control_id, given("controls")))
+REUSES = 500
+"""Most messages looked at that share a control id with those of a batch: some senders have but a few ids, or one."""
+
+_message = tables.messages.c
+_reused = (
+    select(tables.messages)
+    .where(within(_message.control_id, given("controls")))
+    .limit(literal_column(str(REUSES)))
+    .subquery()
+)
+# Joined by OR, PostgreSQL would read the whole table for as long as it is small.
+_CONCERNED = union_all(
+    select(tables.messages).where(within(_message.id, given("copies"))),
+    select(tables.messages).where(_message.first, within(_message.message, given("messages"))),
+    select(_reused),
 )
 
 INTERNAL = "hisbus"

@@ -16,7 +16,7 @@ def upgrade() -> None:
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("evaluated", sa.Text(), nullable=False),
         sa.Column("time", sa.DateTime(timezone=True), nullable=False),
-        sa.PrimaryKeyConstraint("agent", "encounter"),
+        sa.PrimaryKeyConstraint("encounter", "agent"),
     )
     op.create_table(
         "audit",
@@ -157,7 +157,6 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("messages", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_messages_control_id"), ["control_id"], unique=False)
-        batch_op.create_index(batch_op.f("ix_messages_message"), ["message"], unique=False)
         batch_op.create_index(batch_op.f("ix_messages_received"), ["received"], unique=False)
         batch_op.create_index(batch_op.f("ix_messages_status"), ["status"], unique=False)
         batch_op.create_index("messages_first", ["message", "first"], unique=False)
@@ -294,7 +293,7 @@ def upgrade() -> None:
         sa.Column("agent", sa.String(), nullable=False),
         sa.Column("encounter", sa.String(), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
-        sa.PrimaryKeyConstraint("agent", "encounter"),
+        sa.PrimaryKeyConstraint("encounter", "agent"),
     )
     op.create_table(
         "wakes",
@@ -305,7 +304,7 @@ def upgrade() -> None:
         sa.Column("key", sa.String(), nullable=False),
         sa.Column("clock", sa.String(), nullable=False),
         sa.Column("fired", sa.Boolean(), nullable=False),
-        sa.PrimaryKeyConstraint("agent", "encounter", "name", "due"),
+        sa.PrimaryKeyConstraint("encounter", "agent", "name", "due"),
     )
     with op.batch_alter_table("wakes", schema=None) as batch_op:
         batch_op.create_index("wakes_due", ["fired", "clock", "due"], unique=False)
@@ -388,7 +387,6 @@ def downgrade() -> None:
         batch_op.drop_index("messages_first")
         batch_op.drop_index(batch_op.f("ix_messages_status"))
         batch_op.drop_index(batch_op.f("ix_messages_received"))
-        batch_op.drop_index(batch_op.f("ix_messages_message"))
         batch_op.drop_index(batch_op.f("ix_messages_control_id"))
 
     op.drop_table("messages")
