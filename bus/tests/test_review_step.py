@@ -51,10 +51,10 @@ def batch(*answers: Assessed, offset: int = 0) -> Batch:
 def shown(monkeypatch: pytest.MonkeyPatch) -> dict[str, Chart]:
     known = {"e1": chart()}
 
-    async def read(_connection: Any, encounters: Collection[str]) -> dict[str, Chart]:
-        return {encounter: known[encounter] for encounter in encounters if encounter in known}
+    async def read(_connection: Any, encounters: Collection[str]) -> dict[str, str]:
+        return {encounter: known[encounter].department for encounter in encounters if encounter in known}
 
-    monkeypatch.setattr(charts, "charts", read)
+    monkeypatch.setattr(charts, "departments", read)
     return known
 
 

@@ -36,6 +36,8 @@ from hisbus.web.process import ELSEWHERE, AgentState
 from hisbus.writeback import Sender, WriteBackStep
 
 STEPS = (*FLOW, "web")
+CALLING = 2
+"""Batches of one agent at a time: while its process works on one, the next is read and the last is sent on."""
 GARBAGE = 20_000
 """Objects made since the garbage collector's last round that begin the next: a batch makes thousands that live on."""
 
@@ -179,10 +181,11 @@ class App:
                 if self.settings.agent(agent.name).enabled:
                     dispatch = Dispatch(self.site, host, agent)
                     await dispatch.first_look()
-                    self._consume(dispatch)
+                    self._consume(dispatch, concurrency=CALLING)
 
-    def _consume(self, step: Step) -> None:
-        self._consumers.append(self._run(step.name, Consumer(self.site, step).run()))
+    def _consume(self, step: Step, *, concurrency: int = 1) -> None:
+        consumer = Consumer(self.site, step, concurrency=concurrency)
+        self._consumers.append(self._run(step.name, consumer.run()))
 
     def _start_web(self) -> None:
         host, _, port = self.settings.web.listen.rpartition(":")

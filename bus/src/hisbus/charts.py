@@ -26,6 +26,9 @@ _ENTRIES = (
     .where(within(tables.entries.c.encounter, given("ids")), tables.entries.c.part != "")
     .order_by(tables.entries.c.place, tables.entries.c.entry)
 )
+_DEPARTMENTS = select(tables.encounters.c.id, tables.encounters.c.stay).where(
+    within(tables.encounters.c.id, given("ids"))
+)
 _EVENTS = select(tables.events.c.id, tables.events.c.body).where(within(tables.events.c.id, given("ids")))
 
 
@@ -94,6 +97,12 @@ def _own(row: Row[Any]) -> dict[str, str]:
 async def charts(connection: AsyncConnection, encounters: Collection[str]) -> dict[str, Chart]:
     """Return stays by their ids, in two queries; those that no event has named are left out."""
     return {id: found.chart() for id, found in (await stored(connection, encounters)).items()}
+
+
+async def departments(connection: AsyncConnection, encounters: Collection[str]) -> dict[str, str]:
+    """Return the departments of stays by their ids, without reading the charts."""
+    rows = await connection.execute(_DEPARTMENTS, {"ids": sorted(set(encounters))})
+    return {id: from_json(stay).get("department", "") for id, stay in rows}
 
 
 async def chart(connection: AsyncConnection, encounter: str) -> Chart | None:

@@ -44,9 +44,7 @@ class _Taken:
 
 
 async def _rows(site: Site, connection: AsyncConnection, opens: Sequence[Open]) -> list[dict[str, Any]]:
-    departments = {
-        id: chart.department for id, chart in (await charts.charts(connection, {_stay(one) for one in opens})).items()
-    }
+    departments = await charts.departments(connection, {_stay(one) for one in opens})
     rows: list[dict[str, Any]] = []
     waiting = [(one, one.revision) for one in opens]
     while waiting:
