@@ -31,6 +31,8 @@ LOG = logger()
 
 VERSION = 1
 PAGE = 4096
+CHECKPOINT_BYTES = 32 * MIB
+"""What is appended goes into the WAL and later into the file: the later, the fewer pages are written twice."""
 FETCH_BYTES = 16 * MIB
 """A fetch ends after the record that passes this."""
 ROWS = 64
@@ -235,7 +237,8 @@ class SqliteLog:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
-            connection.execute(f"PRAGMA journal_size_limit = {64 * MIB}")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_BYTES // PAGE}")
+            connection.execute(f"PRAGMA journal_size_limit = {2 * CHECKPOINT_BYTES}")
             if self._max_mb:
                 connection.execute(f"PRAGMA max_page_count = {self._max_mb * MIB // PAGE}")
         except BaseException:
