@@ -5,6 +5,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from hisbus.database import Database
 
@@ -19,6 +20,12 @@ async def test_a_restarted_server_is_connected_again_without_an_error(postgres_u
     async with database.write() as connection:
         assert await connection.scalar(text("SELECT pg_backend_pid()")) != before
     await database.close()
+
+
+async def test_a_mistake_in_a_statement_is_no_outage_that_would_be_waited_for(database: Database) -> None:
+    with pytest.raises(DBAPIError):
+        async with database.write() as connection:
+            await connection.execute(text("SELECT name FROM nothing_of_ours"))
 
 
 async def test_a_commit_is_forced_to_the_disk(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import select as select_module
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
@@ -139,7 +140,9 @@ async def _no_check() -> None:
 
 def _sorted(error: DBAPIError) -> Exception:
     """Tell an outage, which is waited for, from a mistake of ours, which must be seen."""
-    if error.connection_invalidated or type(error).__name__ in {"OperationalError", "InterfaceError"}:
+    away = error.connection_invalidated or type(error).__name__ in {"OperationalError", "InterfaceError"}
+    mistaken = getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR  # as a table that is not there
+    if away and not mistaken:
         return RetryLater("The database is not available. Check that it runs and has space.", code="database")
     return error
 
