@@ -30,8 +30,10 @@ POLL_S = 1.0
 FETCH = 500
 """Most records of one fetch."""
 GATHER_S = 0.05
-"""Longest wait between two fetches that brought something, seconds; else it is as long as the last batch took. A batch
-costs much the same for one record as for twenty: the busier the machine, the larger they become."""
+"""Longest wait between two fetches that brought something, seconds."""
+GATHER_EACH_S = 0.002
+"""So long for each record that came: a batch costs much the same for one record as for twenty, so the more come, the
+larger their batches shall be."""
 
 PROCESSED = Counter("hisbus_processed", "Records processed.", ["step"], registry=REGISTRY)
 PARKED = Counter("hisbus_parked", "Records parked.", ["step"], registry=REGISTRY)
@@ -159,8 +161,6 @@ class Consumer:
         self._committed: dict[int, int] = {}
         self._outages = 0
         self._paused_until = 0.0
-        self._batch_s = 0.0
-        """How long the last batch took, seconds."""
         self._woken = asyncio.Event()
         self._progress = asyncio.Event()
 
@@ -194,7 +194,7 @@ class Consumer:
             self._regulate(self._now())
             self._woken.set()
             if records:
-                await asyncio.sleep(min(self._batch_s, GATHER_S))
+                await asyncio.sleep(min(GATHER_S, GATHER_EACH_S * len(records)))
 
     async def _work(self) -> None:
         while True:
@@ -230,9 +230,9 @@ class Consumer:
     async def _attempt(self, items: list[Item]) -> None:
         """Hand a batch to the step, and settle it or give it back."""
         batch = Batch([item.record for item in items], self._keyed.offsets(without=items))
-        begun = self._now()
         try:
-            await self._step.handle(batch)
+            with BATCH_SECONDS.labels(self._step.name).time():
+                await self._step.handle(batch)
             await self._close_replays(items)
         except RetryLater as error:
             self._keyed.put_back(items)
@@ -245,8 +245,6 @@ class Consumer:
         else:
             self._outages = 0
             self._keyed.done(items)
-            self._batch_s = self._now() - begun
-            BATCH_SECONDS.labels(self._step.name).observe(self._batch_s)
             PROCESSED.labels(self._step.name).inc(len(items))
 
     async def _failed(self, items: list[Item], error: Exception) -> None:

@@ -19,6 +19,8 @@ from itertools import chain
 from pathlib import Path
 from typing import IO, TypeVar
 
+from pydantic_core import to_json
+
 from hisbus.errors import ConfigError, RetryLater
 from hisbus.log import Assigned, NewRecord, Record, Revoked, gone, refuse_oversize
 from hisbus.log.writer import Writer
@@ -403,7 +405,7 @@ def _append(writer: sqlite3.Connection, appends: list[Sequence[NewRecord]]) -> l
     for record in chain.from_iterable(appends):
         if record.topic not in ends:
             ends[record.topic] = next_offset(writer, record.topic)
-        headers = json.dumps(dict(record.headers), ensure_ascii=False)
+        headers = to_json(dict(record.headers)).decode()
         rows.append((record.topic, ends[record.topic], now, record.key, headers, record.value))
         ends[record.topic] += 1
     # Each step lets go of Python's lock and waits to get it back, so many rows go in one.
