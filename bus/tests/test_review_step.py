@@ -211,6 +211,15 @@ async def test_a_look_makes_stale_and_open_again(site: Site, review: Review, sho
     assert history == ["open", "stale", "open"]
 
 
+async def test_a_look_that_the_agents_next_answer_overtakes_makes_nothing_stale(site: Site, review: Review) -> None:
+    await review.handle(batch(answer(finding(reads=["stay.status@admitted"]))))
+    (looked_at,) = await rows(site)
+    await review.handle(batch(answer(finding(reads=["stay.status@discharged"]), version=2)))
+    async with site.database.write() as connection:
+        await refresh(connection, looked_at, chart(status="discharged"))
+    assert await statuses(site) == [("R01", 1, "open")]
+
+
 async def test_two_proposals_of_one_key_are_refused_whole(site: Site, review: Review) -> None:
     with pytest.raises(BadMessage):
         await review.handle(batch(answer(finding("R02"), finding(), finding(says="second"))))

@@ -53,10 +53,10 @@ async def turn(connection: AsyncConnection, row: Row[Any], status: str, actor: s
     """Move a proposal from the status it was read in to another; with history and audit.
 
     Returns:
-        False where somebody else moved it first; nothing is written then.
+        False where somebody else moved it first, or the agent let it rest on something else; nothing is written then.
     """
     table = tables.proposals
-    mine = (table.c.id == row.id) & (table.c.status == row.status)
+    mine = (table.c.id == row.id) & (table.c.status == row.status) & (table.c.etag == row.etag)
     moved = await connection.execute(update(table).where(mine).values(status=status, **values))
     if moved.rowcount:
         await note(connection, actor, [Note(row.id, row.encounter, status)])
