@@ -24,9 +24,7 @@ test: .venv/.ready ## every test; those marked kafka and postgres where the mach
 	else echo "The tests marked kafka and postgres did not run: the line above says what this machine lacks."; fi
 
 test-servers: .venv/.ready jars ## only those, on a real Kafka and PostgreSQL that come and go with them
-	$(PY) -m hisbus_servers run -- $(PY) -m pytest -q -n 3 --dist worksteal -m "kafka or postgres" || \
-	{ echo "What failed is run once more, one at a time: twice is a failure."; \
-	$(PY) -m hisbus_servers run -- $(PY) -m pytest -q --lf --lfnf=none -m "kafka or postgres"; }
+	$(PY) -m hisbus_servers run -- $(PY) -m pytest -q -n 3 --dist worksteal -m "kafka or postgres"
 
 soak: .venv/.ready jars ## half an hour of killing brokers, database, steps and agents under load (SOAK_MINUTES=)
 	$(PY) -m tests.faults.soak
