@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from pydantic_core import to_json
 from sqlalchemy import literal_column, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -142,7 +143,9 @@ class Translate:
             ledger = await _Ledger.read(connection, batch.records)
             outputs = [await self._one(connection, record, ledger) for record in batch.records]
             await write(connection, ledger.rows, _clock(outputs), position(self.group, self.topic, batch.offsets))
-        await self._site.log.append([self._record(output) for output in outputs if output is not None])
+        records = [self._record(output) for output in outputs if output is not None]
+        del outputs  # a large document is held once while it is appended
+        await self._site.log.append(records)
 
     async def parked(self, connection: AsyncConnection, record: Record, reason: str) -> None:
         """Enter a message that this step failed on as parked."""
@@ -216,7 +219,7 @@ class Translate:
             message=output.message,
             revision=str(output.revision),
         )
-        return NewRecord("events", output.key, output.model_dump_json(exclude_none=True).encode(), headers)
+        return NewRecord("events", output.key, to_json(output, exclude_none=True), headers)
 
 
 def raw_of(record: Record, received: datetime) -> Raw:
