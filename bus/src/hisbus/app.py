@@ -4,11 +4,9 @@ A task that ends by itself ends the process: a supervisor starts it again, and e
 """
 
 import asyncio
-import ctypes
 import gc
 import signal
 import socket
-import sys
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from typing import Any
@@ -30,7 +28,7 @@ from hisbus.review import Review, take_over
 from hisbus.settings import Settings
 from hisbus.site import Site, load_secret, open_database, open_log
 from hisbus.timers import Timers
-from hisbus.topics import FLOW, MIB, Keys
+from hisbus.topics import FLOW, Keys
 from hisbus.translate import Translate
 from hisbus.trial import refused_settings
 from hisbus.web import create_app
@@ -38,8 +36,6 @@ from hisbus.web.process import ELSEWHERE, AgentState
 from hisbus.writeback import Sender, WriteBackStep
 
 STEPS = (*FLOW, "web")
-_M_MMAP_THRESHOLD = -3
-"""What ``mallopt`` calls the size from which a block is the system's own, and goes back to it at once."""
 CALLING = 2
 """Batches of one agent at a time: while its process works on one, the next is read and the last is sent on."""
 GARBAGE = 20_000
@@ -220,9 +216,6 @@ def _settle_memory() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(GARBAGE)
-    if sys.platform == "linux":
-        # Else glibc learns from the first large document to keep the room of all later ones for itself.
-        getattr(ctypes.CDLL(None), "mallopt", lambda *_: 0)(_M_MMAP_THRESHOLD, MIB)
 
 
 async def _refuse_another_database(site: Site) -> None:
