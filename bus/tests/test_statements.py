@@ -119,6 +119,7 @@ LOOKED_UP = {
 }  # fmt: skip
 
 
+@pytest.mark.postgres
 @pytest.mark.parametrize("name", LOOKED_UP)
 async def test_what_is_looked_up_by_key_is_not_sought_by_reading_a_new_table_whole(
     postgres_url: str, name: str

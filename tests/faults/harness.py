@@ -241,14 +241,10 @@ class Site:
 
     async def until_agents_have_their_place(self) -> None:
         """Wait until each agent's group has its first position: what is charted before is left to its first look."""
-        log = await open_reader(self.settings)
-        try:
-            async with asyncio.timeout(DEADLINE_S):
-                for agent in self.agents:
-                    while not await log.committed("charted", group_name(self.name, f"dispatch.{agent}")):
-                        await asyncio.sleep(0.05)
-        finally:
-            await log.close()
+        async with self.reader() as log, asyncio.timeout(DEADLINE_S):
+            for agent in self.agents:
+                while not await log.committed("charted", group_name(self.name, f"dispatch.{agent}")):
+                    await asyncio.sleep(0.05)
 
     async def keep_third(self) -> None:
         """Keep one more of each step that does not listen."""

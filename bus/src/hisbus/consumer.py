@@ -117,8 +117,8 @@ async def lag(site: Site, topic: Name, group: str, ends: Mapping[int, int] | Non
     begins = {} if ends.keys() <= committed.keys() else await site.log.begins(topic)
     waiting = 0
     for partition, end in ends.items():
-        position = committed.get(partition, begins.get(partition, 0))
-        waiting += max(0, end - min(position, stored.get(partition, position)))
+        reached = committed.get(partition, begins.get(partition, 0))
+        waiting += max(0, end - min(reached, stored.get(partition, reached)))
     return waiting
 
 
