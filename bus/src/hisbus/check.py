@@ -30,7 +30,8 @@ async def mistakes(settings: Settings, path: Path) -> list[str]:
 
 def waived(settings: Settings) -> list[str]:
     """Return what the configuration allows that everybody should know of, one sentence each."""
-    return [
+    charts = ["llm.url: charts travel unencrypted (allow_plaintext)."] if settings.llm.plaintext else []
+    return charts + [
         f"connectors.{connector.name}.{key}: messages travel unencrypted (allow_plaintext)."
         for connector in registry.connectors(settings)
         for key in getattr(connector, "plaintext", ())
