@@ -135,7 +135,7 @@ async def test_the_agent_is_called_with_the_stored_chart_and_event_and_its_deadl
     assert host.deadlines == [3]
 
 
-@pytest.mark.parametrize(("name", "priority"), zip(DUE, (20, 20, 10), strict=True))
+@pytest.mark.parametrize(("name", "priority"), list(zip(DUE, (20, 20, 10), strict=True)))
 async def test_questions_about_what_was_there_before_give_way_to_those_about_what_just_happened(
     site: Site, host: Host, charted: Mapping[str, StoredChart], name: str, priority: int
 ) -> None:

@@ -124,6 +124,15 @@ class Client:
             if outcome != "withdrawn":
                 note(_noted(question, self.settings.model, told, outcome))
 
+    async def once(self, question: Question) -> Reply:
+        """Ask without turn, repair and breaker, for ``check``.
+
+        Raises:
+            ServerFailed: the server does not answer.
+            NotEvaluated: it refuses the question.
+        """
+        return await self._send(self.body(question))
+
     async def get(self, path: str) -> tuple[int, Any]:
         """Return status and JSON of another address of the server, for ``check``; None where it is no JSON.
 

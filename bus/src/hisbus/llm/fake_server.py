@@ -256,6 +256,8 @@ class FakeServer:
         if request["model"] not in self.models:
             why = f"The model `{request['model']}` does not exist. Valid aliases: {', '.join(self.models)}."
             return Said(404, {"error": {"message": why, "type": "NotFoundError", "param": "model", "code": 404}})
+        if sum(len(part["content"]) for part in request["messages"]) > self.max_model_len:
+            return await too_long(self.max_model_len)(self, request)
         self.running += 1
         self.most = max(self.most, self.running)
         try:
@@ -275,8 +277,6 @@ class FakeServer:
     ) -> dict[str, Any]:
         """Return the body of a completion."""
         prompt = "".join(part["content"] for part in request["messages"])
-        if len(prompt) > self.max_model_len * 4:
-            raise ValueError("the prompt is longer than a test should need")
         details = {"cached_tokens": self._cached(request, prompt)} if self.reports_cache else None
         choice = {"index": 0, "finish_reason": finish_reason}
         usage = Counter(prompt_tokens=len(prompt), completion_tokens=len(content or ""))

@@ -11,7 +11,8 @@ from pydantic_core import CoreSchema, SchemaError, SchemaValidator, core_schema,
 
 from hisbus.errors import ConfigError, NotEvaluated
 
-DEEPEST = 6
+DEEPEST = 10
+"""Levels; a list of models is three: the list, the model, its fields."""
 MOST_FIELDS = 200
 """In all, those of inner objects counted where they are used."""
 LONGEST_TEXT = 4000
