@@ -43,8 +43,12 @@ class _Colour(BaseModel):
     certain: bool
 
 
-async def probe(settings: LLMSettings) -> AsyncIterator[Line]:
+async def probe(settings: LLMSettings, *, briefly: bool = False) -> AsyncIterator[Line]:
     """Try the server, one thing after another, until one fails on which the others rest.
+
+    Args:
+        settings: what to try.
+        briefly: only whether the server is there and serves the model; nothing is asked of it.
 
     Raises:
         ConfigError: no model is configured.
@@ -53,7 +57,7 @@ async def probe(settings: LLMSettings) -> AsyncIterator[Line]:
         raise ConfigError("llm.url is empty: no model is configured.")
     async with _Probe(settings) as server:
         try:
-            async for line in server.lines():
+            async for line in server.lines(briefly):
                 yield line
         except ServerFailed as error:
             yield Line(False, _DOWN[error.code])
@@ -72,10 +76,10 @@ class _Probe:
         await self._client.close()
         await self._other.close()
 
-    async def lines(self) -> AsyncIterator[Line]:
+    async def lines(self, briefly: bool) -> AsyncIterator[Line]:
         served = await self._models()
         yield self._served(served)
-        if self._settings.model not in served:
+        if briefly or self._settings.model not in served:
             return
         async for line in self._schema():
             yield line

@@ -8,7 +8,7 @@ import asyncio
 import json
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -110,19 +110,18 @@ class Client:
             NotEvaluated: it did not come to a usable answer; ``code`` says why.
             ConfigError: the form cannot be asked for.
         """
-        told, outcome = _Told(), "answered"
+        told = _Told()
         try:
-            return await self._ask(question, told)
+            value = await self._ask(question, told)
         except BusError as error:
-            outcome = error.code.partition(".")[0]
+            self._count(question, told, error.code.partition(".")[0], note)
             raise
         except asyncio.CancelledError:
-            outcome = "withdrawn"
+            REQUESTS.labels(question.agent, "withdrawn").inc()
             raise
-        finally:
-            self._count(question, told, outcome)
-            if outcome != "withdrawn":
-                note(_noted(question, self.settings.model, told, outcome))
+        self._count(question, told, "answered", note)
+        SECONDS.labels(question.agent).observe(told.seconds)
+        return value
 
     async def once(self, question: Question) -> Reply:
         """Ask without turn, repair and breaker, for ``check``.
@@ -164,18 +163,12 @@ class Client:
             raise NotEvaluated(code="prompt_too_long")
         self.breaker.check(_now())
         begun = _now()
-        WAITING.inc()
-        waiting = True
-        try:
-            async with self.turns.turn(question.priority):
-                WAITING.dec()
-                waiting = False
-                WAITED.labels(question.priority.name.lower()).observe(_now() - begun)
-                with UNDER_WAY.track_inprogress():
-                    return await self._guarded(body, told)
-        finally:
-            if waiting:
-                WAITING.dec()
+        async with AsyncExitStack() as held:
+            with WAITING.track_inprogress():
+                await held.enter_async_context(self.turns.turn(question.priority))
+            WAITED.labels(question.priority.name.lower()).observe(_now() - begun)
+            with UNDER_WAY.track_inprogress():
+                return await self._guarded(body, told)
 
     async def _guarded(self, body: bytes, told: _Told) -> Reply:
         begun = _now()
@@ -245,8 +238,8 @@ class Client:
         path = self.settings.api_key_file
         if path is not None and self._key is None:
             try:
-                self._key = path.read_text(encoding="utf-8").strip()
-            except OSError:
+                self._key = path.read_text(encoding="ascii").strip()
+            except (OSError, ValueError):
                 raise ServerFailed("llm_key_unreadable") from None
         headers = {"Content-Type": "application/json"}
         return headers | {"Authorization": f"Bearer {self._key}"} if self._key else headers
@@ -264,13 +257,23 @@ class Client:
             log.error("llm.down", code=code, seconds=self.settings.breaker_pause_s)
             DOWN.set(1)
 
-    def _count(self, question: Question, told: _Told, outcome: str) -> None:
+    def _count(self, question: Question, told: _Told, outcome: str, note: Callable[[Asked], None]) -> None:
         agent, usage = question.agent, told.usage
         REQUESTS.labels(agent, outcome).inc()
         for kind, tokens in (("prompt", usage.prompt), ("cached", usage.cached), ("completion", usage.completion)):
             TOKENS.labels(agent, kind).inc(tokens)
-        if outcome == "answered":
-            SECONDS.labels(agent).observe(told.seconds)
+        note(
+            Asked(
+                model=question.model or self.settings.model,
+                prompt=question.prompt.version,
+                outcome=outcome,
+                prompt_tokens=usage.prompt,
+                cached_tokens=usage.cached,
+                completion_tokens=usage.completion,
+                seconds=round(told.seconds, 3),
+                repaired=told.repaired,
+            )
+        )
 
 
 @asynccontextmanager
@@ -288,19 +291,6 @@ async def model(settings: Settings) -> AsyncIterator[Client | None]:
         yield client
     finally:
         await client.close()
-
-
-def _noted(question: Question, model: str, told: _Told, outcome: str) -> Asked:
-    return Asked(
-        model=question.model or model,
-        prompt=question.prompt.version,
-        outcome=outcome,
-        prompt_tokens=told.usage.prompt,
-        cached_tokens=told.usage.cached,
-        completion_tokens=told.usage.completion,
-        seconds=round(told.seconds, 3),
-        repaired=told.repaired,
-    )
 
 
 def _now() -> float:

@@ -139,6 +139,8 @@ class FakeServer:
         self.key = key
         self.max_model_len = max_model_len
         self.reports_cache = True
+        self.cuts_prompts = False
+        """Takes any prompt, as with ``truncate_prompt_tokens``."""
         self.requests: list[dict[str, Any]] = []
         self.headers: list[Headers] = []
         self.aborted = 0
@@ -256,7 +258,7 @@ class FakeServer:
         if request["model"] not in self.models:
             why = f"The model `{request['model']}` does not exist. Valid aliases: {', '.join(self.models)}."
             return Said(404, {"error": {"message": why, "type": "NotFoundError", "param": "model", "code": 404}})
-        if sum(len(part["content"]) for part in request["messages"]) > self.max_model_len:
+        if sum(len(part["content"]) for part in request["messages"]) > self.max_model_len and not self.cuts_prompts:
             return await too_long(self.max_model_len)(self, request)
         self.running += 1
         self.most = max(self.most, self.running)
