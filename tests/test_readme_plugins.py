@@ -110,7 +110,9 @@ class TestAsking(AgentContract):
     agent = made["Agent"]()
 
     def cases(self) -> list[Case]:
-        said = self.made["Verdict"](contradiction=True, quotes=[{"document": "D1", "text": "平稳"}, {"document": "D1", "text": "危重"}])
+        said = self.made["Verdict"](
+            contradiction=True, quotes=[{"document": "D1", "text": "平稳"}, {"document": "D1", "text": "危重"}]
+        )
         return [replace(a_case("病情平稳。"), llm=FakeLLM(said)), a_case("")]
 
     def test_only_words_of_the_record_are_evidence(self) -> None:

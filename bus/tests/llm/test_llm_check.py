@@ -119,4 +119,4 @@ def test_the_command_prints_what_was_tried_and_fails_with_what_does_not_work(mon
     monkeypatch.setattr(cli, "load", lambda _path: Settings(site="test"))
     monkeypatch.setattr(cli, "_run", asyncio.run)
     result = CliRunner().invoke(cli.app, ["llm", "check"])
-    assert (result.exit_code, result.output) == (1, "ok\tOne thing.\nFAIL\tAnother.\n")
+    assert (result.exit_code, result.output) == (1, "ok      One thing.\nFAIL    Another.\n")

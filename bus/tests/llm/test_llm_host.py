@@ -243,7 +243,6 @@ async def test_a_call_that_is_cancelled_takes_its_questions_back_and_tells_the_a
                 await ask("later still")
             except RetryLater as error:
                 self.seen.add("again " + error.code)
-    seen = set()
         """
     )
     pid = running.pid

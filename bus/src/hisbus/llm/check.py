@@ -61,6 +61,8 @@ async def probe(settings: LLMSettings, *, briefly: bool = False) -> AsyncIterato
                 yield line
         except ServerFailed as error:
             yield Line(False, _DOWN[error.code])
+        except NotEvaluated:
+            yield Line(False, "The server refuses a prompt of some thousand tokens. Does it take any charts?")
 
 
 class _Probe:
