@@ -3,11 +3,14 @@
 import asyncio
 import json
 import logging
+import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from hisbus.errors import ConfigError, NotEvaluated, RetryLater
 from hisbus.llm import fake_server as fake
@@ -84,6 +87,21 @@ async def test_a_redirect_is_not_followed_and_no_proxy_is_asked(
         assert caught.value.code == "llm_redirects"
         assert await ask() is not None
         assert (len(server.requests), elsewhere.requests, elsewhere.headers) == (2, [], [])
+
+
+async def test_over_tls_only_a_server_of_the_named_ca_is_asked(tmp_path: Path) -> None:
+    ca = trustme.CA()
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    ca.issue_cert("127.0.0.1").configure_cert(context)
+    ca.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    async with FakeServer(tls=context) as secure:
+        for settings, outcome in (({"tls_ca_file": tmp_path / "ca.pem"}, "answered"), ({}, "llm_unreachable")):
+            ask = Asking(Client(secure.settings(**settings), "salt"))
+            with suppress(RetryLater):
+                await ask()
+            await ask.client.close()
+            assert ask.outcomes == [outcome]
+        assert len(secure.requests) == 1
 
 
 async def test_the_key_is_sent_and_read_again_after_it_was_refused(
@@ -275,6 +293,17 @@ async def test_a_server_that_is_gone_and_comes_back_is_found_again(server: FakeS
     assert caught.value.code == "llm_unreachable"
     await server.start()
     assert await ask() is not None
+
+
+async def test_a_server_that_dies_while_it_answers_is_down(server: FakeServer, asking: Connect) -> None:
+    server.then(fake.after(asyncio.Event(), fake.answer(GOOD)))
+    ask = asking(breaker_failures=1)
+    failing = asyncio.create_task(ask())
+    await server.until(lambda: server.running == 1)
+    await server.kill()
+    with pytest.raises(RetryLater) as caught:
+        await failing
+    assert (caught.value.code, ask.client.breaker.state) == ("llm_unreachable", "open")
 
 
 async def test_a_missing_adapter_of_one_agent_stops_nobody_else(server: FakeServer, asking: Connect) -> None:

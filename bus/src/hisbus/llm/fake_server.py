@@ -12,6 +12,7 @@ one prompt has in common with an earlier one of the same salt and model, in bloc
 
 import asyncio
 import json
+import ssl
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
@@ -134,7 +135,15 @@ def smallest(schema: Mapping[str, Any]) -> Any:
 class FakeServer:
     """The server. ``requests`` keeps what was asked for, ``headers`` with what."""
 
-    def __init__(self, *, models: tuple[str, ...] = ("tiny",), key: str = "", max_model_len: int = 16384) -> None:
+    def __init__(
+        self,
+        *,
+        models: tuple[str, ...] = ("tiny",),
+        key: str = "",
+        max_model_len: int = 16384,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._tls = tls
         self.models = models
         self.key = key
         self.max_model_len = max_model_len
@@ -168,11 +177,11 @@ class FakeServer:
     @property
     def url(self) -> str:
         """Its address; the same after a restart."""
-        return f"http://127.0.0.1:{self._port}"
+        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self._port}"
 
     async def start(self) -> None:
         """Listen, again on the same port."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port, ssl=self._tls)
         self._port = self._server.sockets[0].getsockname()[1]
 
     async def kill(self) -> None:
