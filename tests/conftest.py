@@ -110,6 +110,7 @@ def hospital(backbone: dict[str, Any]) -> Start:
         plugins: dict[str, Any] | None = None,
         user: str = "tester",
         steps: Sequence[str] = STEPS,
+        llm: dict[str, Any] | None = None,
         **connector: Any,
     ) -> AsyncIterator[Hospital]:
         settings = Settings(
@@ -119,6 +120,7 @@ def hospital(backbone: dict[str, Any]) -> Start:
             writeback={"retry_s": 0.2},
             agents=agents or {},
             plugins=plugins or {},
+            llm=llm or {},
             connectors=[
                 {
                     "name": "his",

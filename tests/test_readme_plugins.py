@@ -6,12 +6,14 @@ import re
 import subprocess
 import sys
 import tomllib
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hisbus import Case, ConfigError, registry
-from hisbus.testing import NOW, make_case, make_chart, make_document
+from hisbus.testing import NOW, AgentContract, FakeLLM, make_case, make_chart, make_document
 from hisbus_schemas import GRANTS
 
 ROOT = Path(__file__).parents[1]
@@ -24,6 +26,7 @@ def blocks(language: str) -> list[str]:
 
 PROJECT = tomllib.loads(blocks("toml")[0])
 PLUGIN, TEST = blocks("python")
+(ASKING,) = blocks("py")
 
 
 @pytest.fixture
@@ -97,3 +100,22 @@ def test_every_code_with_which_a_plugin_is_refused_is_explained() -> None:
 def test_every_grant_is_named() -> None:
     (named,) = re.findall(r"are the parts of the chart that are sent: ([^.]*)\.", README)
     assert tuple(re.split(r",\s+", named)) == GRANTS
+
+
+class TestAsking(AgentContract):
+    """The agent that asks the model keeps what every agent must keep."""
+
+    made: dict[str, Any] = {}
+    exec(ASKING, made)
+    agent = made["Agent"]()
+
+    def cases(self) -> list[Case]:
+        said = self.made["Verdict"](
+            contradiction=True, quotes=[{"document": "D1", "text": "平稳"}, {"document": "D1", "text": "危重"}]
+        )
+        return [replace(a_case("病情平稳。"), llm=FakeLLM(said)), a_case("")]
+
+    def test_only_words_of_the_record_are_evidence(self) -> None:
+        answer = asyncio.run(self.agent.assess(self.cases()[0]))
+        assert [span.quote for finding in answer.proposals for span in finding.evidence] == ["平稳"]
+        assert answer.unverified == 1

@@ -17,6 +17,7 @@ from hisbus.database import Database
 from hisbus.dispatch import Dispatch
 from hisbus.errors import CallFailed, RetryLater
 from hisbus.frames import AgentInfo
+from hisbus.llm.turns import Priority
 from hisbus.log import NewRecord, Record
 from hisbus.log.sqlite import SqliteLog
 from hisbus.settings import Settings
@@ -25,6 +26,7 @@ from hisbus.topics import Keys, digest
 from hisbus_schemas import Assessed, Assessment, Charted, Due
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+DUE = ("first_look", "replay 2026-03-01T12:00:00+00:00", "admission + 24 h")
 QC = AgentInfo(name="qc", version="7", kinds=frozenset({"document.filed"}), grants=frozenset({"documents"}))
 
 
@@ -34,10 +36,12 @@ class Host:
     def __init__(self) -> None:
         self.cases: list[StoredCase] = []
         self.deadlines: list[float] = []
+        self.priorities: list[Priority] = []
         self.failing: dict[str, Exception] = {}
 
-    async def assess(self, agent: str, case: StoredCase, deadline_s: float) -> Assessment:
+    async def assess(self, agent: str, case: StoredCase, deadline_s: float, priority: Priority) -> Assessment:
         assert agent == "qc"
+        self.priorities.append(priority)
         self.cases.append(case)
         self.deadlines.append(deadline_s)
         if case.chart.encounter in self.failing:
@@ -61,7 +65,10 @@ def charted(monkeypatch: pytest.MonkeyPatch) -> Mapping[str, StoredChart]:
         return {name: chart for name, chart in charts.items() if name in encounters}
 
     async def stored_events(_connection: Any, ids: Collection[str]) -> Mapping[str, str]:
-        return {id: f'{{"id":"{id}"}}' for id in ids if id == "ev"}
+        known = {"ev": '{"id":"ev"}'} | {
+            name: f'{{"id":"{name}","kind":"timer.due","data":{{"body":"due","name":"{name}"}}}}' for name in DUE
+        }
+        return {id: body for id, body in known.items() if id in ids}
 
     monkeypatch.setattr("hisbus.charts.stored", stored)
     monkeypatch.setattr("hisbus.charts.stored_events", stored_events)
@@ -126,6 +133,16 @@ async def test_the_agent_is_called_with_the_stored_chart_and_event_and_its_deadl
     await dispatch(Site(settings, Keys(b"s"), log, database), host).handle(batch(record()))
     assert host.cases == [StoredCase('{"id":"ev"}', charted["e1"])]
     assert host.deadlines == [3]
+
+
+@pytest.mark.parametrize(("name", "priority"), list(zip(DUE, (20, 20, 10), strict=True)))
+async def test_questions_about_what_was_there_before_give_way_to_those_about_what_just_happened(
+    site: Site, host: Host, charted: Mapping[str, StoredChart], name: str, priority: int
+) -> None:
+    due = Charted(id="e1.5", encounter="e1", version=5, event=name, kind="timer.due", key="k", agent="qc")
+    woken = Record("charted", 0, 5, "e1", due.model_dump_json().encode(), {"kind": "timer.due"}, NOON)
+    await dispatch(site, host).handle(batch(record(), woken))
+    assert host.priorities == [Priority.LIVE, priority]
 
 
 async def test_a_batch_is_called_at_once_and_answered_in_its_order(

@@ -52,7 +52,7 @@ def test_every_default_in_the_example_is_the_model_s_own(tmp_path: Path) -> None
     ]
     given = load(write(tmp_path, "\n".join(uncommented)))
     plain = load(write(tmp_path, SMALLEST))
-    for table in ("log", "database", "web", "retry", "writeback", "telemetry"):
+    for table in ("log", "database", "web", "retry", "writeback", "llm", "telemetry"):
         assert getattr(given, table) == getattr(plain, table)
     assert given.agents["qc"] == AgentSettings()
 

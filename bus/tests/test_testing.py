@@ -3,11 +3,12 @@
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import pytest
+from pydantic import BaseModel, Field
 
-from hisbus import Case, RetryLater
+from hisbus import Case, ConfigError, RetryLater
 from hisbus.testing import (
     AgentContract,
     FakeLLM,
@@ -129,15 +130,29 @@ async def test_run_shows_an_agent_only_what_it_was_granted() -> None:
     assert (await run(Curious(), CASE)).proposals == []
 
 
+class Said(BaseModel):
+    text: Annotated[str, Field(max_length=10)]
+
+
+class Endless(BaseModel):
+    text: str
+
+
 async def test_a_fake_model_answers_in_turn_and_without_answers_is_down() -> None:
-    model = FakeLLM("yes", lambda question: question.upper(), ZeroDivisionError())
-    assert await model.ask(system="s", question="q", answer=str) == "yes"
-    assert await model.ask(system="s", question="q", answer=str) == "Q"
+    model = FakeLLM(Said(text="yes"), lambda question: Said(text=question.upper()), ZeroDivisionError())
+    assert await model.ask(system="s", question="q", answer=Said) == Said(text="yes")
+    assert await model.ask(system="s", question="q", answer=Said) == Said(text="Q")
     with pytest.raises(ZeroDivisionError):
-        await model.ask(system="s", question="q", answer=str)
+        await model.ask(system="s", question="q", answer=Said)
     with pytest.raises(RetryLater):
-        await FakeLLM().ask(system="s", question="q", answer=str)
+        await FakeLLM().ask(system="s", question="q", answer=Said)
     assert len(model.asked) == 3
+
+
+async def test_a_fake_model_refuses_the_form_that_the_bus_would_refuse() -> None:
+    with pytest.raises(ConfigError, match="text: a text needs max_length") as caught:
+        await FakeLLM(Endless(text="")).ask(system="s", question="q", answer=Endless)
+    assert caught.value.code == "unbounded_answer.text"
 
 
 def test_a_chart_is_made_from_what_matters() -> None:

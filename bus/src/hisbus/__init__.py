@@ -2,7 +2,8 @@
 
 from hisbus.agent import LLM, Agent, Case
 from hisbus.connector import Arrival, Connector, Raw, Translation
-from hisbus.errors import BadMessage, BusError, ConfigError, RetryLater
+from hisbus.errors import BadMessage, BusError, ConfigError, NotEvaluated, RetryLater
+from hisbus.evidence import Grounded, Quote, grounded
 from hisbus.hookspecs import Register, RegisterConnector, hookimpl
 
 __version__ = "0.1.0"
@@ -16,10 +17,14 @@ __all__ = [
     "Case",
     "ConfigError",
     "Connector",
+    "Grounded",
+    "NotEvaluated",
+    "Quote",
     "Raw",
     "Register",
     "RegisterConnector",
     "RetryLater",
     "Translation",
+    "grounded",
     "hookimpl",
 ]

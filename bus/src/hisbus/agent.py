@@ -1,6 +1,6 @@
 """What an agent is: four words, Case, Chart, Assessment, Finding."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
@@ -11,11 +11,22 @@ from hisbus_schemas import Assessment, Chart, Event, Proposal
 class LLM(Protocol):
     """The only way to a model. The parent process answers; an agent never opens a connection."""
 
-    async def ask(self, *, system: str, question: str, answer: type[Any]) -> Any:
+    async def ask(self, *, system: str, question: str, answer: type[Any], only: Collection[str] | None = None) -> Any:
         """Return the model's answer as the given pydantic model.
 
+        The bus shows it the record, as far as the agent sees it; entries carry labels (``hisbus.evidence``). Several
+        questions may wait at a time, and while one does, the agent's deadline stands still.
+
+        Args:
+            system: the instructions, constant.
+            question: what is asked of this record. It stands after the record, so that all agents share that.
+            answer: its form. Texts and lists need a ``max_length``, numbers a range; objects are flat and closed.
+            only: ids of the entries to show; None: all. Showing all to everybody is faster as long as it fits.
+
         Raises:
-            RetryLater: the model is down or busy; what depends on it counts as not evaluated.
+            RetryLater: the model is down. Let it pass: the agent is called again when the model is back.
+            NotEvaluated: there was no usable answer, ``code`` says why. Leave the rule out of ``evaluated``.
+            ConfigError: the form is not bounded; ``code`` names the field.
         """
         ...
 

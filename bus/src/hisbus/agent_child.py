@@ -11,13 +11,16 @@ import resource
 import signal
 import socket
 import sys
+from collections.abc import Collection
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from hisbus.agent import Agent, Case
-from hisbus.errors import ConfigError, RetryLater, reason_code, stack_hash
-from hisbus.frames import LENGTH, AgentInfo, Call, Hello, Reply, pack
+from hisbus.errors import ConfigError, NotEvaluated, RetryLater, reason_code, stack_hash
+from hisbus.frames import FROM_PARENT, LENGTH, AgentInfo, Answer, Ask, Call, Hello, Reply, Unask, pack
 from hisbus.hookspecs import API_VERSION
+from hisbus.llm.schema import typed
 from hisbus.registry import load_agents
 from hisbus_schemas import Assessment
 
@@ -30,6 +33,8 @@ GARBAGE = 10_000
 """New objects between two looks for garbage; a chart is some hundreds."""
 
 _PR_SET_PDEATHSIG = 1
+
+T = TypeVar("T", bound=BaseModel)
 
 
 def confine(memory_mb: int) -> None:
@@ -53,18 +58,42 @@ class Child:
         self._writer = writer
         self._answer_bytes = answer_bytes
         self._running: set[asyncio.Task[None]] = set()
+        self._asked: dict[int, asyncio.Future[Answer]] = {}
+        self._asks = 0
 
     async def serve(self, reader: asyncio.StreamReader) -> None:
         """Answer until the parent closes the socket."""
         while True:
             try:
                 (length,) = LENGTH.unpack(await reader.readexactly(LENGTH.size))
-                call = Call.model_validate_json(await reader.readexactly(length))
+                frame = FROM_PARENT.validate_json(await reader.readexactly(length))
             except (asyncio.IncompleteReadError, ConnectionError):
                 os._exit(EXIT_PARENT_GONE)
-            task = asyncio.create_task(self._answer(call))
+            if isinstance(frame, Answer):
+                asked = self._asked.get(frame.id)
+                if asked is not None and not asked.done():
+                    asked.set_result(frame)
+                continue
+            task = asyncio.create_task(self._answer(frame))
             self._running.add(task)
             task.add_done_callback(self._running.discard)
+
+    async def ask(self, call: int, system: str, question: str, schema: dict[str, Any], only: Any) -> Answer:
+        """Ask the parent; a question that nobody waits for any more is taken back."""
+        self._asks += 1
+        id = self._asks
+        asked: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._asked[id] = asked
+        ask = Ask(call=call, id=id, system=system, question=question, answer=schema, only=only)
+        try:
+            self._writer.write(pack(ask))
+            await self._writer.drain()
+            return await asked
+        except asyncio.CancelledError:
+            self._writer.write(pack(Unask(call=call, id=id)))
+            raise
+        finally:
+            del self._asked[id]
 
     async def _answer(self, call: Call) -> None:
         try:
@@ -75,13 +104,16 @@ class Child:
         await self._writer.drain()
 
     async def _assess(self, call: Call) -> Reply:
-        case = Case(call.event, call.chart, call.now, None, call.proposals, call.settings)
+        llm = AskingLLM(self, call.id) if call.llm else None
+        case = Case(call.event, call.chart, call.now, llm, call.proposals, call.settings)
         try:
             answer: object = await self._agents[call.agent].assess(case)
         except MemoryError:
             raise
         except RetryLater:
             return Reply(id=call.id, failure="retry_later")
+        except NotEvaluated:
+            return Reply(id=call.id, failure="not_evaluated")
         except ConfigError as error:
             return Reply(id=call.id, failure="config", said="" if call.event else str(error)[:500])
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - raised again by the parent, without its words
@@ -102,6 +134,28 @@ class Child:
         except (ValueError, TypeError, AttributeError, RecursionError):
             return pack(Reply(id=reply.id, failure="bad_answer"))
         return frame
+
+
+class AskingLLM:
+    """``case.llm`` of one call: the parent asks for it."""
+
+    def __init__(self, child: Child, call: int) -> None:
+        self._child = child
+        self._call = call
+
+    async def ask(self, *, system: str, question: str, answer: type[T], only: Collection[str] | None = None) -> T:
+        """Ask, as ``hisbus.LLM`` says."""
+        chosen = None if only is None else frozenset(only)
+        said = await self._child.ask(self._call, system, question, answer.model_json_schema(), chosen)
+        match said.failure:
+            case "":
+                return typed(answer, said.value)
+            case "retry_later":
+                raise RetryLater(code=said.code)
+            case "not_evaluated":
+                raise NotEvaluated(code=said.code)
+            case "config":
+                raise ConfigError("The answer's form is not bounded.", code=said.code)
 
 
 def load(plugin: str) -> tuple[dict[str, Agent], Hello]:

@@ -12,13 +12,16 @@ from pydantic_core import to_json
 from hisbus.agent import Case
 from hisbus.agent_process import AgentProcess
 from hisbus.charts import StoredChart
-from hisbus.errors import BusError, CallFailed, ConfigError, RetryLater
-from hisbus.frames import AgentInfo, Call, Reply
+from hisbus.errors import BusError, CallFailed, ConfigError, NotEvaluated, RetryLater
+from hisbus.frames import AgentInfo, Answer, Ask, Call, Reply
+from hisbus.llm.case import CaseLLM
+from hisbus.llm.client import Client
+from hisbus.llm.turns import Priority
 from hisbus.projection import project, project_event
 from hisbus.registry import Plugin
 from hisbus.settings import Settings
 from hisbus.telemetry import REGISTRY, logger
-from hisbus_schemas import Assessment
+from hisbus_schemas import Assessment, Chart
 
 log = logger()
 
@@ -26,6 +29,9 @@ State = Literal["starting", "running", "failed", "restarting", "quarantined", "c
 
 CALLS = Counter("hisbus_agent_calls", "Calls by outcome.", ["agent", "outcome"], registry=REGISTRY)
 SECONDS = Histogram("hisbus_agent_call_seconds", "Duration of a call.", ["agent"], registry=REGISTRY)
+UNVERIFIED = Counter(
+    "hisbus_agent_unverified", "Items left out because their words are not in the record.", ["agent"], registry=REGISTRY
+)
 ENDS = Counter("hisbus_plugin_ends", "Ends of a plugin's process, by reason.", ["plugin", "code"], registry=REGISTRY)
 
 
@@ -58,8 +64,11 @@ class AgentHost:
     ``state`` and ``reason`` (a stable code) are for the page.
     """
 
-    def __init__(self, plugin: Plugin, settings: Settings, policy: Policy | None = None) -> None:
+    def __init__(
+        self, plugin: Plugin, settings: Settings, policy: Policy | None = None, llm: Client | None = None
+    ) -> None:
         self.plugin = plugin
+        self._llm = llm
         self.agents: list[AgentInfo] = []
         self.state: State = "starting"
         self.reason = ""
@@ -92,8 +101,16 @@ class AgentHost:
         """Show the plugin as failed."""
         self._turn("failed", code)
 
-    async def assess(self, agent: str, case: Case | StoredCase, deadline_s: float) -> Assessment:
+    async def assess(
+        self, agent: str, case: Case | StoredCase, deadline_s: float, priority: Priority | None = Priority.LIVE
+    ) -> Assessment:
         """Let an agent judge a case, of which it sees what it was granted.
+
+        Args:
+            agent: its name.
+            case: what it judges.
+            deadline_s: how long it may take, seconds; while it waits for the model the time stands still.
+            priority: of its questions to the model; None: it gets no model.
 
         Raises:
             CallFailed: the call failed; ``code`` says how.
@@ -102,20 +119,33 @@ class AgentHost:
         """
         info = next(info for info in self.agents if info.name == agent)
         most = self._settings.agent(agent).max_proposals
-        call = self._stored(case, info, most) if isinstance(case, StoredCase) else _made(case, info, most)
+        questions = None if self._llm is None or priority is None else self._questions(self._llm, case, info, priority)
+        llm = questions is not None
+        call = self._stored(case, info, most, llm) if isinstance(case, StoredCase) else _made(case, info, most, llm)
         try:
             async with self._turn_to_call() as process:
                 with SECONDS.labels(agent).time():
-                    reply = await process.call(case.chart.encounter, call, deadline_s)
-            assessment = self._judge(agent, reply, most)
+                    reply = await process.call(case.chart.encounter, call, deadline_s, questions)
+            assessment = self._judge(agent, reply, most, questions)
         except BusError as error:
-            CALLS.labels(agent, error.code).inc()
+            CALLS.labels(agent, error.code.partition(".")[0]).inc()
             raise
         CALLS.labels(agent, "ok").inc()
-        return assessment
+        UNVERIFIED.labels(agent).inc(assessment.unverified)
+        return assessment.model_copy(update={"asked": questions.llm.asked if questions else []})
 
-    def _stored(self, case: StoredCase, info: AgentInfo, most: int) -> str:
-        its = {"agent": info.name, "now": case.chart.now, "max_proposals": most}
+    def _questions(self, client: Client, case: Case | StoredCase, info: AgentInfo, priority: Priority) -> "Questions":
+        stored, grants = case.chart, info.grants
+
+        def seen() -> Chart:
+            return (stored if isinstance(stored, Chart) else stored.chart()).project(grants)
+
+        now = case.now if isinstance(case, Case) else case.chart.now
+        model = self._settings.agent(info.name).model
+        return Questions(CaseLLM(client, info.name, seen, now, model=model, priority=priority))
+
+    def _stored(self, case: StoredCase, info: AgentInfo, most: int, llm: bool) -> str:
+        its = {"agent": info.name, "now": case.chart.now, "max_proposals": most, "llm": llm}
         text = to_json(its | {"settings": self._settings.agent(info.name).settings}).decode()
         event = "null" if case.event is None else project_event(case.event, info.grants)
         return f'{text[:-1]},"event":{event},"chart":{case.chart.json(info.grants)}}}'
@@ -162,11 +192,12 @@ class AgentHost:
         except TimeoutError:
             raise RetryLater(code="restarting") from None
 
-    def _judge(self, agent: str, reply: Reply, most: int) -> Assessment:
+    def _judge(self, agent: str, reply: Reply, most: int, questions: "Questions | None") -> Assessment:
+        refused = questions.refused if questions is not None else None
         if reply.failure == "retry_later":
-            raise RetryLater
+            raise refused if isinstance(refused, RetryLater) else RetryLater
         if reply.failure == "config":
-            raise ConfigError(reply.said)
+            raise refused if isinstance(refused, ConfigError) else ConfigError(reply.said)
         if reply.failure:
             log.warning("agent.failed", agent=agent, code=reply.failure, stack=reply.stack)
             raise CallFailed(code=reply.failure)
@@ -238,7 +269,31 @@ class AgentHost:
         self._turned = asyncio.Event()
 
 
-def _made(case: Case, info: AgentInfo, most: int) -> str:
+class Questions:
+    """Answers what one call asks the model."""
+
+    def __init__(self, llm: CaseLLM) -> None:
+        self.llm = llm
+        self.refused: BusError | None = None
+        """Why the last question that failed did. The agent passes on the kind alone; the words are ours."""
+
+    async def __call__(self, ask: Ask) -> Answer:
+        """Return the answer, or why there is none."""
+        try:
+            value = await self.llm.value(system=ask.system, question=ask.question, schema=ask.answer, only=ask.only)
+            return Answer(id=ask.id, value=value)
+        except RetryLater as error:
+            self.refused = error
+            return Answer(id=ask.id, failure="retry_later", code=error.code)
+        except NotEvaluated as error:
+            self.refused = error
+            return Answer(id=ask.id, failure="not_evaluated", code=error.code)
+        except ConfigError as error:
+            self.refused = error
+            return Answer(id=ask.id, failure="config", code=error.code)
+
+
+def _made(case: Case, info: AgentInfo, most: int, llm: bool) -> str:
     seen = project(case, info.grants)
     call = Call(
         id=0,
@@ -249,13 +304,14 @@ def _made(case: Case, info: AgentInfo, most: int) -> str:
         proposals=list(seen.proposals),
         settings=seen.settings,
         max_proposals=most,
+        llm=llm,
     )
-    return call.model_dump_json(exclude={"id"})
+    return call.model_dump_json(exclude={"type", "id"})
 
 
-async def start_all(plugins: Sequence[Plugin], settings: Settings) -> list[AgentHost]:
+async def start_all(plugins: Sequence[Plugin], settings: Settings, llm: Client | None = None) -> list[AgentHost]:
     """Start every plugin, side by side. A plugin whose agent's name is taken is shown as failed and has no agents."""
-    hosts = [AgentHost(plugin, settings) for plugin in plugins]
+    hosts = [AgentHost(plugin, settings, llm=llm) for plugin in plugins]
     await asyncio.gather(*(host.start() for host in hosts))
     taken: set[str] = set()
     for host in hosts:

@@ -6,15 +6,15 @@ import signal
 import socket
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from prometheus_client import Counter
 from pydantic import ValidationError
 
 from hisbus.errors import CallFailed, ConfigError
-from hisbus.frames import LENGTH, AgentInfo, Hello, Reply, pack_call
+from hisbus.frames import FROM_CHILD, LENGTH, AgentInfo, Answer, Ask, Hello, Reply, Unask, pack, pack_call
 from hisbus.hookspecs import API_VERSION
 from hisbus.settings import PluginSettings
 from hisbus.telemetry import REGISTRY
@@ -35,11 +35,36 @@ Ended = Callable[[str, Sequence[str]], None]
 """Called once, before any call fails, with the reason and the encounters of the calls in flight."""
 
 
+Asking = Callable[[Ask], Awaitable[Answer]]
+"""Answers a question of a call. It raises nothing that is not a bug."""
+
+MOST_ASKS = 200
+"""Questions of one call. An agent that asks more is not judging one case."""
+
+
 @dataclass(slots=True)
 class _Flight:
     encounter: str
+    asking: Asking | None
+    clock: asyncio.Timeout
+    """Stands still while an answer of the model is waited for: that is not the agent's time."""
     reply: asyncio.Future[Reply | None]
     """None: the process ended."""
+    left_s: float = 0.0
+    """What was left on the clock when it was stopped."""
+    asks: dict[int, asyncio.Task[None]] = field(default_factory=dict)
+    asked: int = 0
+    over: bool = False
+
+    def stop_clock(self) -> None:
+        when = self.clock.when()
+        if when is not None and not self.clock.expired():
+            self.left_s = when - asyncio.get_running_loop().time()
+            self.clock.reschedule(None)
+
+    def start_clock(self) -> None:
+        if self.clock.when() is None and not self.over:
+            self.clock.reschedule(asyncio.get_running_loop().time() + self.left_s)
 
 
 class AgentProcess:
@@ -83,12 +108,14 @@ class AgentProcess:
         self._receiver = asyncio.create_task(self._receive())
         return agents
 
-    async def call(self, encounter: str, call: str, deadline_s: float) -> Reply:
+    async def call(self, encounter: str, call: str, deadline_s: float, asking: Asking | None = None) -> Reply:
         """Send a call and return its reply.
 
         Args:
             encounter: whom it is about.
-            call: a ``Call`` without its id, JSON.
+            call: a ``Call`` without type and id, JSON.
+            deadline_s: how much time of its own the agent may take, seconds.
+            asking: answers its questions to the model; None: it may not ask.
 
         Raises:
             CallFailed: the process died; ``deadline`` where this call was the reason.
@@ -97,10 +124,11 @@ class AgentProcess:
             raise CallFailed(code=self.code)
         self._next_id += 1
         id = self._next_id
-        flight = _Flight(encounter, asyncio.get_running_loop().create_future())
+        clock = asyncio.timeout(deadline_s)
+        flight = _Flight(encounter, asking, clock, asyncio.get_running_loop().create_future())
         self._flights[id] = flight
         try:
-            async with asyncio.timeout(deadline_s):
+            async with clock:
                 self._writer.write(pack_call(id, call))
                 await self._writer.drain()
                 reply = await flight.reply
@@ -112,6 +140,7 @@ class AgentProcess:
             raise CallFailed(code=self.code) from None
         finally:
             self._flights.pop(id, None)
+            await self._withdraw(flight)
         if reply is None:
             raise CallFailed(code=self.code)
         self.answered = True
@@ -188,10 +217,17 @@ class AgentProcess:
     async def _receive(self) -> None:
         try:
             while True:
-                reply = Reply.model_validate_json(await self._frame(self._limit))
-                flight = self._flights.get(reply.id)
-                if flight is not None and not flight.reply.done():
-                    flight.reply.set_result(reply)
+                match FROM_CHILD.validate_json(await self._frame(self._limit)):
+                    case Reply() as reply:
+                        flight = self._flights.get(reply.id)
+                        if flight is not None and not flight.reply.done():
+                            flight.reply.set_result(reply)
+                    case Ask() as ask:
+                        self._ask(ask)
+                    case Unask() as back:
+                        flight = self._flights.get(back.call)
+                        if flight is not None and back.id in flight.asks:
+                            flight.asks[back.id].cancel()
         except (asyncio.IncompleteReadError, ConnectionError):
             pass  # it died
         except ValidationError:
@@ -201,6 +237,42 @@ class AgentProcess:
         finally:
             self.end("crashed")
             await self._bury()
+
+    # --- the model ----------------------------------------------------------------------------------------------------
+
+    def _ask(self, ask: Ask) -> None:
+        flight = self._flights.get(ask.call)
+        if flight is None or flight.reply.done():
+            self._write(_withdrawn(ask.id))  # its call has ended here, and goes on there
+        elif flight.asking is None or ask.id in flight.asks:
+            self.end("bad_answer")
+        elif flight.asked >= MOST_ASKS:
+            self._write(Answer(id=ask.id, failure="not_evaluated", code="too_many_questions"))
+        else:
+            flight.asked += 1
+            flight.stop_clock()
+            task = flight.asks[ask.id] = asyncio.create_task(self._answer(flight, flight.asking, ask))
+            task.add_done_callback(lambda _: _answered(flight, ask.id))
+
+    async def _answer(self, flight: _Flight, asking: Asking, ask: Ask) -> None:
+        try:
+            self._write(await asking(ask))
+        except Exception as error:  # noqa: BLE001 - a bug of ours is not left to the agent: its call fails with it
+            if not flight.reply.done():
+                flight.reply.set_exception(error)
+
+    async def _withdraw(self, flight: _Flight) -> None:
+        """End the questions of a call that is over; whoever still waits for them in the plugin is told."""
+        flight.over = True
+        asks = dict(flight.asks)
+        for id, task in asks.items():
+            task.cancel()
+            self._write(_withdrawn(id))
+        await asyncio.gather(*asks.values(), return_exceptions=True)
+
+    def _write(self, answer: Answer) -> None:
+        if not self.code:
+            self._writer.write(pack(answer))
 
     async def _frame(self, limit: int) -> bytes:
         (length,) = LENGTH.unpack(await self._reader.readexactly(LENGTH.size))
@@ -228,6 +300,16 @@ def _environment() -> dict[str, str]:
     """Return what a plugin sees of our environment: nothing of the configuration, no secret, no clock of its own."""
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL") if name in os.environ}
     return {**kept, "TZ": "UTC", "PYTHONHASHSEED": "0"}
+
+
+def _answered(flight: _Flight, id: int) -> None:
+    del flight.asks[id]
+    if not flight.asks:
+        flight.start_clock()
+
+
+def _withdrawn(id: int) -> Answer:
+    return Answer(id=id, failure="retry_later", code="withdrawn")
 
 
 def _refused(code: str) -> ConfigError:

@@ -23,6 +23,7 @@ from hisbus.consumer import Consumer, Step
 from hisbus.dispatch import Dispatch
 from hisbus.errors import ConfigError, RetryLater
 from hisbus.intake import Intake
+from hisbus.llm.client import model
 from hisbus.outbox import Relay
 from hisbus.review import Review, take_over
 from hisbus.settings import Settings
@@ -134,7 +135,8 @@ class App:
         await _refuse_another_database(self.site)
         self._sealer = Sealer(self.site)
         if "dispatch" in self.steps:
-            self.hosts = await start_all(registry.plugins(settings), settings)
+            llm = await stack.enter_async_context(model(settings))
+            self.hosts = await start_all(registry.plugins(settings), settings, llm)
             for host in self.hosts:
                 stack.push_async_callback(host.close)
             if refused := await refused_settings(self.hosts, settings):

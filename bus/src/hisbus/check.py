@@ -8,6 +8,7 @@ from hisbus import migrations, registry
 from hisbus.agent_host import start_all
 from hisbus.connector import Connector
 from hisbus.errors import BusError, ConfigError
+from hisbus.llm.check import probe
 from hisbus.settings import Settings, line_of
 from hisbus.site import load_secret, open_database, open_log
 from hisbus.trial import refused_settings
@@ -25,12 +26,13 @@ async def mistakes(settings: Settings, path: Path) -> list[str]:
         if running and keyed is not None and keyed["key"] == "listen":
             continue  # it is taken by the hisbus that runs
         found.append(_placed(sentence, settings, path))
-    return found + await _plugins(settings)
+    return found + await _llm(settings) + await _plugins(settings)
 
 
 def waived(settings: Settings) -> list[str]:
     """Return what the configuration allows that everybody should know of, one sentence each."""
-    return [
+    charts = ["llm.url: charts travel unencrypted (allow_plaintext)."] if settings.llm.plaintext else []
+    return charts + [
         f"connectors.{connector.name}.{key}: messages travel unencrypted (allow_plaintext)."
         for connector in registry.connectors(settings)
         for key in getattr(connector, "plaintext", ())
@@ -74,6 +76,15 @@ async def _connectors(settings: Settings) -> list[str]:
     except ConfigError as error:
         return str(error).splitlines()
     return [sentence for connector in connectors for sentence in await connector.check()]
+
+
+async def _llm(settings: Settings) -> list[str]:
+    if not settings.llm.url:
+        return []
+    try:
+        return [line.said async for line in probe(settings.llm, briefly=True) if not line.works]
+    except ConfigError as error:
+        return [str(error)]
 
 
 async def _plugins(settings: Settings) -> list[str]:

@@ -25,11 +25,13 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help="The bus betw
 audit_commands = typer.Typer(no_args_is_help=True, help="The audit trail.")
 case_commands = typer.Typer(no_args_is_help=True, help="Conversations with what must be found after them.")
 config_commands = typer.Typer(no_args_is_help=True, help="The configuration.")
+llm_commands = typer.Typer(no_args_is_help=True, help="The model's server.")
 topic_commands = typer.Typer(no_args_is_help=True, help="The topics on Kafka.")
 user_commands = typer.Typer(no_args_is_help=True, help="Who may look and decide.")
 app.add_typer(audit_commands, name="audit")
 app.add_typer(case_commands, name="case")
 app.add_typer(config_commands, name="config")
+app.add_typer(llm_commands, name="llm")
 app.add_typer(topic_commands, name="topics")
 app.add_typer(user_commands, name="user")
 out = Console(highlight=False)
@@ -234,6 +236,22 @@ def run_cases(
 def print_example() -> None:
     """Print the annotated configuration."""
     typer.echo(example(), nl=False)
+
+
+@llm_commands.command(name="check")
+def check_llm() -> None:
+    """Ask the model's server what only asking can show, with made-up text; say what will not work."""
+    from hisbus.llm.check import probe
+
+    async def failed() -> bool:
+        works = True
+        async for line in probe(chosen.settings.llm):
+            out.print(f"{'ok' if line.works else 'FAIL'}\t{line.said}", markup=False, soft_wrap=True)
+            works = works and line.works
+        return not works
+
+    if _run(failed()):
+        raise typer.Exit(1)
 
 
 @topic_commands.command(name="apply")

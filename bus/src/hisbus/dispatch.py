@@ -2,6 +2,7 @@
 
 import asyncio
 
+from pydantic_core import from_json
 from sqlalchemy import bindparam, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -11,6 +12,7 @@ from hisbus.bulk import given, within
 from hisbus.consumer import Batch
 from hisbus.errors import RetryLater
 from hisbus.frames import AgentInfo
+from hisbus.llm.turns import Priority
 from hisbus.log import NewRecord, Record
 from hisbus.site import Site
 from hisbus.topics import Name, digest
@@ -18,6 +20,8 @@ from hisbus_schemas import Assessed, Assessment, Charted
 
 FIRST_LOOK = "first_look"
 """Name of the wake with which a new agent sees the stays that are already there."""
+LOOKS_BACK = (FIRST_LOOK, "replay")
+"""How the names of wakes begin that nothing new at the patient has caused."""
 
 Seen = tuple[Charted, StoredCase]
 
@@ -51,7 +55,7 @@ class Dispatch:
     async def handle(self, batch: Batch) -> None:
         """Call the agent for every record at once and append its answers; all or none."""
         seen, answered = await self._read([Charted.model_validate_json(record.value) for record in batch.records])
-        answers = await asyncio.gather(*(self._assess(case) for _, case in seen), return_exceptions=True)
+        answers = await asyncio.gather(*(self._assess(*one) for one in seen), return_exceptions=True)
         failures = [answer for answer in answers if isinstance(answer, BaseException)]
         if failures:
             # A failed call must come to be alone; what only has to wait would hide it for ever.
@@ -100,8 +104,9 @@ class Dispatch:
             raise RetryLater("The chart is behind its topic: it is being restored.", code="chart_behind")
         return [(one, StoredCase(events.get(one.event), stored[one.encounter])) for one in known], answered
 
-    async def _assess(self, case: StoredCase) -> Assessment:
-        return await self._host.assess(self._info.name, case, self._agent.deadline_s)
+    async def _assess(self, record: Charted, case: StoredCase) -> Assessment:
+        priority = Priority.BACKFILL if _looks_back(record, case) else Priority.LIVE
+        return await self._host.assess(self._info.name, case, self._agent.deadline_s, priority)
 
     def _record(self, record: Charted, case: StoredCase, assessment: Assessment) -> NewRecord:
         chart = case.chart
@@ -133,3 +138,11 @@ class Dispatch:
         async with self._site.database.write() as connection:
             for encounter in sorted(encounters):
                 await parked.close(connection, step=self.name, encounter=encounter)
+
+
+def _looks_back(record: Charted, case: StoredCase) -> bool:
+    """Tell whether an agent is called for what is there already: its questions to the model give way to the others."""
+    if record.kind != "timer.due" or case.event is None:
+        return False
+    data = from_json(case.event).get("data") or {}
+    return str(data.get("name", "")).startswith(LOOKS_BACK)

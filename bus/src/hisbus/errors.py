@@ -32,6 +32,12 @@ class RetryLater(BusError):
     code = "retry_later"
 
 
+class NotEvaluated(BusError):
+    """The model gave no answer that can be used. What was asked counts as not evaluated."""
+
+    code = "not_evaluated"
+
+
 class BadMessage(BusError):
     """This message cannot be processed as it is. It is parked, with its bytes and this reason."""
 

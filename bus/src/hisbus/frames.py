@@ -1,13 +1,14 @@
 """What passes between a plugin's process and the bus: frames of four bytes of length (big endian) and JSON.
 
-The child speaks first (``Hello``); then every ``Call`` gets one ``Reply``, in any order. The frame type ``llm``,
-with which a child will ask the parent for a model's answer, is reserved: no version sends it yet.
+The child speaks first (``Hello``); then every ``Call`` gets one ``Reply``, in any order. While a call lasts the child
+may ask the model: every ``Ask`` gets one ``Answer``, in any order, unless the child takes it back (``Unask``). A call
+that says ``llm: false`` must not ask, so a bus that knows no ``Ask`` never gets one.
 """
 
 import struct
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, TypeAdapter
 
 from hisbus_schemas import GRANTS, Assessment, Chart, Contract, Event, Instant, Proposal
 
@@ -55,6 +56,39 @@ class Call(Contract):
     proposals: list[Proposal] = []
     settings: dict[str, Any] = {}
     max_proposals: int
+    llm: bool = False
+    """Whether there is a model to ask."""
+
+
+class Ask(Contract):
+    """A question to the model about the chart of a call. The bus adds the chart: the child cannot choose another."""
+
+    type: Literal["ask"] = "ask"
+    call: int
+    id: int
+    system: Annotated[str, Field(max_length=50_000)]
+    question: Annotated[str, Field(max_length=200_000)]
+    answer: dict[str, Any]
+    """JSON Schema of the answer's form."""
+    only: Annotated[frozenset[str], Field(max_length=10_000)] | None = None
+
+
+class Unask(Contract):
+    """The agent no longer waits for an answer."""
+
+    type: Literal["unask"] = "unask"
+    call: int
+    id: int
+
+
+class Answer(Contract):
+    """The model's answer, of the form that was asked for; or which error to raise, with its code."""
+
+    type: Literal["answer"] = "answer"
+    id: int
+    value: Any = None
+    failure: Literal["", "retry_later", "not_evaluated", "config"] = ""
+    code: str = ""
 
 
 class Reply(Contract):
@@ -64,11 +98,22 @@ class Reply(Contract):
     id: int
     assessment: Assessment | None = None
     failure: Literal[
-        "", "retry_later", "config", "agent_raised", "bad_answer", "too_many_proposals", "answer_too_large"
+        "",
+        "retry_later",
+        "config",
+        "not_evaluated",
+        "agent_raised",
+        "bad_answer",
+        "too_many_proposals",
+        "answer_too_large",
     ] = ""
     said: Annotated[str, Field(max_length=500)] = ""
     """What the agent says of its settings; only where there is no event, so that no patient can be in it."""
     stack: Annotated[str, Field(pattern=r"^[0-9a-f]{0,16}$")] = ""
+
+
+FROM_CHILD: TypeAdapter[Reply | Ask | Unask] = TypeAdapter(Annotated[Reply | Ask | Unask, Field(discriminator="type")])
+FROM_PARENT: TypeAdapter[Call | Answer] = TypeAdapter(Annotated[Call | Answer, Field(discriminator="type")])
 
 
 def pack(frame: Contract) -> bytes:
@@ -77,8 +122,8 @@ def pack(frame: Contract) -> bytes:
 
 
 def pack_call(id: int, call: str) -> bytes:
-    """Return the bytes of a ``Call`` that is JSON already, all but its id."""
-    return _framed(f'{{"id":{id},{call[1:]}')
+    """Return the bytes of a ``Call`` that is JSON already, all but its type and id."""
+    return _framed(f'{{"type":"call","id":{id},{call[1:]}')
 
 
 def _framed(text: str) -> bytes:

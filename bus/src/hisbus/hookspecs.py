@@ -11,7 +11,7 @@ import pluggy
 from hisbus.agent import Agent
 from hisbus.connector import Connector
 
-API_VERSION = "1.0"
+API_VERSION = "1.1"
 """Version of what plugins and connectors are written against."""
 
 hookspec = pluggy.HookspecMarker("hisbus")

@@ -14,6 +14,7 @@ from hisbus.agent_host import AgentHost
 from hisbus.connector import Connector
 from hisbus.errors import BadMessage, BusError
 from hisbus.frames import AgentInfo
+from hisbus.llm.turns import Priority
 from hisbus.replay import Original, Progress, Wanted, count, count_stays, encounters, originals
 from hisbus.review.proposals import APPROVED, DECIDED, LIVE
 from hisbus.site import Site
@@ -154,7 +155,7 @@ async def _judge(site: Site, host: AgentHost, agent: AgentInfo, encounter: str, 
     its = site.settings.agent(agent.name)
     case = Case(_wake(agent.name, chart), chart, chart.now, settings=its.settings)
     try:
-        assessment = await host.assess(agent.name, case, its.deadline_s)
+        assessment = await host.assess(agent.name, case, its.deadline_s, Priority.BACKFILL)
     except BusError as error:
         found.failed[error.code] += 1
         return

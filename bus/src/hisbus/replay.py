@@ -6,7 +6,7 @@ copy lies (``origin``), so translate knows it for a replay and the fold keeps it
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -20,6 +20,7 @@ from hisbus.agent_host import AgentHost, start_all
 from hisbus.connector import Connector
 from hisbus.errors import ConfigError, RetryLater
 from hisbus.frames import AgentInfo
+from hisbus.llm.client import model
 from hisbus.log import NewRecord, Record
 from hisbus.registry import connectors, plugins
 from hisbus.settings import Settings
@@ -118,15 +119,14 @@ async def agent_of(settings: Settings, name: str) -> AsyncIterator[tuple[AgentHo
     """
     if not settings.agent(name).enabled:
         raise ConfigError(f"agents.{name}.enabled is false, so nobody would answer. Set it to true.")
-    hosts = await start_all(plugins(settings), settings)
-    try:
+    async with AsyncExitStack() as stack:
+        hosts = await start_all(plugins(settings), settings, await stack.enter_async_context(model(settings)))
+        for host in hosts:
+            stack.push_async_callback(host.close)
         known = {agent.name: (host, agent) for host in hosts for agent in host.agents}
         if name not in known:
             raise ConfigError(f"No plugin has an agent {name!r}. Choose one of: {', '.join(sorted(known)) or 'none'}.")
         yield known[name]
-    finally:
-        for host in hosts:
-            await host.close()
 
 
 def instant(text: str, timezone: str) -> datetime:

@@ -7,9 +7,10 @@ import random
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -107,6 +108,58 @@ class WriteBackSettings(_Table):
     undo_s: float = Field(0.0, ge=0, description="Seconds a decision waits before it leaves.")
 
 
+class LLMSettings(_Table):
+    """The model's server: one vLLM, or none."""
+
+    url: str = Field("", description='Address of the vLLM server: "https://HOST:PORT". Empty: there is no model.')
+    model: str = Field("", description="Name under which the server serves the model.")
+    api_key_file: Path | None = Field(None, description="File with the server's API key.")
+    tls_ca_file: Path | None = Field(None, description="CA of the server, where it is the hospital's own.")
+    allow_plaintext: bool = Field(
+        False, description="True: http to another machine, over which charts then travel unencrypted."
+    )
+    concurrency: int = Field(8, ge=1, description="Questions at the server at a time; the others wait here.")
+    deadline_s: float = Field(120.0, gt=0, description="Seconds one answer of the server may take.")
+    breaker_failures: int = Field(3, ge=1, description="Failures in a row after which the server is left alone.")
+    breaker_pause_s: float = Field(10.0, gt=0, description="Seconds before one question tries it again.")
+    context_tokens: int = Field(16384, ge=256, description="Tokens of prompt and answer together that it takes.")
+    max_tokens: int = Field(1024, ge=16, description="Tokens of the longest answer.")
+    temperature: float = Field(0.0, ge=0, le=2, description="0: the likeliest answer.")
+    template: dict[str, Any] = Field(
+        default_factory=dict, description="Arguments of the model's chat template: {enable_thinking = false}."
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _is_an_address(cls, value: str) -> str:
+        if not value:
+            return value
+        try:
+            parts = urlsplit(value)
+            known = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            known = False
+        if not known or parts.username or parts.query or parts.fragment:
+            raise ValueError('use "https://HOST:PORT", without user, question mark and hash')
+        return value.rstrip("/").removesuffix("/v1")
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.url and not self.model:
+            raise ValueError("name the model that the server serves")
+        if self.max_tokens >= self.context_tokens:
+            raise ValueError("max_tokens leaves no room for a prompt in context_tokens")
+        if self.plaintext and not self.allow_plaintext:
+            raise ValueError("use https, or accept with allow_plaintext = true that charts travel unencrypted")
+        return self
+
+    @property
+    def plaintext(self) -> bool:
+        """Whether charts leave this machine unencrypted."""
+        parts = urlsplit(self.url)
+        return parts.scheme == "http" and parts.hostname not in {"127.0.0.1", "::1", "localhost"}
+
+
 class PluginSettings(_Table):
     """How the child process of one plugin runs."""
 
@@ -122,6 +175,7 @@ class AgentSettings(_Table):
     deadline_s: float = Field(30.0, gt=0, description="Seconds after which a call is ended and its process killed.")
     latest_only: bool = Field(False, description="Call once with the newest chart when several events wait.")
     max_proposals: int = Field(500, ge=1, description="An answer with more proposals is refused.")
+    model: str = Field("", description="What it asks on the LLM server, such as a LoRA adapter. Empty: llm.model.")
     settings: dict[str, Any] = Field(default_factory=dict, description="The agent's own settings.")
 
 
@@ -151,6 +205,7 @@ class Settings(BaseSettings):
     web: WebSettings = WebSettings()
     retry: RetrySettings = RetrySettings()
     writeback: WriteBackSettings = WriteBackSettings()
+    llm: LLMSettings = LLMSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     connectors: list[dict[str, Any]] = Field(
         default_factory=list, description="One table for each outside system; name and type are required."

@@ -11,13 +11,14 @@ Nothing here starts a process, opens a connection or imports a broker, a driver 
 # ruff: noqa: S101 - what follows are tests
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from hisbus.agent import Agent, Case
-from hisbus.errors import BusError, RetryLater
+from hisbus.errors import BusError, NotEvaluated, RetryLater
+from hisbus.llm.schema import closed
 from hisbus.projection import project
 from hisbus_schemas import (
     GRANTS,
@@ -208,16 +209,18 @@ class FakeLLM:
         self._answers = list(answers)
         self.asked: list[dict[str, Any]] = []
 
-    async def ask(self, *, system: str, question: str, answer: type[Any]) -> Any:
+    async def ask(self, *, system: str, question: str, answer: type[Any], only: Collection[str] | None = None) -> Any:
         """Return the next answer.
 
         Raises:
+            ConfigError: the answer's form is not bounded, which the bus would refuse.
             RetryLater: there is none: the model is down.
             TypeError: the answer is not of the model that was asked for.
         """
-        self.asked.append({"system": system, "question": question, "answer": answer})
+        closed(answer.model_json_schema())
+        self.asked.append({"system": system, "question": question, "answer": answer, "only": only})
         if not self._answers:
-            raise RetryLater(code="llm_down")
+            raise RetryLater(code="llm")
         said = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
         if isinstance(said, BaseException):
             raise said
@@ -303,6 +306,12 @@ class AgentContract:
         """It answers without what needs the model, or asks to be called later."""
         for case in self.cases():
             self._run(replace(case, llm=FakeLLM()))
+
+    def test_it_goes_on_when_the_answers_of_the_model_cannot_be_used(self) -> None:
+        """What it asked then counts as not evaluated; the call does not fail with it."""
+        for case in self.cases():
+            if self._run(replace(case, llm=None)) is not None:
+                assert self._run(replace(case, llm=FakeLLM(NotEvaluated()))) is not None
 
     def test_it_writes_no_patient_text(self, caplog: Any, capfd: Any) -> None:
         """Not to the log, not to standard output, not to standard error."""

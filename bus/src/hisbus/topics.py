@@ -82,6 +82,11 @@ class Keys:
         mac.update("\x1f".join(parts).encode())
         return mac.hexdigest()[:32]
 
+    @property
+    def cache_salt(self) -> str:
+        """Keeps what the model's server remembers of this site's charts apart from what others ask it."""
+        return self._of("llm", "cache_salt")
+
     def patient(self, patient: PatientId) -> str:
         """Return the key of a patient as received."""
         return self._of("patient", patient.authority, patient.number)

@@ -25,7 +25,8 @@ async def refused_settings(hosts: Iterable[AgentHost], settings: Settings) -> li
         for agent in host.agents:
             its = settings.agent(agent.name)
             try:
-                await host.assess(agent.name, Case(None, NOBODY, NOBODY.now, settings=its.settings), its.deadline_s)
+                case = Case(None, NOBODY, NOBODY.now, settings=its.settings)
+                await host.assess(agent.name, case, its.deadline_s, priority=None)
             except ConfigError as error:
                 refused.append(f"agents.{agent.name}.settings: {error}")
             except BusError:

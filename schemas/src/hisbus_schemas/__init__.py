@@ -1,6 +1,7 @@
 """The contracts between hisbus, its connectors and its agents: pydantic models and nothing else."""
 
 from hisbus_schemas.assessment import (
+    Asked,
     Assessed,
     Assessment,
     CodeSet,
@@ -58,6 +59,7 @@ from hisbus_schemas.writeback import Effect, Outcome, Receipt, WriteBack
 __all__ = [
     "GRANTS",
     "Answer",
+    "Asked",
     "Assessed",
     "Assessment",
     "Attachment",

@@ -89,6 +89,23 @@ class Wake(Contract):
     due: Instant
 
 
+class Asked(Contract):
+    """One question to the model, as the bus counted it."""
+
+    model: str
+    prompt: str
+    """Version of what is constant in the prompt: the layout, the agent's instructions, the form of the answer."""
+    outcome: str
+    """``answered``, or why it was not: a stable code."""
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    """Tokens of the prompt that the server remembered."""
+    completion_tokens: int = 0
+    seconds: float = 0
+    repaired: bool = False
+    """The first answer could not be used; the numbers are of both."""
+
+
 class Assessment(Contract):
     """What an agent returns: complete, never a difference."""
 
@@ -96,6 +113,10 @@ class Assessment(Contract):
     """Rules it was able to judge; only their findings close by themselves."""
     proposals: list[Proposal] = []
     wakes: list[Wake] = []
+    unverified: Annotated[int, Field(ge=0, le=100_000)] = 0
+    """Items that the agent left out because the words they rest on do not stand in the record."""
+    asked: list[Asked] = []
+    """What the model was asked for it. The bus writes it, whatever the agent says."""
 
 
 class Assessed(Contract):
