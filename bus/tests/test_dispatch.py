@@ -31,6 +31,8 @@ QC = AgentInfo(name="qc", version="7", kinds=frozenset({"document.filed"}), gran
 class Host:
     """Answers from this process; an encounter can be told to fail."""
 
+    agents = [QC]
+
     def __init__(self) -> None:
         self.cases: list[StoredCase] = []
         self.deadlines: list[float] = []

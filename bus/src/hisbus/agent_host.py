@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from prometheus_client import Counter, Histogram
 from pydantic_core import to_json
@@ -16,13 +16,14 @@ from hisbus.errors import BusError, CallFailed, ConfigError, RetryLater
 from hisbus.frames import AgentInfo, Call, Reply
 from hisbus.projection import project, project_event
 from hisbus.registry import Plugin
-from hisbus.settings import Settings
+from hisbus.settings import AgentSettings, Settings
 from hisbus.telemetry import REGISTRY, logger
 from hisbus_schemas import Assessment
 
 log = logger()
 
-State = Literal["starting", "running", "failed", "restarting", "quarantined", "closed"]
+State = Literal["starting", "running", "failed", "restarting", "quarantined", "silent", "closed"]
+"""``silent`` is a remote agent's service that gives no sign of life."""
 
 CALLS = Counter("hisbus_agent_calls", "Calls by outcome.", ["agent", "outcome"], registry=REGISTRY)
 SECONDS = Histogram("hisbus_agent_call_seconds", "Duration of a call.", ["agent"], registry=REGISTRY)
@@ -50,6 +51,23 @@ class Policy:
     quarantine_s: float = 600.0
     careful_s: float = 60.0
     """After several calls fell together, calls go one at a time for so long: the guilty one then falls alone."""
+
+
+class Host(Protocol):
+    """Whoever calls agents: a plugin's process, or a remote agent's service."""
+
+    plugin: Plugin
+    agents: list[AgentInfo]
+    state: State
+    reason: str
+
+    async def assess(self, agent: str, case: Case | StoredCase, deadline_s: float) -> Assessment:
+        """Let an agent judge a case; see ``AgentHost.assess``."""
+        ...
+
+    async def close(self) -> None:
+        """End it for good."""
+        ...
 
 
 class AgentHost:
@@ -102,23 +120,17 @@ class AgentHost:
         """
         info = next(info for info in self.agents if info.name == agent)
         most = self._settings.agent(agent).max_proposals
-        call = self._stored(case, info, most) if isinstance(case, StoredCase) else _made(case, info, most)
+        call = call_of(case, info, self._settings)
         try:
             async with self._turn_to_call() as process:
                 with SECONDS.labels(agent).time():
                     reply = await process.call(case.chart.encounter, call, deadline_s)
-            assessment = self._judge(agent, reply, most)
+            assessment = judged(agent, reply, most)
         except BusError as error:
             CALLS.labels(agent, error.code).inc()
             raise
         CALLS.labels(agent, "ok").inc()
         return assessment
-
-    def _stored(self, case: StoredCase, info: AgentInfo, most: int) -> str:
-        its = {"agent": info.name, "now": case.chart.now, "max_proposals": most}
-        text = to_json(its | {"settings": self._settings.agent(info.name).settings}).decode()
-        event = "null" if case.event is None else project_event(case.event, info.grants)
-        return f'{text[:-1]},"event":{event},"chart":{case.chart.json(info.grants)}}}'
 
     async def restart(self) -> None:
         """Forgive all crashes and start the process again, at once: the operator has mended something."""
@@ -161,25 +173,6 @@ class AgentHost:
                     await self._turned.wait()
         except TimeoutError:
             raise RetryLater(code="restarting") from None
-
-    def _judge(self, agent: str, reply: Reply, most: int) -> Assessment:
-        if reply.failure == "retry_later":
-            raise RetryLater
-        if reply.failure == "config":
-            raise ConfigError(reply.said)
-        if reply.failure:
-            log.warning("agent.failed", agent=agent, code=reply.failure, stack=reply.stack)
-            raise CallFailed(code=reply.failure)
-        answer = reply.assessment
-        if answer is None:
-            raise CallFailed(code="bad_answer")
-        if len(answer.proposals) > most:
-            raise CallFailed(code="too_many_proposals")
-        if len(answer.wakes) > most:
-            raise CallFailed(code="too_many_wakes")
-        if len({proposal.key for proposal in answer.proposals}) != len(answer.proposals):
-            raise CallFailed(code="duplicate_key")
-        return answer
 
     # --- keeping it running -------------------------------------------------------------------------------------------
 
@@ -236,6 +229,47 @@ class AgentHost:
         self.state, self.reason = state, reason
         self._turned.set()
         self._turned = asyncio.Event()
+
+
+def call_of(case: Case | StoredCase, info: AgentInfo, settings: Settings) -> str:
+    """Return the ``Call`` of a case as JSON, without its id: what the agent was granted, and nothing beside it."""
+    its = settings.agent(info.name)
+    if isinstance(case, StoredCase):
+        return _stored(case, info, its)
+    return _made(case, info, its.max_proposals)
+
+
+def judged(agent: str, reply: Reply, most: int) -> Assessment:
+    """Return what an agent answered, when it is an answer that may go on.
+
+    Raises:
+        CallFailed: it is not; ``code`` says why.
+        RetryLater: the agent asks to be called later.
+        ConfigError: it refuses its settings.
+    """
+    if reply.failure == "retry_later":
+        raise RetryLater
+    if reply.failure == "config":
+        raise ConfigError(reply.said)
+    if reply.failure:
+        log.warning("agent.failed", agent=agent, code=reply.failure, stack=reply.stack)
+        raise CallFailed(code=reply.failure)
+    answer = reply.assessment
+    if answer is None:
+        raise CallFailed(code="bad_answer")
+    if len(answer.proposals) > most:
+        raise CallFailed(code="too_many_proposals")
+    if len(answer.wakes) > most:
+        raise CallFailed(code="too_many_wakes")
+    if len({proposal.key for proposal in answer.proposals}) != len(answer.proposals):
+        raise CallFailed(code="duplicate_key")
+    return answer
+
+
+def _stored(case: StoredCase, info: AgentInfo, its: AgentSettings) -> str:
+    head = {"agent": info.name, "now": case.chart.now, "max_proposals": its.max_proposals, "settings": its.settings}
+    event = "null" if case.event is None else project_event(case.event, info.grants)
+    return f'{to_json(head).decode()[:-1]},"event":{event},"chart":{case.chart.json(info.grants)}}}'
 
 
 def _made(case: Case, info: AgentInfo, most: int) -> str:

@@ -79,7 +79,7 @@ async def _connectors(settings: Settings) -> list[str]:
 async def _plugins(settings: Settings) -> list[str]:
     hosts = await start_all(registry.plugins(settings), settings)
     try:
-        known = {agent.name for host in hosts for agent in host.agents}
+        known = {agent.name for host in hosts for agent in host.agents} | settings.remote.keys()
         strangers = [f"agents.{name}: no installed plugin has this agent." for name in settings.agents.keys() - known]
         refused = await refused_settings(hosts, settings)
         return [

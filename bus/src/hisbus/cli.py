@@ -244,7 +244,7 @@ def apply_topics() -> None:
         raise ConfigError("log.url names the embedded log, which makes its topics itself.")
     from hisbus.log.kafka_cluster import Cluster
 
-    made = _run(Cluster(settings.log, settings.site).apply())
+    made = _run(Cluster(settings.log, settings.site, settings.remote).apply())
     for name in made:
         out.print(name, markup=False)
     out.print(f"{len(made)} topics were made; all have their settings.")

@@ -6,7 +6,7 @@ from sqlalchemy import bindparam, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hisbus import charts, parked, tables, wakes
-from hisbus.agent_host import AgentHost, StoredCase
+from hisbus.agent_host import Host, StoredCase
 from hisbus.bulk import given, within
 from hisbus.consumer import Batch
 from hisbus.errors import RetryLater
@@ -34,7 +34,7 @@ class Dispatch:
     topic: Name = "charted"
     start = "end"
 
-    def __init__(self, site: Site, host: AgentHost, info: AgentInfo) -> None:
+    def __init__(self, site: Site, host: Host, info: AgentInfo) -> None:
         self.name = f"dispatch.{info.name}"
         self.group = site.group(self.name)
         self._agent = site.settings.agent(info.name)
@@ -103,12 +103,17 @@ class Dispatch:
     async def _assess(self, case: StoredCase) -> Assessment:
         return await self._host.assess(self._info.name, case, self._agent.deadline_s)
 
+    @property
+    def _version(self) -> str:
+        """The version that answers now: a remote agent's service changes its own."""
+        return next(agent.version for agent in self._host.agents if agent.name == self._info.name)
+
     def _record(self, record: Charted, case: StoredCase, assessment: Assessment) -> NewRecord:
         chart = case.chart
         assessed = Assessed(
             id=digest("assessed", self._info.name, record.id),
             agent=self._info.name,
-            agent_version=self._info.version,
+            agent_version=self._version,
             encounter=chart.encounter,
             version=chart.version,
             event=record.event,

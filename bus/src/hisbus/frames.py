@@ -1,6 +1,7 @@
 """What passes between a plugin's process and the bus: frames of four bytes of length (big endian) and JSON.
 
-The child speaks first (``Hello``); then every ``Call`` gets one ``Reply``, in any order. The frame type ``llm``,
+The child speaks first (``Hello``); then every ``Call`` gets one ``Reply``, in any order. A remote agent's service says
+and hears the same JSON in Kafka records. The frame type ``llm``,
 with which a child will ask the parent for a model's answer, is reserved: no version sends it yet.
 """
 
@@ -24,13 +25,16 @@ def _known(grants: frozenset[str]) -> frozenset[str]:
     return grants
 
 
+Grants = Annotated[frozenset[str], AfterValidator(_known)]
+
+
 class AgentInfo(Contract):
     """What an agent declares. Its words name groups, metrics and addresses, so they are checked here again."""
 
     name: Word
     version: Version
     kinds: Annotated[frozenset[Kind], Field(max_length=1000)]
-    grants: Annotated[frozenset[str], AfterValidator(_known)]
+    grants: Grants
 
 
 class Hello(Contract):
@@ -64,7 +68,14 @@ class Reply(Contract):
     id: int
     assessment: Assessment | None = None
     failure: Literal[
-        "", "retry_later", "config", "agent_raised", "bad_answer", "too_many_proposals", "answer_too_large"
+        "",
+        "retry_later",
+        "config",
+        "agent_raised",
+        "bad_answer",
+        "too_many_proposals",
+        "answer_too_large",
+        "unreadable",
     ] = ""
     said: Annotated[str, Field(max_length=500)] = ""
     """What the agent says of its settings; only where there is no event, so that no patient can be in it."""
@@ -78,7 +89,12 @@ def pack(frame: Contract) -> bytes:
 
 def pack_call(id: int, call: str) -> bytes:
     """Return the bytes of a ``Call`` that is JSON already, all but its id."""
-    return _framed(f'{{"id":{id},{call[1:]}')
+    return _framed(numbered(id, call))
+
+
+def numbered(id: int, call: str) -> str:
+    """Return a ``Call`` that is JSON already, all but its id, with it."""
+    return f'{{"id":{id},{call[1:]}'
 
 
 def _framed(text: str) -> bytes:
