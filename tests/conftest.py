@@ -108,6 +108,7 @@ def hospital(backbone: dict[str, Any]) -> Start:
     async def start(
         agents: dict[str, Any] | None = None,
         plugins: dict[str, Any] | None = None,
+        remote: dict[str, Any] | None = None,
         user: str = "tester",
         steps: Sequence[str] = STEPS,
         **connector: Any,
@@ -119,6 +120,7 @@ def hospital(backbone: dict[str, Any]) -> Start:
             writeback={"retry_s": 0.2},
             agents=agents or {},
             plugins=plugins or {},
+            remote=remote or {},
             connectors=[
                 {
                     "name": "his",
