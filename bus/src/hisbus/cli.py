@@ -25,11 +25,13 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help="The bus betw
 audit_commands = typer.Typer(no_args_is_help=True, help="The audit trail.")
 case_commands = typer.Typer(no_args_is_help=True, help="Conversations with what must be found after them.")
 config_commands = typer.Typer(no_args_is_help=True, help="The configuration.")
+new_commands = typer.Typer(no_args_is_help=True, help="Files to begin with.")
 topic_commands = typer.Typer(no_args_is_help=True, help="The topics on Kafka.")
 user_commands = typer.Typer(no_args_is_help=True, help="Who may look and decide.")
 app.add_typer(audit_commands, name="audit")
 app.add_typer(case_commands, name="case")
 app.add_typer(config_commands, name="config")
+app.add_typer(new_commands, name="new")
 app.add_typer(topic_commands, name="topics")
 app.add_typer(user_commands, name="user")
 out = Console(highlight=False)
@@ -234,6 +236,18 @@ def run_cases(
 def print_example() -> None:
     """Print the annotated configuration."""
     typer.echo(example(), nl=False)
+
+
+@new_commands.command(name="plugin")
+def new_plugin(
+    name: Annotated[str, typer.Argument(help="Lower-case letters, digits, hyphens.")],
+    folder: Annotated[Path, typer.Option(help="In which its folder is made.")] = Path(),
+) -> None:
+    """Write a plugin whose test passes: its agent, its test, its README."""
+    from hisbus import scaffold  # with the templates' library, which no other command needs
+
+    for path in scaffold.new_plugin(name, folder):
+        out.print(str(path), markup=False, soft_wrap=True)
 
 
 @topic_commands.command(name="apply")
