@@ -36,6 +36,8 @@ class StoredCase:
 
     event: str | None
     chart: StoredChart
+    proposals: str = "[]"
+    """Those of other agents that this one was granted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +259,7 @@ def judged(agent: str, reply: Reply, most: int) -> Assessment:
     answer = reply.assessment
     if answer is None:
         raise CallFailed(code="bad_answer")
-    if len(answer.proposals) > most:
+    if max(len(answer.proposals), len(answer.opinions)) > most:
         raise CallFailed(code="too_many_proposals")
     if len(answer.wakes) > most:
         raise CallFailed(code="too_many_wakes")
@@ -269,7 +271,8 @@ def judged(agent: str, reply: Reply, most: int) -> Assessment:
 def _stored(case: StoredCase, info: AgentInfo, its: AgentSettings) -> str:
     head = {"agent": info.name, "now": case.chart.now, "max_proposals": its.max_proposals, "settings": its.settings}
     event = "null" if case.event is None else project_event(case.event, info.grants)
-    return f'{to_json(head).decode()[:-1]},"event":{event},"chart":{case.chart.json(info.grants)}}}'
+    rest = f'"event":{event},"chart":{case.chart.json(info.grants)},"proposals":{case.proposals}'
+    return f"{to_json(head).decode()[:-1]},{rest}}}"
 
 
 def _made(case: Case, info: AgentInfo, most: int) -> str:

@@ -27,7 +27,7 @@ async def answer(agent: Agent, call: Call) -> Reply:
         return Reply(id=call.id, failure="agent_raised", stack=stack_hash(error))
     if not isinstance(said, Assessment):
         return Reply(id=call.id, failure="bad_answer")
-    if len(said.proposals) > call.max_proposals:
+    if max(len(said.proposals), len(said.opinions)) > call.max_proposals:
         return Reply(id=call.id, failure="too_many_proposals")
     return Reply(id=call.id, assessment=said)
 

@@ -186,12 +186,14 @@ class App:
         return self._tasks.create_task(work, name=name)
 
     async def _start_dispatch(self) -> None:
-        for host in self.hosts:
-            for agent in host.agents:
-                if self.settings.agent(agent.name).enabled:
-                    dispatch = Dispatch(self.site, host, agent)
-                    await dispatch.first_look()
-                    self._consume(dispatch, concurrency=CALLING)
+        called = [
+            (host, agent) for host in self.hosts for agent in host.agents if self.settings.agent(agent.name).enabled
+        ]
+        everybody = [agent for _, agent in called]
+        for host, agent in called:
+            dispatch = Dispatch(self.site, host, agent, everybody)
+            await dispatch.first_look()
+            self._consume(dispatch, concurrency=CALLING)
 
     def _consume(self, step: Step, *, concurrency: int = 1) -> None:
         consumer = Consumer(self.site, step, concurrency=concurrency)

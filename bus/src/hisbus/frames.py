@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from hisbus_schemas import GRANTS, Assessment, Chart, Contract, Event, Instant, Proposal
+from hisbus_schemas import GRANTS, PROPOSALS, Assessment, Chart, Contract, Event, Instant, Proposal
 
 LENGTH = struct.Struct(">I")
 
@@ -20,7 +20,7 @@ Version = Annotated[str, Field(pattern=r"^[A-Za-z0-9._+!-]{1,64}$")]
 
 
 def _known(grants: frozenset[str]) -> frozenset[str]:
-    if not grants <= set(GRANTS):
+    if not grants <= {*GRANTS, *PROPOSALS}:
         raise ValueError("unknown grant")
     return grants
 

@@ -1,12 +1,14 @@
 """The contracts between hisbus, its connectors and its agents: pydantic models and nothing else."""
 
 from hisbus_schemas.assessment import (
+    PROPOSALS,
     Assessed,
     Assessment,
     CodeSet,
     Draft,
     Evidence,
     Finding,
+    Opinion,
     Proposal,
     Text,
     Wake,
@@ -57,6 +59,7 @@ from hisbus_schemas.writeback import Effect, Outcome, Receipt, WriteBack
 
 __all__ = [
     "GRANTS",
+    "PROPOSALS",
     "Answer",
     "Assessed",
     "Assessment",
@@ -91,6 +94,7 @@ __all__ = [
     "Merge",
     "Moment",
     "Move",
+    "Opinion",
     "Order",
     "Outcome",
     "Patient",
