@@ -21,7 +21,8 @@ from hisbus import remote, scaffold
 from hisbus.errors import ConfigError
 from hisbus.frames import Reply
 from hisbus.settings import Settings
-from hisbus_schemas import GRANTS
+from hisbus.testing import NOW, make_case, make_chart, make_document, run
+from hisbus_schemas import GRANTS, PROPOSALS, CodeSet, Finding, Text
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "plugins/README.md").read_text(encoding="utf-8")
@@ -34,7 +35,7 @@ def blocks(language: str) -> list[str]:
 
 PREPARE, START, SEND = blocks("sh")
 SETTINGS, PROJECT, DECLARED = blocks("toml")
-PACKAGE, AGENT, TEST, SERVICE = blocks("python")
+PACKAGE, AGENT, TEST, SECOND, SERVICE = blocks("python")
 
 
 # --- ten minutes ------------------------------------------------------------------------------------------------------
@@ -169,6 +170,24 @@ def test_a_folder_that_is_there_is_left_alone(tmp_path: Path) -> None:
     assert list((tmp_path / "brevity").iterdir()) == []
 
 
+# --- a second voice ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("text", "verdict"), [("病情平稳。", "confirm"), ("病情平稳。" * 5, "dispute")])
+async def test_the_second_voice_that_it_shows_speaks_of_what_it_is_shown(text: str, verdict: str) -> None:
+    scope: dict[str, Any] = {}
+    exec(SECOND, scope)
+    chart = make_chart(documents=[make_document("C0038", text, id="d1", signed=NOW)])
+    said = {"message": Text(zh="短", en="short"), "subject": "d1", "agent": "brevity"}
+    shown = [
+        Finding(id="p1", key="short-note:d1", rule="short-note", **said),
+        Finding(id="p2", key="other", rule="other", **said),
+        CodeSet(id="p3", key="short-note:d1", rule="short-note", **said),
+    ]
+    answer = await run(scope["Second"](), make_case(chart, kind="proposals.changed", proposals=shown))
+    assert [(opinion.proposal, opinion.verdict) for opinion in answer.opinions] == [("p1", verdict)]
+
+
 # --- a service of its own ---------------------------------------------------------------------------------------------
 
 
@@ -212,3 +231,4 @@ def test_every_code_with_which_a_plugin_is_refused_is_explained() -> None:
 def test_every_grant_is_named() -> None:
     (named,) = re.findall(r"are the parts of the chart that are sent: ([^.]*)\.", README)
     assert tuple(re.split(r",\s+", named)) == GRANTS
+    assert all(f"`{word}`" in README for word in PROPOSALS)
