@@ -259,7 +259,7 @@ async def test_it_is_given_what_others_have_open_of_the_kinds_it_was_granted(
             await connection.execute(tables.proposals.insert(), needed | its | {"body": body})
     host = Hearing()
     await Dispatch(site, cast(AgentHost, host), CHECK).handle(batch(record("e1"), record("e2"), record("e3")))
-    heard = {case.chart.encounter: json.loads(case.proposals) for case in host.cases}
+    heard = {case.chart.encounter: case.proposals for case in host.cases}
     assert {name: [(one["id"], one["agent"]) for one in said] for name, said in heard.items()} == {
         "e1": [("p1", "qc")], "e2": [("p2", "qc")], "e3": [],
     }  # fmt: skip

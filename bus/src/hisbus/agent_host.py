@@ -1,10 +1,10 @@
 """Runs one plugin's agents in a process of their own, and keeps that process running."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from prometheus_client import Counter, Histogram
 from pydantic_core import to_json
@@ -36,8 +36,8 @@ class StoredCase:
 
     event: str | None
     chart: StoredChart
-    proposals: str = "[]"
-    """Those of other agents that this one was granted."""
+    proposals: Sequence[Mapping[str, Any]] = ()
+    """Those that other agents have open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,7 +271,8 @@ def judged(agent: str, reply: Reply, most: int) -> Assessment:
 def _stored(case: StoredCase, info: AgentInfo, its: AgentSettings) -> str:
     head = {"agent": info.name, "now": case.chart.now, "max_proposals": its.max_proposals, "settings": its.settings}
     event = "null" if case.event is None else project_event(case.event, info.grants)
-    rest = f'"event":{event},"chart":{case.chart.json(info.grants)},"proposals":{case.proposals}'
+    shown = to_json([one for one in case.proposals if f"{one['kind']}s" in info.grants]).decode()
+    rest = f'"event":{event},"chart":{case.chart.json(info.grants)},"proposals":{shown}'
     return f"{to_json(head).decode()[:-1]},{rest}}}"
 
 

@@ -56,7 +56,7 @@ HEADERS = {
         "ce_causationid": _TEXT | {"description": "`ce_id` of what caused it; of an answer: of its call."},
         "ce_dataclassification": {"const": "restricted"},
         "keyid": _TEXT | {"description": "Which secret the keys were made with."},
-        "deadline": _TEXT | {"description": "Of a call: seconds until it is given up."},
+        "deadline": _TEXT | {"description": "Of a call: milliseconds until it is given up."},
     },
 }
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Collection
 from typing import Any
 
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 from sqlalchemy import bindparam, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -115,10 +115,7 @@ class Dispatch:
         known = [record for record in records if record.encounter in stored]
         if any(stored[record.encounter].version < record.version for record in known):
             raise RetryLater("The chart is behind its topic: it is being restored.", code="chart_behind")
-        cases = [
-            StoredCase(events.get(one.event), stored[one.encounter], to_json(said.get(one.encounter, [])).decode())
-            for one in known
-        ]
+        cases = [StoredCase(events.get(one.event), stored[one.encounter], said.get(one.encounter, ())) for one in known]
         return list(zip(known, cases, strict=True)), answered
 
     async def _said(self, connection: AsyncConnection, encounters: list[str]) -> dict[str, list[dict[str, Any]]]:

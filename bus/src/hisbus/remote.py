@@ -87,13 +87,13 @@ class Service:
 
     async def _take(self, post: Post) -> None:
         """Answer one case. Another major version of it is not for us: the agent never sees it."""
-        id = post.headers.get("ce_id", "")
-        if post.headers.get("ce_type") != SPOKEN[CASE] or not id.isdecimal():
+        id, deadline = post.headers.get("ce_id", ""), post.headers.get("deadline", "")
+        if post.headers.get("ce_type") != SPOKEN[CASE] or not (id.isdecimal() and deadline.isdecimal()):
             self._note("ignored")
             return
         judging = asyncio.ensure_future(self._judge(int(id), post.value))
         try:
-            await asyncio.wait((judging,), timeout=float(post.headers.get("deadline", "inf")))
+            await asyncio.wait((judging,), timeout=int(deadline) / 1000)
             if not judging.done():
                 self._note("deadline")  # the bus has given it up
                 return
@@ -107,7 +107,9 @@ class Service:
         self._note(reply.failure or "ok")
         value = packed(reply, ANSWER_BYTES)[LENGTH.size :]
         with suppress(RetryLater):  # the bus asks again
-            await self._send(ANSWER, post.key, value, causation=id, correlation=post.key, keyid=post.headers["keyid"])
+            await self._send(
+                ANSWER, post.key, value, causation=id, correlation=post.key, keyid=post.headers.get("keyid", "")
+            )
 
     async def _judge(self, id: int, value: bytes) -> Reply:
         try:

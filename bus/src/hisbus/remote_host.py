@@ -5,6 +5,7 @@ number. While the service gives no sign of life nothing is asked: its calls wait
 """
 
 import asyncio
+import math
 import secrets
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
@@ -20,7 +21,7 @@ from hisbus.frames import AgentInfo, Hello, Reply, numbered
 from hisbus.hookspecs import API_VERSION
 from hisbus.registry import Plugin
 from hisbus.remote_wire import ANSWER, CASE, HELLO, SPOKEN, KafkaWire, Post, Wire
-from hisbus.settings import Settings
+from hisbus.settings import NEEDS_KAFKA, Settings
 from hisbus.site import Site
 from hisbus.telemetry import REGISTRY, logger
 from hisbus.topics import AGENT_TOPICS, MIB
@@ -136,7 +137,7 @@ class RemoteHost:
             time=now,
             recorded=datetime.now(UTC),
             correlation=encounter,
-            deadline=str(deadline_s),
+            deadline=str(math.ceil(deadline_s * 1000)),
         )
 
     # --- hearing ------------------------------------------------------------------------------------------------------
@@ -219,7 +220,7 @@ async def start_remotes(site: Site, stack: AsyncExitStack) -> list[RemoteHost]:
     """
     settings = site.settings
     if settings.remote and not settings.log.url.startswith("kafka:"):
-        raise ConfigError("remote: agents that are services of their own need Kafka (log.url).")
+        raise ConfigError(NEEDS_KAFKA)
     hosts = [RemoteHost(name, settings, site.keys.id, _wire(settings, name)) for name in sorted(settings.remote)]
     for host in hosts:
         stack.push_async_callback(host.close)

@@ -118,6 +118,8 @@ async def agent_of(settings: Settings, name: str) -> AsyncIterator[tuple[AgentHo
     """
     if not settings.agent(name).enabled:
         raise ConfigError(f"agents.{name}.enabled is false, so nobody would answer. Set it to true.")
+    if name in settings.remote:
+        raise ConfigError(f"{name} is a service of its own, which answers the site alone: leave --dry-run out.")
     hosts = await start_all(plugins(settings), settings)
     try:
         known = {agent.name: (host, agent) for host in hosts for agent in host.agents}

@@ -135,6 +135,9 @@ class RemoteSettings(_Table):
     silence_s: float = Field(15.0, gt=0, description="Seconds without a sign of life until its calls wait for it.")
 
 
+NEEDS_KAFKA = "remote: agents that are services of their own need Kafka (log.url)."
+
+
 class TelemetrySettings(_Table):
     """What is logged."""
 
