@@ -108,6 +108,7 @@ def hospital(backbone: dict[str, Any]) -> Start:
     async def start(
         agents: dict[str, Any] | None = None,
         plugins: dict[str, Any] | None = None,
+        remote: dict[str, Any] | None = None,
         user: str = "tester",
         steps: Sequence[str] = STEPS,
         llm: dict[str, Any] | None = None,
@@ -121,6 +122,7 @@ def hospital(backbone: dict[str, Any]) -> Start:
             agents=agents or {},
             plugins=plugins or {},
             llm=llm or {},
+            remote=remote or {},
             connectors=[
                 {
                     "name": "his",

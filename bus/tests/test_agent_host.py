@@ -16,7 +16,8 @@ import psutil
 import pytest
 
 from hisbus.agent import Case
-from hisbus.agent_host import AgentHost, Policy, StoredCase, start_all
+from hisbus.agent_call import StoredCase
+from hisbus.agent_host import AgentHost, Policy, start_all
 from hisbus.charts import StoredChart
 from hisbus.errors import CallFailed, RetryLater
 from hisbus.registry import Plugin

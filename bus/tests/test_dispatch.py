@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -10,7 +11,8 @@ import pytest
 from sqlalchemy import select
 
 from hisbus import parked, tables, wakes
-from hisbus.agent_host import AgentHost, StoredCase
+from hisbus.agent_call import StoredCase
+from hisbus.agent_host import AgentHost
 from hisbus.charts import StoredChart
 from hisbus.consumer import Batch
 from hisbus.database import Database
@@ -32,6 +34,8 @@ QC = AgentInfo(name="qc", version="7", kinds=frozenset({"document.filed"}), gran
 
 class Host:
     """Answers from this process; an encounter can be told to fail."""
+
+    agents = [QC]
 
     def __init__(self) -> None:
         self.cases: list[StoredCase] = []
@@ -214,6 +218,79 @@ async def test_a_newer_answer_closes_the_parked_call_of_its_own_agent_and_stay_o
             ("dispatch.qc", "e2", "parked"),
             ("dispatch.coding", "e1", "parked"),
         }
+
+
+# --- other agents' proposals ------------------------------------------------------------------------------------------
+
+CHECK = AgentInfo(name="check", version="1", kinds=frozenset({"proposals.changed"}), grants=frozenset({"findings"}))
+
+
+def news(agent: str) -> Record:
+    told = record(kind="proposals.changed")
+    return replace(told, headers={**told.headers, "by": agent})
+
+
+def test_an_agent_never_hears_its_own_news(site: Site, host: Host) -> None:
+    step = Dispatch(site, cast(AgentHost, host), CHECK)
+    assert [step.wants(news(name)) for name in ("qc", "check")] == [True, False]
+    assert not dispatch(site, host).wants(news("check"))
+
+
+@pytest.mark.parametrize(
+    ("others", "kind", "depth", "announced"),
+    [
+        ([QC], "document.filed", 0, None),
+        ([QC, CHECK], "document.filed", 0, "1"),
+        ([QC, CHECK], "proposals.changed", 1, "2"),
+        ([QC, CHECK], "proposals.changed", 2, None),
+    ],
+)
+async def test_review_is_asked_to_tell_where_somebody_would_hear_and_not_for_ever(
+    site: Site, host: Host, log: Any, charted: Mapping[str, StoredChart], monkeypatch: pytest.MonkeyPatch,
+    others: list[AgentInfo], kind: str, depth: int, announced: str | None,
+) -> None:  # fmt: skip
+    async def stored_events(_connection: Any, ids: Collection[str]) -> Mapping[str, str]:
+        return {id: json.dumps({"id": id, "data": {"depth": depth}}) for id in ids}
+
+    monkeypatch.setattr("hisbus.charts.stored_events", stored_events)
+    await Dispatch(site, cast(AgentHost, host), QC, others).handle(batch(record(kind=kind)))
+    (out,) = log.appended
+    assert out.headers.get("announce") == announced
+
+
+async def test_it_is_given_what_others_have_open_of_the_kinds_it_was_granted(
+    site: Site, charted: Mapping[str, StoredChart]
+) -> None:
+    said = {"key": "k", "rule": "r", "message": {"zh": "有", "en": "here"}, "id": "", "agent": "made up"}
+    blank: dict[type, Any] = {str: "", int: 1, bytes: b"", bool: False, float: 0.0, object: NOON}
+    columns = tables.proposals.columns
+    needed = {one.name: blank[one.type.python_type] for one in columns if not one.nullable}
+    rows = [
+        ("p1", "qc", "e1", "finding", "open"), ("p2", "qc", "e2", "finding", "open"),
+        ("p3", "qc", "e1", "finding", "resolved"), ("p4", "coding", "e1", "codeset", "open"),
+        ("p5", "check", "e1", "finding", "open"),
+    ]  # fmt: skip
+    async with site.database.write() as connection:
+        for id, agent, encounter, kind, status in rows:
+            its = {"id": id, "identity": id, "agent": agent, "encounter": encounter, "kind": kind, "status": status}
+            body = json.dumps(said | {"kind": kind}).encode()
+            await connection.execute(tables.proposals.insert(), needed | its | {"body": body})
+    host = Hearing()
+    await Dispatch(site, cast(AgentHost, host), CHECK).handle(batch(record("e1"), record("e2"), record("e3")))
+    heard = {case.chart.encounter: case.proposals for case in host.cases}
+    assert {name: [(one["id"], one["agent"]) for one in said] for name, said in heard.items()} == {
+        "e1": [("p1", "qc")], "e2": [("p2", "qc")], "e3": [],
+    }  # fmt: skip
+
+
+class Hearing(Host):
+    """The host of an agent that asks for other agents' proposals."""
+
+    agents = [CHECK]
+
+    async def assess(self, agent: str, case: StoredCase, deadline_s: float, priority: Priority) -> Assessment:
+        self.cases.append(case)
+        return Assessment()
 
 
 # --- a new agent's first look -----------------------------------------------------------------------------------------

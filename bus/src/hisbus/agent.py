@@ -43,7 +43,7 @@ class Case:
     llm: LLM | None = None
     """None: no model is configured."""
     proposals: Sequence[Proposal] = ()
-    """Other agents' open proposals, where granted."""
+    """Other agents' open proposals, where granted, each with its ``id`` and ``agent``."""
     settings: dict[str, Any] = field(default_factory=dict)
     """The operator's settings for this agent: the table ``[agents.NAME.settings]``."""
 
@@ -57,7 +57,7 @@ class Agent(Protocol):
     kinds: frozenset[str]
     """Kinds of events that wake it."""
     grants: frozenset[str]
-    """Parts of the chart it may see (``hisbus_schemas.GRANTS``)."""
+    """Parts of the chart it may see (``hisbus_schemas.GRANTS``), and other agents' proposals (``PROPOSALS``)."""
 
     async def assess(self, case: Case) -> Assessment:
         """Judge a case. Complete each time, and without side effects."""

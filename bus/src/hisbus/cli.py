@@ -26,12 +26,14 @@ audit_commands = typer.Typer(no_args_is_help=True, help="The audit trail.")
 case_commands = typer.Typer(no_args_is_help=True, help="Conversations with what must be found after them.")
 config_commands = typer.Typer(no_args_is_help=True, help="The configuration.")
 llm_commands = typer.Typer(no_args_is_help=True, help="The model's server.")
+new_commands = typer.Typer(no_args_is_help=True, help="Files to begin with.")
 topic_commands = typer.Typer(no_args_is_help=True, help="The topics on Kafka.")
 user_commands = typer.Typer(no_args_is_help=True, help="Who may look and decide.")
 app.add_typer(audit_commands, name="audit")
 app.add_typer(case_commands, name="case")
 app.add_typer(config_commands, name="config")
 app.add_typer(llm_commands, name="llm")
+app.add_typer(new_commands, name="new")
 app.add_typer(topic_commands, name="topics")
 app.add_typer(user_commands, name="user")
 out = Console(highlight=False)
@@ -254,6 +256,18 @@ def check_llm() -> None:
         raise typer.Exit(1)
 
 
+@new_commands.command(name="plugin")
+def new_plugin(
+    name: Annotated[str, typer.Argument(help="Lower-case letters, digits, hyphens.")],
+    folder: Annotated[Path, typer.Option(help="In which its folder is made.")] = Path(),
+) -> None:
+    """Write a plugin whose test passes: its agent, its test, its README."""
+    from hisbus import scaffold  # with the templates' library, which no other command needs
+
+    for path in scaffold.new_plugin(name, folder):
+        out.print(str(path), markup=False, soft_wrap=True)
+
+
 @topic_commands.command(name="apply")
 def apply_topics() -> None:
     """Make the topics that are missing on Kafka, and give all of them their settings."""
@@ -262,7 +276,7 @@ def apply_topics() -> None:
         raise ConfigError("log.url names the embedded log, which makes its topics itself.")
     from hisbus.log.kafka_cluster import Cluster
 
-    made = _run(Cluster(settings.log, settings.site).apply())
+    made = _run(Cluster(settings.log, settings.site, settings.remote).apply())
     for name in made:
         out.print(name, markup=False)
     out.print(f"{len(made)} topics were made; all have their settings.")

@@ -18,6 +18,7 @@ from pydantic_settings import (
 )
 
 from hisbus.errors import ConfigError
+from hisbus.frames import Grants, Kind, Word
 from hisbus.topics import Name
 
 
@@ -179,6 +180,18 @@ class AgentSettings(_Table):
     settings: dict[str, Any] = Field(default_factory=dict, description="The agent's own settings.")
 
 
+class RemoteSettings(_Table):
+    """An agent that is a service of its own and answers on the Kafka of ``log.url``. What it may see is said here."""
+
+    kinds: Annotated[frozenset[Kind], Field(min_length=1)] = Field(description="Kinds of events that it is woken by.")
+    grants: Grants = Field(frozenset(), description="Parts of the chart that it may see, where it asks for them.")
+    answer_mb: int = Field(8, ge=1, le=15, description="Largest answer, MiB.")
+    silence_s: float = Field(15.0, gt=0, description="Seconds without a sign of life until its calls wait for it.")
+
+
+NEEDS_KAFKA = "remote: agents that are services of their own need Kafka (log.url)."
+
+
 class TelemetrySettings(_Table):
     """What is logged."""
 
@@ -215,6 +228,10 @@ class Settings(BaseSettings):
     )
     agents: dict[str, AgentSettings] = Field(
         default_factory=dict, description="How one agent is called, by the agent's name."
+    )
+    remote: dict[Word, RemoteSettings] = Field(
+        default_factory=dict,
+        description="Agents that are services of their own, by the agent's name: see plugins/README.md.",
     )
 
     @field_validator("site")

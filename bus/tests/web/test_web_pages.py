@@ -181,7 +181,7 @@ def test_both_languages_say_the_same_things() -> None:
     used = "".join(file.read_text(encoding="utf-8") for file in templates.glob("*.html"))
     by_value = {
         "agent", "role", "status", "severity", "state", "sex", "reason", "refused", "receipt", "diagnosis", "order",
-        "document", "field", "message-status", "writeback-status",
+        "document", "field", "message-status", "writeback-status", "verdict",
     }  # fmt: skip
     by_value |= {
         "site.embedded",

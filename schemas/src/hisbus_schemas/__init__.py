@@ -1,6 +1,7 @@
 """The contracts between hisbus, its connectors and its agents: pydantic models and nothing else."""
 
 from hisbus_schemas.assessment import (
+    PROPOSALS,
     Asked,
     Assessed,
     Assessment,
@@ -8,6 +9,7 @@ from hisbus_schemas.assessment import (
     Draft,
     Evidence,
     Finding,
+    Opinion,
     Proposal,
     Text,
     Wake,
@@ -58,6 +60,7 @@ from hisbus_schemas.writeback import Effect, Outcome, Receipt, WriteBack
 
 __all__ = [
     "GRANTS",
+    "PROPOSALS",
     "Answer",
     "Asked",
     "Assessed",
@@ -93,6 +96,7 @@ __all__ = [
     "Merge",
     "Moment",
     "Move",
+    "Opinion",
     "Order",
     "Outcome",
     "Patient",

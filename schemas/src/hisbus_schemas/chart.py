@@ -216,3 +216,5 @@ class Charted(Contract):
     """Key in ``raw`` of the encounter's latest message."""
     agent: str = ""
     """Set: for this agent alone (``timer.due``)."""
+    by: str = ""
+    """Set: for everybody but this agent, whose own doing it is (``proposals.changed``)."""

@@ -15,7 +15,7 @@ from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hisbus import audit, charts, tables
-from hisbus.review import proposals
+from hisbus.review import opinions, proposals
 from hisbus.site import Site
 from hisbus.web import queue
 from hisbus_schemas import (
@@ -27,6 +27,7 @@ from hisbus_schemas import (
     Entry,
     Evidence,
     Moment,
+    Opinion,
     Proposal,
 )
 
@@ -53,6 +54,15 @@ class Proof:
     """Name of the form's field."""
 
 
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """What another agent says of a finding, with its evidence."""
+
+    agent: str
+    said: Opinion
+    proofs: Sequence[Proof]
+
+
 @dataclass(frozen=True)
 class Finding:
     """A proposal with its evidence looked up, and what came of it."""
@@ -65,6 +75,7 @@ class Finding:
     receipt: Row[Any] | None = None
     connector: str = ""
     """Which the stay came through, and a write-back would leave by."""
+    voices: Sequence[Voice] = ()
 
     @property
     def id(self) -> str:
@@ -189,6 +200,7 @@ async def of_rows(connection: AsyncConnection, rows: Iterable[Row[Any]], chart: 
     made = await connection.execute(select(decisions).where(decisions.c.proposal.in_(ids)))
     sent = await connection.execute(select(writebacks).where(writebacks.c.proposal.in_(ids)))
     stays = await queue.stays(connection, (row.encounter for row in rows))
+    voices = await opinions.on(connection, (row.encounter for row in rows))
     by_decision = {row.proposal: row for row in made}
     by_receipt = {row.proposal: row for row in sent}
     findings = [
@@ -200,10 +212,24 @@ async def of_rows(connection: AsyncConnection, rows: Iterable[Row[Any]], chart: 
             decision=by_decision.get(row.id),
             receipt=by_receipt.get(row.id),
             connector=stays[row.encounter].connector if row.encounter in stays else "",
+            voices=_voices(chart, row, voices.get(row.id, ())),
         )
         for row, said in ((row, proposals.body(row)) for row in rows)
     ]
     return sorted(findings, key=lambda finding: finding.rank)
+
+
+def _voices(chart: Chart | None, row: Row[Any], voices: Iterable[opinions.Voice]) -> list[Voice]:
+    """Return what other agents say of a proposal; nobody is a voice on their own."""
+    return [
+        Voice(
+            agent,
+            said,
+            [prove(chart, item, f"{row.id}-{agent}-{number}") for number, item in enumerate(said.evidence)],
+        )
+        for agent, said in voices
+        if agent != row.agent
+    ]
 
 
 def prove(chart: Chart | None, evidence: Evidence, id: str = "") -> Proof:
@@ -255,7 +281,8 @@ def value_of(entry: Entry, name: str) -> str | None:
 def _marks(findings: Iterable[Finding]) -> Marks:
     marks = Marks()
     for finding in findings:
-        for proof in finding.proofs if not finding.closed else ():
+        proofs = (*finding.proofs, *(proof for voice in finding.voices for proof in voice.proofs))
+        for proof in proofs if not finding.closed else ():
             said = proof.evidence
             if not proof.verified:
                 continue

@@ -21,7 +21,7 @@ from hisbus.web.words import Note
 from hisbus_schemas import Moment
 
 LANGUAGE = "hisbus_language"
-DOWN = frozenset({"failed", "quarantined"})
+DOWN = frozenset({"failed", "quarantined", "silent"})
 
 _FORM: TypeAdapter[dict[str, str]] = TypeAdapter(dict[str, Note])
 _templates = Environment(
