@@ -1,13 +1,14 @@
 """Vital signs."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime
+from collections.abc import Callable, Mapping
 from decimal import Decimal
+from typing import Any
 
 from hisbus_qc import evidence
-from hisbus_qc.rule import Rule
-from hisbus_schemas import Chart, ChartReading, Finding, Wake
+from hisbus_qc.record import Record
+from hisbus_qc.rule import Rule, Said
+from hisbus_schemas import ChartReading
 
 _UNITS: Mapping[str, str] = {
     "temperature": "°C",
@@ -37,11 +38,14 @@ _FOREIGN: Mapping[str, Callable[[Decimal], Decimal]] = {
 _NUMBER = re.compile(r"[+-]?(?:[0-9]{1,12}(?:\.[0-9]{0,12})?|\.[0-9]{1,12})")
 
 
-def impossible(rule: Rule, chart: Chart, now: datetime) -> Iterator[Finding | Wake]:
+def impossible(rule: Rule, record: Record, limits: Any) -> Said:
     """R27: a vital sign that cannot be, 0 or below or outside its range. What is no number is not judged here.
 
     A vital sign that came in one report with laboratory values stands among the results, and is judged there.
     """
+    chart = record.chart
+    if not chart.vitals and not chart.results:
+        return
     limits = {name: (Decimal(str(low)), Decimal(str(high))) for name in _UNITS for low, high in [rule.limits[name]]}
     names = {code: name for name in _UNITS for code in rule.limits[f"{name}_codes"]}
     for part, readings in (("vitals", chart.vitals), ("results", chart.results)):

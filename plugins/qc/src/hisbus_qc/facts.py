@@ -1,0 +1,196 @@
+"""Facts: what a rule file looks for in a chart, and what was found there.
+
+A search names a part of the chart and what an entry of it must be: a code, a word in its name, a number out of range.
+Among documents it finds words, and passes over those that a negation stands before.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from hisbus_qc import evidence
+from hisbus_qc.clock import whole
+from hisbus_qc.record import Record, named
+from hisbus_qc.rule import Limits
+from hisbus_schemas import ChartDocument, ChartReading, Entry, Evidence, Moment
+
+_NEGATED = re.compile(r"(?:否认|没有|未|无|不伴|排除|除外|禁忌)[^，。；,;\n]{0,6}$")
+_SENTENCE = re.compile(r"[^。；;\n]*")
+_NUMBER = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?")
+
+
+class Search(Limits):
+    """What to look for. An entry matches where it is of one of the codes or holds one of the words."""
+
+    part: Literal["orders", "results", "vitals", "documents", "diagnoses", "procedures", "charges"]
+    codes: tuple[str, ...] = ()
+    """``I63*`` is all that begin so. Of a result: of the item or its service."""
+    words: tuple[str, ...] = ()
+    """Of which one stands in the name, or in the text of a document."""
+    without: tuple[str, ...] = ()
+    """Of which none may."""
+    types: tuple[str, ...] = ()
+    """Of documents: WS/T 500 or LOINC."""
+    pattern: str = ""
+    """Of documents: a regular expression; its first group is the fact's number where ``above`` or ``below`` ask."""
+    flags: tuple[str, ...] = ()
+    """Of results: HL7 v2 OBX-8."""
+    above: float | None = None
+    below: float | None = None
+    negated: bool = False
+    """Of documents: words that are denied count as well."""
+    operation: bool | None = None
+    """Of procedures: whether it is an operation."""
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One entry that was found."""
+
+    id: str
+    ref: str
+    name: str
+    code: str
+    at: datetime | None
+    """UTC, whole seconds; None where the source gave no time."""
+    moment: Moment | None
+    proof: list[Evidence] = field(compare=False)
+    clock: str = ""
+    """The chart path of its time."""
+    value: str = ""
+    document: ChartDocument | None = field(default=None, compare=False)
+
+
+def find(record: Record, search: Search) -> list[Fact]:
+    """Return what is there, first first; entries without a time come last."""
+    found: list[Fact] | None = record.found.get(search)
+    if found is None:
+        found = list(_FINDERS[search.part](record, search))
+        if len(found) > 1:
+            found.sort(key=lambda fact: (fact.at is None, fact.at or record.now, fact.id))
+        record.found[search] = found
+    return found
+
+
+def mention(document: ChartDocument, words: tuple[str, ...], *, negated: bool = False) -> Evidence | None:
+    """Return the sentence of a document that holds one of the words, not denied; None where none does."""
+    for index, section in enumerate(document.sections):
+        for word in words:
+            at = section.text.find(word)
+            while at >= 0:
+                begin = max(section.text.rfind(mark, 0, at) for mark in "。；;\n") + 1
+                if negated or not _NEGATED.search(section.text, begin, at):
+                    end = _SENTENCE.match(section.text, at + len(word))
+                    return evidence.span(document, index, begin, end.end() if end else at + len(word))
+                at = section.text.find(word, at + len(word))
+    return None
+
+
+def matches(text: str, code: str, search: Search) -> bool:
+    """Tell whether a name and code are looked for."""
+    if search.without and any(word in text for word in search.without):
+        return False
+    if not search.codes and not search.words:
+        return True
+    return bool(search.codes and code and named(code, search.codes)) or any(word in text for word in search.words)
+
+
+def _orders(record: Record, search: Search) -> Iterator[Fact]:
+    for item in record.chart.orders:
+        name = item.what.text or item.what.code
+        if item.status != "cancelled" and matches(name, item.what.code, search):
+            yield _fact("orders", "what", item, name, item.what.code, item.time)
+
+
+def _readings(record: Record, search: Search) -> Iterator[Fact]:
+    for item in record.chart.results if search.part == "results" else record.chart.vitals:
+        name = item.item.text or item.item.code
+        texts = f"{name} {item.service.text}"
+        code = item.item.code if not search.codes or named(item.item.code, search.codes) else item.service.code
+        if item.withdrawn or not matches(texts, code, search):
+            continue
+        if search.flags and not set(search.flags) & set(item.flags):
+            continue
+        if _within(item, search):
+            value = ", ".join(item.values)
+            yield _fact(search.part, "" if value else "item", item, name, item.item.code, item.time, value)
+
+
+def _within(item: ChartReading, search: Search) -> bool:
+    if search.above is None and search.below is None:
+        return True
+    return any(_beyond(value, search) for value in map(str.strip, item.values) if _NUMBER.fullmatch(value))
+
+
+def _beyond(value: str, search: Search) -> bool:
+    number = float(value)
+    return (search.above is None or number > search.above) and (search.below is None or number < search.below)
+
+
+def _documents(record: Record, search: Search) -> Iterator[Fact]:
+    for item in record.documents(search.types):
+        proof, value = _told(item, search)
+        if proof is not None and not any(mention(item, (word,), negated=True) for word in search.without):
+            at = item.about or item.signed or item.filed
+            clock = f"documents/{item.id}/" + ("about" if item.about else "signed" if item.signed else "filed")
+            yield Fact(
+                item.id, item.ref, item.type.text or item.type.code, item.type.code, whole(at.at), at, [proof], clock,
+                value, item,
+            )  # fmt: skip
+
+
+def _told(item: ChartDocument, search: Search) -> tuple[Evidence | None, str]:
+    """Return the words of a document that were looked for and, where a number was, that."""
+    if search.pattern:
+        for index, section in enumerate(item.sections):
+            for match in re.finditer(search.pattern, section.text):
+                value = match[match.lastindex or 0]
+                if (search.above is None and search.below is None) or _beyond(value, search):
+                    return evidence.span(item, index, match.start(), match.end()), value
+        return None, ""
+    if search.words:
+        return mention(item, search.words, negated=search.negated), ""
+    return evidence.shown(item)[0], ""
+
+
+def _diagnoses(record: Record, search: Search) -> Iterator[Fact]:
+    for item in record.chart.diagnoses:
+        if matches(item.code.text, item.code.code, search):
+            name = item.code.text or item.code.code
+            yield _fact("diagnoses", "code", item, name, item.code.code, item.time)
+
+
+def _procedures(record: Record, search: Search) -> Iterator[Fact]:
+    for item in record.chart.procedures:
+        wanted = search.operation is None or item.operation == search.operation
+        if wanted and matches(item.code.text, item.code.code, search):
+            name = item.code.text or item.code.code
+            yield _fact("procedures", "code", item, name, item.code.code, item.start, clock="start")
+
+
+def _charges(record: Record, search: Search) -> Iterator[Fact]:
+    for item in record.chart.charges:
+        if matches(item.code.text, item.code.code, search):
+            name = item.code.text or item.code.code
+            yield _fact("charges", "code", item, name, item.code.code, item.time)
+
+
+def _fact(
+    part: str, form: str, item: Entry, name: str, code: str, time: Moment | None, value: str = "", clock: str = "time"
+) -> Fact:
+    path = f"{part}/{item.id}"
+    proof = [evidence.at(f"{path}/{form}" if form else path, value or name or "-")]
+    return Fact(item.id, item.ref, name, code, whole(time.at) if time else None, time, proof, f"{path}/{clock}", value)
+
+
+_FINDERS = {
+    "orders": _orders,
+    "results": _readings,
+    "vitals": _readings,
+    "documents": _documents,
+    "diagnoses": _diagnoses,
+    "procedures": _procedures,
+    "charges": _charges,
+}

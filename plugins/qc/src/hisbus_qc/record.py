@@ -1,0 +1,75 @@
+"""A chart, indexed once for all rules that judge it."""
+
+from collections.abc import Collection, Iterable
+from datetime import date, datetime
+from functools import cached_property
+from typing import Any
+
+from hisbus_qc.clock import local, whole
+from hisbus_schemas import Chart, ChartDocument, ChartProcedure
+
+
+class Record:
+    """The chart of a stay at one time. What a rule needs of it is looked up, not searched."""
+
+    def __init__(self, chart: Chart, now: datetime) -> None:
+        self.chart = chart
+        self.now = whole(now)
+        """The present, UTC, to the second."""
+        self.found: dict[Any, Any] = {}
+        """What a search found, by the search: many rules ask for the same."""
+        self._by_type: dict[str, list[ChartDocument]] = {}
+        for document in chart.documents:
+            if document.counts:
+                self._by_type.setdefault(document.type.code, []).append(document)
+
+    def documents(self, types: Iterable[str]) -> list[ChartDocument]:
+        """Return the documents of some types that were neither replaced nor withdrawn, first written first."""
+        there = [document for type in types for document in self._by_type.get(type, ())]
+        return sorted(there, key=lambda item: (written(item), item.id)) if len(there) > 1 else there
+
+    def signed(self, types: Iterable[str]) -> list[ChartDocument]:
+        """Return the signed ones of them, first signed first."""
+        return [item for item in self.documents(types) if item.status == "signed" and item.signed]
+
+    @cached_property
+    def operations(self) -> list[ChartProcedure]:
+        """The operations that have started."""
+        return [item for item in self.chart.procedures if item.operation and item.start]
+
+    @cached_property
+    def ended(self) -> datetime | None:
+        """When the stay ended, None while it goes on."""
+        chart = self.chart
+        return whole(chart.discharged.at) if chart.status == "discharged" and chart.discharged else None
+
+    @cached_property
+    def hours(self) -> float | None:
+        """How long a stay that ended was."""
+        if self.ended is None or self.chart.admitted is None:
+            return None
+        return (self.ended - whole(self.chart.admitted.at)).total_seconds() / 3600
+
+    @cached_property
+    def day_admitted(self) -> date | None:
+        """The day of admission, on the clock of the ward."""
+        return self.day(self.chart.admitted.at) if self.chart.admitted else None
+
+    def day(self, at: datetime) -> date:
+        """Return the day of a time, on the clock of the ward."""
+        return local(self.chart, at).date()
+
+
+def written(document: ChartDocument) -> datetime:
+    """Return when a document was signed; the source time of its message for one that is not."""
+    return whole((document.signed or document.filed).at)
+
+
+def about(document: ChartDocument) -> datetime:
+    """Return the time that a document is about; where it says none, when it was written."""
+    return whole(document.about.at) if document.about else written(document)
+
+
+def named(code: str, patterns: Collection[str]) -> bool:
+    """Tell whether a code is one of those named; ``I63*`` names all that begin so."""
+    return code in patterns or any(code.startswith(item[:-1]) for item in patterns if item.endswith("*"))
