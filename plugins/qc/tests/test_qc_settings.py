@@ -17,7 +17,7 @@ FIRST = ["R01", "R02", "R10", "R13", "R27", "R45", "R48"]
 
 
 def test_every_text_speaks_both_languages_with_the_same_words_to_fill_in() -> None:
-    for rule in [*RULES.values(), *(part for rule in RULES.values() for part in rule.parts)]:
+    for rule in [*RULES.values(), *(part for whole in RULES.values() for part in whole.parts)]:
         assert rule.title.zh and rule.title.en and rule.source
         for text in rule.texts.values():
             zh, en = (

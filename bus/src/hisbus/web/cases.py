@@ -21,12 +21,13 @@ from hisbus.web import queue
 from hisbus_schemas import (
     Chart,
     ChartDocument,
-    ChartProcedure,
     ChartReading,
+    Code,
     Decision,
     Entry,
     Evidence,
     Moment,
+    Person,
     Proposal,
 )
 
@@ -248,7 +249,11 @@ def value_of(entry: Entry, name: str) -> str | None:
         return ", ".join(entry.values)
     if isinstance(entry, ChartDocument) and name.startswith("fields/"):
         return entry.fields.get(name.removeprefix("fields/"))
-    value = getattr(entry, name, None) if isinstance(entry, ChartDocument | ChartProcedure) else None
+    value = getattr(entry, name, None)
+    if isinstance(value, Code):
+        return value.text or value.code
+    if isinstance(value, Person):
+        return value.name or value.id
     return value.isoformat() if isinstance(value, Moment) else None
 
 

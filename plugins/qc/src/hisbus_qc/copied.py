@@ -26,7 +26,7 @@ def note(rule: Rule, record: Record, limits: Any) -> Said:
     neighbours are compared, signed or not. Length and likeness are those of the texts as ``compared`` gives them.
     """
     chart = record.chart
-    notes = [*record.documents(rule.limits["documents"])]
+    notes = [*record.documents(tuple(rule.limits["documents"]))]
     notes.sort(key=lambda item: (_about(item).at, item.filed.at, item.id))
     for (before, old), (later, new) in pairwise([(item, compared(item.text)) for item in notes]):
         if min(len(old), len(new)) < rule.limits["least_characters"]:

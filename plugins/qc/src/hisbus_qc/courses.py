@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from hisbus_qc import evidence
 from hisbus_qc.clock import shown
-from hisbus_qc.facts import Search, find
+from hisbus_qc.facts import Fact, Search, find
 from hisbus_qc.record import Record, written
 from hisbus_qc.rule import Limits, Rule, Said, takes
 from hisbus_schemas import Evidence, Text, Wake
@@ -30,10 +30,12 @@ def gaps(rule: Rule, record: Record, limits: Gaps) -> Said:
     A level that an order set between two notes starts a clock of its own. An order that was cancelled sets none.
     """
     notes = [item for item in record.documents(limits.documents) if item.signed]
+    levels = (("critical", limits.critical, limits.critical_days), ("severe", limits.severe, limits.severe_days))
+    orders = [(level, days, fact) for level, search, days in levels for fact in find(record, search)] if notes else []
     for note, following in pairwise([*notes, None]):
         if note is None:
             continue
-        due, days, level, proof, reads = min(_dues(record, limits, written(note)), key=lambda item: item[0])
+        due, days, level, proof, reads = min(_dues(limits, orders, written(note)), key=lambda item: item[0])
         if (following and written(following) <= due) or (not following and record.ended and record.ended <= due):
             continue
         if following is None and record.now <= due:
@@ -58,11 +60,9 @@ def gaps(rule: Rule, record: Record, limits: Gaps) -> Said:
 _Due = tuple[datetime, float, str, list[Evidence], list[str]]
 
 
-def _dues(record: Record, limits: Gaps, at: datetime) -> Iterator[_Due]:
+def _dues(limits: Gaps, orders: list[tuple[str, float, Fact]], at: datetime) -> Iterator[_Due]:
     """Yield when the note after that of a time is due: of a stable patient, and by each order that sets a level."""
     yield at + timedelta(days=limits.stable_days), limits.stable_days, "stable", [], []
-    levels = (("critical", limits.critical, limits.critical_days), ("severe", limits.severe, limits.severe_days))
-    for level, search, days in levels:
-        for fact in find(record, search):
-            if fact.at:
-                yield max(at, fact.at) + timedelta(days=days), days, level, fact.proof, [fact.ref]
+    for level, days, fact in orders:
+        if fact.at:
+            yield max(at, fact.at) + timedelta(days=days), days, level, fact.proof, [fact.ref]

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from functools import cached_property
 from typing import Literal
 from zoneinfo import ZoneInfo
 
@@ -19,7 +20,7 @@ from pydantic import model_validator
 
 from hisbus_qc import evidence
 from hisbus_qc.clock import local, shown
-from hisbus_qc.facts import Search, find, mention
+from hisbus_qc.facts import Fact, Search, find, mention
 from hisbus_qc.moments import NAMES, After, Start, starts
 from hisbus_qc.record import Record, about, written
 from hisbus_qc.rule import Limits, Rule, Said, takes
@@ -85,6 +86,11 @@ class Deadline(Limits):
     days: int = 1
     """The facts must come on so many days in a row; the first of the last day starts the clock."""
 
+    @cached_property
+    def is_choosy(self) -> bool:
+        """Whether not every document of the types will do."""
+        return bool(self.words or self.without or self.pattern or self.by_surgeon or self.mentions)
+
     @model_validator(mode="after")
     def _one_limit(self) -> "Deadline":
         if sum(getattr(self, name) is not None for name in _UNITS) + self.same_day != 1:
@@ -112,8 +118,15 @@ class Done:
 
     at: datetime
     ref: str
-    proof: list[Evidence]
-    document: ChartDocument | None = None
+    document: ChartDocument | None
+    fact: Fact | None = None
+
+    @property
+    def proof(self) -> list[Evidence]:
+        """What shows it."""
+        if self.fact or self.document is None:
+            return self.fact.proof if self.fact else []
+        return evidence.signature(self.document) if self.document.signed else evidence.shown(self.document)
 
 
 @takes(Deadline)
@@ -121,7 +134,7 @@ def deadline(rule: Rule, record: Record, limits: Deadline) -> Said:
     """Judge each moment of a chart: what is due after it must be there by the limit."""
     if limits.least_stay_hours and record.hours is not None and record.hours < limits.least_stay_hours:
         return
-    moments = list(starts(rule, record, limits.after, limits.facts, own=limits.own))
+    moments = starts(record, limits.after, limits.facts, own=limits.own)
     if (
         not moments
         or (limits.unless and find(record, limits.unless))
@@ -142,19 +155,21 @@ def deadline(rule: Rule, record: Record, limits: Deadline) -> Said:
 @takes(Discharge)
 def since_discharge(rule: Rule, record: Record, limits: Discharge) -> Said:
     """R13: a discharge record, a death record for who died; for a short stay its one record will do for either."""
-    for start in starts(rule, record, "discharged", None, own=True):
-        types, name = list(limits.documents), "discharge"
+    for start in starts(record, "discharged"):
+        types, name = limits.documents, "discharge"
         if record.chart.died:
-            types, name = list(limits.death_documents), "death"
+            types, name = limits.death_documents, "death"
         if record.hours is not None and record.hours < limits.short_hours:
-            types, name = [*types, *limits.short_documents], f"short_{name}"
-        start.words["document"] = rule.say(name, short=f"{limits.short_hours:g}")
+            types, name = (*types, *limits.short_documents), f"short_{name}"
+        named = rule.say(name, short=f"{limits.short_hours:g}")
         limit = start.at + _hours(rule)
         done = (_of_document(item, written(item)) for item in record.signed(types))
-        yield from _due(rule, record, "discharged", limit, start, done)
+        yield from _due(rule, record, "discharged", limit, start, done, document=named)
 
 
-def _due(rule: Rule, record: Record, after: After, limit: datetime, start: Start, done: Iterator[Done]) -> Said:
+def _due(
+    rule: Rule, record: Record, after: After, limit: datetime, start: Start, done: Iterator[Done], **words: Text
+) -> Said:
     """Judge one deadline; of what was done, the first in time."""
     first = next(done, None)
     if first and first.at <= limit:
@@ -168,12 +183,13 @@ def _due(rule: Rule, record: Record, after: After, limit: datetime, start: Start
         "limit_text": _length(rule),
         "start": shown(chart, start.moment.at),
         "limit": shown(chart, limit),
-        **start.words,
+        **(named := start.words(rule)),
+        **words,
     }
-    said["after"] = _filled(rule.texts.get("clock", NAMES[after]), start.words)
+    said["after"] = _filled(rule.texts.get("clock", NAMES[after]), named)
     if "document" in rule.texts and "document" not in said:
         said["document"] = rule.texts["document"]
-    proof, reads = list(start.proof), list(start.reads)
+    proof, reads = start.proof, list(start.reads)
     if first:
         said["signed"] = _signed_at(record, first)
         proof += first.proof
@@ -187,16 +203,19 @@ def _due(rule: Rule, record: Record, after: After, limit: datetime, start: Start
 
 def _done(record: Record, limits: Deadline, start: Start) -> Iterator[Done]:
     """Yield what would do for a moment, first first."""
+    if limits.counts == "signed" and not limits.needs:
+        for item in record.signed(limits.documents):
+            if _belongs(limits, start, at := written(item)) and _is_wanted(limits, start, item):
+                yield _of_document(item, at)
+        return
     found: list[Done] = []
-    documents = record.signed(limits.documents) if limits.counts != "written" else record.documents(limits.documents)
-    for item in documents:
+    for item in record.documents(limits.documents) if limits.counts == "written" else record.signed(limits.documents):
         at = about(item) if limits.counts == "about" else written(item)
         if _belongs(limits, start, at) and _is_wanted(limits, start, item):
             found.append(_of_document(item, at))
-    if limits.needs:
-        for fact in find(record, limits.needs):
-            if fact.at and _belongs(limits, start, fact.at):
-                found.append(Done(fact.at, fact.ref, fact.proof, fact.document))
+    for fact in find(record, limits.needs) if limits.needs else ():
+        if fact.at and _belongs(limits, start, fact.at):
+            found.append(Done(fact.at, fact.ref, fact.document, fact))
     yield from sorted(found, key=lambda item: item.at)
 
 
@@ -210,6 +229,8 @@ def _belongs(limits: Deadline, start: Start, at: datetime) -> bool:
 
 def _is_wanted(limits: Deadline, start: Start, item: ChartDocument) -> bool:
     """Tell whether a document says, or is by whom, what the rule asks for."""
+    if not limits.is_choosy:
+        return True
     author = {item.author.id, item.author.name} - {""} if item.author else set()
     if limits.by_surgeon and not (start.surgeon and author & {start.surgeon.id, start.surgeon.name}):
         return False
@@ -281,8 +302,7 @@ def _filled(text: Text, words: Mapping[str, Text]) -> Text:
 
 
 def _of_document(item: ChartDocument, at: datetime) -> Done:
-    proof = evidence.signature(item) if item.signed else evidence.shown(item)
-    return Done(at, item.ref, proof, item)
+    return Done(at, item.ref, item)
 
 
 def _signed_at(record: Record, done: Done) -> Text:

@@ -65,12 +65,12 @@ class Fact:
 
 def find(record: Record, search: Search) -> list[Fact]:
     """Return what is there, first first; entries without a time come last."""
-    found: list[Fact] | None = record.found.get(search)
+    found: list[Fact] | None = record.found.get(id(search))
     if found is None:
         found = list(_FINDERS[search.part](record, search))
         if len(found) > 1:
             found.sort(key=lambda fact: (fact.at is None, fact.at or record.now, fact.id))
-        record.found[search] = found
+        record.found[id(search)] = found  # a search lives as long as its rule, longer than any record
     return found
 
 
@@ -98,24 +98,31 @@ def matches(text: str, code: str, search: Search) -> bool:
 
 
 def _orders(record: Record, search: Search) -> Iterator[Fact]:
-    for item in record.chart.orders:
-        name = item.what.text or item.what.code
-        if item.status != "cancelled" and matches(name, item.what.code, search):
+    names = record.order_names
+    if search.words and not search.codes and not any(word in names for word in search.words):
+        return
+    for name, item in record.orders:
+        if matches(name, item.what.code, search):
             yield _fact("orders", "what", item, name, item.what.code, item.time)
 
 
 def _readings(record: Record, search: Search) -> Iterator[Fact]:
     for item in record.chart.results if search.part == "results" else record.chart.vitals:
-        name = item.item.text or item.item.code
-        texts = f"{name} {item.service.text}"
-        code = item.item.code if not search.codes or named(item.item.code, search.codes) else item.service.code
-        if item.withdrawn or not matches(texts, code, search):
+        if search.flags and not any(flag in search.flags for flag in item.flags):
             continue
-        if search.flags and not set(search.flags) & set(item.flags):
+        if item.withdrawn or not _is_named(item, search) or not _within(item, search):
             continue
-        if _within(item, search):
-            value = ", ".join(item.values)
-            yield _fact(search.part, "" if value else "item", item, name, item.item.code, item.time, value)
+        name, value = item.item.text or item.item.code, ", ".join(item.values)
+        yield _fact(search.part, "" if value else "item", item, name, item.item.code, item.time, value)
+
+
+def _is_named(item: ChartReading, search: Search) -> bool:
+    code, service = item.item, item.service
+    if search.codes and (named(code.code, search.codes) or named(service.code, search.codes)):
+        return not any(word in code.text or word in service.text for word in search.without)
+    if search.codes and not search.words:
+        return False
+    return matches(f"{code.text} {service.text}", "", search)
 
 
 def _within(item: ChartReading, search: Search) -> bool:

@@ -20,7 +20,7 @@ def identity(rule: Rule, record: Record, limits: Any) -> Said:
     One finding for each front page, naming all that disagrees. What is missing or malformed is not judged here.
     """
     chart = record.chart
-    for page in record.documents(rule.limits["documents"]):
+    for page in record.documents(tuple(rule.limits["documents"])):
         wrong = disagreements({name: value.strip() for name, value in page.fields.items()}, record.day_admitted)
         if not wrong:
             continue

@@ -1,7 +1,7 @@
 """The moments from which deadlines run: of the stay, of each operation, of whatever a rule file looks for."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
@@ -10,7 +10,7 @@ from hisbus_qc.clock import whole
 from hisbus_qc.facts import Fact, Search, find
 from hisbus_qc.record import Record
 from hisbus_qc.rule import Rule
-from hisbus_schemas import Chart, ChartProcedure, Evidence, Moment, Person, Text
+from hisbus_schemas import ChartProcedure, Evidence, Moment, Person, Text
 
 After = Literal["admitted", "discharged", "died", "operation_start", "operation_end", "facts"]
 
@@ -30,60 +30,76 @@ class Start:
     """One moment from which a clock runs, and which records can be those of it."""
 
     moment: Moment
-    proof: list[Evidence]
-    reads: list[str]
+    at: datetime
+    """When, to the second."""
+    path: str
+    """Chart path of the moment."""
+    reads: tuple[str, ...]
     subject: str = ""
-    words: dict[str, Text] = field(default_factory=dict)
     opens: datetime | None = None
     """A record that was signed then or earlier is of an earlier moment."""
     closes: datetime | None = None
     """One that was signed later is of a later moment."""
-    surgeon: Person | None = None
+    operation: ChartProcedure | None = None
     fact: Fact | None = None
 
     @property
-    def at(self) -> datetime:
-        """When, to the second."""
-        return whole(self.moment.at)
+    def proof(self) -> list[Evidence]:
+        """The moment with its value, and the fact that it is of."""
+        return [evidence.at(self.path, self.moment.isoformat()), *(self.fact.proof if self.fact else ())]
+
+    @property
+    def surgeon(self) -> Person | None:
+        """Who operated."""
+        return self.operation.surgeon if self.operation else None
+
+    def words(self, rule: Rule) -> dict[str, Text]:
+        """Return what a sentence calls it."""
+        if self.operation:
+            return {"operation": operation_name(rule, self.operation)}
+        return {"name": Text(zh=self.fact.name, en=self.fact.name)} if self.fact else {}
 
     def owns(self, at: datetime) -> bool:
         """Tell whether what was signed at a time can be of this moment."""
         return (self.opens is None or self.opens < at) and (self.closes is None or at <= self.closes)
 
 
-def starts(rule: Rule, record: Record, after: After, search: Search | None, *, own: bool) -> Iterator[Start]:
-    """Yield the moments of a chart.
+def starts(record: Record, after: After, search: Search | None = None, *, own: bool = True) -> list[Start]:
+    """Return the moments of a chart.
 
     Args:
-        rule: whose texts name an operation.
         record: the chart.
         after: which moments.
         search: what to look for, for ``facts``.
-        own: each moment has a record of its own; else one record may do for many.
+        own: each of these facts has a record of its own; else one record may do for many.
     """
+    if after == "facts":
+        return list(_found(record, search, own=own)) if search else []
+    found: list[Start] | None = record.moments.get(after)
+    if found is None:
+        found = record.moments[after] = list(_FINDERS[after](record))
+    return found
+
+
+def _admitted(record: Record) -> Iterator[Start]:
     chart = record.chart
-    match after:
-        case "admitted":
-            if chart.admitted:
-                yield _of_stay(chart, chart.admitted, "admitted")
-        case "discharged" | "died":
-            if record.ended and chart.discharged and (after == "discharged" or chart.died):
-                yield _of_stay(chart, chart.discharged, "discharged", "died")
-        case "operation_end":
-            yield from _ends(rule, record)
-        case "operation_start":
-            yield from _beginnings(rule, record)
-        case "facts":
-            if search:
-                yield from _found(record, search, own=own)
+    if chart.admitted:
+        yield Start(chart.admitted, whole(chart.admitted.at), "admitted", (chart.stay_ref("admitted"),))
 
 
-def _of_stay(chart: Chart, moment: Moment, *fields: str) -> Start:
-    proof = [evidence.at(fields[0], moment.isoformat())]
-    return Start(moment, proof, [chart.stay_ref(name) for name in fields])
+def _discharged(record: Record) -> Iterator[Start]:
+    chart = record.chart
+    if record.ended and chart.discharged:
+        refs = (chart.stay_ref("discharged"), chart.stay_ref("died"))
+        yield Start(chart.discharged, record.ended, "discharged", refs)
 
 
-def _ends(rule: Rule, record: Record) -> Iterator[Start]:
+def _died(record: Record) -> Iterator[Start]:
+    if record.chart.died:
+        yield from _discharged(record)
+
+
+def _ends(record: Record) -> Iterator[Start]:
     """Yield the end of each operation. A record is of the operation that last started before it was signed.
 
     Operations that started in the same second are one sitting, and its record covers them all.
@@ -93,10 +109,11 @@ def _ends(rule: Rule, record: Record) -> Iterator[Start]:
         if item.start and item.end:
             start = whole(item.start.at)
             closes = next((other for other in begun if other > start), None)
-            yield _of_operation(rule, item, item.end, "end", opens=start, closes=closes)
+            path = f"procedures/{item.id}/end"
+            yield Start(item.end, whole(item.end.at), path, (item.ref,), item.id, start, closes, item)
 
 
-def _beginnings(rule: Rule, record: Record) -> Iterator[Start]:
+def _beginnings(record: Record) -> Iterator[Start]:
     """Yield the start of each operation. A record is of the operation that next starts after it was signed.
 
     What was signed while an operation went on came late for it; what was signed after the last one, for that.
@@ -107,26 +124,21 @@ def _beginnings(rule: Rule, record: Record) -> Iterator[Start]:
             start = whole(item.start.at)
             opens = max((end for other, end in spans if other < start), default=None)
             closes = _last(item, item.start) if spans[-1][0] > start else None
-            yield _of_operation(rule, item, item.start, "start", opens=opens, closes=closes)
+            path = f"procedures/{item.id}/start"
+            yield Start(item.start, start, path, (item.ref,), item.id, opens, closes, item)
 
 
 def _last(item: ChartProcedure, start: Moment) -> datetime:
     return whole((item.end or start).at)
 
 
-def _of_operation(
-    rule: Rule, item: ChartProcedure, moment: Moment, name: str, *, opens: datetime | None, closes: datetime | None
-) -> Start:
-    return Start(
-        moment,
-        [evidence.at(f"procedures/{item.id}/{name}", moment.isoformat())],
-        [item.ref],
-        item.id,
-        {"operation": operation_name(rule, item)},
-        opens,
-        closes,
-        item.surgeon,
-    )
+_FINDERS: Mapping[str, Callable[[Record], Iterator[Start]]] = {
+    "admitted": _admitted,
+    "discharged": _discharged,
+    "died": _died,
+    "operation_start": _beginnings,
+    "operation_end": _ends,
+}
 
 
 def operation_name(rule: Rule, item: ChartProcedure) -> Text:
@@ -138,10 +150,8 @@ def operation_name(rule: Rule, item: ChartProcedure) -> Text:
 def _found(record: Record, search: Search, *, own: bool) -> Iterator[Start]:
     """Yield facts that have a time; with ``own`` a record is of the fact that last came before it was signed."""
     facts = [fact for fact in find(record, search) if fact.at and fact.moment]
-    times = sorted({fact.at for fact in facts if fact.at})
+    times = sorted({fact.at for fact in facts if fact.at}) if own and len(facts) > 1 else []
     for fact in facts:
         if fact.at and fact.moment:
-            proof = [evidence.at(fact.clock, fact.moment.isoformat()), *fact.proof]
-            closes = next((time for time in times if time > fact.at), None) if own else None
-            words = {"name": Text(zh=fact.name, en=fact.name)}
-            yield Start(fact.moment, proof, [fact.ref], fact.id, words, None, closes, fact=fact)
+            closes = next((time for time in times if time > fact.at), None)
+            yield Start(fact.moment, fact.at, fact.clock, (fact.ref,), fact.id, closes=closes, fact=fact)

@@ -27,17 +27,22 @@ class Pairing(Limits):
 def pairing(rule: Rule, record: Record, limits: Pairing) -> Said:
     """Judge both ways. A chart without any order, or any report, says nothing of them and is not judged."""
     readings = record.chart.results
-    orders = [item for item in record.chart.orders if item.status != "cancelled"]
+    orders = [item for _, item in record.orders]
     if orders:
-        yield from _unreported(rule, record, limits, {item.id: item for item in orders})
+        yield from _unreported(rule, record, limits)
     if orders and readings:
         yield from _unordered(rule, record, limits, orders)
 
 
-def _unreported(rule: Rule, record: Record, limits: Pairing, orders: dict[str, ChartOrder]) -> Said:
+def _unreported(rule: Rule, record: Record, limits: Pairing) -> Said:
+    facts = find(record, limits.orders)
+    if not facts:
+        return
+    orders = {item.id: item for _, item in record.orders}
     told = find(record, limits.documents) if limits.documents else []
-    for fact in find(record, limits.orders):
-        if fact.at is None or any(_pair(orders[fact.id], reading) for reading in record.chart.results):
+    reports = {reading.report: reading for reading in record.chart.results}
+    for fact in facts:
+        if fact.at is None or any(_pair(orders[fact.id], reading) for reading in reports.values()):
             continue
         if any(_names(item, fact) for item in told):
             continue
@@ -59,13 +64,15 @@ def _unreported(rule: Rule, record: Record, limits: Pairing, orders: dict[str, C
 
 
 def _unordered(rule: Rule, record: Record, limits: Pairing, orders: list[ChartOrder]) -> Said:
-    there = {fact.id for fact in find(record, limits.reports)}
     reports: dict[str, ChartReading] = {}
     for reading in record.chart.results:
-        if reading.id in there:
-            reports.setdefault(reading.report, reading)
-    for number, reading in reports.items():
-        if any(_pair(order, reading) for order in orders):
+        reports.setdefault(reading.report, reading)
+    unpaired = {
+        number: reading for number, reading in reports.items() if not any(_pair(order, reading) for order in orders)
+    }
+    there = {fact.id for fact in find(record, limits.reports)} if unpaired else set()
+    for number, reading in unpaired.items():
+        if reading.id not in there:
             continue
         time = shown(record.chart, whole(reading.time.at)) if reading.time else "-"
         values = ", ".join(reading.values)

@@ -28,7 +28,12 @@ def person(rule: Rule, record: Record, limits: Person) -> Said:
         return
     age = years(patient.birth_date, day) if patient.birth_date and day else None
     sexes = {"M": limits.male, "F": limits.female}.get(patient.sex, ())
-    for item in record.documents(limits.documents):
+    every = [*limits.names, *limits.sexes, *limits.ages]
+    documents = record.documents(limits.documents)
+    whole = "\n".join(section.text for item in documents for section in item.sections)
+    if not any(re.search(pattern, whole) for pattern in every):
+        return
+    for item in documents:
         wrong: dict[str, Evidence] = {}
         for index, section in enumerate(item.sections):
             for what, patterns in (("name", limits.names), ("sex", limits.sexes), ("age", limits.ages)):

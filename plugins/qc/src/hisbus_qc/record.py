@@ -1,12 +1,12 @@
 """A chart, indexed once for all rules that judge it."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from datetime import date, datetime
 from functools import cached_property
 from typing import Any
 
 from hisbus_qc.clock import local, whole
-from hisbus_schemas import Chart, ChartDocument, ChartProcedure
+from hisbus_schemas import Chart, ChartDocument, ChartOrder, ChartProcedure
 
 
 class Record:
@@ -16,21 +16,45 @@ class Record:
         self.chart = chart
         self.now = whole(now)
         """The present, UTC, to the second."""
-        self.found: dict[Any, Any] = {}
-        """What a search found, by the search: many rules ask for the same."""
+        self.found: dict[int, Any] = {}
+        """What was looked for and found, by what was asked: many rules ask for the same."""
+        self.moments: dict[str, Any] = {}
+        """The moments of the stay and its operations, by kind."""
+        self._documents: dict[tuple[str, ...], list[ChartDocument]] = {}
+        self._signed: dict[tuple[str, ...], list[ChartDocument]] = {}
         self._by_type: dict[str, list[ChartDocument]] = {}
         for document in chart.documents:
             if document.counts:
                 self._by_type.setdefault(document.type.code, []).append(document)
 
-    def documents(self, types: Iterable[str]) -> list[ChartDocument]:
+    def documents(self, types: tuple[str, ...]) -> list[ChartDocument]:
         """Return the documents of some types that were neither replaced nor withdrawn, first written first."""
-        there = [document for type in types for document in self._by_type.get(type, ())]
-        return sorted(there, key=lambda item: (written(item), item.id)) if len(there) > 1 else there
+        found = self._documents.get(types)
+        if found is None:
+            found = [document for type in types for document in self._by_type.get(type, ())]
+            if len(found) > 1:
+                found.sort(key=lambda item: (written(item), item.id))
+            self._documents[types] = found
+        return found
 
-    def signed(self, types: Iterable[str]) -> list[ChartDocument]:
+    def signed(self, types: tuple[str, ...]) -> list[ChartDocument]:
         """Return the signed ones of them, first signed first."""
-        return [item for item in self.documents(types) if item.status == "signed" and item.signed]
+        found = self._signed.get(types)
+        if found is None:
+            found = [item for item in self.documents(types) if item.status == "signed" and item.signed]
+            self._signed[types] = found
+        return found
+
+    @cached_property
+    def orders(self) -> list[tuple[str, ChartOrder]]:
+        """The orders that were not cancelled, with their names."""
+        there = self.chart.orders
+        return [(item.what.text or item.what.code, item) for item in there if item.status != "cancelled"]
+
+    @cached_property
+    def order_names(self) -> str:
+        """All their names, for a quick look whether a word is there at all."""
+        return "\n".join(name for name, _ in self.orders)
 
     @cached_property
     def operations(self) -> list[ChartProcedure]:

@@ -130,7 +130,7 @@ def _part(rule: Rule, name: str, table: Mapping[str, Any], file: str) -> Rule:
         limits = ({} if own else rule.limits) | table_of(table.get("limits", {}), f"{where}.limits")
         shared = rule.model_dump() | {"condition": "", "function": ""} | own if own else rule.model_dump()
         known = _defaults(own, where) if own else rule.texts
-        shared |= update | {"part": name, "limits": limits, "texts": known | texts, "parts": ()}
+        shared |= {"enabled": True} | update | {"part": name, "limits": limits, "texts": known | texts, "parts": ()}
         part = Rule.model_validate(shared)
     except ValidationError as error:
         raise ConfigError(f"{where}{_first(error)}") from error

@@ -34,7 +34,7 @@ class Tubes(Limits):
 @takes(SurgeonSigns)
 def surgeon_signs(rule: Rule, record: Record, limits: SurgeonSigns) -> Said:
     """R39: a record by the assistant has the surgeon's signature. Without author or surgeon it is not judged."""
-    for start in starts(rule, record, "operation_end", None, own=True):
+    for start in starts(record, "operation_end"):
         surgeon = start.surgeon
         if surgeon is None or not (surgeon.id or surgeon.name):
             continue
@@ -48,7 +48,7 @@ def surgeon_signs(rule: Rule, record: Record, limits: SurgeonSigns) -> Said:
             if any(name in signed for name in names) or mention(item, words, negated=True):
                 continue
             yield rule.finding(
-                rule.say("found", operation=start.words["operation"]),
+                rule.say("found", **start.words(rule)),
                 subject=item.id,
                 evidence=[
                     evidence.at(f"procedures/{start.subject}/surgeon", surgeon.name or surgeon.id),

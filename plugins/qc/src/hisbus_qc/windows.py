@@ -30,7 +30,7 @@ class Every(Limits):
 def every(rule: Rule, record: Record, limits: Every) -> Said:
     """Judge the windows that have passed. One in which the stay ended, and those after it, owe nothing."""
     length = timedelta(days=limits.limit_days)
-    for start in starts(rule, record, limits.after, limits.facts, own=False):
+    for start in starts(record, limits.after, limits.facts, own=False):
         if limits.unless and find(record, limits.unless):
             return
         done = [written(item) for item in record.signed(limits.documents)]
@@ -52,16 +52,16 @@ def every(rule: Rule, record: Record, limits: Every) -> Said:
                 "days": f"{limits.limit_days:g}",
                 "document": rule.texts["document"],
             }
-            name = NAMES[limits.after]
+            name, words = NAMES[limits.after], start.words(rule)
             said["after"] = Text(
-                zh=name.zh.format(**{key: word.zh for key, word in start.words.items()}),
-                en=name.en.format(**{key: word.en for key, word in start.words.items()}),
+                zh=name.zh.format(**{key: word.zh for key, word in words.items()}),
+                en=name.en.format(**{key: word.en for key, word in words.items()}),
             )
             yield rule.finding(
                 rule.say("absent", **said),
                 subject=subject,
                 state="absent",
                 evidence=start.proof,
-                reads=start.reads,
+                reads=list(start.reads),
                 due=closes,
             )
