@@ -11,7 +11,7 @@ class Agent:
     """Judges the record of an inpatient stay by rules, without a model."""
 
     name = "qc"
-    version = "1"
+    version = "2"
     kinds = KINDS
     grants = frozenset({"patient", "documents", "diagnoses", "procedures", "orders", "results", "vitals", "charges"})
 
