@@ -234,7 +234,7 @@ def _item(id: str, asked: Indicator, disease: Indicators, record: Record) -> Ite
         return _stopped(blank, asked, start, record)
     limit = _limit(asked, start, record)
     items = [_group(blank, group, asked, start, limit, record) for group in asked.groups]
-    order: tuple[Status, ...] = ("missed", "not_determinable", "pending", "met")
+    order: tuple[Status, ...] = ("missed", "not_determinable", "pending", "not_applicable", "met")
     return min(items, key=lambda item: order.index(item.status))
 
 
@@ -270,7 +270,9 @@ def _group(
     if limit is None or asked.before:
         if record.ended is None and not timed:
             return replace(blank, status="pending", limit=None)
-    elif record.now <= limit and (record.ended is None or record.ended >= limit):
+    elif record.ended and record.ended < limit and not timed:
+        return replace(blank, status="not_applicable", why="ended")
+    elif record.now <= limit:
         return replace(blank, status="pending")
     if timed:
         fact = timed[0]
