@@ -100,8 +100,6 @@ def test_defects_are_counted_by_class(second: int, third: int, total: int) -> No
 @pytest.mark.parametrize("taken, grade", [(10, "甲"), (10.5, "乙"), (20, "乙"), (20.5, "丙")])
 def test_the_hospitals_cut_offs_decide_the_grade(taken: float, grade: str) -> None:
     rubric = RUBRICS["record-100"]
-    said = scored(rubric, [Entry(key="R03", points=taken / 2), Entry(key="R09:ordinary:O1", points=0)])
-    assert said.grade == "甲" and said.version == rubric.version
     item = {"id": "x", "title": {"zh": "x", "en": "x"}, "findings": ["X"]}
     section = {"id": "s", "title": {"zh": "s", "en": "s"}, "cap": 100, "items": [item]}
     wide = Rubric.model_validate(rubric.model_dump() | {"sections": [section]})

@@ -7,7 +7,7 @@ from hisbus_qc import evidence
 from hisbus_qc.clock import shown
 from hisbus_qc.facts import Search, find, mention
 from hisbus_qc.record import Record, written
-from hisbus_qc.rule import Limits, Rule, Said, takes
+from hisbus_qc.rule import Limits, Regex, Rule, Said, takes
 from hisbus_schemas import ChartDocument, Evidence, Wake
 
 _DOSE = re.compile(r"[\s\d(（:：].*$", re.DOTALL)
@@ -18,7 +18,7 @@ class Advice(Limits):
     """Where a consultation advises, what of, and where that must be found."""
 
     documents: tuple[str, ...]
-    heading: str
+    heading: Regex
     """A regular expression; what stands after it is the advice."""
     terms: tuple[str, ...]
     """What advice is about. Advice without any of them is not judged."""
@@ -31,9 +31,9 @@ class Medicines(Limits):
     """Where a discharge record lists medicines, and which orders are for the time after discharge."""
 
     documents: tuple[str, ...]
-    heading: str
+    heading: Regex
     orders: Search
-    prefix: str
+    prefix: Regex
     """A regular expression of what stands before a medicine's name in an order."""
     none: tuple[str, ...]
     """Words of a list that holds none."""

@@ -9,7 +9,7 @@ from pydantic import model_validator
 
 from hisbus_qc import evidence
 from hisbus_qc.record import Record
-from hisbus_qc.rule import Limits, Rule, Said, takes
+from hisbus_qc.rule import GroupRegex, Limits, Rule, Said, takes
 from hisbus_schemas import ChartDocument, Evidence, Text
 
 
@@ -18,7 +18,7 @@ class Source(Limits):
 
     name: Text
     documents: tuple[str, ...] = ()
-    patterns: tuple[str, ...] = ()
+    patterns: tuple[GroupRegex, ...] = ()
     """Regular expressions; the first group of the first that matches is the value."""
     fields: tuple[str, ...] = ()
     """Of a front page."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from hisbus_qc import evidence
 from hisbus_qc.facts import Search, find
 from hisbus_qc.record import Record
-from hisbus_qc.rule import Limits, Rule, Said, takes
+from hisbus_qc.rule import GroupRegex, Limits, Regex, Rule, Said, takes
 from hisbus_schemas import Evidence
 
 _LEAST = 2
@@ -17,9 +17,9 @@ class Allergies(Limits):
     """Where allergies stand."""
 
     documents: tuple[str, ...]
-    denied: tuple[str, ...]
+    denied: tuple[Regex, ...]
     """Regular expressions of a record that denies allergies."""
-    named: tuple[str, ...]
+    named: tuple[GroupRegex, ...]
     """Of one that states them; the first group names what of."""
     pages: tuple[str, ...]
     field: str

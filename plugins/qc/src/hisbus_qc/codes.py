@@ -7,7 +7,7 @@ from hisbus_qc.facts import Search, find
 from hisbus_qc.frontpage import years
 from hisbus_qc.pages import Coded
 from hisbus_qc.record import Record, named
-from hisbus_qc.rule import Limits, Rule, Said, takes
+from hisbus_qc.rule import Limits, Regex, Rule, Said, takes
 from hisbus_schemas import Finding, Text
 
 _MORPHOLOGY = re.compile(r"/(\d)")
@@ -25,7 +25,7 @@ class Principal(Limits):
     """What a principal diagnosis may not be; codes as in ``Search``, or by a regular expression."""
 
     documents: tuple[str, ...]
-    form: str
+    form: Regex
     """A regular expression that every code matches."""
     edits: dict[str, Edit]
 

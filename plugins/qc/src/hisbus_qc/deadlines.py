@@ -11,19 +11,18 @@ and that notes must speak of a result or an order.
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from functools import cached_property
 from typing import Literal
-from zoneinfo import ZoneInfo
 
 from pydantic import model_validator
 
 from hisbus_qc import evidence
-from hisbus_qc.clock import local, shown
+from hisbus_qc.clock import last_second, local, shown
 from hisbus_qc.facts import Fact, Search, find, mention
 from hisbus_qc.moments import NAMES, After, Start, starts
 from hisbus_qc.record import Record, about, written
-from hisbus_qc.rule import Limits, Rule, Said, takes
+from hisbus_qc.rule import Limits, Regex, Rule, Said, takes
 from hisbus_schemas import ChartDocument, Evidence, Text, Wake
 
 _SECOND = timedelta(seconds=1)
@@ -58,7 +57,7 @@ class Deadline(Limits):
     """Of which such a document must hold one."""
     without: tuple[str, ...] = ()
     """Of which it must hold none."""
-    pattern: str = ""
+    pattern: Regex = ""
     """A regular expression that it must match."""
     authors: tuple[str, ...] = ()
     """Ids or names of staff whose documents will do without the words."""
@@ -129,21 +128,19 @@ class Done:
         return evidence.signature(self.document) if self.document.signed else evidence.shown(self.document)
 
 
-@takes(Deadline)
+@takes(Deadline, words=("hours", "operation", "name"))
 def deadline(rule: Rule, record: Record, limits: Deadline) -> Said:
     """Judge each moment of a chart: what is due after it must be there by the limit."""
     if limits.least_stay_hours and record.hours is not None and record.hours < limits.least_stay_hours:
         return
     moments = starts(record, limits.after, limits.facts, own=limits.own)
-    if (
-        not moments
-        or (limits.unless and find(record, limits.unless))
-        or (limits.when and not find(record, limits.when))
-    ):
+    if moments and limits.unless and find(record, limits.unless):
         return
-    for start in (
-        _in_a_row(record, moments, limits.days) if limits.days > 1 else moments[:1] if limits.first else moments
-    ):
+    if moments and limits.when and not find(record, limits.when):
+        return
+    if limits.days > 1:
+        moments = _in_a_row(record, moments, limits.days)
+    for start in moments[:1] if limits.first else moments:
         limit = _limit(rule, record, limits, start.at)
         if limits.unless_ended and record.ended and record.ended < limit:
             continue
@@ -152,7 +149,7 @@ def deadline(rule: Rule, record: Record, limits: Deadline) -> Said:
         yield from _due(rule, record, limits.after, limit, start, _done(record, limits, start))
 
 
-@takes(Discharge)
+@takes(Discharge, words=("hours", "short"))
 def since_discharge(rule: Rule, record: Record, limits: Discharge) -> Said:
     """R13: a discharge record, a death record for who died; for a short stay its one record will do for either."""
     for start in starts(record, "discharged"):
@@ -266,8 +263,7 @@ def _limit(rule: Rule, record: Record, limits: Deadline, at: datetime) -> dateti
         return at + timedelta(days=limits.limit_days)
     if limits.limit_workdays is not None:
         return _workdays(record, limits, at)
-    there = local(record.chart, at)
-    return datetime.combine(there.date(), time(23, 59, 59), ZoneInfo(record.chart.timezone)).astimezone(at.tzinfo)
+    return last_second(record.chart, at)
 
 
 def _hours(rule: Rule) -> timedelta:

@@ -8,13 +8,12 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, time, timedelta
+from datetime import datetime, timedelta
 from importlib.resources import files
 from typing import Literal
-from zoneinfo import ZoneInfo
 
 from hisbus_qc import evidence, pages
-from hisbus_qc.clock import local, shown, whole
+from hisbus_qc.clock import last_second, shown, whole
 from hisbus_qc.facts import Fact, Search, find
 from hisbus_qc.frontpage import years
 from hisbus_qc.record import Record, named
@@ -342,8 +341,7 @@ def _limit(asked: Indicator, start: datetime | None, record: Record) -> datetime
     if start is None:
         return None
     if asked.same_day:
-        day = local(record.chart, start).date()
-        return datetime.combine(day, time(23, 59, 59), ZoneInfo(record.chart.timezone)).astimezone(start.tzinfo)
+        return last_second(record.chart, start)
     if asked.within_minutes is not None:
         return start + timedelta(minutes=asked.within_minutes)
     return start if asked.not_before_minutes is not None else None

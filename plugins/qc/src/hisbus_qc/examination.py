@@ -6,7 +6,7 @@ from hisbus_qc import evidence
 from hisbus_qc.facts import Search, find, mention
 from hisbus_qc.pages import diagnoses
 from hisbus_qc.record import Record, named
-from hisbus_qc.rule import Limits, Rule, Said, takes
+from hisbus_qc.rule import GroupRegex, Limits, Rule, Said, takes
 from hisbus_schemas import Code, Text
 
 
@@ -14,8 +14,8 @@ class Pulse(Limits):
     """How a record states pulse, heart rate and atrial fibrillation."""
 
     documents: tuple[str, ...]
-    pulse: str
-    heart: str
+    pulse: GroupRegex
+    heart: GroupRegex
     """Regular expressions whose first group is the number."""
     fibrillation: tuple[str, ...]
     fibrillation_codes: tuple[str, ...]
@@ -47,7 +47,7 @@ def pulse(rule: Rule, record: Record, limits: Pulse) -> Said:
         found = {}
         for name, pattern in (("pulse", limits.pulse), ("heart", limits.heart)):
             for index, section in enumerate(item.sections):
-                if match := re.search(pattern, section.text):
+                if (match := re.search(pattern, section.text)) and match[1].isdecimal():
                     found[name] = (int(match[1]), evidence.span(item, index, match.start(), match.end()))
                     break
         if len(found) < 2:

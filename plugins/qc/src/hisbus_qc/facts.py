@@ -13,7 +13,7 @@ from typing import Literal
 from hisbus_qc import evidence
 from hisbus_qc.clock import whole
 from hisbus_qc.record import Record, named
-from hisbus_qc.rule import Limits
+from hisbus_qc.rule import Limits, Regex
 from hisbus_schemas import ChartDocument, ChartReading, Entry, Evidence, Moment
 
 _NEGATED = re.compile(r"(?:否认|没有|未|无|不伴|排除|除外|禁忌)[^，。；,;\n]{0,6}$")
@@ -33,7 +33,7 @@ class Search(Limits):
     """Of which none may."""
     types: tuple[str, ...] = ()
     """Of documents: WS/T 500 or LOINC."""
-    pattern: str = ""
+    pattern: Regex = ""
     """Of documents: a regular expression; its first group is the fact's number where ``above`` or ``below`` ask."""
     flags: tuple[str, ...] = ()
     """Of results: HL7 v2 OBX-8."""
@@ -154,7 +154,9 @@ def _told(item: ChartDocument, search: Search) -> tuple[Evidence | None, str]:
         for index, section in enumerate(item.sections):
             for match in re.finditer(search.pattern, section.text):
                 value = match[match.lastindex or 0]
-                if (search.above is None and search.below is None) or _beyond(value, search):
+                if (search.above is None and search.below is None) or (
+                    _NUMBER.fullmatch(value) and _beyond(value, search)
+                ):
                     return evidence.span(item, index, match.start(), match.end()), value
         return None, ""
     if search.words:

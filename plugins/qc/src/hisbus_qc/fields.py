@@ -6,7 +6,7 @@ from hisbus_qc import pages
 from hisbus_qc.facts import Search, find
 from hisbus_qc.pages import Value
 from hisbus_qc.record import Record, named
-from hisbus_qc.rule import Limits, Rule, Said, takes
+from hisbus_qc.rule import Limits, Regex, Rule, Said, takes
 from hisbus_schemas import ChartDocument, Evidence, Finding, Text
 
 
@@ -16,7 +16,7 @@ class Field(Limits):
     field: str
     label: Text
     required: bool = False
-    pattern: str = ""
+    pattern: Regex = ""
     """A regular expression that the whole value matches."""
     range: tuple[float, float] | None = None
     not_before: str = ""
@@ -26,7 +26,7 @@ class Field(Limits):
     """What that other field is called."""
     if_field: str = ""
     """Only where this field is there."""
-    if_value: str = ""
+    if_value: Regex = ""
     """And matches this regular expression."""
     if_codes: tuple[str, ...] = ()
     """Only where a diagnosis of the page has one of these codes."""

@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from zoneinfo import ZoneInfo
 
 from hisbus_qc import evidence
+from hisbus_qc.clock import zone
 from hisbus_qc.record import Record
 from hisbus_schemas import ChartDocument, Evidence
 
@@ -110,7 +110,7 @@ def moment(record: Record, text: str) -> datetime | None:
     for form in _TIMES:
         if len(digits) == {"%Y%m%d%H%M%S": 14, "%Y%m%d%H%M": 12, "%Y%m%d": 8}[form] and digits.isdigit():
             try:
-                return datetime.strptime(digits, form).replace(tzinfo=ZoneInfo(record.chart.timezone))
+                return datetime.strptime(digits, form).replace(tzinfo=zone(record.chart))
             except ValueError:
                 return None
     return None

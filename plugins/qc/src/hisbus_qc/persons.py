@@ -5,7 +5,7 @@ import re
 from hisbus_qc import evidence
 from hisbus_qc.frontpage import years
 from hisbus_qc.record import Record
-from hisbus_qc.rule import Limits, Rule, Said, takes
+from hisbus_qc.rule import GroupRegex, Limits, Rule, Said, takes
 from hisbus_schemas import Evidence, Text
 
 
@@ -13,9 +13,9 @@ class Person(Limits):
     """How a document says who the patient is. Each pattern's first group is the value."""
 
     documents: tuple[str, ...]
-    names: tuple[str, ...]
-    sexes: tuple[str, ...]
-    ages: tuple[str, ...]
+    names: tuple[GroupRegex, ...]
+    sexes: tuple[GroupRegex, ...]
+    ages: tuple[GroupRegex, ...]
     male: tuple[str, ...]
     female: tuple[str, ...]
 
@@ -43,7 +43,7 @@ def person(rule: Rule, record: Record, limits: Person) -> Said:
                         if (
                             (what == "name" and patient.name and value != patient.name)
                             or (what == "sex" and sexes and value not in sexes)
-                            or (what == "age" and age is not None and abs(int(value) - age) > 1)
+                            or (what == "age" and age is not None and value.isdecimal() and abs(int(value) - age) > 1)
                         ):
                             wrong.setdefault(what, evidence.span(item, index, match.start(), match.end()))
         if wrong:

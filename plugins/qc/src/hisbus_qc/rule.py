@@ -1,12 +1,13 @@
 """What a rule is: its data, as a rule file declares it, and the function that judges by it."""
 
+import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime
 from importlib.resources import files
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Annotated, Any, Literal, Protocol, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from hisbus_qc.record import Record
 from hisbus_schemas import Contract, Evidence, Finding, Text, Wake
@@ -103,6 +104,25 @@ class Limits(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
+def _compiled(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError("is no regular expression") from error
+    return text
+
+
+def _grouped(text: str) -> str:
+    if re.compile(text).groups < 1:
+        raise ValueError("needs a group: what stands in it is the value")
+    return text
+
+
+Regex = Annotated[str, AfterValidator(_compiled)]
+"""A regular expression."""
+GroupRegex = Annotated[str, AfterValidator(_compiled), AfterValidator(_grouped)]
+"""One whose first group is the value."""
+
 Said = Iterator[Finding | Wake]
 """What a rule says of a chart: what it finds, and when to look again."""
 
@@ -130,17 +150,21 @@ _TEXTS = _texts()
 Function = TypeVar("Function", bound=Callable[..., Said])
 
 
-def takes(limits: type[Limits], *, needs: tuple[str, ...] = ()) -> Callable[[Function], Function]:
+def takes(
+    limits: type[Limits], *, needs: tuple[str, ...] = (), words: tuple[str, ...] = ()
+) -> Callable[[Function], Function]:
     """Declare what a condition takes.
 
     Args:
         limits: the model of its limits.
         needs: texts that a rule file must give, beside those of ``texts.toml``.
+        words: what it fills in beside the words of those.
     """
 
     def declare(function: Function) -> Function:
         function.__dict__["limits"] = limits
         function.__dict__["needs"] = needs
+        function.__dict__["words"] = words
         function.__dict__["texts"] = _TEXTS.get(f"{function.__module__}.{function.__name__}", {})
         return function
 

@@ -125,7 +125,8 @@ def _part(rule: Rule, name: str, table: Mapping[str, Any], file: str) -> Rule:
     if unknown:
         raise ConfigError(f"{where}.{min(unknown)} is not known")
     try:
-        texts = {key: Text.model_validate(text) for key, text in table.get("texts", {}).items()}
+        own_texts = table_of(table.get("texts", {}), f"{where}.texts")
+        texts = {key: Text.model_validate(text) for key, text in own_texts.items()}
         update = {key: value for key, value in table.items() if key in {"enabled", "points", "severity"}}
         limits = ({} if own else rule.limits) | table_of(table.get("limits", {}), f"{where}.limits")
         shared = rule.model_dump() | {"condition": "", "function": ""} | own if own else rule.model_dump()
@@ -141,16 +142,27 @@ def _part(rule: Rule, name: str, table: Mapping[str, Any], file: str) -> Rule:
 def _examine(rule: Rule, where: str) -> None:
     """Check what a rule's function takes, and that its texts say the same in both languages."""
     check = judge(rule, where).check
-    for name in getattr(check, "needs", ()):
-        if name not in rule.texts:
-            raise ConfigError(f"{where}: texts.{name} is missing")
+    defaults: dict[str, Text] = getattr(check, "texts", {})
+    known = {word for text in defaults.values() for word in _words(text.zh)} | set(getattr(check, "words", ()))
+    needed = {*getattr(check, "needs", ())}
     for name, text in rule.texts.items():
         try:
-            zh, en = ({word for _, word, _, _ in string.Formatter().parse(said) if word} for said in (text.zh, text.en))
+            zh, en = _words(text.zh), _words(text.en)
         except ValueError as error:
             raise ConfigError(f"{where}: texts.{name} has a lone brace") from error
         if zh != en:
             raise ConfigError(f"{where}: texts.{name} fills in other words in Chinese than in English")
+        if defaults and zh - known:
+            raise ConfigError(f"{where}: texts.{name} fills in {{{min(zh - known)}}}, which nothing gives")
+        if rule.condition == "deadline" and name in {"absent", "late"} and "document" in zh:
+            needed.add("document")
+    for name in sorted(needed - rule.texts.keys()):
+        raise ConfigError(f"{where}: texts.{name} is missing")
+
+
+def _words(text: str) -> set[str]:
+    """Return what a text fills in."""
+    return {word for _, word, _, _ in string.Formatter().parse(text) if word}
 
 
 def _defaults(table: Mapping[str, Any], where: str) -> dict[str, Text]:

@@ -26,7 +26,7 @@ class Every(Limits):
     unless: Search | None = None
 
 
-@takes(Every, needs=("document",))
+@takes(Every, needs=("document",), words=("operation",))
 def every(rule: Rule, record: Record, limits: Every) -> Said:
     """Judge the windows that have passed. One in which the stay ended, and those after it, owe nothing."""
     length = timedelta(days=limits.limit_days)
