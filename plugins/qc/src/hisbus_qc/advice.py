@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from hisbus_qc import evidence
 from hisbus_qc.clock import shown
-from hisbus_qc.facts import Search, find, mention
+from hisbus_qc.facts import Search, find, mention, sentence
 from hisbus_qc.record import Record, written
 from hisbus_qc.rule import Limits, Regex, Rule, Said, takes
 from hisbus_schemas import ChartDocument, Evidence, Wake
@@ -79,7 +79,7 @@ def _taken_up(record: Record, limits: Advice, item: ChartDocument, term: str) ->
     if any(term in fact.name and fact.at and at <= fact.at <= limit for fact in find(record, limits.orders)):
         return True
     notes = (note for note in record.signed(limits.notes) if at <= written(note) <= limit)
-    return any(mention(note, (term,), negated=True) for note in notes)
+    return any(sentence(note, (term,), negated=True) for note in notes)
 
 
 @takes(Medicines)

@@ -29,7 +29,7 @@ class Agent:
         if _is_judged(case.chart):
             record = Record(case.chart, case.now)
             for judge in rules.judges:
-                if judge.rule.concerns(record):
+                if not judge.filtered or judge.rule.concerns(record):
                     said += judge.check(judge.rule, record, judge.limits)
         return Assessment(
             evaluated=rules.ids,

@@ -52,8 +52,16 @@ class Stated:
 
     name: Text
     value: str
-    proof: Evidence
     ref: str
+    path: str = ""
+    said: str = ""
+    document: ChartDocument | None = None
+    span: tuple[int, int, int] = (0, 0, 0)
+
+    @property
+    def proof(self) -> Evidence:
+        """Where it stands, with its words."""
+        return evidence.span(self.document, *self.span) if self.document else evidence.at(self.path, self.said)
 
 
 @takes(Agree, needs=("what",))
@@ -86,7 +94,7 @@ def _stated(record: Record, limits: Agree, source: Source) -> Iterator[Stated]:
             value, form = operation.start.isoformat(), "start"
         if value and (same := _value(value, limits)):
             path = f"procedures/{operation.id}/{form}"
-            yield Stated(source.name, same, evidence.at(path, value), operation.ref)
+            yield Stated(source.name, same, operation.ref, path, value)
     for document in record.documents(source.documents):
         yield from _in_fields(document, limits, source)
         yield from _in_text(document, limits, source)
@@ -96,8 +104,7 @@ def _in_fields(document: ChartDocument, limits: Agree, source: Source) -> Iterat
     for name in source.fields:
         value = document.fields.get(name, "")
         if same := _value(value, limits):
-            proof = evidence.at(f"documents/{document.id}/fields/{name}", value)
-            yield Stated(source.name, same, proof, document.ref)
+            yield Stated(source.name, same, document.ref, f"documents/{document.id}/fields/{name}", value)
 
 
 def _in_text(document: ChartDocument, limits: Agree, source: Source) -> Iterator[Stated]:
@@ -105,8 +112,8 @@ def _in_text(document: ChartDocument, limits: Agree, source: Source) -> Iterator
         for pattern in source.patterns:
             for match in re.finditer(pattern, section.text):
                 if same := _value(match[1], limits):
-                    proof = evidence.span(document, index, match.start(), match.end())
-                    yield Stated(source.name, same, proof, document.ref)
+                    span = (index, match.start(), match.end())
+                    yield Stated(source.name, same, document.ref, document=document, span=span)
                 if not limits.within:
                     return
 

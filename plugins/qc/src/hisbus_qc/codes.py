@@ -98,9 +98,7 @@ def sex_age(rule: Rule, record: Record, limits: SexAge) -> Said:
     patient = record.chart.patient
     if patient is None:
         return
-    there = pages.diagnoses(record, limits.documents)
-    there += pages.operations(record, limits.documents)
-    for item in there:
+    for item in [*pages.diagnoses(record, limits.documents), *pages.operations(record, limits.documents)]:
         for fit in limits.fits.values():
             if item.code and named(item.code, fit.codes) and not _fits(record, fit):
                 yield rule.finding(

@@ -28,7 +28,7 @@ def note(rule: Rule, record: Record, limits: Any) -> Said:
     chart = record.chart
     notes = [*record.documents(tuple(rule.limits["documents"]))]
     notes.sort(key=lambda item: (_about(item).at, item.filed.at, item.id))
-    for (before, old), (later, new) in pairwise([(item, compared(item.text)) for item in notes]):
+    for (before, old), (later, new) in pairwise([(item, _text(record, item)) for item in notes]):
         if min(len(old), len(new)) < rule.limits["least_characters"]:
             continue
         percent = _same(old, new, rule.limits["same_percent"])
@@ -74,7 +74,7 @@ def similar(rule: Rule, record: Record, limits: Similar) -> Said:
     later, before = record.signed(limits.documents), record.signed(limits.originals)
     if limits.first:
         later, before = later[:1], before[:1]
-    texts = {item.id: compared(item.text) for item in [*later, *before]} if later and before else {}
+    texts = {item.id: _text(record, item) for item in [*later, *before]} if later and before else {}
     for item, original in product(later, before) if texts else ():
         if item.id == original.id or written(original) > written(item):
             continue
@@ -98,15 +98,15 @@ def similar(rule: Rule, record: Record, limits: Similar) -> Said:
 def block(rule: Rule, record: Record, limits: Block) -> Said:
     """R47: most of a document's runs of characters stand in one document that was written before it."""
     for item in record.signed(limits.documents):
-        text = compared(item.text)
+        text = _text(record, item)
         if len(text) < limits.least_characters:
             continue
         grams = _grams(text, limits.gram_characters)
         for original in record.signed(limits.originals):
             if original.id == item.id or written(original) >= written(item):
                 continue
-            percent = 100 * len(grams & _grams(compared(original.text), limits.gram_characters)) // len(grams)
-            if percent >= limits.same_percent:
+            percent = _held(grams, _text(record, original), limits.same_percent)
+            if percent is not None:
                 said = rule.say(
                     "found",
                     time=shown(record.chart, written(item)),
@@ -117,6 +117,25 @@ def block(rule: Rule, record: Record, limits: Block) -> Said:
                 proof = _shared(item, original)
                 yield rule.finding(said, subject=item.id, evidence=proof, reads=[item.ref, original.ref])
                 break
+
+
+def _held(grams: set[str], text: str, least: float) -> int | None:
+    """Return how many of the runs a text holds, whole percent; None where it is less than ``least``."""
+    may_miss = math.floor(len(grams) * (100 - least) / 100)
+    missed = 0
+    for gram in grams:
+        missed += gram not in text
+        if missed > may_miss:
+            return None
+    return 100 * (len(grams) - missed) // len(grams)
+
+
+def _text(record: Record, item: ChartDocument) -> str:
+    """Return what is compared of a document, worked out once for all rules."""
+    found: str | None = record.kept.get(item.id)
+    if found is None:
+        found = record.kept[item.id] = compared(item.text)
+    return found
 
 
 def _grams(text: str, size: int) -> set[str]:

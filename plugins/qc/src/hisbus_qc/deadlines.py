@@ -19,11 +19,11 @@ from pydantic import model_validator
 
 from hisbus_qc import evidence
 from hisbus_qc.clock import last_second, local, shown
-from hisbus_qc.facts import Fact, Search, find, mention
+from hisbus_qc.facts import Fact, Search, find, sentence
 from hisbus_qc.moments import NAMES, After, Start, starts
 from hisbus_qc.record import Record, about, written
 from hisbus_qc.rule import Limits, Regex, Rule, Said, takes
-from hisbus_schemas import ChartDocument, Evidence, Text, Wake
+from hisbus_schemas import ChartDocument, Evidence, Person, Text, Wake
 
 _SECOND = timedelta(seconds=1)
 _INFERRED = Text(zh="（签名未带时间，按消息时间）", en=" (the time of its message, for the signature has none)")
@@ -186,7 +186,7 @@ def _due(
     said["after"] = _filled(rule.texts.get("clock", NAMES[after]), named)
     if "document" in rule.texts and "document" not in said:
         said["document"] = rule.texts["document"]
-    proof, reads = start.proof, list(start.reads)
+    proof, reads = start.proof, start.reads(chart)
     if first:
         said["signed"] = _signed_at(record, first)
         proof += first.proof
@@ -228,19 +228,25 @@ def _is_wanted(limits: Deadline, start: Start, item: ChartDocument) -> bool:
     """Tell whether a document says, or is by whom, what the rule asks for."""
     if not limits.is_choosy:
         return True
-    author = {item.author.id, item.author.name} - {""} if item.author else set()
-    if limits.by_surgeon and not (start.surgeon and author & {start.surgeon.id, start.surgeon.name}):
+    if limits.by_surgeon and not _is_one(item.author, start.surgeon):
         return False
-    if limits.without and mention(item, limits.without, negated=True):
+    if limits.without and sentence(item, limits.without, negated=True):
         return False
     if limits.pattern and not any(re.search(limits.pattern, section.text) for section in item.sections):
         return False
-    if limits.authors and author & set(limits.authors):
+    if limits.authors and item.author and {item.author.id, item.author.name} & set(limits.authors):
         return True
     words = limits.words
     if limits.mentions and start.fact:
         words = (*words, *filter(None, [start.fact.name]), *limits.aliases.get(start.fact.code, ()))
-    return not words or mention(item, words, negated=True) is not None
+    return not words or sentence(item, words, negated=True) is not None
+
+
+def _is_one(author: Person | None, surgeon: Person | None) -> bool:
+    """Tell whether two names of staff are of one person."""
+    if author is None or surgeon is None:
+        return False
+    return bool(author.id and author.id == surgeon.id) or bool(author.name and author.name == surgeon.name)
 
 
 def _in_a_row(record: Record, moments: list[Start], days: int) -> list[Start]:

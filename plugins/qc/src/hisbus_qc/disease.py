@@ -200,7 +200,7 @@ def _included(
         there = [
             pages.Coded(
                 item.code.code, item.code.text, item.rank in {1, None},
-                evidence.at(f"diagnoses/{item.id}/code", item.code.text or item.code.code or "-"), item.ref, item.id,
+                f"diagnoses/{item.id}/code", item.code.text or item.code.code or "-", item.ref, item.id,
             )
             for item in record.chart.diagnoses
         ]  # fmt: skip

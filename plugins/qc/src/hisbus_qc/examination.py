@@ -3,7 +3,7 @@
 import re
 
 from hisbus_qc import evidence
-from hisbus_qc.facts import Search, find, mention
+from hisbus_qc.facts import Search, find, mention, sentence
 from hisbus_qc.pages import diagnoses
 from hisbus_qc.record import Record, named
 from hisbus_qc.rule import GroupRegex, Limits, Rule, Said, takes
@@ -85,7 +85,7 @@ def laboratory(rule: Rule, record: Record, limits: Laboratory) -> Said:
         known = any(
             named(item.code, implied.diagnoses) or any(word in item.name for word in implied.words) for item in there
         )
-        if known or any(mention(item, implied.words) for item in documents):
+        if known or any(sentence(item, implied.words) for item in documents):
             continue
         proof = [evidence.at("discharged", record.chart.stay("discharged"))]
         yield rule.finding(

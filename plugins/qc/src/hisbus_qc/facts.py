@@ -6,7 +6,7 @@ Among documents it finds words, and passes over those that a negation stands bef
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
@@ -45,7 +45,11 @@ class Search(Limits):
     """Of procedures: whether it is an operation."""
 
 
-@dataclass(frozen=True)
+Span = tuple[int, int, int]
+"""Section, first character, first character after."""
+
+
+@dataclass(frozen=True, slots=True)
 class Fact:
     """One entry that was found."""
 
@@ -56,11 +60,23 @@ class Fact:
     at: datetime | None
     """UTC, whole seconds; None where the source gave no time."""
     moment: Moment | None
-    proof: list[Evidence] = field(compare=False)
-    clock: str = ""
+    path: str
+    """The chart path of what it says."""
+    said: str
+    """What it says there."""
+    clock: str
     """The chart path of its time."""
     value: str = ""
-    document: ChartDocument | None = field(default=None, compare=False)
+    document: ChartDocument | None = None
+    span: Span | None = None
+    """Where in the document its words stand."""
+
+    @property
+    def proof(self) -> list[Evidence]:
+        """The entry with what it says, or the words of the document."""
+        if self.document and self.span:
+            return [evidence.span(self.document, *self.span)]
+        return [evidence.at(self.path, self.said)]
 
 
 def find(record: Record, search: Search) -> list[Fact]:
@@ -76,6 +92,12 @@ def find(record: Record, search: Search) -> list[Fact]:
 
 def mention(document: ChartDocument, words: tuple[str, ...], *, negated: bool = False) -> Evidence | None:
     """Return the sentence of a document that holds one of the words, not denied; None where none does."""
+    span = sentence(document, words, negated=negated)
+    return evidence.span(document, *span) if span else None
+
+
+def sentence(document: ChartDocument, words: tuple[str, ...], *, negated: bool = False) -> Span | None:
+    """Return where that sentence stands."""
     for index, section in enumerate(document.sections):
         for word in words:
             at = section.text.find(word)
@@ -83,7 +105,7 @@ def mention(document: ChartDocument, words: tuple[str, ...], *, negated: bool = 
                 begin = max(section.text.rfind(mark, 0, at) for mark in "。；;\n") + 1
                 if negated or not _NEGATED.search(section.text, begin, at):
                     end = _SENTENCE.match(section.text, at + len(word))
-                    return evidence.span(document, index, begin, end.end() if end else at + len(word))
+                    return index, begin, end.end() if end else at + len(word)
                 at = section.text.find(word, at + len(word))
     return None
 
@@ -107,13 +129,24 @@ def _orders(record: Record, search: Search) -> Iterator[Fact]:
 
 
 def _readings(record: Record, search: Search) -> Iterator[Fact]:
-    for item in record.chart.results if search.part == "results" else record.chart.vitals:
+    readings = record.chart.results if search.part == "results" else record.chart.vitals
+    if not readings or not _may_be_there(record, search):
+        return
+    for item in readings:
         if search.flags and not any(flag in search.flags for flag in item.flags):
             continue
         if item.withdrawn or not _is_named(item, search) or not _within(item, search):
             continue
         name, value = item.item.text or item.item.code, ", ".join(item.values)
         yield _fact(search.part, "" if value else "item", item, name, item.item.code, item.time, value)
+
+
+def _may_be_there(record: Record, search: Search) -> bool:
+    """Tell, by one quick look at all codes and names, whether a reading can match."""
+    codes, names = record.reading_names(search.part)
+    if any(word in names for word in search.words) or any(map(codes.__contains__, search.codes)):
+        return True
+    return not (search.words or search.codes) or any(code.endswith("*") for code in search.codes)
 
 
 def _is_named(item: ChartReading, search: Search) -> bool:
@@ -138,17 +171,20 @@ def _beyond(value: str, search: Search) -> bool:
 
 def _documents(record: Record, search: Search) -> Iterator[Fact]:
     for item in record.documents(search.types):
-        proof, value = _told(item, search)
-        if proof is not None and not any(mention(item, (word,), negated=True) for word in search.without):
+        span, value = _told(item, search)
+        if span and not (search.without and sentence(item, search.without, negated=True)):
             at = item.about or item.signed or item.filed
-            clock = f"documents/{item.id}/" + ("about" if item.about else "signed" if item.signed else "filed")
+            clock = "about" if item.about else "signed" if item.signed else "filed"
+            name = item.type.text or item.type.code
+            path = f"documents/{item.id}"
+            shown = span if span[2] else None
             yield Fact(
-                item.id, item.ref, item.type.text or item.type.code, item.type.code, whole(at.at), at, [proof], clock,
-                value, item,
+                item.id, item.ref, name, item.type.code, whole(at.at), at, f"{path}/type", name, f"{path}/{clock}",
+                value, item, shown,
             )  # fmt: skip
 
 
-def _told(item: ChartDocument, search: Search) -> tuple[Evidence | None, str]:
+def _told(item: ChartDocument, search: Search) -> tuple[Span | None, str]:
     """Return the words of a document that were looked for and, where a number was, that."""
     if search.pattern:
         for index, section in enumerate(item.sections):
@@ -157,11 +193,11 @@ def _told(item: ChartDocument, search: Search) -> tuple[Evidence | None, str]:
                 if (search.above is None and search.below is None) or (
                     _NUMBER.fullmatch(value) and _beyond(value, search)
                 ):
-                    return evidence.span(item, index, match.start(), match.end()), value
+                    return (index, match.start(), match.end()), value
         return None, ""
     if search.words:
-        return mention(item, search.words, negated=search.negated), ""
-    return evidence.shown(item)[0], ""
+        return sentence(item, search.words, negated=search.negated), ""
+    return (0, 0, 0), ""
 
 
 def _diagnoses(record: Record, search: Search) -> Iterator[Fact]:
@@ -189,9 +225,11 @@ def _charges(record: Record, search: Search) -> Iterator[Fact]:
 def _fact(
     part: str, form: str, item: Entry, name: str, code: str, time: Moment | None, value: str = "", clock: str = "time"
 ) -> Fact:
-    path = f"{part}/{item.id}"
-    proof = [evidence.at(f"{path}/{form}" if form else path, value or name or "-")]
-    return Fact(item.id, item.ref, name, code, whole(time.at) if time else None, time, proof, f"{path}/{clock}", value)
+    path, said = f"{part}/{item.id}", value or name or "-"
+    at = whole(time.at) if time else None
+    return Fact(
+        item.id, item.ref, name, code, at, time, f"{path}/{form}" if form else path, said, f"{path}/{clock}", value
+    )
 
 
 _FINDERS = {

@@ -9,6 +9,8 @@ from hisbus_qc.record import Record, named
 from hisbus_qc.rule import Limits, Regex, Rule, Said, takes
 from hisbus_schemas import ChartDocument, Evidence, Finding, Text
 
+_DIAGNOSES = (pages.PRINCIPAL, pages.OTHERS)
+
 
 class Field(Limits):
     """One check of one field. A condition that names another field or code limits it to pages that have that."""
@@ -48,11 +50,11 @@ def fields(rule: Rule, record: Record, limits: Fields) -> Said:
     for page in record.documents(limits.documents):
         if not page.fields:
             continue
-        codes = [item.code for name in (pages.PRINCIPAL, pages.OTHERS) for item in pages.coded(page, name)]
+        codes = [pages.split(item.text)[0] for name in _DIAGNOSES for item in pages.values(page, name)]
         for name, check in limits.checks.items():
-            if not _applies(record, page, check, codes):
-                continue
             values = pages.values(page, check.field)
+            if not (values or check.required) or not _applies(record, page, check, codes):
+                continue
             if check.required and not values:
                 yield _finding(rule, page, name, check, rule.texts["required"], [_absent(page, check)])
             for value in values:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from hisbus_qc import evidence
 from hisbus_qc.clock import shown
-from hisbus_qc.facts import Search, find, mention
+from hisbus_qc.facts import Search, find, sentence
 from hisbus_qc.frontpage import years
 from hisbus_qc.record import Record, written
 from hisbus_qc.rule import Limits, Rule, Said, takes
@@ -52,7 +52,7 @@ def next_note(rule: Rule, record: Record, limits: NextNote) -> Said:
         if fact.at is None or after is None:
             continue
         words = (fact.name[:_WORD], *limits.words)
-        if mention(after, words, negated=True):
+        if sentence(after, words, negated=True):
             continue
         note = shown(record.chart, written(after))
         yield rule.finding(

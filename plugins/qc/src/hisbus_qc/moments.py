@@ -10,7 +10,7 @@ from hisbus_qc.clock import whole
 from hisbus_qc.facts import Fact, Search, find
 from hisbus_qc.record import Record
 from hisbus_qc.rule import Rule
-from hisbus_schemas import ChartProcedure, Evidence, Moment, Person, Text
+from hisbus_schemas import Chart, ChartProcedure, Evidence, Moment, Person, Text
 
 After = Literal["admitted", "discharged", "died", "operation_start", "operation_end", "facts"]
 
@@ -34,7 +34,8 @@ class Start:
     """When, to the second."""
     path: str
     """Chart path of the moment."""
-    reads: tuple[str, ...]
+    facts: tuple[str, ...]
+    """The facts of the stay that it rests on; empty: it rests on its entry."""
     subject: str = ""
     opens: datetime | None = None
     """A record that was signed then or earlier is of an earlier moment."""
@@ -47,6 +48,11 @@ class Start:
     def proof(self) -> list[Evidence]:
         """The moment with its value, and the fact that it is of."""
         return [evidence.at(self.path, self.moment.isoformat()), *(self.fact.proof if self.fact else ())]
+
+    def reads(self, chart: Chart) -> list[str]:
+        """Name what it rests on."""
+        entry = self.operation or self.fact
+        return [entry.ref] if entry else [chart.stay_ref(name) for name in self.facts]
 
     @property
     def surgeon(self) -> Person | None:
@@ -84,14 +90,13 @@ def starts(record: Record, after: After, search: Search | None = None, *, own: b
 def _admitted(record: Record) -> Iterator[Start]:
     chart = record.chart
     if chart.admitted:
-        yield Start(chart.admitted, whole(chart.admitted.at), "admitted", (chart.stay_ref("admitted"),))
+        yield Start(chart.admitted, whole(chart.admitted.at), "admitted", ("admitted",))
 
 
 def _discharged(record: Record) -> Iterator[Start]:
     chart = record.chart
     if record.ended and chart.discharged:
-        refs = (chart.stay_ref("discharged"), chart.stay_ref("died"))
-        yield Start(chart.discharged, record.ended, "discharged", refs)
+        yield Start(chart.discharged, record.ended, "discharged", ("discharged", "died"))
 
 
 def _died(record: Record) -> Iterator[Start]:
@@ -110,7 +115,7 @@ def _ends(record: Record) -> Iterator[Start]:
             start = whole(item.start.at)
             closes = next((other for other in begun if other > start), None)
             path = f"procedures/{item.id}/end"
-            yield Start(item.end, whole(item.end.at), path, (item.ref,), item.id, start, closes, item)
+            yield Start(item.end, whole(item.end.at), path, (), item.id, start, closes, item)
 
 
 def _beginnings(record: Record) -> Iterator[Start]:
@@ -125,7 +130,7 @@ def _beginnings(record: Record) -> Iterator[Start]:
             opens = max((end for other, end in spans if other < start), default=None)
             closes = _last(item, item.start) if spans[-1][0] > start else None
             path = f"procedures/{item.id}/start"
-            yield Start(item.start, start, path, (item.ref,), item.id, opens, closes, item)
+            yield Start(item.start, start, path, (), item.id, opens, closes, item)
 
 
 def _last(item: ChartProcedure, start: Moment) -> datetime:
@@ -154,4 +159,4 @@ def _found(record: Record, search: Search, *, own: bool) -> Iterator[Start]:
     for fact in facts:
         if fact.at and fact.moment:
             closes = next((time for time in times if time > fact.at), None)
-            yield Start(fact.moment, fact.at, fact.clock, (fact.ref,), fact.id, closes=closes, fact=fact)
+            yield Start(fact.moment, fact.at, fact.clock, (), fact.id, closes=closes, fact=fact)

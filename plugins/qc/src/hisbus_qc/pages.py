@@ -14,7 +14,6 @@ from hisbus_qc.record import Record
 from hisbus_schemas import ChartDocument, Evidence
 
 _CODE = re.compile(r"^\s*([A-Z]\d[0-9A-Z][0-9A-Za-z.+*†/x]*|\d{2}\.[0-9x]+|M?\d{4,5}/\d)(?:\s+(.*))?$", re.DOTALL)
-_TIMES = ("%Y%m%d%H%M%S", "%Y%m%d%H%M", "%Y%m%d")
 PRINCIPAL = "FP.DIAGNOSIS"
 OTHERS = "FP.OTHER_DIAGNOSIS"
 OPERATION = "FP.OPERATION"
@@ -41,19 +40,26 @@ class Coded:
     code: str
     name: str
     principal: bool
-    proof: Evidence
+    path: str
+    said: str
     ref: str
     subject: str
+
+    @property
+    def proof(self) -> Evidence:
+        """Where it stands, with what it says there."""
+        return evidence.at(self.path, self.said)
 
 
 def values(page: ChartDocument, field: str) -> list[Value]:
     """Return the values of a field that are not empty, its repetitions in their order."""
-    there = [
-        Value(name, text.strip(), page)
-        for name, text in page.fields.items()
-        if text.strip() and (name == field or (name.startswith(f"{field}.") and name[len(field) + 1 :].isdigit()))
-    ]
-    return sorted(there, key=lambda value: (len(value.name), value.name))
+    fields = page.fields
+    names = [field, f"{field}.1"]
+    number = 2
+    while (name := f"{field}.{number}") in fields:
+        names.append(name)
+        number += 1
+    return [Value(name, text, page) for name in names if (text := fields.get(name, "").strip())]
 
 
 def first(page: ChartDocument, field: str) -> Value | None:
@@ -76,15 +82,22 @@ def newest(record: Record, types: tuple[str, ...]) -> ChartDocument | None:
 
 def diagnoses(record: Record, types: tuple[str, ...]) -> list[Coded]:
     """Return the diagnoses of the front page; without one, the final diagnoses of the chart."""
-    page = newest(record, types)
+    found: list[Coded] | None = record.kept.get(("diagnoses", types))
+    if found is None:
+        found = record.kept["diagnoses", types] = _diagnoses(record, newest(record, types))
+    return found
+
+
+def _diagnoses(record: Record, page: ChartDocument | None) -> list[Coded]:
     if page:
-        return list(_of_page(page, PRINCIPAL, principal=True)) + list(_of_page(page, OTHERS, principal=False))
+        return [*_of_page(page, PRINCIPAL, principal=True), *_of_page(page, OTHERS, principal=False)]
     return [
         Coded(
             item.code.code,
             item.code.text,
             item.rank == 1,
-            evidence.at(f"diagnoses/{item.id}/code", item.code.text or item.code.code or "-"),
+            f"diagnoses/{item.id}/code",
+            item.code.text or item.code.code or "-",
             item.ref,
             item.id,
         )
@@ -107,16 +120,18 @@ def coded(page: ChartDocument, field: str) -> list[Coded]:
 def moment(record: Record, text: str) -> datetime | None:
     """Return a time as a front page writes it (YYYYMMDD[HHMM[SS]]), on the clock of the ward; None for no time."""
     digits = re.sub(r"[-/: T]", "", text)
-    for form in _TIMES:
-        if len(digits) == {"%Y%m%d%H%M%S": 14, "%Y%m%d%H%M": 12, "%Y%m%d": 8}[form] and digits.isdigit():
-            try:
-                return datetime.strptime(digits, form).replace(tzinfo=zone(record.chart))
-            except ValueError:
-                return None
-    return None
+    if len(digits) not in {8, 12, 14} or not (digits.isascii() and digits.isdigit()):
+        return None
+    parts = [int(digits[:4]), *(int(digits[at : at + 2]) for at in range(4, len(digits), 2))]
+    try:
+        year, month, day, hour, minute, second = [*parts, 0, 0, 0][:6]
+        return datetime(year, month, day, hour, minute, second, tzinfo=zone(record.chart))
+    except ValueError:
+        return None
 
 
 def _of_page(page: ChartDocument, field: str, *, principal: bool) -> Iterator[Coded]:
     for value in values(page, field):
         code, name = split(value.text)
-        yield Coded(code, name, principal, value.proof, page.ref, f"{page.id}:{value.name}")
+        path = f"documents/{page.id}/fields/{value.name}"
+        yield Coded(code, name, principal, path, page.fields[value.name], page.ref, f"{page.id}:{value.name}")

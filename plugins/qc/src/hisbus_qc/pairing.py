@@ -40,9 +40,12 @@ def _unreported(rule: Rule, record: Record, limits: Pairing) -> Said:
         return
     orders = {item.id: item for _, item in record.orders}
     told = find(record, limits.documents) if limits.documents else []
-    reports = {reading.report: reading for reading in record.chart.results}
+    reports = {reading.report: reading for reading in record.chart.results if reading.report}
     for fact in facts:
-        if fact.at is None or any(_pair(orders[fact.id], reading) for reading in reports.values()):
+        order = orders[fact.id]
+        if fact.at is None or order.placer in reports or order.filler in reports or order.key in reports:
+            continue
+        if any(_of_service(order, reading) for reading in reports.values()):
             continue
         if any(_names(item, fact) for item in told):
             continue
@@ -67,8 +70,11 @@ def _unordered(rule: Rule, record: Record, limits: Pairing, orders: list[ChartOr
     reports: dict[str, ChartReading] = {}
     for reading in record.chart.results:
         reports.setdefault(reading.report, reading)
+    numbers = {number for order in orders for number in (order.placer, order.filler, order.key)}
     unpaired = {
-        number: reading for number, reading in reports.items() if not any(_pair(order, reading) for order in orders)
+        number: reading
+        for number, reading in reports.items()
+        if number not in numbers and not any(_of_service(order, reading) for order in orders)
     }
     there = {fact.id for fact in find(record, limits.reports)} if unpaired else set()
     for number, reading in unpaired.items():
@@ -89,9 +95,7 @@ def _item(reading: ChartReading) -> Evidence:
     return evidence.at(f"results/{reading.id}/item", reading.item.text or reading.item.code or "-")
 
 
-def _pair(order: ChartOrder, reading: ChartReading) -> bool:
-    if reading.report and reading.report in {order.placer, order.filler, order.key}:
-        return True
+def _of_service(order: ChartOrder, reading: ChartReading) -> bool:
     service = reading.service
     same_code = bool(service.code) and service.code == order.what.code
     return same_code or bool(service.text and (service.text in order.what.text or order.what.text == service.text))

@@ -1,8 +1,7 @@
 """A chart, indexed once for all rules that judge it."""
 
-from collections.abc import Collection
 from datetime import date, datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from hisbus_qc.clock import local, whole
@@ -18,6 +17,8 @@ class Record:
         """The present, UTC, to the second."""
         self.found: dict[int, Any] = {}
         """What was looked for and found, by what was asked: many rules ask for the same."""
+        self.kept: dict[Any, Any] = {}
+        """What was worked out of a document or part, for all rules that need it."""
         self.moments: dict[str, Any] = {}
         """The moments of the stay and its operations, by kind."""
         self._documents: dict[tuple[str, ...], list[ChartDocument]] = {}
@@ -55,6 +56,16 @@ class Record:
     def order_names(self) -> str:
         """All their names, for a quick look whether a word is there at all."""
         return "\n".join(name for name, _ in self.orders)
+
+    def reading_names(self, part: str) -> tuple[set[str], str]:
+        """Return all codes of the results or vital signs, and all their names, for a quick look."""
+        found = self.kept.get(part)
+        if found is None:
+            there = self.chart.results if part == "results" else self.chart.vitals
+            codes = {code for item in there for code in (item.item.code, item.service.code)}
+            found = self.kept[part] = codes, "\n".join({f"{item.item.text} {item.service.text}" for item in there})
+        names: tuple[set[str], str] = found
+        return names
 
     @cached_property
     def operations(self) -> list[ChartProcedure]:
@@ -94,6 +105,14 @@ def about(document: ChartDocument) -> datetime:
     return whole(document.about.at) if document.about else written(document)
 
 
-def named(code: str, patterns: Collection[str]) -> bool:
+def named(code: str, patterns: tuple[str, ...]) -> bool:
     """Tell whether a code is one of those named; ``I63*`` names all that begin so."""
-    return code in patterns or any(code.startswith(item[:-1]) for item in patterns if item.endswith("*"))
+    whole, beginnings = _split(patterns)
+    return code in whole or code.startswith(beginnings)
+
+
+@lru_cache(maxsize=1024)
+def _split(patterns: tuple[str, ...]) -> tuple[frozenset[str], tuple[str, ...]]:
+    """Return the codes that are named whole, and how the others begin."""
+    begin = tuple(item[:-1] for item in patterns if item.endswith("*"))
+    return frozenset(item for item in patterns if not item.endswith("*")), begin

@@ -47,6 +47,8 @@ class Judge:
     rule: Rule
     check: Check
     limits: Any
+    filtered: bool
+    """Whether the rule does not concern every stay."""
 
 
 class _Folder(Protocol):
@@ -202,12 +204,16 @@ def judge(rule: Rule, where: str) -> Judge:
     check = _check(rule.condition, rule.function, where)
     model: type[Limits] | None = getattr(check, "limits", None)
     if model is None:
-        return Judge(rule, check, rule.limits)
+        return Judge(rule, check, rule.limits, _is_filtered(rule))
     try:
         limits = model.model_validate(rule.limits)
     except ValidationError as error:
         raise ConfigError(f"{where}: limits{_first(error)}") from error
-    return Judge(rule, check, limits)
+    return Judge(rule, check, limits, _is_filtered(rule))
+
+
+def _is_filtered(rule: Rule) -> bool:
+    return bool(rule.departments or rule.except_departments or rule.valid_from or rule.valid_until)
 
 
 def table_of(value: Any, key: str) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Operations: who signed the record, and what was left in the patient."""
 
 from hisbus_qc import evidence
-from hisbus_qc.facts import Search, find, mention
+from hisbus_qc.facts import Search, find, mention, sentence
 from hisbus_qc.moments import starts
 from hisbus_qc.record import Record, written
 from hisbus_qc.rule import Limits, Rule, Said, takes
@@ -45,7 +45,7 @@ def surgeon_signs(rule: Rule, record: Record, limits: SurgeonSigns) -> Said:
                 continue
             signed = item.fields.get(limits.field, "")
             words = tuple(text.format(surgeon=name) for text in limits.signatures for name in names)
-            if any(name in signed for name in names) or mention(item, words, negated=True):
+            if any(name in signed for name in names) or sentence(item, words, negated=True):
                 continue
             yield rule.finding(
                 rule.say("found", **start.words(rule)),
@@ -54,7 +54,7 @@ def surgeon_signs(rule: Rule, record: Record, limits: SurgeonSigns) -> Said:
                     evidence.at(f"procedures/{start.subject}/surgeon", surgeon.name or surgeon.id),
                     *evidence.signature(item),
                 ],
-                reads=[item.ref, *start.reads],
+                reads=[item.ref, *start.reads(record.chart)],
             )
 
 
@@ -64,7 +64,7 @@ def tubes(rule: Rule, record: Record, limits: Tubes) -> Said:
     if record.ended is None or record.chart.died:
         return
     notes = record.documents(limits.notes)
-    if any(mention(item, limits.kept) for item in notes):
+    if any(sentence(item, limits.kept) for item in notes):
         return
     orders = find(record, limits.orders)
     for name, words in limits.tubes.items():
@@ -77,7 +77,7 @@ def tubes(rule: Rule, record: Record, limits: Tubes) -> Said:
         phrases = tuple(f"{verb}{word}" for verb in limits.removed for word in words)
         phrases += tuple(f"{word}{verb}" for verb in limits.removed for word in words)
         phrases += tuple(f"{word}已{verb}" for verb in limits.removed for word in words)
-        if any(mention(item, phrases) for item in notes):
+        if any(sentence(item, phrases) for item in notes):
             continue
         yield rule.finding(
             rule.say("found", tube=rule.texts[name]),

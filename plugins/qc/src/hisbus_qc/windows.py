@@ -62,6 +62,6 @@ def every(rule: Rule, record: Record, limits: Every) -> Said:
                 subject=subject,
                 state="absent",
                 evidence=start.proof,
-                reads=list(start.reads),
+                reads=start.reads(record.chart),
                 due=closes,
             )
