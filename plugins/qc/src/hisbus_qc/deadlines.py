@@ -78,8 +78,6 @@ class Deadline(Limits):
     """Only due where there is one of these."""
     unless_ended: bool = False
     """Nothing is due if the stay ended before the limit."""
-    least_stay_hours: float = 0
-    """Nothing is due of a shorter stay."""
     first: bool = False
     """Only the first such moment."""
     days: int = 1
@@ -131,8 +129,6 @@ class Done:
 @takes(Deadline, words=("hours", "operation", "name"))
 def deadline(rule: Rule, record: Record, limits: Deadline) -> Said:
     """Judge each moment of a chart: what is due after it must be there by the limit."""
-    if limits.least_stay_hours and record.hours is not None and record.hours < limits.least_stay_hours:
-        return
     moments = starts(record, limits.after, limits.facts, own=limits.own)
     if moments and limits.unless and find(record, limits.unless):
         return
