@@ -21,13 +21,14 @@ from hisbus.web import queue
 from hisbus_schemas import (
     Chart,
     ChartDocument,
-    ChartProcedure,
     ChartReading,
+    Code,
     Decision,
     Entry,
     Evidence,
     Moment,
     Opinion,
+    Person,
     Proposal,
 )
 
@@ -274,7 +275,11 @@ def value_of(entry: Entry, name: str) -> str | None:
         return ", ".join(entry.values)
     if isinstance(entry, ChartDocument) and name.startswith("fields/"):
         return entry.fields.get(name.removeprefix("fields/"))
-    value = getattr(entry, name, None) if isinstance(entry, ChartDocument | ChartProcedure) else None
+    value = getattr(entry, name, None)
+    if isinstance(value, Code):
+        return value.text or value.code
+    if isinstance(value, Person):
+        return value.name or value.id
     return value.isoformat() if isinstance(value, Moment) else None
 
 
