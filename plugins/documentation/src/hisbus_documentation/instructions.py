@@ -11,8 +11,12 @@ _PATTERNS = re.compile(
             r"\b(?:system|developer|assistant|user) ?(?:prompt|message|role|override)\b",
             r"\byou are (?:now|a|an) .{0,30}(?:assistant|model|ai\b|bot|language)",
             r"\bas an? (?:ai|language model|assistant)\b",
-            r"\b(?:write|output|print|respond|reply|answer|return|say|state|insert|add) (?:only|exactly|that|the following|instead)\b.{0,80}\b(?:note|record|summary|draft|section|patient|json|document)",
-            r"\b(?:note|attention|message|instruction)s? (?:to|for) (?:the )?(?:ai|model|assistant|agent|llm|summari[sz]er|system)\b",
+            r"\b(?:write|output|print|respond|reply|answer|return|say|state|insert|add) "
+            r"(?:only|exactly|that|the following|instead)\b.{0,80}"
+            r"\b(?:note|record|summary|draft|section|patient|json|document)",
+            r"\b(?:note|attention|message|instruction)s? (?:to|for) (?:the )?"
+            r"(?:ai|model|assistant|agent|llm|summari[sz]er|system)\b",
+            r"\bhey ?,? ?(?:dragon|siri|alexa|google|copilot)\b",
             r"<\|?/?(?:im_start|im_end|system|assistant|user|inst|s)\|?>|\[/?inst\]|###? ?(?:system|instruction)",
             r"(?:忽略|无视|忘记|忘掉|不要理会|绕过).{0,16}(?:指令|指示|提示|要求|规则|上文|以上|之前|前面)",
             r"(?:系统提示|提示词|系统指令|开发者指令|越狱)",

@@ -5,6 +5,7 @@ import unicodedata
 
 _RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")
 _POWER = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹]+")
+_BORDER = re.compile(r"(?<=[\u4e00-\u9fff])(?=[a-z])|(?<=[a-z])(?=[\u4e00-\u9fff])")
 _SPACE = re.compile(r"[^\S\n]+")
 
 CJK = "\u4e00-\u9fff"
@@ -17,6 +18,7 @@ def visible(text: str) -> str:
 
 
 def plain(text: str) -> str:
-    """Return a text for comparing: visible, of normal width, in lower case, powers as ``10^9``."""
+    """Return a text for comparing: visible, of normal width, in lower case, powers as ``10^9``, Latin words apart."""
     raised = _POWER.sub(lambda match: "^" + match[0].translate(_RAISED), visible(text))
-    return _SPACE.sub(" ", unicodedata.normalize("NFKC", raised).casefold()).strip()
+    folded = unicodedata.normalize("NFKC", raised).casefold()
+    return _SPACE.sub(" ", _BORDER.sub(" ", folded)).strip()

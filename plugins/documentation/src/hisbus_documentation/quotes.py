@@ -97,7 +97,9 @@ def _dated(document: ChartDocument, said: Source, language: Language) -> Source:
 
 
 def _has_word(text: str, feed: Feed) -> bool:
-    return not feed.words or any(word in plain(text) for word in feed.words)
+    """Tell whether a text has one of the words asked for; a Latin one from its beginning: no CT in active."""
+    said = plain(text)
+    return not feed.words or any(re.search(rf"(?<![a-z]){re.escape(word)}", said) for word in feed.words)
 
 
 def _is_statement(text: str) -> bool:

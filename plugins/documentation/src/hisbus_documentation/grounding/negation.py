@@ -9,24 +9,27 @@ from hisbus_documentation.plain import CJK
 
 _NOT_NEGATED = re.compile(
     r"无力|无创|无菌|无名|无线|无痛性|非甾体|非重症|未来|未婚|未特指|不除外|不排除|不能排除|未排除|无明显诱因|无诱因|无关"
-    r"|not only|no change|not certain|cannot (?:be )?(?:rule|exclude)|can't (?:rule|exclude)|not ruled out|no doubt|no longer than|no\. ?\d"
+    r"|not only|no change|not certain|cannot (?:be )?(?:rule|exclude)|can't (?:rule|exclude)|not ruled out|no doubt"
+    r"|no longer than|no\. ?\d"
 )
 _CUE = re.compile(
     r"否认|没有|未(?:见|闻及|闻|触及|及|诉|出现|发生|发现|查见|探及|引出|行|予)?|无|不伴|不支持|不考虑|排除"
-    r"|\b(?:no|not|denie[sd]|deny(?:ing)?|without|negative for|never|none|absence of|free of|ruled? out|rules out|lacks?|isn't|wasn't|doesn't|didn't|don't|hasn't|haven't)\b"
+    r"|\b(?:no|not|denie[sd]|deny(?:ing)?|without|negative for|never|none|absence of|free of|ruled? out|rules out"
+    r"|lacks?|isn't|wasn't|doesn't|didn't|don't|hasn't|haven't)\b"
 )
-_SCOPE_END = re.compile(
-    r"[,;。.!?:\n()]|但|而|伴有|并有|\b(?:but|however|except|although|though|reports?|complains?|has|have|had|is|was|were|presents?|which|then)\b"
-)
+_SCOPE_END = re.compile(r"[,;。.!?:\n()]|但|而|伴有|并有")
 _ENGLISH_END = re.compile(
-    r"[;。.!?:\n()]|\b(?:but|however|except|although|though|reports?|complains?|has|have|had|is|was|were|presents?|which|then|she|he|patient|continues?|with)\b"
+    r"[;。.!?:\n()]|\b(?:but|however|except|although|though|reports?|complains?|has|have|had|is|was|were|presents?"
+    r"|which|then|she|he|patient|continues?|with)\b"
 )
 _AFTER = re.compile(
-    rf"(?P<term>[{CJK}a-z0-9 -]{{2,40}}?) ?(?:阴性|\(-\)|未引出|(?:is|was|were|are)? ?(?:\bnegative\b(?! for)|\babsent\b|\bruled out\b))"
+    rf"(?P<term>[{CJK}a-z0-9 -]{{2,40}}?) ?"
+    r"(?:阴性|\(-\)|未引出|(?:is|was|were|are)? ?(?:\bnegative\b(?! for)|\babsent\b|\bruled out\b))"
 )
 _SPLIT = re.compile(r"[、,/]|[及和或与]|以及|\b(?:or|and|nor)\b")
 _LEADING = re.compile(
-    r"^(?:明显|任何|其他|其它|显著|新发|见|及|有|曾|行|any|a|an|the|history of|evidence of|signs? of|significant|recent|known|having|other|acute|been|have|further|more|of|to|for)+ ?"
+    r"^(?:明显|任何|其他|其它|显著|新发|见|及|有|曾|行|any|a|an|the|history of|evidence of|signs? of"
+    r"|significant|recent|known|having|other|acute|been|have|further|more|of|to|for)+ ?"
 )
 _TRAILING = re.compile(r"(?:病史|史|等|者|症状|表现|征象|影|情况| at this time| today| currently| history)+$")
 

@@ -14,7 +14,11 @@ _FORMS: tuple[tuple[str, int | None], ...] = (
     (r"隔[日天][一1]?次?|\bqod\b|every other day", 48),
     (r"每周[一1]次|once (?:a|per) week|once weekly|\bweekly\b|\bqw\b", 168),
     (r"(?P<count>once|twice|one|two|three|four)(?: times?)? (?:a day|per day|daily|every day)", None),
-    (r"\b(?:qd|q\.d\.?|qam|qpm|qhs|qn|od)\b|每晚(?:[一1]次)?|睡前(?:[一1]次)?|nightly|at bedtime|\bdaily\b|every day|each day", 24),
+    (
+        r"\b(?:qd|q\.d\.?|qam|qpm|qhs|qn|od)\b|每晚(?:[一1]次)?|睡前(?:[一1]次)?|nightly|at bedtime|\bdaily\b"
+        r"|every day|each day|\b(?:a|per) day\b",
+        24,
+    ),
     (r"\b(?:bid|b\.i\.d\.?)\b", 12),
     (r"\b(?:tid|t\.i\.d\.?)\b", 8),
     (r"\b(?:qid|q\.i\.d\.?)\b", 6),

@@ -14,10 +14,13 @@ _ENGLISH = re.compile(
     r"\b(?P<side>left|right|bilateral|bilaterally|both)\b[ -]?(?:sided?\b ?)?(?P<after>(?:[a-z-]+ ?){0,4})"
 )
 _NOWHERE = re.compile(
-    r"^(?:now|away|here|there|after|before|for|home|against|hospital|at|in|on|to|then|and|or|but|it|that|this|is|was|over|of course|of them|i|you|we|yes|no|okay|ok)\b"
+    r"^(?:now|away|here|there|after|before|for|home|against|hospital|at|in|on|to|then|and|or|but|it|that|this|is|was"
+    r"|over|of course|of them|i|you|we|yes|no|okay|ok)\b"
 )
-_WHERE = frozenset({"lower", "upper", "middle", "mid", "anterior", "posterior", "lateral", "medial", "side", "sided", "the",
-                    "of", "his", "her", "inner", "outer", "distal", "proximal"})  # fmt: skip
+_WHERE = frozenset(
+    "lower upper middle mid anterior posterior lateral medial side sided the of his her inner outer distal "
+    "proximal".split()
+)
 _SIDES = {"左": "L", "右": "R", "left": "L", "right": "R"}
 _WORD = re.compile(r"左侧?|右侧?|双侧?|\b(?:left|right|bilateral)\b ?")
 

@@ -3,10 +3,15 @@
 import re
 from collections.abc import Sequence
 
+from hisbus_documentation.grounding import quantities
 from hisbus_documentation.grounding.facts import Facts
 from hisbus_documentation.instructions import is_instruction
 from hisbus_documentation.plain import CJK
 
+_EMPTY = re.compile(
+    r"患者|病人|入院[时后]?|出院[时后]?|目前|给予|予以|进行|检查|治疗|[因予行于为示由并及和与的了在时后]"
+)
+"""Chinese words that say nothing of their own."""
 _LEAST = 0.5
 """Part of a sentence's content that must stand in its sources."""
 _CHINESE = re.compile(rf"[{CJK}]+")
@@ -18,13 +23,15 @@ _STOP = frozenset(
 )
 _ENDING = re.compile(r"(?:ing|ed|es|s|ly)$")
 _TEMPLATE = re.compile(
-    r"_{2,}|\{\w*\}|\[ ?\]|\[(?:[a-z]+ )?(?:insert|name|date|text|value|todo)[^\]]*\]|<(?:insert|name|date|value)[^>]*>|\bx{2,}\b|×{2,}|待填|请填写|\(填写|待补充|\btbd\b|lorem ipsum"
+    r"_{2,}|\{\w*\}|\[ ?\]|\[(?:[a-z]+ )?(?:insert|name|date|text|value|todo)[^\]]*\]|<(?:insert|name|date|value)[^>]*>"
+    r"|\bx{2,}\b|×{2,}|待填|请填写|\(填写|待补充|\btbd\b|lorem ipsum"
 )
 
 
 def units(text: str) -> frozenset[str]:
     """Return a plain text's content: pairs of Chinese characters, and words without their endings."""
-    found = {run[n : n + 2] for run in _CHINESE.findall(text) for n in range(max(len(run) - 1, 1))}
+    text = quantities.without(text)
+    found = {run[n : n + 2] for run in _CHINESE.findall(_EMPTY.sub(" ", text)) for n in range(max(len(run) - 1, 1))}
     words = {_ENDING.sub("", word) for word in _ENGLISH.findall(text) if word not in _STOP}
     return frozenset(found | words)
 
