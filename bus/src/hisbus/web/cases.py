@@ -241,7 +241,7 @@ def _fact(chart: Chart, evidence: Evidence, path: str, id: str) -> Proof:
         known = part in type(chart).model_fields and chart.stay(part) == evidence.value
         return Proof(id, evidence, known, fact=part)
     if part == "patient":
-        return Proof(id, evidence, chart.stay(path.replace("/", ".")) == evidence.value, fact=path.replace("/", "."))
+        return Proof(id, evidence, chart.stay(path.replace("/", ".")) == evidence.value, fact=rest)
     entries: Sequence[Entry] = [entry for entry in chart.entries() if path.startswith(f"{part}/{entry.id}")]
     entry = max(entries, key=lambda entry: len(entry.id), default=None)
     if entry is None:

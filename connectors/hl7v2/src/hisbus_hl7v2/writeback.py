@@ -55,7 +55,8 @@ def document(writeback: WriteBack, connector: str, codec: str, zone: ZoneInfo) -
         ["PV1", "1", escaped(writeback.patient_class) or "U",
          "^".join(escaped(part) for part in (place.ward, place.room, place.bed)), *[""] * 15,
          _cx(writeback.visit.number, writeback.visit.authority, connector)],
-        ["TXA", "1", escaped(writeback.document.code) or "QC", "TX", when, *[""] * 7, escaped(writeback.id), *[""] * 4, "PA", "", "UN"],
+        ["TXA", "1", escaped(writeback.document.code) or "QC", "TX", when, *[""] * 7, escaped(writeback.id), *[""] * 4,
+         "PA", "", "UN"],
         *(["OBX", str(number), "TX", item, "", escaped(line), *[""] * 5, "P"]
           for number, (item, line) in enumerate(_lines(writeback), 1)),
     ]  # fmt: skip

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from hisbus_documentation.gather import Material
 from hisbus_documentation.grounding import Facts, reason
@@ -136,12 +136,14 @@ def _message(payload: Drafted) -> Text:
 
 
 def _fingerprint(material: Material) -> str:
+    """Return a hash of what the record says for the document: the same while it says the same."""
     offered = [
-        [
-            section.code,
-            [[item.model_dump(mode="json", exclude_none=True) for item in source.evidence] for source in sources],
-        ]
+        [section.code, [[source.text, *(_place(item) for item in source.evidence)] for source in sources]]
         for section, sources in material.sections
     ]
     said = [material.template.id, material.subject.id, material.language, offered]
     return hashlib.sha256(json.dumps(said, ensure_ascii=False, sort_keys=True).encode()).hexdigest()
+
+
+def _place(item: Evidence) -> dict[str, Any]:
+    return item.model_dump(mode="json", exclude_none=True)

@@ -43,7 +43,7 @@ class Polarity:
 
 
 def polarity(text: str) -> Polarity:
-    """Return what a plain text denies: after a word like 否认 or denies, up to the end of its clause, or before 阴性."""
+    """Return what a plain text denies: after 否认 or denies up to the end of the clause, before 阴性 or negative."""
     denied: set[str] = set()
     masked = _NOT_NEGATED.sub(lambda match: "\0" * len(match[0]), text)
     rest = list(text)
