@@ -1,6 +1,6 @@
 """hisbus as a program sees it: its API with a bearer token."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from random import Random
 from typing import Any, Self
