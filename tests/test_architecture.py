@@ -12,10 +12,10 @@ import pytest
 from hisbus.tables import KERNEL, WRITER, metadata
 
 ROOT = Path(__file__).parents[1]
-MEMBERS = ("schemas", "bus", "connectors/hl7v2", "plugins/qc", "ops/simulator", "ops/servers")
+MEMBERS = ("schemas", "bus", "connectors/hl7v2", "plugins/qc", "plugins/documentation", "ops/simulator", "ops/servers")
 DISTRIBUTION_OF = {
     "aiokafka": "aiokafka", "alembic": "alembic", "argon2": "argon2-cffi", "fastapi": "fastapi",
-    "faststream": "faststream", "hisbus": "hisbus",
+    "faststream": "faststream", "hisbus": "hisbus", "hisbus_documentation": "hisbus-documentation",
     "hisbus_hl7v2": "hisbus-hl7v2", "hisbus_schemas": "hisbus-schemas", "hl7apy": "hl7apy", "httpx": "httpx",
     "jinja2": "jinja2",
     "pluggy": "pluggy", "prometheus_client": "prometheus-client", "psycopg": "psycopg", "pydantic": "pydantic",

@@ -29,6 +29,7 @@ from hisbus_schemas.chart import (
 )
 from hisbus_schemas.contract import Contract, Instant
 from hisbus_schemas.decision import Answer, Decision, Reason
+from hisbus_schemas.drafted import Drafted, DraftedSection, DraftedSentence
 from hisbus_schemas.event import (
     Attachment,
     Charge,
@@ -84,6 +85,9 @@ __all__ = [
     "Diagnosis",
     "Document",
     "Draft",
+    "Drafted",
+    "DraftedSection",
+    "DraftedSentence",
     "Due",
     "Effect",
     "Entry",

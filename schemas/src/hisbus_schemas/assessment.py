@@ -82,7 +82,7 @@ class CodeSet(_Proposed):
 
 
 class Draft(_Proposed):
-    """A document drafted for a person to finish; its sections are the payload."""
+    """A document drafted for a person to finish; the payload is a ``Drafted``."""
 
     kind: Literal["draft"] = "draft"
 

@@ -17,13 +17,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from hisbus import audit, charts, tables
 from hisbus.review import opinions, proposals
 from hisbus.site import Site
-from hisbus.web import queue
+from hisbus.web import drafts, queue
 from hisbus_schemas import (
     Chart,
+    ChartDiagnosis,
     ChartDocument,
+    ChartOrder,
+    ChartProcedure,
     ChartReading,
     Code,
     Decision,
+    Drafted,
     Entry,
     Evidence,
     Moment,
@@ -102,6 +106,12 @@ class Finding:
     def verified(self) -> bool:
         """Tell whether it has evidence, and all of it is there."""
         return bool(self.proofs) and all(proof.verified for proof in self.proofs)
+
+    @property
+    def draft(self) -> Drafted | None:
+        """Return the document that it proposes, or that a person made of it."""
+        answer = self.answer
+        return drafts.of(answer.approved if answer and answer.approved else self.said)
 
     @property
     def answer(self) -> Decision | None:
@@ -258,6 +268,8 @@ def _fact(chart: Chart, evidence: Evidence, path: str, id: str) -> Proof:
     if not rest:
         known = part in type(chart).model_fields and chart.stay(part) == evidence.value
         return Proof(id, evidence, known, fact=part)
+    if part == "patient":
+        return Proof(id, evidence, chart.stay(path.replace("/", ".")) == evidence.value, fact=rest)
     entries: Sequence[Entry] = [entry for entry in chart.entries() if path.startswith(f"{part}/{entry.id}")]
     entry = max(entries, key=lambda entry: len(entry.id), default=None)
     if entry is None:
@@ -270,9 +282,9 @@ def _fact(chart: Chart, evidence: Evidence, path: str, id: str) -> Proof:
 
 
 def value_of(entry: Entry, name: str) -> str | None:
-    """Return what a chart entry says under a name; the values of a reading under none."""
-    if isinstance(entry, ChartReading) and not name:
-        return ", ".join(entry.values)
+    """Return what a chart entry says under a name; under none a reading's values, and what else an entry is about."""
+    if not name:
+        return _about(entry)
     if isinstance(entry, ChartDocument) and name.startswith("fields/"):
         return entry.fields.get(name.removeprefix("fields/"))
     value = getattr(entry, name, None)
@@ -281,6 +293,18 @@ def value_of(entry: Entry, name: str) -> str | None:
     if isinstance(value, Person):
         return value.name or value.id
     return value.isoformat() if isinstance(value, Moment) else None
+
+
+def _about(entry: Entry) -> str | None:
+    match entry:
+        case ChartReading():
+            return ", ".join(entry.values)
+        case ChartDiagnosis() | ChartProcedure():
+            return entry.code.text or entry.code.code
+        case ChartOrder():
+            return entry.what.text or entry.what.code
+        case _:
+            return None
 
 
 def _marks(findings: Iterable[Finding]) -> Marks:
