@@ -11,6 +11,7 @@ import resource
 import signal
 import socket
 import sys
+from pathlib import Path
 
 from pydantic import ValidationError
 
@@ -75,7 +76,7 @@ class Child:
         await self._writer.drain()
 
     async def _assess(self, call: Call) -> Reply:
-        case = Case(call.event, call.chart, call.now, None, call.proposals, call.settings)
+        case = Case(call.event, call.chart, call.now, None, call.proposals, call.settings, _path(call.terms))
         try:
             answer: object = await self._agents[call.agent].assess(case)
         except MemoryError:
@@ -102,6 +103,10 @@ class Child:
         except (ValueError, TypeError, AttributeError, RecursionError):
             return pack(Reply(id=reply.id, failure="bad_answer"))
         return frame
+
+
+def _path(terms: str) -> Path | None:
+    return Path(terms) if terms else None
 
 
 def load(plugin: str) -> tuple[dict[str, Agent], Hello]:

@@ -64,6 +64,7 @@ class AgentHost:
         self.state: State = "starting"
         self.reason = ""
         self._settings = settings
+        self._terms = str(settings.terms_file.absolute())
         self._policy = policy or Policy()
         self._process: AgentProcess | None = None
         self._keeper: asyncio.Task[None] | None = None
@@ -102,7 +103,7 @@ class AgentHost:
         """
         info = next(info for info in self.agents if info.name == agent)
         most = self._settings.agent(agent).max_proposals
-        call = self._stored(case, info, most) if isinstance(case, StoredCase) else _made(case, info, most)
+        call = self._stored(case, info, most) if isinstance(case, StoredCase) else _made(case, info, most, self._terms)
         try:
             async with self._turn_to_call() as process:
                 with SECONDS.labels(agent).time():
@@ -115,7 +116,7 @@ class AgentHost:
         return assessment
 
     def _stored(self, case: StoredCase, info: AgentInfo, most: int) -> str:
-        its = {"agent": info.name, "now": case.chart.now, "max_proposals": most}
+        its = {"agent": info.name, "now": case.chart.now, "max_proposals": most, "terms": self._terms}
         text = to_json(its | {"settings": self._settings.agent(info.name).settings}).decode()
         event = "null" if case.event is None else project_event(case.event, info.grants)
         return f'{text[:-1]},"event":{event},"chart":{case.chart.json(info.grants)}}}'
@@ -238,7 +239,7 @@ class AgentHost:
         self._turned = asyncio.Event()
 
 
-def _made(case: Case, info: AgentInfo, most: int) -> str:
+def _made(case: Case, info: AgentInfo, most: int, terms: str) -> str:
     seen = project(case, info.grants)
     call = Call(
         id=0,
@@ -248,6 +249,7 @@ def _made(case: Case, info: AgentInfo, most: int) -> str:
         now=seen.now,
         proposals=list(seen.proposals),
         settings=seen.settings,
+        terms=str(seen.terms or terms),
         max_proposals=most,
     )
     return call.model_dump_json(exclude={"id"})
