@@ -1,8 +1,6 @@
 """Terminologies for tests, loaded once: ICD-10-CM, and a small made-up table in Chinese."""
 
-import tomllib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +11,21 @@ from hisbus.terms import Release, Terms, icd10cm, store, table
 DATA = Path(__file__).parent / "data"
 
 
-@dataclass(frozen=True)
-class Note:
-    """A made-up note."""
-
-    kind: str
-    text: str
-    codes: list[str]
-    wrong: list[str]
-
-
-def notes(language: str) -> list[Note]:
-    tables = tomllib.loads((DATA / f"notes_{language}.toml").read_text(encoding="utf-8"))
-    return [Note(**one) for one in tables["note"]]
-
-
-def release(system: str, kind: str = "diagnosis", **more: Any) -> Release:
+def made_release(system: str, kind: str = "diagnosis", **more: Any) -> Release:
     facts = {"version": "1", "source": "made-up.csv", "sha256": "0" * 64, "loaded": "2026-03-01T00:00:00+00:00"}
     return Release(system, kind, **(facts | {"licence": "made up"} | more))
+
+
+@pytest.fixture
+def load_table() -> Callable[..., None]:
+    """Load a table, written as CSV, into a file: ``load_table(file, system, text, kind=...)``."""
+
+    def load(file: Path, system: str, text: str, kind: str = "diagnosis") -> None:
+        read = table.read(text.encode())
+        assert not read.broken
+        store.load(file, made_release(system, kind), read.rows)
+
+    return load
 
 
 @pytest.fixture(scope="session")
@@ -38,7 +33,7 @@ def icd_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """ICD-10-CM alone."""
     file = tmp_path_factory.mktemp("icd") / "terms.db"
     version, rows = icd10cm.read(icd10cm.installed())
-    store.load(file, release("ICD-10-CM", version=version), rows)
+    store.load(file, made_release("ICD-10-CM", version=version), rows)
     return file
 
 
@@ -48,7 +43,7 @@ def made_up_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("made-up") / "terms.db"
     read = table.read((DATA / "diagnoses.csv").read_bytes())
     assert not read.broken
-    store.load(file, release("MADE-UP"), read.rows)
+    store.load(file, made_release("MADE-UP"), read.rows)
     return file
 
 

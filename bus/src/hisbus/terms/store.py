@@ -14,7 +14,7 @@ from hisbus.terms.spans import parse, plain
 from hisbus.terms.words import head, key, tokens, variants, words
 
 FORMAT = 1
-"""Of the file; a file of another is loaded anew."""
+"""Of the file (its ``user_version``); one of another is refused."""
 
 _SCHEMA = """
 CREATE TABLE release (
@@ -95,7 +95,8 @@ def load(file: Path, release: Release, rows: Iterable[Row] = (), pairs: Iterable
         file.parent.mkdir(parents=True, exist_ok=True)
         with _alone(file):
             new.unlink(missing_ok=True)
-            if file.exists() and _is_ours(file):
+            if file.exists():
+                _check_ours(file)
                 shutil.copyfile(file, new)
             with closing(sqlite3.connect(new)) as connection:
                 loaded = _fill(connection, release, rows, pairs)
@@ -115,12 +116,14 @@ def _alone(file: Path) -> Iterator[None]:
         yield
 
 
-def _is_ours(file: Path) -> bool:
-    with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
-        try:
-            return bool(connection.execute("PRAGMA user_version").fetchone()[0] == FORMAT)
-        except sqlite3.DatabaseError as error:
-            raise ConfigError(f"{file} is no file of terminologies. Move it away, or name another.") from error
+def _check_ours(file: Path) -> None:
+    try:
+        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
+            if connection.execute("PRAGMA user_version").fetchone()[0] == FORMAT:
+                return
+    except sqlite3.DatabaseError as error:
+        raise ConfigError(f"{file} is no file of terminologies. Move it away, or name another.") from error
+    raise ConfigError(f"{file} is no file of terminologies of this hisbus. Move it away, and load all tables again.")
 
 
 def _fill(

@@ -12,7 +12,10 @@ _WORD = re.compile(r"[a-z0-9]+(?:'s)?|[㐀-鿿豈-﫿\U00020000-\U000323af]")
 _ROMAN = {"i": "1", "ii": "2", "iii": "3", "iv": "4"}
 """``v`` and above are letters more often than numbers."""
 _ASIDE = re.compile(r"\s*[(（\[][^()（）\[\]]*[)）\]]")
-_VAGUE = re.compile(r",?\s*\b(?:unspecified(?: (?:type|site|part|organism|degree|severity))?|nos)\b|[，、]?未特指的?")
+_WHAT = r"(?:type|site|part|organism|degree|severity|cause)"
+_VAGUE = re.compile(
+    rf",?(?: of)?\s*\b(?:(?:{_WHAT} )?(?:unspecified|not specified)(?: {_WHAT})?|nos)\b|[，、]?未特指的?"
+)
 _STOP = frozenset("a an and as at by for from in into is not of on or other the to with without due".split())
 
 
@@ -67,9 +70,14 @@ def variants(term: str) -> set[str]:
 
     ``Hypertension (arterial) (benign)`` is also ``hypertension``; ``Pneumonia, unspecified organism`` is ``pneumonia``.
     """
-    short = _ASIDE.sub("", term)
-    forms = {term, short, _VAGUE.sub("", term.casefold()), _VAGUE.sub("", short.casefold())}
+    brief = short(term)
+    forms = {term, brief, _VAGUE.sub("", term.casefold()), _VAGUE.sub("", brief.casefold())}
     return {made for made in map(key, forms) if made}
+
+
+def short(text: str) -> str:
+    """Return a text without what stands in brackets."""
+    return _ASIDE.sub("", text)
 
 
 def tokens(text: str) -> list[str]:

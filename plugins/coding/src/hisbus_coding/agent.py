@@ -14,8 +14,8 @@ from hisbus_coding.edits import Claim, Hit, judge
 from hisbus_coding.mentions import Mention, mentions
 from hisbus_coding.operations import operations
 from hisbus_coding.query import RULE, queries
-from hisbus_coding.retrieval import Candidate, Retrieval
-from hisbus_coding.verify import AsRetrieved, Found, Verifier
+from hisbus_coding.retrieval import Retrieval
+from hisbus_coding.verify import AsRetrieved, Found, Verifier, found
 from hisbus_schemas import Assessment, Chart, CodeSet, Finding, Text
 
 CODES = "codes"
@@ -82,8 +82,8 @@ class Agent:
     async def _coded(self, case: Case, its: configuration.Settings, terms: Terms, release: Release) -> Assessment:
         chart, retrieval = case.chart, Retrieval(terms, release)
         named = list(mentions(chart, terms, release))
-        found = await self._verifier.verify(case, [Found(one, _candidates(one, retrieval)) for one in named])
-        codes = choose(found)
+        verified = await self._verifier.verify(case, [one for mention in named for one in found(mention, retrieval)])
+        codes = choose(verified)
         procedures = its.release(terms, "procedure")
         done = [] if isinstance(procedures, Text) else operations(chart, Retrieval(terms, procedures))
         items = its.release(terms, "item")
@@ -96,9 +96,9 @@ class Agent:
             evaluated=frozenset(rules - unjudged.keys()),
             unevaluated=unjudged,
             proposals=[
-                *_code_set(chart, [*codes, *done], wrong, unmatched(found), release),
+                *_code_set(chart, [*codes, *done], wrong, unmatched(verified), release),
                 *map(_finding, _first_of_each(hits)),
-                *queries(chart, [*codes, *recorded.codes], [one.mention for one in found]),
+                *queries(chart, [*codes, *recorded.codes], [one.mention for one in verified]),
             ],
         )
 
@@ -132,17 +132,6 @@ def _opened(path: Path | None) -> Terms | None:
         return None
     stat = path.stat()
     return _open(path, (stat.st_ino, stat.st_mtime_ns, stat.st_size))
-
-
-def _candidates(mention: Mention, retrieval: Retrieval) -> tuple[Candidate, ...]:
-    if mention.status in {"negated", "family", "hypothetical"}:
-        return ()
-    found = retrieval.candidates(mention.text) if mention.text else []
-    entry = mention.entry
-    recorded = retrieval.recorded(entry.code.code) if entry is not None and entry.code.code else None
-    if recorded is None or not recorded.concept.usable:
-        return tuple(found)
-    return (recorded, *(other for other in found if other.code != recorded.code))
 
 
 def _code_set(

@@ -8,20 +8,19 @@ from typing import Literal
 from hisbus.terms import Concept, plain
 from hisbus_coding.context import DATA
 from hisbus_coding.mentions import Mention
-from hisbus_coding.retrieval import Candidate
+from hisbus_coding.retrieval import SURE, Candidate
 from hisbus_coding.verify import Found
 from hisbus_schemas import Evidence
 
 Role = Literal["principal", "other", "operation", "complication"]
 
-SURE = 0.6
-"""Least score of a candidate that is assigned; below it the coder chooses."""
 _SPANS = 5
 """Most evidence for one code."""
 _PASSING = 0.7
 _NOT_AT_DISCHARGE = 0.85
 _CHRONIC = 0.9
 _PLACE = {"discharge": 0, "final": 1, "complication": 2, "list": 3, "working": 4, "admission": 5, "admitting": 6}
+_AT_DISCHARGE = frozenset({"discharge", "final", "complication"})
 _AT_ADMISSION = frozenset({"admission", "admitting"})
 _ADMISSION_NOTES = frozenset({"C0034", "C0037", "34117-2"})
 _SIGNS = "R"
@@ -104,12 +103,24 @@ def _certainty(mention: Mention, candidate: Candidate) -> float:
 
 
 def _without_general(piles: dict[str, _Pile]) -> list[_Pile]:
-    """Leave out what was named in passing where a code of its category is listed: it is the same disease."""
-    listed: dict[str, set[str]] = defaultdict(set)
+    """Leave out what was named earlier or in passing where a code of its category is listed at discharge or at all.
+
+    It is the same disease, said shorter or before it was known better.
+    """
+    best: dict[str, int] = defaultdict(lambda: _IN_PASSING)
     for code, pile in piles.items():
-        if any(mention.listed for mention in pile.mentions):
-            listed[plain(code)[:3]].add(code)
-    return [pile for code, pile in piles.items() if code in listed[plain(code)[:3]] or not listed[plain(code)[:3]]]
+        best[plain(code)[:3]] = min(best[plain(code)[:3]], _weight(pile))
+    return [pile for code, pile in piles.items() if _weight(pile) == best[plain(code)[:3]]]
+
+
+_IN_PASSING = 2
+
+
+def _weight(pile: _Pile) -> int:
+    """Return by what a code is documented: 0 a list of the discharge, 1 another list, 2 running text."""
+    if any(mention.heading in _AT_DISCHARGE for mention in pile.mentions):
+        return 0
+    return 1 if any(mention.listed for mention in pile.mentions) else _IN_PASSING
 
 
 def _place(mention: Mention) -> tuple[int, int, str, int, int]:

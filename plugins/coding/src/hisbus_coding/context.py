@@ -19,6 +19,7 @@ PRIORITY: tuple[Status, ...] = ("family", "negated", "hypothetical", "uncertain"
 
 _COMMA = re.compile(r"[，,](?!\d)")
 _ONLY_NAMES = re.compile(r"[^，,。；;0-9年月有因行于]{1,16}")
+_HISTORY = re.compile(r"病?史$")
 _NEAR, _NEAR_ENGLISH = 6, 24
 """Most characters between a mention and the cue after it."""
 
@@ -92,7 +93,7 @@ def _reach(text: str, at: int, end: int, *, wide: bool) -> int:
     comma = None if wide else _COMMA.search(text, at, last)
     while comma is not None:
         following = _COMMA.search(text, comma.end(), last)
-        clause = text[comma.end() : following.start() if following else last].strip("。.；;\n ")
+        clause = _HISTORY.sub("", text[comma.end() : following.start() if following else last].strip("。.；;\n "))
         if not _ONLY_NAMES.fullmatch(clause) or _AHEAD.search(clause) or _BEHIND.search(clause):
             return comma.start()
         comma = following

@@ -1,7 +1,7 @@
 """Diagnoses that documents and diagnosis lists name: each with its place, and with what is said of it."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from hisbus.terms import Release, Terms
@@ -90,6 +90,19 @@ def in_document(document: ChartDocument, terms: Terms, release: Release) -> Iter
                 yield Mention(
                     part.text[begin:end], status, cue, passage.kind, passage.rank, document, section, begin, end
                 )
+
+
+def inside(mention: Mention, terms: Terms, release: Release) -> list[Mention]:
+    """Return the known names inside an item that is not known as a whole: ``支扩伴咯血`` names two diseases."""
+    if mention.document is None:
+        return []
+    text = mention.document.sections[mention.section].text
+    places = [
+        (begin, end)
+        for begin, end in _names(text, mention.begin, mention.end, terms, release)
+        if key(text[begin:end]) not in _GENERAL
+    ]
+    return [replace(mention, text=text[begin:end], begin=begin, end=end) for begin, end in places]
 
 
 Found = tuple[int, int, Status, str]

@@ -1,7 +1,7 @@
 """Codes of the operations that were performed."""
 
-from hisbus_coding.codes import SURE, Coded
-from hisbus_coding.retrieval import Retrieval
+from hisbus_coding.codes import Coded
+from hisbus_coding.retrieval import SURE, Retrieval
 from hisbus_schemas import Chart, Evidence
 
 

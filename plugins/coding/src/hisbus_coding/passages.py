@@ -21,7 +21,7 @@ _HEADING = re.compile(
 )
 _SENTENCE = re.compile(r"[。！!；;\n]|？|\?(?=\s|$)|\.(?=\s|$)(?<!\b[A-Z]\.)(?<!\bDr\.)(?<!\bMr\.)(?<!\bMs\.)")
 _ITEM = re.compile(
-    r"[\n；;。]|\.(?=\s*(?:$|[A-Z]))|(?:(?<=^)|(?<=[\s。；;，,、.)）]))?(?:[（(]\d{1,2}[)）]|(?<![\d.A-Za-z])\d{1,2}[、.．)）](?!\d)|[①-⑳])"
+    r"[\n；;。]|\.(?=\s*(?:$|[A-Z]))|[（(]\d{1,2}[)）]|[①-⑳]|(?<![\d.A-Za-z])(?P<number>\d{1,2})[、.．)）]"
 )
 _EDGE = " \t　,，、.。:：;；-–—*•\r\n"
 
@@ -77,10 +77,15 @@ def _sentences(text: str, kind: str, begin: int, end: int) -> Iterator[Passage]:
 
 
 def _items(text: str, kind: str, begin: int, end: int) -> Iterator[Passage]:
-    at, rank = begin, 0
-    for stop, following in [*((match.start(), match.end()) for match in _ITEM.finditer(text, begin, end)), (end, end)]:
-        first, last = trimmed(text, at, stop)
+    at, rank, number = begin, 0, 0
+    for match in [*_ITEM.finditer(text, begin, end), None]:
+        if match is not None and match["number"]:
+            here = int(match["number"])
+            if here not in {1, number + 1} and text[begin : match.start()].rpartition("\n")[2].strip():
+                continue  # "stage 3. Gout" and "1.5": no number of an item
+            number = here
+        first, last = trimmed(text, at, end if match is None else match.start())
         if first < last:
             rank += 1
             yield Passage(kind, first, last, rank)
-        at = following
+        at = end if match is None else match.end()

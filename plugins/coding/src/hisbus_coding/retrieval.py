@@ -2,15 +2,20 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
-from hisbus.terms import Concept, Hit, Release, Terms
-from hisbus.terms.words import key, tokens
+from hisbus.terms import Concept, Hit, Release, Terms, plain
+from hisbus.terms.words import key, short, tokens
 from hisbus_coding.aliases import aliases
 
 Method = Literal["recorded", "title", "inclusion", "synonym", "alias", "search"]
 
 MOST = 10
+SURE = 0.6
+"""Least score of a candidate that is assigned; below it the coder chooses."""
+_WHOLE = 7
+"""Characters of a code with its seventh, without the point."""
 _DEPTH = 60
 """Names that the search is asked for; several may lead to one code."""
 _SCORE: dict[Method, float] = {
@@ -36,21 +41,16 @@ class Candidate:
     """What was assumed beyond the words: ``unspecified``, ``initial encounter`` ...."""
 
 
+@dataclass(frozen=True, slots=True)
 class Retrieval:
     """Finds candidates in one release."""
 
-    def __init__(self, terms: Terms, release: Release) -> None:
-        self.terms = terms
-        self.release = release
+    terms: Terms
+    release: Release
 
     def candidates(self, text: str) -> list[Candidate]:
         """Return the codes that a name may stand for, the likeliest first, ten at most."""
-        best: dict[str, Candidate] = {}
-        for candidate in self._all(text):
-            known = best.get(candidate.code)
-            if known is None or candidate.score > known.score:
-                best[candidate.code] = candidate
-        return sorted(best.values(), key=lambda found: (-found.score, len(found.code), found.code))[:MOST]
+        return list(_ranked(self, text))
 
     def recorded(self, code: str) -> Candidate | None:
         """Return a code that somebody recorded, where the table has it."""
@@ -62,24 +62,24 @@ class Retrieval:
     def find(self, code: str) -> Concept | None:
         """Return the concept of a code, also when the code has a seventh character."""
         concept = self.terms.concept(self.release, code)
-        if concept is None and len(code) > _SEVENTH:
-            stem = code[:_SEVENTH].rstrip("Xx").rstrip(".")
-            concept = self.terms.concept(self.release, stem)
+        bare = plain(code)
+        if concept is None and len(bare) == _WHOLE:
+            concept = self.terms.concept(self.release, bare[:-1].rstrip("X"))
         return concept
 
-    def _all(self, text: str) -> Iterator[Candidate]:
+    def each(self, text: str) -> Iterator[Candidate]:
+        """Yield candidates by every way there is; one code may come several times."""
         forms = [text, *aliases().expanded(text)]
+        forms += [brief for form in forms if (brief := short(form)) and brief != form]
         whole = set(aliases().meanings(text))
         for number, form in enumerate(forms):
             for hit in self.terms.named(self.release, key(form)):
-                method: Method = "alias" if number else _method(hit)
+                method: Method = "alias" if number and form != short(text) else _method(hit)
                 yield from self._candidate(hit, method, _SCORE[method] - (0 if hit.exact else _LOOSE))
         for form in forms if not whole else [*forms[1:], *sorted(whole)]:
-            wanted = frozenset(tokens(form))
+            wanted = frozenset(tokens(form)) - _VAGUE
             for hit in self.terms.search(self.release, form, _DEPTH):
-                yield from self._candidate(
-                    hit, "search", _SCORE["search"] * _alike(wanted, frozenset(tokens(hit.text)))
-                )
+                yield from self._candidate(hit, "search", _SCORE["search"] * _alike(wanted, hit.text))
 
     def _candidate(self, hit: Hit, method: Method, score: float) -> Iterator[Candidate]:
         concept, defaulted = self._usable(hit.concept)
@@ -104,8 +104,21 @@ class Retrieval:
         return at, at is not concept
 
 
-_SEVENTH = 7
-"""Length of a code of six characters with its point."""
+@lru_cache(maxsize=4096)
+def _ranked(retrieval: Retrieval, text: str) -> tuple[Candidate, ...]:
+    """Return the candidates of a text; the same diagnoses are named again and again, in a stay and in all of them."""
+    best: dict[str, Candidate] = {}
+    for candidate in retrieval.each(text):
+        known = best.get(candidate.code)
+        if known is None or candidate.score > known.score:
+            best[candidate.code] = candidate
+    return tuple(sorted(best.values(), key=_order)[:MOST])
+
+
+def _order(candidate: Candidate) -> tuple[float, bool, int, str]:
+    """Order candidates: the surest first; of equals the one that says least."""
+    says_more = "unspecified" not in candidate.display.casefold()
+    return -candidate.score, says_more, len(candidate.code), candidate.code
 
 
 def with_seventh(code: str, character: str) -> str:
@@ -127,19 +140,27 @@ def _seventh(sevenths: dict[str, str]) -> tuple[str, str]:
     return order[0]
 
 
-def _vagueness(concept: Concept) -> tuple[int, str]:
+def _vagueness(concept: Concept) -> tuple[int, bool, str]:
     """Order the codes under a category: its own unspecified one first, then those that end in 9, then in 0."""
     display = concept.display.casefold()
     if display.endswith((", unspecified", "未特指")) or display.startswith("unspecified"):
-        return 0, concept.code
-    return (1 if concept.code.endswith("9") else 2 if concept.code.endswith("0") else 3), concept.code
+        return 0, not concept.code.endswith("9"), concept.code
+    return (1 if concept.code.endswith("9") else 2 if concept.code.endswith("0") else 3), False, concept.code
 
 
 def _method(hit: Hit) -> Method:
     return "title" if hit.kind == "title" else "inclusion" if hit.kind == "inclusion" else "synonym"
 
 
-def _alike(wanted: frozenset[str], named: frozenset[str]) -> float:
+_RESIDUAL = "other "
+_VAGUE = frozenset({"unspecified", "site", "part", "type", "organism", "nos"})
+"""Words of a table that say only that nothing more is said."""
+
+
+def _alike(wanted: frozenset[str], name: str) -> float:
     """Return how alike two names are, 0 to 1: words in common, counted on both sides, those asked for double."""
+    named = frozenset(tokens(name)) - _VAGUE
+    if name.casefold().startswith(_RESIDUAL):
+        named |= {_RESIDUAL}  # "Other ..." is for what is named and has no code of its own
     shared = len(wanted & named)
     return 3 * shared / (2 * len(wanted) + len(named)) if shared else 0.0
