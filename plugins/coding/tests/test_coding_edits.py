@@ -90,7 +90,7 @@ OF_CODES = [
     ("seventh-character", "S72.001", "S72.001A"),
     ("seventh-character", "S72.001Z", "S72.001D"),
     ("seventh-character", "W19", "W19.XXXA"),
-    ("excludes1", "J18.9 J69.0", "J18.9 I10"),
+    ("excludes1", "J18.9 J84.9", "J18.9 I10"),
     ("excludes1", "E10.9 E11.9", "E11.9 I10"),
     ("code-first", "G63 I10", "E85.1 G63"),
     ("use-additional", "N39.0", "N39.0 B96.20"),

@@ -17,8 +17,8 @@ DATA: Mapping[str, Any] = tomllib.loads(files("hisbus_coding").joinpath("context
 PRIORITY: tuple[Status, ...] = ("family", "negated", "hypothetical", "uncertain", "history")
 """Which status stands where several cues reach a mention."""
 
-_COMMA = re.compile(r"[，,](?!\d)")
-_ONLY_NAMES = re.compile(r"[^，,。；;0-9年月有因行于]{1,16}")
+_COMMA = re.compile(r"，|,(?!\d)")
+_ONLY_NAMES = re.compile(r"[^，,。；;0-9年月有因行于示见诊为现查予患]{1,16}")
 _HISTORY = re.compile(r"病?史$")
 _NEAR, _NEAR_ENGLISH = 6, 24
 """Most characters between a mention and the cue after it."""

@@ -111,7 +111,8 @@ Found = tuple[int, int, Status, str]
 def _in_item(text: str, passage: Passage, terms: Terms, release: Release) -> Iterator[Found]:
     """Yield the diagnoses of one item: all of it, or its parts between commas where each of them is a known name."""
     parts = _parts(text, passage.begin, passage.end)
-    if len(parts) > 1 and all(_names(text, *part, terms, release) for part in parts):
+    known = terms.named(release, key(text[passage.begin : passage.end]))
+    if len(parts) > 1 and not known and all(_names(text, *part, terms, release) for part in parts):
         for begin, end in parts:
             yield _without_cues(text, begin, end)
     else:

@@ -21,7 +21,8 @@ _HEADING = re.compile(
 )
 _SENTENCE = re.compile(r"[。！!；;\n]|？|\?(?=\s|$)|\.(?=\s|$)(?<!\b[A-Z]\.)(?<!\bDr\.)(?<!\bMr\.)(?<!\bMs\.)")
 _ITEM = re.compile(
-    r"[\n；;。]|\.(?=\s*(?:$|[A-Z]))|[（(]\d{1,2}[)）]|[①-⑳]|(?<![\d.A-Za-z])(?P<number>\d{1,2})[、.．)）]"
+    r"[\n；;。]|\.(?=\s*(?:$|[A-Z]))|[（(]\d{1,2}[)）]|[①-⑳]"
+    r"|(?<![\d.A-Za-z])(?<![Ss]tage )(?<![Gg]rade )(?<![Tt]ype )(?P<number>\d{1,2})[、.．)）]"
 )
 _EDGE = " \t　,，、.。:：;；-–—*•\r\n"
 
@@ -82,7 +83,7 @@ def _items(text: str, kind: str, begin: int, end: int) -> Iterator[Passage]:
         if match is not None and match["number"]:
             here = int(match["number"])
             if here not in {1, number + 1} and text[begin : match.start()].rpartition("\n")[2].strip():
-                continue  # "stage 3. Gout" and "1.5": no number of an item
+                continue  # "1.5": no number of an item
             number = here
         first, last = trimmed(text, at, end if match is None else match.start())
         if first < last:
