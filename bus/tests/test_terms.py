@@ -344,6 +344,8 @@ def test_the_command_loads_and_lists(site: Path) -> None:
     said = command("load", "national.csv", "--system", "NATIONAL", "--version", "2.0", "--licence", "ours")
     assert "NATIONAL 2.0: 3 rows." in said
     assert (site / "var" / "terms.db").exists()
+    shown = command("list")
+    assert "NATIONAL" in shown and "national.csv" in shown and "ours" in shown
 
 
 def test_broken_rows_stop_a_load_unless_they_are_left_out(site: Path, capsys: Any) -> None:

@@ -72,7 +72,7 @@ def queries(chart: Chart, codes: Sequence[Coded], mentions: Sequence[Mention]) -
         documented = [coded for coded in codes if inside(coded.code, indicator.codes)]
         if calling and not documented:
             yield _short(indicator, calling)
-        elif readings and not calling and len(indicator.codes) and documented:
+        elif readings and not calling and documented:
             yield from _unsupported(indicator, readings, documented)
     if chart.discharged is not None:
         yield from _uncertain(mentions)

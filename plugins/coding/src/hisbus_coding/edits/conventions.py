@@ -9,6 +9,10 @@ from hisbus_coding.edits.edit import Edit, Hit
 from hisbus_coding.retrieval import with_seventh
 
 
+_WHOLE_CHAPTERS = ("chapter", "section")
+"""Whose notes ask too much of every code under them to be an edit."""
+
+
 def about(edit: Edit, coded: Coded, *others: Coded, **values: str) -> Hit:
     """Return what an edit found about a code, with the evidence and the entries of all codes that it names."""
     named = (coded, *others)
@@ -76,7 +80,7 @@ def use_additional(edit: Edit, claim: Claim) -> Iterator[Hit]:
             continue
         notes = [
             note for note in claim.terms.notes(coded.concept, "use_additional")
-            if note.spans and "applicable" not in note.text and note.owner[:1] == coded.code[:1]
+            if note.spans and "applicable" not in note.text and not note.owner.startswith(_WHOLE_CHAPTERS)
         ]  # fmt: skip
         there = [other.code for other in claim.diagnoses if other.code != coded.code]
         if notes and not any(covers(span, code) for note in notes for span in note.spans for code in there):
