@@ -10,7 +10,7 @@ import pytest
 from hisbus.testing import NOW, make_case, make_chart, make_document, run
 from hisbus_coding import Agent
 from hisbus_coding.query import INDICATORS, RULE
-from hisbus_schemas import ChartReading, Code, Finding
+from hisbus_schemas import ChartDiagnosis, ChartReading, Code, Finding
 
 PAYMENT = re.compile(
     r"pay|reimburs|cost|revenue|DRG|DIP|severity of illness|quality score|支付|报销|费用|医保|结算|分组|权重|盈亏",
@@ -72,6 +72,15 @@ def test_a_diagnosis_that_no_indicator_shows_is_asked_about(icd_file: Path) -> N
     assert query.key == "R58:unsupported:E87.6"
     assert query.evidence[0].quote == "hypokalemia"
     assert asked(icd_file, note) == [], "without a reading nothing speaks against it"
+
+
+def test_a_diagnosis_that_is_written_and_recorded_is_asked_about_once(icd_file: Path) -> None:
+    recorded = ChartDiagnosis(id="dx", version="1", type="F", code=Code(code="E87.6", text="Hypokalemia"), rank=1)
+    normal = reading("2823-3", "4.1", "mmol/L")
+    assert len(asked(icd_file, "Discharge diagnosis: hypokalemia", normal, diagnoses=[recorded])) == 1
+    twice = "Discharge diagnoses: 1. Suspected gout 2. Gout?"
+    (query,) = asked(icd_file, twice, discharged=NOW)
+    assert "gout" not in query.key.casefold()
 
 
 def test_an_uncertain_discharge_diagnosis_is_asked_about_once_the_patient_has_left(icd_file: Path) -> None:

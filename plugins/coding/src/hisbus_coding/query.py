@@ -4,12 +4,14 @@ As the AHIMA/ACDIS brief on compliant queries asks: with the indicators of this 
 with "other" and "unable to determine" among the options, and without a word about payment or quality figures.
 """
 
+import hashlib
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
+from hisbus.terms import plain
 from hisbus.terms.words import key
 from hisbus_coding.codes import Coded
 from hisbus_coding.edits.claim import inside
@@ -19,6 +21,8 @@ from hisbus_schemas import Chart, ChartReading, Contract, Evidence, Finding, Tex
 RULE = "R58"
 
 _NUMBER = re.compile(r"[<>≤≥]?\s*(\d+(?:\.\d+)?)")
+_NARROW = 2
+"""Most ranges of codes that an indicator may have for its diagnosis to be nothing else."""
 _SHOWN = 3
 """Most readings that a question cites: the first, and those farthest out."""
 
@@ -88,9 +92,9 @@ def _unsupported(
     indicator: Indicator, readings: Sequence[tuple[ChartReading, float]], documented: Sequence[Coded]
 ) -> Iterator[Finding]:
     """Ask for the basis of a diagnosis that is nothing but its indicator, where no reading shows it."""
-    for coded in documented:
-        if len(indicator.codes) > _NARROW:
-            return  # the diagnosis rests on more than this indicator
+    if len(indicator.codes) > _NARROW:
+        return  # the diagnosis rests on more than this indicator
+    for coded in {plain(coded.code): coded for coded in reversed(documented)}.values():
         cited = _farthest(indicator, readings)
         options = [_TEXTS["present"], _TEXTS["excluded"], _TEXTS["other"], _TEXTS["undetermined"]]
         finding = _query(f"unsupported:{coded.code}", "unsupported", options, indicator, cited, coded.display)
@@ -102,21 +106,16 @@ def _unsupported(
         )
 
 
-_NARROW = 2
-"""Most ranges of codes that an indicator may have for its diagnosis to be nothing else."""
-
-
 def _uncertain(mentions: Sequence[Mention]) -> Iterator[Finding]:
     """Ask for the state of what a discharge list names as uncertain."""
-    seen: set[str] = set()
-    for mention in mentions:
-        if mention.heading not in {"discharge", "final"} or mention.status != "uncertain" or key(mention.text) in seen:
-            continue
-        seen.add(key(mention.text))
+    uncertain = [one for one in mentions if one.heading in {"discharge", "final"} and one.status == "uncertain"]
+    for mention in {key(one.text): one for one in reversed(uncertain)}.values():
         options = [_TEXTS[name] for name in ("confirmed", "excluded", "remains", "other", "undetermined")]
         evidence = mention.evidence()
         text = _filled("uncertain", diagnosis=Text(zh=mention.text, en=mention.text))
-        yield _finding(f"uncertain:{key(mention.text)}", text, options, [], [evidence], {mention.ref})
+        # A key names what it is about in hashes: a diagnosis, as somebody wrote it down, is a patient's.
+        name = hashlib.sha256(key(mention.text).encode()).hexdigest()[:16]
+        yield _finding(f"uncertain:{name}", text, options, [], [evidence], {mention.ref})
 
 
 def _farthest(indicator: Indicator, readings: Sequence[tuple[ChartReading, float]]) -> list[ChartReading]:
