@@ -8,7 +8,6 @@ from hisbus_coding.edits.claim import Claim
 from hisbus_coding.edits.edit import Edit, Hit
 from hisbus_coding.retrieval import with_seventh
 
-
 _WHOLE_CHAPTERS = ("chapter", "section")
 """Whose notes ask too much of every code under them to be an edit."""
 
