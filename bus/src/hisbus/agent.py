@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from hisbus_schemas import Assessment, Chart, Event, Proposal
@@ -46,6 +47,8 @@ class Case:
     """Other agents' open proposals, where granted, each with its ``id`` and ``agent``."""
     settings: dict[str, Any] = field(default_factory=dict)
     """The operator's settings for this agent: the table ``[agents.NAME.settings]``."""
+    terms: Path | None = None
+    """The site's file of terminologies, which ``hisbus.terms`` reads; None: not told. It may not exist yet."""
 
 
 @runtime_checkable

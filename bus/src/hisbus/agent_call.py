@@ -69,7 +69,7 @@ def questions_of(
     return Questions(CaseLLM(client, info.name, seen, now, model=model, priority=priority))
 
 
-def call_of(case: Case | StoredCase, info: AgentInfo, settings: Settings, *, llm: bool = False) -> str:
+def call_of(case: Case | StoredCase, info: AgentInfo, settings: Settings, *, llm: bool = False, terms: str = "") -> str:
     """Return the ``Call`` of a case as JSON, without type and id: what the agent was granted, and nothing beside it.
 
     Args:
@@ -77,11 +77,11 @@ def call_of(case: Case | StoredCase, info: AgentInfo, settings: Settings, *, llm
         info: the agent.
         settings: the site's.
         llm: whether there is a model to ask.
+        terms: path of the site's file of terminologies, where the agent can open it.
     """
     its = settings.agent(info.name)
-    if isinstance(case, StoredCase):
-        return _stored(case, info, its, llm)
-    return _made(case, info, its.max_proposals, llm)
+    beside = {"agent": info.name, "max_proposals": its.max_proposals, "llm": llm, "terms": terms}
+    return _stored(case, info, its, beside) if isinstance(case, StoredCase) else _made(case, info, beside)
 
 
 def judged(agent: str, reply: Reply, most: int, questions: Questions | None = None) -> Assessment:
@@ -112,25 +112,23 @@ def judged(agent: str, reply: Reply, most: int, questions: Questions | None = No
     return answer.model_copy(update={"asked": questions.llm.asked if questions else []})
 
 
-def _stored(case: StoredCase, info: AgentInfo, its: AgentSettings, llm: bool) -> str:
-    head = {"agent": info.name, "now": case.chart.now, "max_proposals": its.max_proposals, "llm": llm}
+def _stored(case: StoredCase, info: AgentInfo, its: AgentSettings, beside: dict[str, Any]) -> str:
+    head = beside | {"now": case.chart.now, "settings": its.settings}
     event = "null" if case.event is None else project_event(case.event, info.grants)
     shown = to_json([one for one in case.proposals if f"{one['kind']}s" in info.grants]).decode()
     rest = f'"event":{event},"chart":{case.chart.json(info.grants)},"proposals":{shown}'
-    return f"{to_json(head | {'settings': its.settings}).decode()[:-1]},{rest}}}"
+    return f"{to_json(head).decode()[:-1]},{rest}}}"
 
 
-def _made(case: Case, info: AgentInfo, most: int, llm: bool) -> str:
+def _made(case: Case, info: AgentInfo, beside: dict[str, Any]) -> str:
     seen = project(case, info.grants)
     call = Call(
         id=0,
-        agent=info.name,
         event=seen.event,
         chart=seen.chart,
         now=seen.now,
         proposals=list(seen.proposals),
         settings=seen.settings,
-        max_proposals=most,
-        llm=llm,
+        **beside,
     )
     return call.model_dump_json(exclude={"type", "id"})

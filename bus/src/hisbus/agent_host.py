@@ -82,6 +82,7 @@ class AgentHost:
         self.state: State = "starting"
         self.reason = ""
         self._settings = settings
+        self._terms = str(settings.terms_file.absolute())
         self._policy = policy or Policy()
         self._process: AgentProcess | None = None
         self._keeper: asyncio.Task[None] | None = None
@@ -131,7 +132,7 @@ class AgentHost:
         questions = None
         if self._llm is not None and priority is not None:
             questions = questions_of(case, info, self._settings, self._llm, priority)
-        call = call_of(case, info, self._settings, llm=questions is not None)
+        call = call_of(case, info, self._settings, llm=questions is not None, terms=self._terms)
         try:
             async with self._turn_to_call() as process:
                 with SECONDS.labels(agent).time():

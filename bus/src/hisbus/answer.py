@@ -1,6 +1,7 @@
 """How an agent answers a call, wherever it runs: in a plugin's process, or in a service of its own."""
 
 import asyncio
+from pathlib import Path
 
 from hisbus.agent import LLM, Agent, Case
 from hisbus.errors import ConfigError, NotEvaluated, RetryLater, stack_hash
@@ -14,7 +15,8 @@ async def answer(agent: Agent, call: Call, llm: LLM | None = None) -> Reply:
     Raises:
         MemoryError: what leaked stays; only a new process has room again.
     """
-    case = Case(call.event, call.chart, call.now, llm, call.proposals, call.settings)
+    terms = Path(call.terms) if call.terms else None
+    case = Case(call.event, call.chart, call.now, llm, call.proposals, call.settings, terms)
     try:
         said: object = await agent.assess(case)
     except MemoryError:

@@ -59,6 +59,8 @@ class Call(Contract):
     now: Instant
     proposals: list[Proposal] = []
     settings: dict[str, Any] = {}
+    terms: str = ""
+    """Path of the site's file of terminologies."""
     max_proposals: int
     llm: bool = False
     """Whether there is a model to ask."""

@@ -213,6 +213,9 @@ class Settings(BaseSettings):
     anchor_file: Path | None = Field(
         None, description="File to which the audit's daily anchor is appended; keep it on another machine."
     )
+    terms_file: Path = Field(
+        Path("var/terms.db"), description="Code systems that `hisbus terms load` fills and agents read."
+    )
     log: LogSettings = LogSettings()
     database: DatabaseSettings = DatabaseSettings()
     web: WebSettings = WebSettings()

@@ -131,6 +131,8 @@ class Assessment(Contract):
 
     evaluated: frozenset[str] = frozenset()
     """Rules it was able to judge; only their findings close by themselves."""
+    unevaluated: dict[str, Text] = {}
+    """Rules that it could not judge now, with the reason for the page; none of them is in ``evaluated``."""
     proposals: list[Proposal] = []
     opinions: list[Opinion] = []
     """On other agents' proposals; complete as well."""
