@@ -1,7 +1,7 @@
 # Every target does its own set-up; nothing but Python 3.11 (python3-venv), git and make is needed,
 # and Java 17, Maven and PostgreSQL 15 for the targets with servers.
 PY := .venv/bin/python
-MEMBERS := schemas bus connectors/hl7v2 plugins/qc ops/simulator ops/servers
+MEMBERS := schemas bus connectors/hl7v2 plugins/qc plugins/coding plugins/documentation ops/simulator ops/servers
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-servers soak servers jars bench explore mutants check format

@@ -108,6 +108,7 @@ def hospital(backbone: dict[str, Any]) -> Start:
     async def start(
         agents: dict[str, Any] | None = None,
         plugins: dict[str, Any] | None = None,
+        remote: dict[str, Any] | None = None,
         user: str = "tester",
         steps: Sequence[str] = STEPS,
         llm: dict[str, Any] | None = None,
@@ -118,9 +119,10 @@ def hospital(backbone: dict[str, Any]) -> Start:
             web={"listen": "127.0.0.1:0"},
             retry={"first_s": 0.05, "longest_s": 0.2},
             writeback={"retry_s": 0.2},
-            agents=agents or {},
+            agents={"coding": {"enabled": False}, "documentation": {"enabled": False}} | (agents or {}),
             plugins=plugins or {},
             llm=llm or {},
+            remote=remote or {},
             connectors=[
                 {
                     "name": "his",

@@ -1,105 +1,243 @@
-"""``plugins/README.md`` is true: its plugin is made from its blocks, tested by its test, and found by the registry."""
+"""``plugins/README.md`` is true: it shows what the command writes, its lines are run, its configuration is valid."""
 
 import asyncio
 import os
 import re
+import shlex
+import socket
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+import uv
 
-from hisbus import Case, ConfigError, registry
-from hisbus.testing import NOW, AgentContract, FakeLLM, make_case, make_chart, make_document
-from hisbus_schemas import GRANTS
+from hisbus import Case, remote, scaffold
+from hisbus.errors import ConfigError
+from hisbus.frames import Reply
+from hisbus.settings import Settings
+from hisbus.testing import NOW, AgentContract, FakeLLM, make_case, make_chart, make_document, run
+from hisbus_schemas import GRANTS, PROPOSALS, CodeSet, Finding, Text
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "plugins/README.md").read_text(encoding="utf-8")
+NEEDED = ("schemas", "bus", "connectors/hl7v2", "ops/simulator")
 
 
 def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", README, re.M | re.S)
 
 
-PROJECT = tomllib.loads(blocks("toml")[0])
-PLUGIN, TEST = blocks("python")
+PREPARE, START, SEND = blocks("sh")
+SETTINGS, PROJECT, DECLARED = blocks("toml")
+PACKAGE, AGENT, TEST, SECOND, SERVICE = blocks("python")
 (ASKING,) = blocks("py")
 
 
-@pytest.fixture
-def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Lay the plugin out as an installer would: its package, and the metadata of its ``pyproject.toml``."""
-    project = PROJECT["project"]
-    points = project["entry-points"]["hisbus.agents"]
-    (package,) = points.values()
-    info = tmp_path / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
-    for folder in (tmp_path / package, info):
-        folder.mkdir()
-    (tmp_path / package / "__init__.py").write_text(PLUGIN, encoding="utf-8")
-    (tmp_path / "test_brevity.py").write_text(TEST, encoding="utf-8")
-    requires = "".join(f"Requires-Dist: {requirement}\n" for requirement in project["dependencies"])
-    (info / "METADATA").write_text(
-        f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n{requires}", encoding="utf-8"
-    )
-    lines = [f"{name} = {module}" for name, module in points.items()]
-    (info / "entry_points.txt").write_text("\n".join(["[hisbus.agents]", *lines, ""]), encoding="utf-8")
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, package, raising=False)
-    return tmp_path
+# --- ten minutes ------------------------------------------------------------------------------------------------------
 
 
-def a_case(text: str, **settings: object) -> Case:
-    return make_case(make_chart(documents=[make_document("C0038", text, signed=NOW)]), settings=settings)
+class Reader:
+    """Somebody who types what stands there, in a folder with nothing but an environment that has hisbus."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        with socket.create_server(("127.0.0.1", 0)) as a, socket.create_server(("127.0.0.1", 0)) as b:
+            free = (f"127.0.0.1:{taken.getsockname()[1]}" for taken in (a, b))
+            self.ports = dict(zip(("127.0.0.1:2575", "127.0.0.1:8080"), free, strict=True))
+        self._environment = {**os.environ, "COLUMNS": "200", "HISBUS_WEB__LISTEN": self.ports["127.0.0.1:8080"]}
+
+    def install(self) -> None:
+        environment = self.folder / ".venv"
+        self._uv("venv", "-q", "-p", sys.executable, "--seed", str(environment))
+        members = [str(ROOT / member) for member in NEEDED]
+        self._uv("pip", "install", "-q", "-p", str(environment), "-c", str(ROOT / "constraints.txt"), *members)
+
+    def _uv(self, *arguments: str) -> None:
+        subprocess.run([uv.find_uv_bin(), *arguments], check=True, cwd=self.folder)
+
+    def types(self, line: str) -> str:
+        """Run one line; return what it printed."""
+        done = subprocess.run(
+            self._here(line), shell=True, cwd=self.folder, env=self._environment, text=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, (line, done.stdout)
+        return done.stdout
+
+    @contextmanager
+    def leaves_running(self, line: str) -> Iterator[None]:
+        arguments = shlex.split(self._here(line), comments=True)
+        running = subprocess.Popen(
+            arguments, cwd=self.folder, env=self._environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        try:
+            yield
+        finally:
+            running.terminate()
+            running.wait()
+
+    def writes(self, name: str, text: str) -> None:
+        (self.folder / name).write_text(self._here(text), encoding="utf-8")
+
+    def _here(self, text: str) -> str:
+        for port, free in self.ports.items():
+            text = text.replace(port, free)
+        return text
 
 
-def test_the_registry_finds_the_plugin_and_it_makes_a_finding(installed: Path) -> None:
-    assert "brevity" in {plugin.name for plugin in registry.plugins()}
-    (agent,) = registry.load_agents("brevity")
-    (finding,) = asyncio.run(agent.assess(a_case("病情平稳。"))).proposals
-    assert finding.evidence[0].quote == "病情平稳。"
+async def worklist(address: str, password: str) -> str:
+    """Log in, and return the page once it shows a finding of the plugin's rule."""
+    async with httpx.AsyncClient(base_url=f"http://{address}", timeout=60) as page:
+        token = re.findall(r'name="csrf" value="([^"]+)"', (await page.get("/login")).text)[0]
+        await page.post("/login", data={"csrf": token, "name": "alice", "password": password})
+        while "病程记录过短。" not in (shown := (await page.get("/findings", params={"rule": "short-note"})).text):
+            await asyncio.sleep(0.1)
+        return shown
 
 
-def test_the_settings_that_it_shows_are_the_plugins_own(installed: Path) -> None:
-    shown = tomllib.loads(blocks("toml")[1])["agents"]["brevity"]["settings"]
-    (agent,) = registry.load_agents("brevity")
-    text = "患者神志清，诉胸痛较前缓解。"
-    assert asyncio.run(agent.assess(a_case(text))).proposals == []
-    assert len(asyncio.run(agent.assess(a_case(text, **shown))).proposals) == 1
-    with pytest.raises(ConfigError, match="least_characters"):
-        asyncio.run(agent.assess(a_case(text, least_characters=0)))
+async def listening(address: str) -> None:
+    """Wait until somebody takes connections there."""
+    host, _, port = address.partition(":")
+    while True:
+        try:
+            _, writer = await asyncio.open_connection(host, int(port))
+        except ConnectionRefusedError:
+            await asyncio.sleep(0.1)
+        else:
+            writer.close()
+            return
 
 
-def test_the_plugins_own_test_passes(installed: Path) -> None:
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(installed)]
-    ini = installed / "pytest.ini"
-    ini.write_text("[pytest]\n", encoding="utf-8")
-    done = subprocess.run(
-        [*command, "-c", str(ini), str(installed / "test_brevity.py")],
-        cwd=installed,
-        env={**os.environ, "PYTHONPATH": str(installed)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+@pytest.mark.timeout(300)
+async def test_a_reader_gets_from_nothing_to_a_finding_on_the_page(tmp_path: Path) -> None:
+    reader = Reader(tmp_path)
+    await asyncio.to_thread(reader.install)
+    for line in PREPARE.splitlines():
+        said = await asyncio.to_thread(reader.types, line)
+        if " plugins" in line:
+            assert "hisbus-brevity" in said
+    reader.writes("hisbus.toml", SETTINGS)
+    check, add, up = START.splitlines()
+    await asyncio.to_thread(reader.types, check)
+    password = (await asyncio.to_thread(reader.types, add)).strip()
+    with reader.leaves_running(up):
+        async with asyncio.timeout(150):
+            await listening(reader.ports["127.0.0.1:2575"])
+            await asyncio.to_thread(reader.types, SEND)
+            shown = await worklist(reader.ports["127.0.0.1:8080"], password)
+    assert "short-note" in shown
+
+
+# --- what it wrote ----------------------------------------------------------------------------------------------------
+
+
+def test_it_shows_what_the_command_writes(tmp_path: Path) -> None:
+    written = {path.relative_to(tmp_path / "brevity"): path for path in scaffold.new_plugin("brevity", tmp_path)}
+    shown = {
+        "pyproject.toml": PROJECT,
+        "src/hisbus_brevity/__init__.py": PACKAGE,
+        "src/hisbus_brevity/agent.py": AGENT,
+        "tests/test_brevity_agent.py": TEST,
+    }
+    assert {name: written[Path(name)].read_text(encoding="utf-8") for name in shown} == shown
+    assert {str(path) for path in written} == shown.keys() | {"README.md", "src/hisbus_brevity/py.typed"}
+    assert all(f"`{name}`" in README for name in shown)
+
+
+def test_what_is_written_is_spelled_like_the_bundled_members(tmp_path: Path) -> None:
+    scaffold.new_plugin("bed-side", tmp_path)
+    project = tomllib.loads((tmp_path / "bed-side/pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["name"] == "hisbus-bed-side"
+    assert project["entry-points"]["hisbus.agents"] == {"bed-side": "hisbus_bed_side"}
+
+
+@pytest.mark.parametrize("name", ["", "Brevity", "1st", "a_b", "-a", "a-", "../a", "x" * 51])
+def test_a_name_that_cannot_be_a_plugins_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="name"):
+        scaffold.new_plugin(name, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_there_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "brevity").mkdir()
+    with pytest.raises(ConfigError, match="there already"):
+        scaffold.new_plugin("brevity", tmp_path)
+    assert list((tmp_path / "brevity").iterdir()) == []
+
+
+# --- a second voice ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("text", "verdict"), [("病情平稳。", "confirm"), ("病情平稳。" * 5, "dispute")])
+async def test_the_second_voice_that_it_shows_speaks_of_what_it_is_shown(text: str, verdict: str) -> None:
+    scope: dict[str, Any] = {}
+    exec(SECOND, scope)
+    chart = make_chart(documents=[make_document("C0038", text, id="d1", signed=NOW)])
+    said = {"message": Text(zh="短", en="short"), "subject": "d1", "agent": "brevity"}
+    shown = [
+        Finding(id="p1", key="short-note:d1", rule="short-note", **said),
+        Finding(id="p2", key="other", rule="other", **said),
+        CodeSet(id="p3", key="short-note:d1", rule="short-note", **said),
+    ]
+    answer = await run(scope["Second"](), make_case(chart, kind="proposals.changed", proposals=shown))
+    assert [(opinion.proposal, opinion.verdict) for opinion in answer.opinions] == [("p1", verdict)]
+
+
+# --- a service of its own ---------------------------------------------------------------------------------------------
+
+
+def test_the_declaration_that_it_shows_is_valid() -> None:
+    tables = tomllib.loads(DECLARED)
+    declared = Settings(site="north", **tables).remote["brevity"]
+    assert declared.grants == {"documents"}
+    shown = {name: getattr(declared, name) for name in ("answer_mb", "silence_s")}
+    assert shown == {name: type(declared).model_fields[name].default for name in shown}
+    assert tables["remote"]["brevity"].keys() == type(declared).model_fields.keys()
+
+
+def test_the_service_that_it_shows_serves_the_agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scaffold.new_plugin("brevity", tmp_path)
+    monkeypatch.syspath_prepend(tmp_path / "brevity/src")
+    served: dict[str, Any] = {}
+
+    async def serve(agent: Any, **how: Any) -> None:
+        served.update(agent=agent, **how)
+
+    monkeypatch.setattr(remote, "serve", serve)
+    exec(SERVICE, {"__name__": "__main__"})
+    assert (served["agent"].name, served["site"]) == ("brevity", "north")
+    assert served["log"].sasl_mechanism == "SCRAM-SHA-512"
+
+
+# --- the tables -------------------------------------------------------------------------------------------------------
 
 
 def test_every_code_with_which_a_plugin_is_refused_is_explained() -> None:
     explained = set(re.findall(r"`([a-z_]+)`", README.partition("## When it does not run")[2]))
-    raised: set[str] = set()
-    for file in ("registry", "agent_process", "agent_host", "agent_child"):
+    raised: set[str] = set(Reply.model_fields["failure"].annotation.__args__) - {""}  # type: ignore[union-attr]
+    for file in ("registry", "agent_process", "agent_host", "agent_child", "remote_host"):
         source = (ROOT / f"bus/src/hisbus/{file}.py").read_text(encoding="utf-8")
-        raised |= set(re.findall(r'(?:_refused\((?:[\w.]+, )?|code=|failure=)"(\w+)"', source))
+        raised |= set(
+            re.findall(r'(?:_refused\((?:[\w.]+, )?|code=|failure=|_turn(?:\(|, )"(?:failed|silent)", )"(\w+)"', source)
+        )
     assert raised - {"retry_later"} <= explained
 
 
 def test_every_grant_is_named() -> None:
     (named,) = re.findall(r"are the parts of the chart that are sent: ([^.]*)\.", README)
     assert tuple(re.split(r",\s+", named)) == GRANTS
+    assert all(f"`{word}`" in README for word in PROPOSALS)
+
+
+def a_case(text: str) -> Case:
+    return make_case(make_chart(documents=[make_document("C0038", text, signed=NOW)]))
 
 
 class TestAsking(AgentContract):

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -10,9 +11,10 @@ import pytest
 from sqlalchemy import select
 
 from hisbus import parked, tables, wakes
-from hisbus.agent_host import AgentHost, StoredCase
+from hisbus.agent_call import StoredCase
+from hisbus.agent_host import AgentHost
 from hisbus.charts import StoredChart
-from hisbus.consumer import Batch
+from hisbus.consumer import BATCH_SIZE, Batch
 from hisbus.database import Database
 from hisbus.dispatch import Dispatch
 from hisbus.errors import CallFailed, RetryLater
@@ -32,6 +34,8 @@ QC = AgentInfo(name="qc", version="7", kinds=frozenset({"document.filed"}), gran
 
 class Host:
     """Answers from this process; an encounter can be told to fail."""
+
+    agents = [QC]
 
     def __init__(self) -> None:
         self.cases: list[StoredCase] = []
@@ -110,6 +114,27 @@ def test_an_agent_gets_its_kinds_and_what_is_bound_for_it_alone(
 def test_each_agent_has_a_group_of_its_own(site: Site, host: Host) -> None:
     step = dispatch(site, host)
     assert (step.name, step.group, step.topic, step.start) == ("dispatch.qc", "test.dispatch.qc", "charted", "end")
+
+
+@pytest.mark.parametrize(
+    ("said", "configured", "holds"), [(True, None, True), (True, False, False), (False, True, True)]
+)
+def test_an_agent_says_that_the_newest_chart_will_do_and_the_operator_has_the_last_word(
+    database: Database, log: Any, host: Host, said: bool, configured: bool | None, holds: bool
+) -> None:
+    settings = Settings(site="test", agents={"qc": {"latest_only": configured}})
+    info = QC.model_copy(update={"latest_only": said})
+    assert Dispatch(Site(settings, Keys(b"s"), log, database), cast(AgentHost, host), info).latest_only is holds
+
+
+def test_one_that_asks_the_model_is_called_in_batches_that_the_model_can_answer(
+    database: Database, log: Any, host: Host
+) -> None:
+    llm = {"url": "http://127.0.0.1:1", "model": "tiny", "concurrency": 3}
+    asking = Site(Settings(site="test", llm=llm), Keys(b"s"), log, database)
+    there = cast(AgentHost, host)
+    assert Dispatch(asking, there, QC.model_copy(update={"asks": True})).batch_size == 3
+    assert Dispatch(asking, there, QC).batch_size == BATCH_SIZE
 
 
 async def test_an_answer_carries_the_version_that_was_read_not_the_one_that_woke(
@@ -214,6 +239,79 @@ async def test_a_newer_answer_closes_the_parked_call_of_its_own_agent_and_stay_o
             ("dispatch.qc", "e2", "parked"),
             ("dispatch.coding", "e1", "parked"),
         }
+
+
+# --- other agents' proposals ------------------------------------------------------------------------------------------
+
+CHECK = AgentInfo(name="check", version="1", kinds=frozenset({"proposals.changed"}), grants=frozenset({"findings"}))
+
+
+def news(agent: str) -> Record:
+    told = record(kind="proposals.changed")
+    return replace(told, headers={**told.headers, "by": agent})
+
+
+def test_an_agent_never_hears_its_own_news(site: Site, host: Host) -> None:
+    step = Dispatch(site, cast(AgentHost, host), CHECK)
+    assert [step.wants(news(name)) for name in ("qc", "check")] == [True, False]
+    assert not dispatch(site, host).wants(news("check"))
+
+
+@pytest.mark.parametrize(
+    ("others", "kind", "depth", "announced"),
+    [
+        ([QC], "document.filed", 0, None),
+        ([QC, CHECK], "document.filed", 0, "1"),
+        ([QC, CHECK], "proposals.changed", 1, "2"),
+        ([QC, CHECK], "proposals.changed", 2, None),
+    ],
+)
+async def test_review_is_asked_to_tell_where_somebody_would_hear_and_not_for_ever(
+    site: Site, host: Host, log: Any, charted: Mapping[str, StoredChart], monkeypatch: pytest.MonkeyPatch,
+    others: list[AgentInfo], kind: str, depth: int, announced: str | None,
+) -> None:  # fmt: skip
+    async def stored_events(_connection: Any, ids: Collection[str]) -> Mapping[str, str]:
+        return {id: json.dumps({"id": id, "data": {"depth": depth}}) for id in ids}
+
+    monkeypatch.setattr("hisbus.charts.stored_events", stored_events)
+    await Dispatch(site, cast(AgentHost, host), QC, others).handle(batch(record(kind=kind)))
+    (out,) = log.appended
+    assert out.headers.get("announce") == announced
+
+
+async def test_it_is_given_what_others_have_open_of_the_kinds_it_was_granted(
+    site: Site, charted: Mapping[str, StoredChart]
+) -> None:
+    said = {"key": "k", "rule": "r", "message": {"zh": "有", "en": "here"}, "id": "", "agent": "made up"}
+    blank: dict[type, Any] = {str: "", int: 1, bytes: b"", bool: False, float: 0.0, object: NOON}
+    columns = tables.proposals.columns
+    needed = {one.name: blank[one.type.python_type] for one in columns if not one.nullable}
+    rows = [
+        ("p1", "qc", "e1", "finding", "open"), ("p2", "qc", "e2", "finding", "open"),
+        ("p3", "qc", "e1", "finding", "resolved"), ("p4", "coding", "e1", "codeset", "open"),
+        ("p5", "check", "e1", "finding", "open"),
+    ]  # fmt: skip
+    async with site.database.write() as connection:
+        for id, agent, encounter, kind, status in rows:
+            its = {"id": id, "identity": id, "agent": agent, "encounter": encounter, "kind": kind, "status": status}
+            body = json.dumps(said | {"kind": kind}).encode()
+            await connection.execute(tables.proposals.insert(), needed | its | {"body": body})
+    host = Hearing()
+    await Dispatch(site, cast(AgentHost, host), CHECK).handle(batch(record("e1"), record("e2"), record("e3")))
+    heard = {case.chart.encounter: case.proposals for case in host.cases}
+    assert {name: [(one["id"], one["agent"]) for one in said] for name, said in heard.items()} == {
+        "e1": [("p1", "qc")], "e2": [("p2", "qc")], "e3": [],
+    }  # fmt: skip
+
+
+class Hearing(Host):
+    """The host of an agent that asks for other agents' proposals."""
+
+    agents = [CHECK]
+
+    async def assess(self, agent: str, case: StoredCase, deadline_s: float, priority: Priority) -> Assessment:
+        self.cases.append(case)
+        return Assessment()
 
 
 # --- a new agent's first look -----------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import pytest
 from hisbus import projection
 from hisbus.projection import project, project_event
 from hisbus.testing import make_case, make_chart, make_event, make_patient, make_vital
-from hisbus_schemas import GRANTS, Event, Fact
+from hisbus_schemas import GRANTS, CodeSet, Event, Fact, Finding, Text
 
 CODE: dict[str, Any] = {"code": "x"}
 PATIENT = {"authority": "A", "number": "P"}
@@ -70,3 +70,11 @@ def test_a_stored_event_is_projected_as_one_that_was_read(kind: str, grant: str,
     for grants in (frozenset({grant}), frozenset(GRANTS) - {grant}, frozenset(GRANTS)):
         stored = project_event(event.model_dump_json(exclude_none=True), grants)
         assert Event.model_validate_json(stored) == project(make_case(event=event), grants).event
+
+
+def test_other_agents_proposals_are_sent_by_their_kind() -> None:
+    said = Text(zh="有", en="here")
+    proposals = [Finding(key="f", rule="r", message=said), CodeSet(key="c", rule="r", message=said)]
+    case = make_case(proposals=proposals)
+    for grants, keys in ((set(), []), ({"findings"}, ["f"]), ({"codesets", "findings"}, ["f", "c"])):
+        assert [proposal.key for proposal in project(case, frozenset(grants)).proposals] == keys

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Collection
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,9 +13,9 @@ from hisbus import charts, tables
 from hisbus.consumer import Batch
 from hisbus.errors import BadMessage
 from hisbus.log import Record
-from hisbus.review import Review, refresh
+from hisbus.review import Review, opinions, refresh
 from hisbus.site import Site
-from hisbus_schemas import Assessed, Assessment, Chart, Evidence, Finding, Text, VisitId
+from hisbus_schemas import Assessed, Assessment, Chart, Due, Evidence, Finding, Opinion, Text, VisitId
 
 AT = datetime(2026, 1, 5, 8, tzinfo=UTC)
 
@@ -231,3 +232,60 @@ async def test_the_position_is_stored_with_the_tables(site: Site, review: Review
     async with site.database.read() as connection:
         (row,) = await connection.execute(select(tables.offsets))
     assert (row.group, row.topic, row.partition, row.next) == ("test.review", "assessments", 0, 8)
+
+
+# --- news of changes, and opinions ------------------------------------------------------------------------------------
+
+
+def asked(*answers: Assessed, depth: int = 1) -> Batch:
+    """Return assessments of which somebody wants to hear."""
+    plain = batch(*answers)
+    records = [replace(one, headers={**one.headers, "announce": str(depth)}) for one in plain.records]
+    return Batch(records, plain.offsets)
+
+
+async def news(site: Site) -> list[Due]:
+    async with site.database.read() as connection:
+        rows = await connection.execute(select(tables.outbox).order_by(tables.outbox.c.id))
+        found = [(row, json.loads(row.headers)) for row in rows]
+    assert all((row.topic, row.key, headers["kind"]) == ("raw", "key", "proposals.changed") for row, headers in found)
+    return [Due.model_validate_json(row.value) for row, _ in found]
+
+
+async def test_news_follow_a_change_that_somebody_wants_to_hear_of(site: Site, review: Review) -> None:
+    await review.handle(asked(answer(finding())))
+    assert await news(site) == [Due(agent="qc", name="proposals", due=AT, encounter="e1", depth=1)]
+    await review.handle(asked(answer(version=2), depth=2))
+    assert [one.depth for one in await news(site)] == [1, 2]
+
+
+async def test_news_name_the_assessment_that_caused_them(site: Site, review: Review) -> None:
+    await review.handle(asked(answer(finding())))
+    async with site.database.read() as connection:
+        headers = json.loads(await connection.scalar(select(tables.outbox.c.headers)) or "")
+    assert (headers["ce_causationid"], headers["ce_correlationid"]) == ("a1", "e1")
+
+
+async def test_nothing_is_told_where_nobody_asked_or_nothing_changed(site: Site, review: Review) -> None:
+    await review.handle(batch(answer(finding())))
+    await review.handle(asked(answer(finding(), version=2)))
+    await review.handle(asked(answer(finding(reads=["d@2"]), version=3)))
+    assert await news(site) == []
+
+
+async def test_a_redelivered_assessment_is_told_of_once(site: Site, review: Review) -> None:
+    for _ in range(2):
+        await review.handle(asked(answer(finding())))
+    assert len(await news(site)) == 1
+
+
+async def test_opinions_are_those_of_the_newest_assessment(site: Site, review: Review) -> None:
+    said = Opinion(proposal="p1", verdict="confirm", message=Text(zh="同意", en="yes"))
+    for version, given in ((1, [said]), (2, [said, said.model_copy(update={"proposal": "p2"})]), (3, [])):
+        assessment = Assessment(opinions=given)
+        await review.handle(batch(answer(version=version, agent="check", assessment=assessment)))
+        async with site.database.read() as connection:
+            found = await opinions.on(connection, ["e1", "e2"])
+        assert {id: [(voice.agent, voice.opinion.verdict) for voice in voices] for id, voices in found.items()} == {
+            one.proposal: [("check", "confirm")] for one in given
+        }

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
@@ -9,6 +10,7 @@ import pytest
 from sqlalchemy import event
 
 from hisbus import charts, tables, timers, translate
+from hisbus import dispatch as dispatching
 from hisbus.agent_host import AgentHost
 from hisbus.chart import store
 from hisbus.consumer import Batch, Step
@@ -16,7 +18,7 @@ from hisbus.database import Database
 from hisbus.dispatch import Dispatch
 from hisbus.frames import AgentInfo
 from hisbus.log import Record
-from hisbus.review import Review
+from hisbus.review import Review, opinions
 from hisbus.review import step as review
 from hisbus.site import Site
 from hisbus.timers import Timers
@@ -27,8 +29,13 @@ QC = AgentInfo(name="qc", version="1", kinds=frozenset(), grants=frozenset())
 ONE, MANY = ["e0"], [f"e{number}" for number in range(1, 40)]
 
 
+CHECK = AgentInfo(name="check", version="1", kinds=frozenset({"proposals.changed"}), grants=frozenset({"findings"}))
+
+
 class Host:
-    async def assess(self, _agent: str, _case: Any, _deadline_s: float) -> Assessment:
+    agents = [QC, CHECK]
+
+    async def assess(self, _agent: str, _case: Any, _deadline_s: float, _priority: Any) -> Assessment:
         return Assessment()
 
 
@@ -106,9 +113,23 @@ async def test_many_charts_are_read_with_the_statements_of_one(site: Site) -> No
     async with site.database.write() as connection:
         rows = [needed | {"id": stay, "stay": '{"status":"admitted"}'} for stay in (*ONE, *MANY)]
         await connection.execute(tables.encounters.insert(), rows)
-    dispatch = Dispatch(site, cast(AgentHost, Host()), QC)
-    counts = [await statements(site, dispatch, charted(stays)) for stays in (ONE, MANY)]
-    assert counts[0] == counts[1]
+    counts = {}
+    for agent in (QC, CHECK):
+        dispatch = Dispatch(site, cast(AgentHost, Host()), agent, [QC, CHECK])
+        counts[agent.name] = [await statements(site, dispatch, charted(stays)) for stays in (ONE, MANY)]
+        assert counts[agent.name][0] == counts[agent.name][1]
+    assert counts["check"][0] == counts["qc"][0] + 1, "other agents' proposals are read for those that asked"
+
+
+async def test_news_of_changes_cost_one_statement_more_and_nothing_where_nobody_asked(site: Site) -> None:
+    review = Review(site)
+    for stays in (ONE, MANY):
+        await review.handle(assessed(stays, 1, finding="first", due=NOON))
+        # A proposal that says something new is superseded alone, so the two differ in nothing but the news.
+        quiet = await statements(site, review, assessed(stays, 2, finding="second", due=NOON))
+        told = assessed(stays, 3, finding="third", due=NOON)
+        heard = [replace(record, headers={"announce": "1"}) for record in told.records]
+        assert await statements(site, review, Batch(heard, told.offsets)) == quiet + 1
 
 
 LOOKED_UP = {
@@ -116,6 +137,7 @@ LOOKED_UP = {
     "stays": store._ENCOUNTERS, "stays of patients": store._OWNED, "entries": store._SLOTS,
     "charts": charts._STAYS, "their entries": charts._ENTRIES, "events": charts._EVENTS,
     "reconciled": review._HEADS, "proposals": review._STANDING, "wakes": timers._STORED,
+    "open proposals": dispatching._OPEN, "opinions": opinions._SAID,
 }  # fmt: skip
 
 

@@ -186,3 +186,11 @@ async def test_a_timer_passes_through_without_a_row_in_the_ledger(site: Site, st
     (output,) = translated(log)
     assert (output.events[0].kind, output.events[0].data, output.events[0].time.at) == ("timer.due", due, NOON)
     assert await ledger(site) == []
+
+
+async def test_news_of_changed_proposals_pass_through_like_a_timer(site: Site, step: Translate, log: Any) -> None:
+    news = Due(agent="qc", name="proposals", due=NOON, encounter="e1", depth=1)
+    more = {"message": "changed-1", "connector": "hisbus", "kind": "proposals.changed"}
+    await take(step, record(0, news.model_dump_json(), **more))
+    (output,) = translated(log)
+    assert (output.events[0].kind, output.events[0].data) == ("proposals.changed", news)

@@ -79,6 +79,16 @@ def test_a_ref_holds_until_what_it_names_changes() -> None:
     assert [later.holds(ref) for ref in refs] == [False, True, False]
 
 
+def test_a_fact_of_the_patient_can_be_rested_on() -> None:
+    now = chart()
+    ref = now.stay_ref("patient.name")
+    assert now.holds(ref) and now.stay("patient.birth_date") == ""
+    assert now.patient is not None
+    renamed = now.patient.model_copy(update={"name": "王建军"})
+    assert not now.model_copy(update={"patient": renamed}).holds(ref)
+    assert now.project(frozenset()).stay("patient.name") == ""
+
+
 def test_a_projection_keeps_the_stay_and_drops_what_is_not_granted() -> None:
     seen = chart().project(frozenset({"documents"}))
     assert (seen.patient, len(seen.documents), seen.status) == (None, 1, "admitted")

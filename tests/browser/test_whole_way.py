@@ -11,6 +11,7 @@ from hisbus_simulator.his import His
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
+COPIED = {"qc": {"settings": {"only": ["R45"]}}}
 CASE = Path(__file__).parents[1] / "cases" / "09-copied-note.hl7"
 
 
@@ -19,7 +20,7 @@ async def test_a_copied_note_is_found_accepted_by_key_and_acknowledged_by_the_hi
     hospital: Any, browser: Browser
 ) -> None:
     messages = [block.replace(b"\n", b"\r") + b"\r" for block in CASE.read_bytes().strip().split(b"\n\n")]
-    async with His() as his, hospital(send="{}:{}".format(*his.address)) as bus:
+    async with His() as his, hospital(send="{}:{}".format(*his.address), agents=COPIED) as bus:
         await bus.send(messages)
         await bus.idle()
         context = await browser.new_context(

@@ -28,6 +28,7 @@ from hisbus.site import open_database, open_reader
 from hisbus.topics import FLOW, TOPICS, Name, group_name
 from hisbus_servers.process import free_ports
 from hisbus_simulator.his import His
+from hisbus_simulator.oracle import RULES
 
 KILLER = Path(__file__).with_name("killer.py")
 DEADLINE_S = 90.0
@@ -48,6 +49,12 @@ longest_s = 0.5
 [writeback]
 retry_s = 0.2
 attempt_s = 5
+[agents.coding]
+enabled = false
+[agents.documentation]
+enabled = false
+[agents.qc.settings]
+only = {rules}
 [[connectors]]
 name = "his"
 type = "hl7v2"
@@ -138,7 +145,7 @@ class Site:
         self.config.write_text(
             CONFIGURATION.format(
                 name=self.name, folder=folder, backbone=backbone.toml(), web=self.web_port, mllp=self.mllp,
-                his=his.address[1],
+                his=his.address[1], rules=json.dumps(RULES),
             )
             + more
         )  # fmt: skip

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from hisbus_schemas import Assessment, Chart, Event, Proposal
@@ -43,21 +44,27 @@ class Case:
     llm: LLM | None = None
     """None: no model is configured."""
     proposals: Sequence[Proposal] = ()
-    """Other agents' open proposals, where granted."""
+    """Other agents' open proposals, where granted, each with its ``id`` and ``agent``."""
     settings: dict[str, Any] = field(default_factory=dict)
     """The operator's settings for this agent: the table ``[agents.NAME.settings]``."""
+    terms: Path | None = None
+    """The site's file of terminologies, which ``hisbus.terms`` reads; None: not told. It may not exist yet."""
 
 
 @runtime_checkable
 class Agent(Protocol):
-    """Reads a case and returns everything it has to say about it. Nothing to inherit."""
+    """Reads a case and returns everything it has to say about it. Nothing to inherit.
+
+    Two more may be declared, both false where they are not: ``latest_only``, where several events of a stay wait one
+    call with the newest chart will do; ``asks``, it asks the model.
+    """
 
     name: str
     version: str
     kinds: frozenset[str]
     """Kinds of events that wake it."""
     grants: frozenset[str]
-    """Parts of the chart it may see (``hisbus_schemas.GRANTS``)."""
+    """Parts of the chart it may see (``hisbus_schemas.GRANTS``), and other agents' proposals (``PROPOSALS``)."""
 
     async def assess(self, case: Case) -> Assessment:
         """Judge a case. Complete each time, and without side effects."""

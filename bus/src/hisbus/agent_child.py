@@ -16,13 +16,13 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from hisbus.agent import Agent, Case
-from hisbus.errors import ConfigError, NotEvaluated, RetryLater, reason_code, stack_hash
-from hisbus.frames import FROM_PARENT, LENGTH, AgentInfo, Answer, Ask, Call, Hello, Reply, Unask, pack
+from hisbus.agent import Agent
+from hisbus.answer import answer, declared, packed
+from hisbus.errors import ConfigError, NotEvaluated, RetryLater, reason_code
+from hisbus.frames import FROM_PARENT, LENGTH, Answer, Ask, Call, Hello, Unask, pack
 from hisbus.hookspecs import API_VERSION
 from hisbus.llm.schema import typed
 from hisbus.registry import load_agents
-from hisbus_schemas import Assessment
 
 MIB = 1024 * 1024
 EXIT_MEMORY = 70
@@ -97,43 +97,12 @@ class Child:
 
     async def _answer(self, call: Call) -> None:
         try:
-            frame = self._pack(await self._assess(call))
+            llm = AskingLLM(self, call.id) if call.llm else None
+            frame = packed(await answer(self._agents[call.agent], call, llm), self._answer_bytes)
         except MemoryError:
             os._exit(EXIT_MEMORY)  # what leaked stays; only a new process has room again
         self._writer.write(frame)
         await self._writer.drain()
-
-    async def _assess(self, call: Call) -> Reply:
-        llm = AskingLLM(self, call.id) if call.llm else None
-        case = Case(call.event, call.chart, call.now, llm, call.proposals, call.settings)
-        try:
-            answer: object = await self._agents[call.agent].assess(case)
-        except MemoryError:
-            raise
-        except RetryLater:
-            return Reply(id=call.id, failure="retry_later")
-        except NotEvaluated:
-            return Reply(id=call.id, failure="not_evaluated")
-        except ConfigError as error:
-            return Reply(id=call.id, failure="config", said="" if call.event else str(error)[:500])
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - raised again by the parent, without its words
-            return Reply(id=call.id, failure="agent_raised", stack=stack_hash(error))
-        if not isinstance(answer, Assessment):
-            return Reply(id=call.id, failure="bad_answer")
-        if len(answer.proposals) > call.max_proposals:
-            return Reply(id=call.id, failure="too_many_proposals")
-        return Reply(id=call.id, assessment=answer)
-
-    def _pack(self, reply: Reply) -> bytes:
-        """Return the reply's frame, or that of a refusal: the parent ends a process whose frame it cannot take."""
-        try:
-            frame = pack(reply)
-            if len(frame) > self._answer_bytes:
-                return pack(Reply(id=reply.id, failure="answer_too_large"))
-            Reply.model_validate_json(frame[LENGTH.size :])  # models can be made without being checked
-        except (ValueError, TypeError, AttributeError, RecursionError):
-            return pack(Reply(id=reply.id, failure="bad_answer"))
-        return frame
 
 
 class AskingLLM:
@@ -162,7 +131,7 @@ def load(plugin: str) -> tuple[dict[str, Agent], Hello]:
     """Load the plugin and say what came of it."""
     try:
         agents = load_agents(plugin)
-        infos = [AgentInfo(name=a.name, version=a.version, kinds=a.kinds, grants=a.grants) for a in agents]
+        infos = [declared(agent) for agent in agents]
     except ConfigError as error:
         return {}, Hello(api=API_VERSION, failure=reason_code(error))
     except ValidationError:

@@ -4,28 +4,26 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from prometheus_client import Counter, Histogram
-from pydantic_core import to_json
 
 from hisbus.agent import Case
+from hisbus.agent_call import StoredCase, call_of, judged, questions_of
 from hisbus.agent_process import AgentProcess
-from hisbus.charts import StoredChart
-from hisbus.errors import BusError, CallFailed, ConfigError, NotEvaluated, RetryLater
-from hisbus.frames import AgentInfo, Answer, Ask, Call, Reply
-from hisbus.llm.case import CaseLLM
+from hisbus.errors import BusError, ConfigError, RetryLater
+from hisbus.frames import AgentInfo
 from hisbus.llm.client import Client
 from hisbus.llm.turns import Priority
-from hisbus.projection import project, project_event
 from hisbus.registry import Plugin
 from hisbus.settings import Settings
 from hisbus.telemetry import REGISTRY, logger
-from hisbus_schemas import Assessment, Chart
+from hisbus_schemas import Assessment
 
 log = logger()
 
-State = Literal["starting", "running", "failed", "restarting", "quarantined", "closed"]
+State = Literal["starting", "running", "failed", "restarting", "quarantined", "silent", "closed"]
+"""``silent`` is a remote agent's service that gives no sign of life."""
 
 CALLS = Counter("hisbus_agent_calls", "Calls by outcome.", ["agent", "outcome"], registry=REGISTRY)
 SECONDS = Histogram("hisbus_agent_call_seconds", "Duration of a call.", ["agent"], registry=REGISTRY)
@@ -33,14 +31,6 @@ UNVERIFIED = Counter(
     "hisbus_agent_unverified", "Items left out because their words are not in the record.", ["agent"], registry=REGISTRY
 )
 ENDS = Counter("hisbus_plugin_ends", "Ends of a plugin's process, by reason.", ["plugin", "code"], registry=REGISTRY)
-
-
-@dataclass(frozen=True, slots=True)
-class StoredCase:
-    """A case as it is stored, JSON. It is sent on without being read: that is left to the plugin's own process."""
-
-    event: str | None
-    chart: StoredChart
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +48,25 @@ class Policy:
     """After several calls fell together, calls go one at a time for so long: the guilty one then falls alone."""
 
 
+class Host(Protocol):
+    """Whoever calls agents: a plugin's process, or a remote agent's service."""
+
+    plugin: Plugin
+    agents: list[AgentInfo]
+    state: State
+    reason: str
+
+    async def assess(
+        self, agent: str, case: Case | StoredCase, deadline_s: float, priority: Priority | None = Priority.LIVE
+    ) -> Assessment:
+        """Let an agent judge a case; see ``AgentHost.assess``."""
+        ...
+
+    async def close(self) -> None:
+        """End it for good."""
+        ...
+
+
 class AgentHost:
     """One plugin. Its process ends and comes back; the host stays.
 
@@ -73,6 +82,7 @@ class AgentHost:
         self.state: State = "starting"
         self.reason = ""
         self._settings = settings
+        self._terms = str(settings.terms_file.absolute())
         self._policy = policy or Policy()
         self._process: AgentProcess | None = None
         self._keeper: asyncio.Task[None] | None = None
@@ -119,36 +129,21 @@ class AgentHost:
         """
         info = next(info for info in self.agents if info.name == agent)
         most = self._settings.agent(agent).max_proposals
-        questions = None if self._llm is None or priority is None else self._questions(self._llm, case, info, priority)
-        llm = questions is not None
-        call = self._stored(case, info, most, llm) if isinstance(case, StoredCase) else _made(case, info, most, llm)
+        questions = None
+        if self._llm is not None and priority is not None:
+            questions = questions_of(case, info, self._settings, self._llm, priority)
+        call = call_of(case, info, self._settings, llm=questions is not None, terms=self._terms)
         try:
             async with self._turn_to_call() as process:
                 with SECONDS.labels(agent).time():
                     reply = await process.call(case.chart.encounter, call, deadline_s, questions)
-            assessment = self._judge(agent, reply, most, questions)
+            assessment = judged(agent, reply, most, questions)
         except BusError as error:
             CALLS.labels(agent, error.code.partition(".")[0]).inc()
             raise
         CALLS.labels(agent, "ok").inc()
         UNVERIFIED.labels(agent).inc(assessment.unverified)
-        return assessment.model_copy(update={"asked": questions.llm.asked if questions else []})
-
-    def _questions(self, client: Client, case: Case | StoredCase, info: AgentInfo, priority: Priority) -> "Questions":
-        stored, grants = case.chart, info.grants
-
-        def seen() -> Chart:
-            return (stored if isinstance(stored, Chart) else stored.chart()).project(grants)
-
-        now = case.now if isinstance(case, Case) else case.chart.now
-        model = self._settings.agent(info.name).model
-        return Questions(CaseLLM(client, info.name, seen, now, model=model, priority=priority))
-
-    def _stored(self, case: StoredCase, info: AgentInfo, most: int, llm: bool) -> str:
-        its = {"agent": info.name, "now": case.chart.now, "max_proposals": most, "llm": llm}
-        text = to_json(its | {"settings": self._settings.agent(info.name).settings}).decode()
-        event = "null" if case.event is None else project_event(case.event, info.grants)
-        return f'{text[:-1]},"event":{event},"chart":{case.chart.json(info.grants)}}}'
+        return assessment
 
     async def restart(self) -> None:
         """Forgive all crashes and start the process again, at once: the operator has mended something."""
@@ -191,26 +186,6 @@ class AgentHost:
                     await self._turned.wait()
         except TimeoutError:
             raise RetryLater(code="restarting") from None
-
-    def _judge(self, agent: str, reply: Reply, most: int, questions: "Questions | None") -> Assessment:
-        refused = questions.refused if questions is not None else None
-        if reply.failure == "retry_later":
-            raise refused if isinstance(refused, RetryLater) else RetryLater
-        if reply.failure == "config":
-            raise refused if isinstance(refused, ConfigError) else ConfigError(reply.said)
-        if reply.failure:
-            log.warning("agent.failed", agent=agent, code=reply.failure, stack=reply.stack)
-            raise CallFailed(code=reply.failure)
-        answer = reply.assessment
-        if answer is None:
-            raise CallFailed(code="bad_answer")
-        if len(answer.proposals) > most:
-            raise CallFailed(code="too_many_proposals")
-        if len(answer.wakes) > most:
-            raise CallFailed(code="too_many_wakes")
-        if len({proposal.key for proposal in answer.proposals}) != len(answer.proposals):
-            raise CallFailed(code="duplicate_key")
-        return answer
 
     # --- keeping it running -------------------------------------------------------------------------------------------
 
@@ -267,46 +242,6 @@ class AgentHost:
         self.state, self.reason = state, reason
         self._turned.set()
         self._turned = asyncio.Event()
-
-
-class Questions:
-    """Answers what one call asks the model."""
-
-    def __init__(self, llm: CaseLLM) -> None:
-        self.llm = llm
-        self.refused: BusError | None = None
-        """Why the last question that failed did. The agent passes on the kind alone; the words are ours."""
-
-    async def __call__(self, ask: Ask) -> Answer:
-        """Return the answer, or why there is none."""
-        try:
-            value = await self.llm.value(system=ask.system, question=ask.question, schema=ask.answer, only=ask.only)
-            return Answer(id=ask.id, value=value)
-        except RetryLater as error:
-            self.refused = error
-            return Answer(id=ask.id, failure="retry_later", code=error.code)
-        except NotEvaluated as error:
-            self.refused = error
-            return Answer(id=ask.id, failure="not_evaluated", code=error.code)
-        except ConfigError as error:
-            self.refused = error
-            return Answer(id=ask.id, failure="config", code=error.code)
-
-
-def _made(case: Case, info: AgentInfo, most: int, llm: bool) -> str:
-    seen = project(case, info.grants)
-    call = Call(
-        id=0,
-        agent=info.name,
-        event=seen.event,
-        chart=seen.chart,
-        now=seen.now,
-        proposals=list(seen.proposals),
-        settings=seen.settings,
-        max_proposals=most,
-        llm=llm,
-    )
-    return call.model_dump_json(exclude={"type", "id"})
 
 
 async def start_all(plugins: Sequence[Plugin], settings: Settings, llm: Client | None = None) -> list[AgentHost]:

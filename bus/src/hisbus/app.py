@@ -15,11 +15,11 @@ import uvicorn
 from sqlalchemy import func, select
 
 from hisbus import migrations, registry, tables, telemetry
-from hisbus.agent_host import AgentHost, start_all
+from hisbus.agent_host import Host, start_all
 from hisbus.audit import Sealer
 from hisbus.chart import ChartStep
 from hisbus.connector import Connector
-from hisbus.consumer import Consumer, Step
+from hisbus.consumer import BATCH_SIZE, Consumer, Step
 from hisbus.dispatch import Dispatch
 from hisbus.errors import ConfigError, RetryLater
 from hisbus.intake import Intake
@@ -56,7 +56,7 @@ class App:
         self._elsewhere: list[AgentState] = []
         self._sealer: Sealer
         self.connectors: list[Connector] = []
-        self.hosts: list[AgentHost] = []
+        self.hosts: list[Host] = []
         self.web_address: tuple[str, int] = ("", 0)
         self._tasks: asyncio.TaskGroup
         self._intakes: list[asyncio.Task[None]] = []
@@ -135,15 +135,25 @@ class App:
         await _refuse_another_database(self.site)
         self._sealer = Sealer(self.site)
         if "dispatch" in self.steps:
-            llm = await stack.enter_async_context(model(settings))
-            self.hosts = await start_all(registry.plugins(settings), settings, llm)
-            for host in self.hosts:
-                stack.push_async_callback(host.close)
-            if refused := await refused_settings(self.hosts, settings):
-                raise ConfigError("\n".join(refused))
+            await self._start_agents(stack)
         else:
-            names = [plugin.name for plugin in registry.plugins(settings)]
+            names = [*(plugin.name for plugin in registry.plugins(settings)), *settings.remote]
             self._elsewhere = [AgentState(name, ELSEWHERE, name) for name in names]
+
+    async def _start_agents(self, stack: AsyncExitStack) -> None:
+        settings = self.settings
+        llm = await stack.enter_async_context(model(settings))
+        self.hosts = [*await start_all(registry.plugins(settings), settings, llm)]
+        for host in self.hosts:
+            stack.push_async_callback(host.close)
+        taken = {agent.name for host in self.hosts for agent in host.agents}
+        refused = [f"remote.{name}: a plugin has this agent." for name in settings.remote if name in taken]
+        if refused := refused + await refused_settings(self.hosts, settings):
+            raise ConfigError("\n".join(refused))
+        if settings.remote:
+            from hisbus.remote_host import start_remotes  # with a library that most sites do without
+
+            self.hosts += await start_remotes(self.site, stack)
 
     async def _start(self) -> None:
         """Start from the end of the flow, so that nothing is taken in before all of it runs."""
@@ -178,15 +188,17 @@ class App:
         return self._tasks.create_task(work, name=name)
 
     async def _start_dispatch(self) -> None:
-        for host in self.hosts:
-            for agent in host.agents:
-                if self.settings.agent(agent.name).enabled:
-                    dispatch = Dispatch(self.site, host, agent)
-                    await dispatch.first_look()
-                    self._consume(dispatch, concurrency=CALLING)
+        called = [
+            (host, agent) for host in self.hosts for agent in host.agents if self.settings.agent(agent.name).enabled
+        ]
+        everybody = [agent for _, agent in called]
+        for host, agent in called:
+            dispatch = Dispatch(self.site, host, agent, everybody)
+            await dispatch.first_look()
+            self._consume(dispatch, concurrency=CALLING, batch_size=dispatch.batch_size)
 
-    def _consume(self, step: Step, *, concurrency: int = 1) -> None:
-        consumer = Consumer(self.site, step, concurrency=concurrency)
+    def _consume(self, step: Step, *, concurrency: int = 1, batch_size: int = BATCH_SIZE) -> None:
+        consumer = Consumer(self.site, step, concurrency=concurrency, batch_size=batch_size)
         self._consumers.append(self._run(step.name, consumer.run()))
 
     def _start_web(self) -> None:

@@ -141,12 +141,8 @@ async def _running(on: Stage, folder: Path) -> AsyncIterator[Site]:
             await connection.run_sync(tables.metadata.create_all)
         site = Site(on.settings, Keys(b"cases"), log, database)
         timers = Timers(site, {connector.name: connector.clock for connector in on.connectors})
-        dispatches = [
-            Dispatch(site, host, agent)
-            for host in on.hosts
-            for agent in host.agents
-            if on.settings.agent(agent.name).enabled
-        ]
+        called = [(host, agent) for host in on.hosts for agent in host.agents if on.settings.agent(agent.name).enabled]
+        dispatches = [Dispatch(site, host, agent, [each for _, each in called]) for host, agent in called]
         for dispatch in dispatches:
             await dispatch.first_look()
         steps: list[consumer.Step] = [Review(site), timers, *dispatches]

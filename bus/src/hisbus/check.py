@@ -9,7 +9,7 @@ from hisbus.agent_host import start_all
 from hisbus.connector import Connector
 from hisbus.errors import BusError, ConfigError
 from hisbus.llm.check import probe
-from hisbus.settings import Settings, line_of
+from hisbus.settings import NEEDS_KAFKA, Settings, line_of
 from hisbus.site import load_secret, open_database, open_log
 from hisbus.trial import refused_settings
 
@@ -20,6 +20,8 @@ _KEYED = re.compile(r"(?:connector )?'?(?P<name>[a-z0-9-]+)'?: (?P<key>[a-z_]+):
 async def mistakes(settings: Settings, path: Path) -> list[str]:
     """Return what would keep the site from running, one sentence each."""
     running, found = await _log(settings)
+    if settings.remote and not settings.log.url.startswith("kafka:"):
+        found.append(NEEDS_KAFKA)
     found += await _database(settings)
     for sentence in await _connectors(settings):
         keyed = _KEYED.fullmatch(sentence)
@@ -90,7 +92,7 @@ async def _llm(settings: Settings) -> list[str]:
 async def _plugins(settings: Settings) -> list[str]:
     hosts = await start_all(registry.plugins(settings), settings)
     try:
-        known = {agent.name for host in hosts for agent in host.agents}
+        known = {agent.name for host in hosts for agent in host.agents} | settings.remote.keys()
         strangers = [f"agents.{name}: no installed plugin has this agent." for name in settings.agents.keys() - known]
         refused = await refused_settings(hosts, settings)
         return [

@@ -26,12 +26,16 @@ audit_commands = typer.Typer(no_args_is_help=True, help="The audit trail.")
 case_commands = typer.Typer(no_args_is_help=True, help="Conversations with what must be found after them.")
 config_commands = typer.Typer(no_args_is_help=True, help="The configuration.")
 llm_commands = typer.Typer(no_args_is_help=True, help="The model's server.")
+new_commands = typer.Typer(no_args_is_help=True, help="Files to begin with.")
+term_commands = typer.Typer(no_args_is_help=True, help="Code systems that agents read.")
 topic_commands = typer.Typer(no_args_is_help=True, help="The topics on Kafka.")
 user_commands = typer.Typer(no_args_is_help=True, help="Who may look and decide.")
 app.add_typer(audit_commands, name="audit")
 app.add_typer(case_commands, name="case")
 app.add_typer(config_commands, name="config")
 app.add_typer(llm_commands, name="llm")
+app.add_typer(new_commands, name="new")
+app.add_typer(term_commands, name="terms")
 app.add_typer(topic_commands, name="topics")
 app.add_typer(user_commands, name="user")
 out = Console(highlight=False)
@@ -254,6 +258,57 @@ def check_llm() -> None:
         raise typer.Exit(1)
 
 
+@new_commands.command(name="plugin")
+def new_plugin(
+    name: Annotated[str, typer.Argument(help="Lower-case letters, digits, hyphens.")],
+    folder: Annotated[Path, typer.Option(help="In which its folder is made.")] = Path(),
+) -> None:
+    """Write a plugin whose test passes: its agent, its test, its README."""
+    from hisbus import scaffold  # with the templates' library, which no other command needs
+
+    for path in scaffold.new_plugin(name, folder):
+        out.print(str(path), markup=False, soft_wrap=True)
+
+
+@term_commands.command(name="load")
+def load_terms(
+    source: Annotated[str, typer.Argument(help="A CSV or TSV file; or icd-10-cm, which came with hisbus.")],
+    system: Annotated[str, typer.Option(help="Short name of the code system; an earlier load of it is replaced.")] = "",
+    version: Annotated[str, typer.Option(help="Version of the table.")] = "",
+    kind: Annotated[str, typer.Option(help="diagnosis, procedure, item (limits of charges) or crosswalk.")] = (
+        "diagnosis"
+    ),
+    target: Annotated[str, typer.Option(help="Crosswalk: the system that it leads to.")] = "",
+    licence: Annotated[str, typer.Option(help="A note on who may use the table.")] = "",
+    column: Annotated[
+        list[str] | None, typer.Option(help="FIELD=HEADER, where a header is not known: code=疾病编码.")
+    ] = None,
+    skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Leave out rows that are broken.")] = False,
+) -> None:
+    """Load a code system: a national or insurance table, a crosswalk, or ICD-10-CM. UTF-8 or GB18030."""
+    from hisbus import cli_terms
+
+    cli_terms.load(
+        chosen.settings,
+        source,
+        system=system,
+        version=version,
+        kind=kind,
+        licence=licence,
+        target=target,
+        columns=column or [],
+        skip_broken=skip_broken,
+    )
+
+
+@term_commands.command(name="list")
+def list_terms() -> None:
+    """List what is loaded, and where it came from."""
+    from hisbus import cli_terms
+
+    cli_terms.show(chosen.settings)
+
+
 @topic_commands.command(name="apply")
 def apply_topics() -> None:
     """Make the topics that are missing on Kafka, and give all of them their settings."""
@@ -262,7 +317,7 @@ def apply_topics() -> None:
         raise ConfigError("log.url names the embedded log, which makes its topics itself.")
     from hisbus.log.kafka_cluster import Cluster
 
-    made = _run(Cluster(settings.log, settings.site).apply())
+    made = _run(Cluster(settings.log, settings.site, settings.remote).apply())
     for name in made:
         out.print(name, markup=False)
     out.print(f"{len(made)} topics were made; all have their settings.")

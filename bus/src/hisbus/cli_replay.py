@@ -47,6 +47,12 @@ async def replay_stays(settings: Settings, name: str, *, closed: bool, dry_run: 
     Raises:
         ConfigError: there is no such agent, or nothing was stored yet.
     """
+    if name in settings.remote and not dry_run:
+        async with opened(settings) as site:
+            with _progress() as progress:
+                stays = await replaying.stays(site, name, closed=closed, progress=progress)
+        out.print(f"{stays} stays are judged again.")
+        return
     async with agent_of(settings, name) as (host, agent), opened(settings) as site:
         with _progress() as progress:
             if not dry_run:

@@ -1,22 +1,25 @@
 """The dispatch step: hands charts to one agent and its answers on. One consumer group for each agent."""
 
 import asyncio
+from collections.abc import Collection
+from typing import Any
 
 from pydantic_core import from_json
 from sqlalchemy import bindparam, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from hisbus import charts, parked, tables, wakes
-from hisbus.agent_host import AgentHost, StoredCase
+from hisbus import changed, charts, parked, tables, wakes
+from hisbus.agent_call import StoredCase
+from hisbus.agent_host import Host
 from hisbus.bulk import given, within
-from hisbus.consumer import Batch
+from hisbus.consumer import BATCH_SIZE, Batch
 from hisbus.errors import RetryLater
 from hisbus.frames import AgentInfo
 from hisbus.llm.turns import Priority
 from hisbus.log import NewRecord, Record
 from hisbus.site import Site
 from hisbus.topics import Name, digest
-from hisbus_schemas import Assessed, Assessment, Charted
+from hisbus_schemas import PROPOSALS, Assessed, Assessment, Charted
 
 FIRST_LOOK = "first_look"
 """Name of the wake with which a new agent sees the stays that are already there."""
@@ -25,6 +28,14 @@ LOOKS_BACK = (FIRST_LOOK, "replay")
 
 Seen = tuple[Charted, StoredCase]
 
+_OPEN = select(
+    tables.proposals.c.id, tables.proposals.c.agent, tables.proposals.c.encounter, tables.proposals.c.body
+).where(
+    within(tables.proposals.c.encounter, given("ids")),
+    tables.proposals.c.status == "open",
+    tables.proposals.c.agent != bindparam("own"),
+    within(tables.proposals.c.kind, given("kinds")),
+)
 _PARKED = select(tables.parked.c.encounter).where(
     tables.parked.c.step == bindparam("step"),
     tables.parked.c.status == "parked",
@@ -38,17 +49,24 @@ class Dispatch:
     topic: Name = "charted"
     start = "end"
 
-    def __init__(self, site: Site, host: AgentHost, info: AgentInfo) -> None:
+    def __init__(self, site: Site, host: Host, info: AgentInfo, others: Collection[AgentInfo] = ()) -> None:
+        """Take one agent of a host; of the site's other agents those are told that asked for news of its proposals."""
         self.name = f"dispatch.{info.name}"
         self.group = site.group(self.name)
         self._agent = site.settings.agent(info.name)
-        self.latest_only = self._agent.latest_only
+        self.latest_only = info.latest_only if self._agent.latest_only is None else self._agent.latest_only
+        # What a batch has asked the model is lost with the process: no more than the server answers at a time.
+        self.batch_size = site.settings.llm.concurrency if info.asks and site.settings.llm.url else BATCH_SIZE
         self._site = site
         self._host = host
         self._info = info
+        self._heard = any(changed.KIND in other.kinds and other.name != info.name for other in others)
+        self._hears = [word.removesuffix("s") for word in PROPOSALS if word in info.grants]
 
     def wants(self, record: Record) -> bool:
-        """Take what is bound for this agent alone, and of the rest the kinds that it asked for."""
+        """Take what is bound for this agent alone, and of the rest the kinds that it asked for; never its own news."""
+        if record.headers.get("by") == self._info.name:
+            return False
         bound_for = record.headers.get("agent", "")
         return bound_for == self._info.name if bound_for else record.headers.get("kind") in self._info.kinds
 
@@ -98,22 +116,38 @@ class Dispatch:
             events = await charts.stored_events(connection, {record.event for record in records})
             waiting = {"step": self.name, "ids": sorted(stored)}
             answered = set(await connection.scalars(_PARKED, waiting))
+            said = await self._said(connection, sorted(stored)) if self._hears else {}
         # A stay that is not there is no more, and with it what could be said of it.
         known = [record for record in records if record.encounter in stored]
         if any(stored[record.encounter].version < record.version for record in known):
             raise RetryLater("The chart is behind its topic: it is being restored.", code="chart_behind")
-        return [(one, StoredCase(events.get(one.event), stored[one.encounter])) for one in known], answered
+        cases = [StoredCase(events.get(one.event), stored[one.encounter], said.get(one.encounter, ())) for one in known]
+        return list(zip(known, cases, strict=True)), answered
+
+    async def _said(self, connection: AsyncConnection, encounters: list[str]) -> dict[str, list[dict[str, Any]]]:
+        """Return what other agents have open and this one was granted, by encounter."""
+        said: dict[str, list[dict[str, Any]]] = {}
+        wanted = {"ids": encounters, "own": self._info.name, "kinds": self._hears}
+        for row in await connection.execute(_OPEN, wanted):
+            proposal = from_json(row.body) | {"id": row.id, "agent": row.agent}
+            said.setdefault(row.encounter, []).append(proposal)
+        return {encounter: sorted(its, key=lambda one: str(one["id"])) for encounter, its in said.items()}
 
     async def _assess(self, record: Charted, case: StoredCase) -> Assessment:
         priority = Priority.BACKFILL if _looks_back(record, case) else Priority.LIVE
         return await self._host.assess(self._info.name, case, self._agent.deadline_s, priority)
+
+    @property
+    def _version(self) -> str:
+        """The version that answers now: a remote agent's service changes its own."""
+        return next(agent.version for agent in self._host.agents if agent.name == self._info.name)
 
     def _record(self, record: Charted, case: StoredCase, assessment: Assessment) -> NewRecord:
         chart = case.chart
         assessed = Assessed(
             id=digest("assessed", self._info.name, record.id),
             agent=self._info.name,
-            agent_version=self._info.version,
+            agent_version=self._version,
             encounter=chart.encounter,
             version=chart.version,
             event=record.event,
@@ -129,8 +163,18 @@ class Dispatch:
             correlation=chart.encounter,
             causation=record.id,
             agent=self._info.name,
+            **self._announced(record, case),
         )
         return NewRecord("assessments", chart.encounter, assessed.model_dump_json().encode(), headers)
+
+    def _announced(self, record: Charted, case: StoredCase) -> dict[str, str]:
+        """Return the header that asks review to tell of changes; none where nobody would hear, or it is deep enough."""
+        if not self._heard:
+            return {}
+        depth = 1
+        if record.kind == changed.KIND and case.event is not None:
+            depth = from_json(case.event)["data"]["depth"] + 1
+        return {changed.ANNOUNCE: str(depth)} if depth <= changed.DEEPEST else {}
 
     async def _close_parked(self, encounters: set[str]) -> None:
         if not encounters:

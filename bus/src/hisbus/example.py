@@ -36,7 +36,8 @@ def example() -> str:
         if isinstance(model, type) and issubclass(model, BaseModel):
             tables += ["", f"# {(model.__doc__ or '').strip()}", f"[{name}]", *_keys(model)]
         elif name not in {"site", "connectors", "plugins", "agents"}:
-            lines += ["", "# " + _described(Settings, name), f"# {name} = {_toml(field.default)}"]
+            default = field.get_default(call_default_factory=True)
+            lines += ["", "# " + _described(Settings, name), f"# {name} = {_toml(default)}"]
     lines += tables
     lines += ["", "# " + _described(Settings, "connectors"), "[[connectors]]"]
     lines += [f"{key} = {_toml(value)}  # {why}" for key, (value, why) in CONNECTOR.items()]

@@ -2,7 +2,8 @@
 
 The child speaks first (``Hello``); then every ``Call`` gets one ``Reply``, in any order. While a call lasts the child
 may ask the model: every ``Ask`` gets one ``Answer``, in any order, unless the child takes it back (``Unask``). A call
-that says ``llm: false`` must not ask, so a bus that knows no ``Ask`` never gets one.
+that says ``llm: false`` must not ask, so a bus that knows no ``Ask`` never gets one. A remote agent's service says and
+hears the same JSON in Kafka records; it has no model to ask.
 """
 
 import struct
@@ -10,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, TypeAdapter
 
-from hisbus_schemas import GRANTS, Assessment, Chart, Contract, Event, Instant, Proposal
+from hisbus_schemas import GRANTS, PROPOSALS, Assessment, Chart, Contract, Event, Instant, Proposal
 
 LENGTH = struct.Struct(">I")
 
@@ -20,9 +21,12 @@ Version = Annotated[str, Field(pattern=r"^[A-Za-z0-9._+!-]{1,64}$")]
 
 
 def _known(grants: frozenset[str]) -> frozenset[str]:
-    if not grants <= set(GRANTS):
+    if not grants <= {*GRANTS, *PROPOSALS}:
         raise ValueError("unknown grant")
     return grants
+
+
+Grants = Annotated[frozenset[str], AfterValidator(_known)]
 
 
 class AgentInfo(Contract):
@@ -31,7 +35,11 @@ class AgentInfo(Contract):
     name: Word
     version: Version
     kinds: Annotated[frozenset[Kind], Field(max_length=1000)]
-    grants: Annotated[frozenset[str], AfterValidator(_known)]
+    grants: Grants
+    latest_only: bool = False
+    """When several events of a stay wait, one call with the newest chart will do."""
+    asks: bool = False
+    """It asks the model."""
 
 
 class Hello(Contract):
@@ -55,6 +63,8 @@ class Call(Contract):
     now: Instant
     proposals: list[Proposal] = []
     settings: dict[str, Any] = {}
+    terms: str = ""
+    """Path of the site's file of terminologies."""
     max_proposals: int
     llm: bool = False
     """Whether there is a model to ask."""
@@ -106,6 +116,7 @@ class Reply(Contract):
         "bad_answer",
         "too_many_proposals",
         "answer_too_large",
+        "unreadable",
     ] = ""
     said: Annotated[str, Field(max_length=500)] = ""
     """What the agent says of its settings; only where there is no event, so that no patient can be in it."""
@@ -123,7 +134,12 @@ def pack(frame: Contract) -> bytes:
 
 def pack_call(id: int, call: str) -> bytes:
     """Return the bytes of a ``Call`` that is JSON already, all but its type and id."""
-    return _framed(f'{{"type":"call","id":{id},{call[1:]}')
+    return _framed(numbered(id, call))
+
+
+def numbered(id: int, call: str) -> str:
+    """Return a ``Call`` that is JSON already, all but its type and id, with them."""
+    return f'{{"type":"call","id":{id},{call[1:]}'
 
 
 def _framed(text: str) -> bytes:

@@ -22,9 +22,10 @@ _PART_OF = {
 
 
 def project(case: Case, grants: frozenset[str]) -> Case:
-    """Return the case without the parts of chart and event that are not granted."""
+    """Return the case without the parts of chart and event, and the proposals, that are not granted."""
     event = None if case.event is None else _project_event(case.event, grants)
-    return replace(case, chart=case.chart.project(grants), event=event)
+    proposals = [proposal for proposal in case.proposals if f"{proposal.kind}s" in grants]
+    return replace(case, chart=case.chart.project(grants), event=event, proposals=proposals)
 
 
 def project_event(stored: str, grants: frozenset[str]) -> str:

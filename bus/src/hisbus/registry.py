@@ -17,7 +17,7 @@ from hisbus.agent import Agent
 from hisbus.connector import Connector
 from hisbus.errors import ConfigError
 from hisbus.hookspecs import API_VERSION, ConnectorFactory
-from hisbus_schemas import GRANTS
+from hisbus_schemas import GRANTS, PROPOSALS
 
 if TYPE_CHECKING:  # the child process loads plugins and reads no configuration
     from hisbus.settings import Settings
@@ -182,8 +182,8 @@ def _check_agents(plugin: str, agents: Sequence[Any]) -> None:
             raise _refused(plugin, "not_an_agent", "name, version, kinds and grants must be texts")
         if not _NAME.fullmatch(agent.name):
             raise _refused(plugin, "name", "names are of lower-case letters, digits and hyphens")
-        if not agent.grants <= set(GRANTS):
-            raise _refused(plugin, "unknown_grant", f"grants are {', '.join(GRANTS)}")
+        if not agent.grants <= {*GRANTS, *PROPOSALS}:
+            raise _refused(plugin, "unknown_grant", f"grants are {', '.join((*GRANTS, *PROPOSALS))}")
     names = [agent.name for agent in agents]
     if names[0] != plugin or len(set(names)) != len(names):
         raise _refused(plugin, "name", "its first agent must carry the plugin's name, and no name comes twice")

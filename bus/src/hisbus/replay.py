@@ -119,6 +119,8 @@ async def agent_of(settings: Settings, name: str) -> AsyncIterator[tuple[AgentHo
     """
     if not settings.agent(name).enabled:
         raise ConfigError(f"agents.{name}.enabled is false, so nobody would answer. Set it to true.")
+    if name in settings.remote:
+        raise ConfigError(f"{name} is a service of its own, which answers the site alone: leave --dry-run out.")
     async with AsyncExitStack() as stack:
         hosts = await start_all(plugins(settings), settings, await stack.enter_async_context(model(settings)))
         for host in hosts:

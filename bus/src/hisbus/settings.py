@@ -18,6 +18,7 @@ from pydantic_settings import (
 )
 
 from hisbus.errors import ConfigError
+from hisbus.frames import Grants, Kind, Word
 from hisbus.topics import Name
 
 
@@ -173,10 +174,24 @@ class AgentSettings(_Table):
 
     enabled: bool = Field(True, description="False: not called; its open proposals stay.")
     deadline_s: float = Field(30.0, gt=0, description="Seconds after which a call is ended and its process killed.")
-    latest_only: bool = Field(False, description="Call once with the newest chart when several events wait.")
+    latest_only: bool | None = Field(
+        None, description="Call once with the newest chart when several events wait. Left out: as the agent says."
+    )
     max_proposals: int = Field(500, ge=1, description="An answer with more proposals is refused.")
     model: str = Field("", description="What it asks on the LLM server, such as a LoRA adapter. Empty: llm.model.")
     settings: dict[str, Any] = Field(default_factory=dict, description="The agent's own settings.")
+
+
+class RemoteSettings(_Table):
+    """An agent that is a service of its own and answers on the Kafka of ``log.url``. What it may see is said here."""
+
+    kinds: Annotated[frozenset[Kind], Field(min_length=1)] = Field(description="Kinds of events that it is woken by.")
+    grants: Grants = Field(frozenset(), description="Parts of the chart that it may see, where it asks for them.")
+    answer_mb: int = Field(8, ge=1, le=15, description="Largest answer, MiB.")
+    silence_s: float = Field(15.0, gt=0, description="Seconds without a sign of life until its calls wait for it.")
+
+
+NEEDS_KAFKA = "remote: agents that are services of their own need Kafka (log.url)."
 
 
 class TelemetrySettings(_Table):
@@ -200,6 +215,9 @@ class Settings(BaseSettings):
     anchor_file: Path | None = Field(
         None, description="File to which the audit's daily anchor is appended; keep it on another machine."
     )
+    terms_file: Path = Field(
+        Path("var/terms.db"), description="Code systems that `hisbus terms load` fills and agents read."
+    )
     log: LogSettings = LogSettings()
     database: DatabaseSettings = DatabaseSettings()
     web: WebSettings = WebSettings()
@@ -215,6 +233,10 @@ class Settings(BaseSettings):
     )
     agents: dict[str, AgentSettings] = Field(
         default_factory=dict, description="How one agent is called, by the agent's name."
+    )
+    remote: dict[Word, RemoteSettings] = Field(
+        default_factory=dict,
+        description="Agents that are services of their own, by the agent's name: see plugins/README.md.",
     )
 
     @field_validator("site")

@@ -81,7 +81,7 @@ async def open_log(settings: Settings) -> Log:
         )
     from hisbus.log.kafka import KafkaLog  # a client for a server that most trials do not have
 
-    return await KafkaLog.open(log, settings.site)
+    return await KafkaLog.open(log, settings.site, settings.remote)
 
 
 async def open_reader(settings: Settings) -> Log:

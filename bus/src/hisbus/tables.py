@@ -266,6 +266,7 @@ assessment_heads = Table(
     Column("version", Integer, nullable=False),
     Column("evaluated", Text, nullable=False),
     Column("time", Instant, nullable=False),
+    Column("opinions", Text, nullable=False, server_default=""),  # on other agents' proposals, JSON; empty: none
 )
 
 proposals = Table(

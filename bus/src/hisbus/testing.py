@@ -22,6 +22,7 @@ from hisbus.llm.schema import closed
 from hisbus.projection import project
 from hisbus_schemas import (
     GRANTS,
+    PROPOSALS,
     Assessment,
     Chart,
     ChartDocument,
@@ -251,7 +252,8 @@ class AgentContract:
 
     def test_it_asks_only_for_known_parts_of_the_chart(self) -> None:
         """An unknown grant is refused when the plugin is loaded."""
-        assert self.agent.grants <= set(GRANTS), f"grants are {', '.join(GRANTS)}"
+        known = (*GRANTS, *PROPOSALS)
+        assert self.agent.grants <= set(known), f"grants are {', '.join(known)}"
 
     def test_the_same_case_twice_gives_the_same_proposals(self) -> None:
         """Identity is the key, and the fingerprint says whether anything is new."""
@@ -298,8 +300,8 @@ class AgentContract:
         """Evidence is shown to a person beside its source."""
         for case, answer in self._answers():
             documents = {document.id: document for document in case.chart.project(self.agent.grants).documents}
-            for proposal in answer.proposals:
-                for evidence in proposal.evidence:
+            for said in (*answer.proposals, *answer.opinions):
+                for evidence in said.evidence:
                     assert _verbatim(evidence, documents.get(evidence.document or "")), "a quote is not verbatim"
 
     def test_it_survives_a_model_that_is_down(self) -> None:

@@ -16,12 +16,15 @@ MIB = 1024 * 1024
 
 Name = Literal["raw", "events", "charted", "assessments", "decisions", "receipts"]
 
+Side = Literal["cases", "answers"]
+"""The two topics of a remote agent: what it is asked, and what it says."""
+
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """One topic of the flow."""
+    """One topic of the flow, or of a remote agent."""
 
-    name: Name
+    name: str
     keyed_by: Literal["patient", "encounter"]
     max_bytes: int
     """Largest record, bytes."""
@@ -29,16 +32,19 @@ class Topic:
 
 
 TOPICS: Mapping[Name, Topic] = {
-    topic.name: topic
-    for topic in (
-        Topic("raw", "patient", 33 * MIB, 90),
-        Topic("events", "patient", 48 * MIB, 30),
-        Topic("charted", "encounter", 1 * MIB, 30),
-        Topic("assessments", "encounter", 16 * MIB, 30),
-        Topic("decisions", "encounter", 1 * MIB, 3650),
-        Topic("receipts", "encounter", 1 * MIB, 3650),
-    )
+    "raw": Topic("raw", "patient", 33 * MIB, 90),
+    "events": Topic("events", "patient", 48 * MIB, 30),
+    "charted": Topic("charted", "encounter", 1 * MIB, 30),
+    "assessments": Topic("assessments", "encounter", 16 * MIB, 30),
+    "decisions": Topic("decisions", "encounter", 1 * MIB, 3650),
+    "receipts": Topic("receipts", "encounter", 1 * MIB, 3650),
 }
+
+AGENT_TOPICS: Mapping[Side, Topic] = {
+    "cases": Topic("cases", "encounter", 48 * MIB, 1),
+    "answers": Topic("answers", "encounter", 16 * MIB, 1),
+}
+"""What lies there is a call under way: it is asked again from the flow, so a day is enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +69,16 @@ FLOW: Mapping[str, Hop] = {
 def topic_name(site: str, name: Name) -> str:
     """Return the topic's full name, ``<site>.<name>.v1``."""
     return f"{site}.{name}.v1"
+
+
+def agent_topic(site: str, agent: str, side: Side) -> str:
+    """Return the full name of a remote agent's topic, ``<site>.agent.<name>.cases.v1`` or ``.answers.v1``."""
+    return f"{site}.agent.{agent}.{side}.v1"
+
+
+def agent_group(site: str, agent: str) -> str:
+    """Return the consumer group of a remote agent's service, ``<site>.agent.<name>``."""
+    return f"{site}.agent.{agent}"
 
 
 def group_name(site: str, step: str) -> str:

@@ -237,11 +237,11 @@ def raw_of(record: Record, received: datetime) -> Raw:
 
 
 def _internal(record: Record) -> Translated:
-    """Pass on what the bus itself appended (a timer): it needs no ledger, chart drops a second copy."""
+    """Pass on what the bus itself appended (a timer, news): it needs no ledger, chart drops a second copy."""
     due = Due.model_validate_json(record.value)
     position = Position(recorded=record.time, partition=record.partition, offset=record.offset)
     message = record.headers["message"]
-    fact = Fact(kind="timer.due", time=Moment(at=due.due), data=due)
+    fact = Fact(kind=record.headers.get("kind", "timer.due"), time=Moment(at=due.due), data=due)
     return Translated(
         message=message,
         revision=1,

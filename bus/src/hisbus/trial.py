@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from hisbus.agent import Case
-from hisbus.agent_host import AgentHost
+from hisbus.agent_host import Host
 from hisbus.errors import BusError, ConfigError
 from hisbus.settings import Settings
 from hisbus_schemas import Chart, VisitId
@@ -18,7 +18,7 @@ NOBODY = Chart(
 )
 
 
-async def refused_settings(hosts: Iterable[AgentHost], settings: Settings) -> list[str]:
+async def refused_settings(hosts: Iterable[Host], settings: Settings) -> list[str]:
     """Return what agents say of their settings, one sentence each. What else goes wrong is left to real calls."""
     refused = []
     for host in hosts:

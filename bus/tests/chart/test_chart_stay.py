@@ -118,6 +118,15 @@ async def test_a_wake_makes_a_version_for_its_agent_and_says_nothing_else(ward: 
     assert await ward.flags() == []
 
 
+async def test_news_make_a_version_for_everybody_but_the_agent_whose_they_are(ward: Any) -> None:
+    (first,) = await ward.deliver(ward.adt("admitted", 8))
+    now = (await ward.chart()).now
+    news = Due(agent="qc", name="proposals", due=now, encounter=ward.encounter("V1"), depth=1)
+    (told,) = await ward.deliver(ward.message(ward.fact("proposals.changed", 33, None, None, data=news), clock="wall"))
+    assert (told.agent, told.by, told.kind, told.version) == ("", "qc", "proposals.changed", 2)
+    assert (told.key, (await ward.chart()).now) == (first.key, now)
+
+
 async def test_every_event_makes_a_version(ward: Any) -> None:
     outputs = await ward.each([ward.adt("admitted", 8), ward.document(9), ward.document(10, "D2")])
     assert [output.version for output in outputs] == [1, 2, 3]

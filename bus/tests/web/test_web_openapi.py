@@ -1,5 +1,7 @@
 """The description of the API, and that nothing it describes breaks."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -42,6 +44,12 @@ async def test_the_description_needs_no_page_from_elsewhere(client: Any) -> None
     assert (await client().get("/openapi.json")).status_code == 200
     for path in ("/docs", "/redoc"):
         assert (await client().get(path)).status_code == 404
+
+
+async def test_the_contract_of_the_topics_is_served_as_it_is_kept(client: Any) -> None:
+    kept = Path(__file__).parents[3] / "schemas/asyncapi.json"
+    answer = await client().get("/asyncapi.json")
+    assert answer.json() == json.loads(kept.read_text(encoding="utf-8"))
 
 
 async def test_nothing_that_fits_the_description_breaks_the_api(app: FastAPI) -> None:

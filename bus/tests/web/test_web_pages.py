@@ -181,7 +181,7 @@ def test_both_languages_say_the_same_things() -> None:
     used = "".join(file.read_text(encoding="utf-8") for file in templates.glob("*.html"))
     by_value = {
         "agent", "role", "status", "severity", "state", "sex", "reason", "refused", "receipt", "diagnosis", "order",
-        "document", "field", "message-status", "writeback-status",
+        "document", "field", "message-status", "writeback-status", "verdict",
     }  # fmt: skip
     by_value |= {
         "site.embedded",
@@ -193,6 +193,9 @@ def test_both_languages_say_the_same_things() -> None:
     }
     by_value |= {f"stay.{status}" for status in ("registered", "admitted", "discharged", "cancelled")}
     by_value |= {f"fact.{path}" for path in ("admitted", "discharged", "status")}
+    by_value |= {f"fact.{path}" for path in ("about", "signed", "department", "sex", "birth_date")}
+    by_value |= {f"draft.{written}" for written in ("assembled", "model", "mixed")}
+    by_value |= {key for key in chinese if key.startswith("draft.reason.")}
     by_value |= {f"message.{field}" for field in ("patient", "visit", "text")}
     by_value |= {f"parked.{status}" for status in ("parked", "replayed", "closed")}
     for key in chinese:

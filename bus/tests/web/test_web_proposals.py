@@ -1,16 +1,19 @@
 """Proposals over the API, and the decision."""
 
+import re
+from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
 from hisbus import tables
+from hisbus.review import opinions
 from hisbus.site import Site
-from hisbus_schemas import Decision
+from hisbus_schemas import Decision, Opinion, Text
 
 KEYS = {
     "id", "kind", "agent", "rule", "key", "status", "state", "severity", "points", "message", "encounter", "visit",
-    "evidence", "reads", "opened", "due", "payload", "history",
+    "evidence", "reads", "opened", "due", "payload", "history", "opinions",
 }  # fmt: skip
 
 
@@ -118,3 +121,26 @@ async def test_a_look_shows_that_the_record_has_changed(client: Any, site: Site)
         await connection.execute(update(tables.encounters).where(tables.encounters.c.id == "e1").values(stay=stay))
     assert (await shown(client, "R01"))[0]["status"] == "stale"
     assert (await shown(client, "R27"))[0]["status"] == "open"
+
+
+async def test_what_other_agents_say_of_a_proposal_is_beside_it(client: Any, site: Site) -> None:
+    item, _ = await shown(client, "R01")
+    said = Opinion(proposal=item["id"], verdict="dispute", message=Text(zh="不同意", en="no"))
+    own = Opinion(proposal=item["id"], verdict="confirm", message=Text(zh="同意", en="yes"))
+    head = {"encounter": "e1", "version": 1, "evaluated": "[]", "time": datetime(2026, 3, 2, tzinfo=UTC)}
+    async with site.database.write() as connection:
+        rows = [
+            head | {"agent": "check", "opinions": opinions.stored([said])},
+            head | {"agent": "qc", "opinions": opinions.stored([own])},
+            head | {"agent": "silent", "opinions": ""},
+        ]
+        await connection.execute(delete(tables.assessment_heads))
+        await connection.execute(tables.assessment_heads.insert(), rows)
+    item, _ = await shown(client, "R01")
+    assert item["opinions"] == [
+        {"agent": "check", "verdict": "dispute", "message": {"zh": "不同意", "en": "no"}, "evidence": [], "of": ""}
+    ]
+    for language, word in (("zh-CN", "提出异议"), ("en", "disputed")):
+        page = await client("viewer", page=True).get(f"/findings/{item['id']}", headers={"accept-language": language})
+        (card,) = re.findall(rf'<article[^>]*data-finding="{item["id"]}".*?</article>', page.text, re.S)
+        assert word in card and "check" in card

@@ -13,7 +13,7 @@ from hisbus_hl7v2.conformance import NonconformantError, check
 from hisbus_hl7v2.message import Message
 from hisbus_hl7v2.mllp import encode
 from hisbus_hl7v2.writeback import CharsetError, document, refuse_legal_status
-from hisbus_schemas import Location, PatientId, Section, VisitId, WriteBack
+from hisbus_schemas import Code, Location, PatientId, Section, VisitId, WriteBack
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 
@@ -49,6 +49,19 @@ def test_our_own_reader_reads_a_write_back_back(translate: Any, codec: str) -> N
     assert (fact.data.number, fact.data.type.code) == (writeback().id, "QC")
     assert (fact.data.completion, fact.data.signed) == ("PA", None)
     assert fact.data.sections == [Section(name="QC", text="\n".join(writeback().lines))]
+
+
+def test_a_document_leaves_as_what_it_is_section_by_section(translate: Any) -> None:
+    sections = [
+        Section(name="COURSE", title="诊疗经过", text="2026-03-02 行阑尾切除术|顺利。\n术后恢复良好。"),
+        Section(name="A^B", title="来源 & Origin", text="审核 Decided: ann"),
+    ]
+    sent = writeback(document=Code(code="C0049", text="出院记录", system="WS/T 500"), sections=sections)
+    body = document(sent, "his", "utf-8", SHANGHAI)
+    fact = translate.read(body).facts[0]
+    assert (fact.data.type.code, fact.data.completion, fact.data.signed) == ("C0049", "PA", None)
+    assert fact.data.sections == sections
+    refuse_legal_status(body, "utf-8")
 
 
 def test_it_is_a_new_document_under_the_idempotency_key_that_is_not_legal() -> None:

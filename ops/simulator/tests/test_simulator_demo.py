@@ -20,7 +20,7 @@ EXPECTED = [Expected("V1", "R01", "late", "V1"), Expected("V1", "R27", "", "a"),
 
 
 def proposal(visit="V1", rule="R01", state="late", id="p1"):
-    return {"id": id, "visit": visit, "rule": rule, "state": state, "due": None, "status": "open"}
+    return {"id": id, "kind": "finding", "visit": visit, "rule": rule, "state": state, "due": None, "status": "open"}
 
 
 def outcome(findings, unexpected=0):

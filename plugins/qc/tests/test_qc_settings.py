@@ -6,21 +6,18 @@ from typing import Any
 import pytest
 
 from hisbus import ConfigError
-from hisbus_qc.agent import CHECKS
-from hisbus_qc.rule import RULES, configured
+from hisbus_qc.rulebook import RULES, configured
 
 Stay = Any
 
 MISSED = "2026-03-03 08:30:01"
 
 
-def test_every_rule_has_code_and_every_code_its_data() -> None:
-    assert RULES.keys() == CHECKS.keys()
-    assert list(RULES) == ["R01", "R02", "R10", "R13", "R27", "R45", "R48"]
+FIRST = ["R01", "R02", "R10", "R13", "R27", "R45", "R48"]
 
 
 def test_every_text_speaks_both_languages_with_the_same_words_to_fill_in() -> None:
-    for rule in RULES.values():
+    for rule in [*RULES.values(), *(part for whole in RULES.values() for part in whole.parts)]:
         assert rule.title.zh and rule.title.en and rule.source
         for text in rule.texts.values():
             zh, en = (
@@ -30,13 +27,14 @@ def test_every_text_speaks_both_languages_with_the_same_words_to_fill_in() -> No
 
 
 def test_points_are_those_of_the_rule_list() -> None:
-    points = {id: rule.points for id, rule in RULES.items()}
+    points = {id: RULES[id].points for id in FIRST}
     assert points == {"R01": 10, "R02": 10, "R10": 10, "R13": 10, "R27": 1, "R45": 1, "R48": 1}
 
 
 def test_every_limit_can_be_set_and_takes_its_default() -> None:
-    settings = {"rules": {id: {"enabled": True, "points": rule.points, **rule.limits} for id, rule in RULES.items()}}
-    assert configured(settings) == configured({}) == list(RULES.values())
+    first = {id: RULES[id] for id in FIRST}
+    settings = {"rules": {id: {"enabled": True, "points": rule.points, **rule.limits} for id, rule in first.items()}}
+    assert configured(settings) == configured({}) == [rule for rule in RULES.values() if rule.enabled]
 
 
 def test_another_limit_moves_the_deadline(stay: Stay) -> None:

@@ -1,6 +1,7 @@
 """The contracts between hisbus, its connectors and its agents: pydantic models and nothing else."""
 
 from hisbus_schemas.assessment import (
+    PROPOSALS,
     Asked,
     Assessed,
     Assessment,
@@ -8,6 +9,7 @@ from hisbus_schemas.assessment import (
     Draft,
     Evidence,
     Finding,
+    Opinion,
     Proposal,
     Text,
     Wake,
@@ -27,6 +29,7 @@ from hisbus_schemas.chart import (
 )
 from hisbus_schemas.contract import Contract, Instant
 from hisbus_schemas.decision import Answer, Decision, Reason
+from hisbus_schemas.drafted import Drafted, DraftedSection, DraftedSentence
 from hisbus_schemas.event import (
     Attachment,
     Charge,
@@ -58,6 +61,7 @@ from hisbus_schemas.writeback import Effect, Outcome, Receipt, WriteBack
 
 __all__ = [
     "GRANTS",
+    "PROPOSALS",
     "Answer",
     "Asked",
     "Assessed",
@@ -81,6 +85,9 @@ __all__ = [
     "Diagnosis",
     "Document",
     "Draft",
+    "Drafted",
+    "DraftedSection",
+    "DraftedSentence",
     "Due",
     "Effect",
     "Entry",
@@ -93,6 +100,7 @@ __all__ = [
     "Merge",
     "Moment",
     "Move",
+    "Opinion",
     "Order",
     "Outcome",
     "Patient",

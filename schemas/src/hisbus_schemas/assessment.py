@@ -34,7 +34,15 @@ class Evidence(Contract):
     value: str | None = None
 
 
+PROPOSALS = ("findings", "codesets", "drafts")
+"""Other agents' open proposals that an agent asks for by name, beside parts of the chart (``GRANTS``)."""
+
+
 class _Proposed(Contract):
+    id: str = ""
+    """Where another agent is shown it: what an ``Opinion`` names. The bus says it, as it does ``agent``."""
+    agent: str = ""
+    """Who said it."""
     key: str
     """Identity within agent and encounter: one per rule and subject."""
     rule: str
@@ -74,12 +82,24 @@ class CodeSet(_Proposed):
 
 
 class Draft(_Proposed):
-    """A document drafted for a person to finish; its sections are the payload."""
+    """A document drafted for a person to finish; the payload is a ``Drafted``."""
 
     kind: Literal["draft"] = "draft"
 
 
 Proposal = Annotated[Finding | CodeSet | Draft, Field(discriminator="kind")]
+
+
+class Opinion(Contract):
+    """What an agent says of another agent's proposal. A person sees both."""
+
+    proposal: str
+    """``id`` of the proposal, as it was shown."""
+    verdict: Literal["confirm", "dispute", "duplicate"]
+    message: Text
+    evidence: list[Evidence] = []
+    of: str = ""
+    """``id`` of the proposal that a duplicate repeats."""
 
 
 class Wake(Contract):
@@ -111,7 +131,11 @@ class Assessment(Contract):
 
     evaluated: frozenset[str] = frozenset()
     """Rules it was able to judge; only their findings close by themselves."""
+    unevaluated: dict[str, Text] = {}
+    """Rules that it could not judge now, with the reason for the page; none of them is in ``evaluated``."""
     proposals: list[Proposal] = []
+    opinions: list[Opinion] = []
+    """On other agents' proposals; complete as well."""
     wakes: list[Wake] = []
     unverified: Annotated[int, Field(ge=0, le=100_000)] = 0
     """Items that the agent left out because the words they rest on do not stand in the record."""

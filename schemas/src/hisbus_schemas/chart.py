@@ -181,10 +181,12 @@ class Chart(Contract):
         yield from self.charges
 
     def stay(self, field: str) -> str:
-        """Return a fact of the stay (``admitted``, ``discharged``, ``status`` ...) as text, empty when unknown."""
-        value = getattr(self, field)
-        if value is None:
-            return ""
+        """Return a fact of the stay as text, empty when unknown: ``admitted``, ``status``, ``patient.sex`` ...."""
+        value: Any = self
+        for name in field.split("."):
+            value = getattr(value, name)
+            if value is None:
+                return ""
         return value.isoformat() if isinstance(value, Moment) else str(value)
 
     def stay_ref(self, field: str) -> str:
@@ -216,3 +218,5 @@ class Charted(Contract):
     """Key in ``raw`` of the encounter's latest message."""
     agent: str = ""
     """Set: for this agent alone (``timer.due``)."""
+    by: str = ""
+    """Set: for everybody but this agent, whose own doing it is (``proposals.changed``)."""

@@ -222,13 +222,16 @@ class Charge(Contract):
 
 
 class Due(Contract):
-    """A wake whose time has come. Bound for one agent."""
+    """A wake whose time has come, bound for one agent; or the news that an agent's proposals changed."""
 
     body: Literal["due"] = "due"
     agent: str
+    """Who is woken; of ``proposals.changed``: whose proposals changed."""
     name: str
     due: Instant
     encounter: str
+    depth: int = 0
+    """``proposals.changed``: 1 where an event of the hospital is behind it, 2 where another such news is."""
 
 
 Body = Annotated[

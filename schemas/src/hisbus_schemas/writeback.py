@@ -4,7 +4,7 @@ from datetime import date
 from typing import Literal
 
 from hisbus_schemas.contract import Contract, Instant
-from hisbus_schemas.event import Location, PatientId, VisitId
+from hisbus_schemas.event import Code, Location, PatientId, Section, VisitId
 
 
 class WriteBack(Contract):
@@ -22,8 +22,12 @@ class WriteBack(Contract):
     sex: str = ""
     patient_class: str = ""
     location: Location = Location()
+    document: Code = Code()
+    """The type of the document that it is (WS/T 500). Empty: a notice of what was found."""
+    sections: list[Section] = []
+    """A document's sections, for who can place them; ``lines`` say the same."""
     lines: list[str]
-    """Rule, message, quoted evidence, who decided."""
+    """Rule, message, quoted evidence, who decided; or the text of a document."""
     decided: Instant
 
 

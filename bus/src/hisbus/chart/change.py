@@ -191,6 +191,7 @@ class Change:
             kind=cause.kind,
             key=encounter.key,
             agent=due.agent if due and cause.kind == "timer.due" else "",
+            by=due.agent if due and cause.kind != "timer.due" else "",
         )
 
 

@@ -97,6 +97,7 @@ class ChartStep:
                     causation=output.event,
                     kind=output.kind,
                     agent=output.agent,
+                    by=output.by,
                 ),
             )
             for output in outputs

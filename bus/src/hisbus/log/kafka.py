@@ -7,7 +7,7 @@ keys are hashes already, and the client's own hash is written in Python.
 
 import asyncio
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -47,14 +47,14 @@ class KafkaLog:
         self._closed = False
 
     @classmethod
-    async def open(cls, settings: LogSettings, site: str) -> "KafkaLog":
-        """Connect, and refuse topics that are missing or unsafe.
+    async def open(cls, settings: LogSettings, site: str, agents: Iterable[str] = ()) -> "KafkaLog":
+        """Connect, and refuse topics that are missing or unsafe; those of remote agents, too.
 
         Raises:
             ConfigError: the topics are not as they must be, or the brokers refuse us.
             RetryLater: no broker answers.
         """
-        cluster = Cluster(settings, site)
+        cluster = Cluster(settings, site, agents)
         try:
             if mistakes := await cluster.mistakes():
                 raise ConfigError("\n".join(f"log.url: {mistake}" for mistake in mistakes))

@@ -32,7 +32,7 @@ from aiokafka.protocol.commit import OffsetCommitRequest, OffsetFetchRequest
 
 from hisbus.errors import ConfigError, RetryLater
 from hisbus.settings import LogSettings
-from hisbus.topics import TOPICS, Name, topic_name
+from hisbus.topics import AGENT_TOPICS, TOPICS, Name, Topic, agent_topic, topic_name
 
 MIN_REPLICAS, MIN_ISR = 3, 2
 """One broker may be lost, and a second one be down meanwhile, without losing what was acknowledged."""
@@ -102,10 +102,14 @@ def _password(settings: LogSettings) -> str:
 class Cluster:
     """One site's view of a cluster."""
 
-    def __init__(self, settings: LogSettings, site: str) -> None:
+    def __init__(self, settings: LogSettings, site: str, agents: Iterable[str] = ()) -> None:
+        """Take the site's name and those of its remote agents; nothing is opened yet."""
         self.settings = settings
         self.connection = connection(settings)
         self._site = site
+        self._wanted: dict[str, Topic] = {topic_name(site, name): topic for name, topic in TOPICS.items()}
+        for agent in agents:
+            self._wanted |= {agent_topic(site, agent, side): topic for side, topic in AGENT_TOPICS.items()}
         self._client: AIOKafkaClient | None = None
         self._offsets: AIOKafkaConsumer | None = None
         self._coordinators: dict[str, int] = {}
@@ -240,7 +244,7 @@ class Cluster:
             await admin.close()
 
     async def _compare(self, admin: AIOKafkaAdminClient) -> list[str]:
-        wanted = {self.full(name): self._config(name) for name in TOPICS}
+        wanted = {name: self._config(topic) for name, topic in self._wanted.items()}
         there = {topic["topic"]: topic["partitions"] for topic in await admin.describe_topics(list(wanted))}
         missing = [name for name in wanted if not there.get(name)]
         if missing:
@@ -277,11 +281,11 @@ class Cluster:
         if found["message.timestamp.type"] != "LogAppendTime":
             yield f"{name}: message.timestamp.type must be LogAppendTime. Run `hisbus topics apply`."
 
-    def _config(self, name: Name) -> dict[str, str]:
-        topic = TOPICS[name]
+    def _config(self, topic: Topic) -> dict[str, str]:
+        days = next((days for name, days in self.settings.retention_days.items() if name == topic.name), None)
         return {
             "cleanup.policy": "delete",
-            "retention.ms": str(self.settings.retention_days.get(name, topic.retention_days) * DAY_MS),
+            "retention.ms": str((days or topic.retention_days) * DAY_MS),
             "max.message.bytes": str(topic.max_bytes + ENVELOPE),
             "min.insync.replicas": "1" if self.settings.single_broker else str(MIN_ISR),
             "message.timestamp.type": "LogAppendTime",
@@ -298,18 +302,18 @@ class Cluster:
         try:
             await admin.start()
             made = []
-            for name in TOPICS:
+            for name, topic in self._wanted.items():
                 replicas = 1 if self.settings.single_broker else self.settings.replicas
-                new = NewTopic(self.full(name), self.settings.partitions, replicas, topic_configs=self._config(name))
+                new = NewTopic(name, self.settings.partitions, replicas, topic_configs=self._config(topic))
                 answer = await admin.create_topics([new])
                 kind = for_code(answer.topic_errors[0][1])
                 if kind is NoError:
-                    made.append(self.full(name))
+                    made.append(name)
                 elif kind is TopicAlreadyExistsError:
-                    resource = ConfigResource(ConfigResourceType.TOPIC, self.full(name), self._config(name))
+                    resource = ConfigResource(ConfigResourceType.TOPIC, name, self._config(topic))
                     await admin.alter_configs([resource])
                 else:
-                    raise ConfigError(f"{self.full(name)} cannot be made: {kind.description or kind.__name__}")
+                    raise ConfigError(f"{name} cannot be made: {kind.description or kind.__name__}")
             await self._spread(admin)
             return made
         except (KafkaError, OSError, TimeoutError) as error:
@@ -319,7 +323,7 @@ class Cluster:
 
     async def _spread(self, admin: AIOKafkaAdminClient) -> None:
         """Wait until the brokers know of every topic and its leaders; they learn of it one after the other."""
-        names = [self.full(name) for name in TOPICS]
+        names = list(self._wanted)
         async with asyncio.timeout(REQUEST_MS / 1000):
             while True:
                 topics = await admin.describe_topics(names)

@@ -175,10 +175,10 @@ class SqliteLog:
     async def expire(self, now: datetime | None = None) -> int:
         """Delete what is older than its topic keeps and every known group has done. Return how many records."""
         deleted = 0
-        for topic in TOPICS.values():
-            days = self._retention_days.get(topic.name, topic.retention_days)
+        for name, topic in TOPICS.items():
+            days = self._retention_days.get(name, topic.retention_days)
             cutoff = (now or datetime.now(UTC)) - timedelta(days=days)
-            while count := await self._writer.submit(_each(_expire), (topic.name, cutoff)):
+            while count := await self._writer.submit(_each(_expire), (name, cutoff)):
                 deleted += count
         return deleted
 

@@ -45,6 +45,11 @@ class Changes:
     def __bool__(self) -> bool:
         return bool(self.updates or self.opens)
 
+    @property
+    def told(self) -> bool:
+        """Tell whether another would say that something changed: what merely rests on newer entries did not."""
+        return bool(self.opens) or any(update.told for update in self.updates)
+
 
 def reconcile(answer: Assessed, standing: Iterable[Row[Any]], newer: bool) -> Changes:
     """Return what an assessment changes: most often nothing.

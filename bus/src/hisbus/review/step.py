@@ -8,10 +8,11 @@ from typing import Any
 from sqlalchemy import Row, Select, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from hisbus import audit, tables
+from hisbus import audit, changed, tables
 from hisbus.bulk import Rows, given, within, write
 from hisbus.consumer import Batch, position
 from hisbus.log import Record
+from hisbus.review import opinions
 from hisbus.review.apply import apply
 from hisbus.review.proposals import ACTOR
 from hisbus.review.reconcile import Changes, reconcile
@@ -52,6 +53,11 @@ class Review:
             RetryLater: the database is away.
         """
         answers = [Assessed.model_validate_json(record.value) for record in batch.records]
+        heard = {
+            _place(answer): int(record.headers[changed.ANNOUNCE])
+            for answer, record in zip(answers, batch.records, strict=True)
+            if changed.ANNOUNCE in record.headers
+        }
         async with self._site.database.write() as connection:
             heads = await _heads(connection, answers)
             current = [answer for answer in answers if answer.version >= heads.get(_place(answer), 0)]
@@ -60,6 +66,8 @@ class Review:
                 # Only what changes is locked. A decision of the same moment takes changes away and brings none.
                 locked = await _compare(connection, _LOCKED, [answer for answer, _ in changing], heads)
                 await apply(self._site, connection, [changes for _, changes in locked])
+                news = [(said, heard[_place(said)]) for said, its in locked if its.told and _place(said) in heard]
+                await changed.send(connection, self._site, self.name, news)
             heads_now = Rows(tables.assessment_heads, [_head(answer) for answer in current])
             await write(connection, heads_now, position(self.group, self.topic, batch.offsets))
 
@@ -109,5 +117,6 @@ def _head(answer: Assessed) -> dict[str, Any]:
         "encounter": answer.encounter,
         "version": answer.version,
         "evaluated": json.dumps(sorted(answer.assessment.evaluated)),
+        "opinions": opinions.stored(answer.assessment.opinions),
         "time": answer.now,
     }

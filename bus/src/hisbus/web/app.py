@@ -13,7 +13,7 @@ from starlette.responses import Response
 from hisbus.connector import Connector
 from hisbus.errors import Refused, RetryLater
 from hisbus.site import Site
-from hisbus.web import api, health, pages, problems
+from hisbus.web import api, contract, health, pages, problems
 from hisbus.web.problems import Problem
 from hisbus.web.process import Process, Still
 from hisbus.web.security import Guard
@@ -44,6 +44,7 @@ def create_app(site: Site, *, connectors: Sequence[Connector] = (), process: Pro
     app.state.zone = ZoneInfo(connectors[0].timezone if connectors else "UTC")
     app.state.process = process or Still()
     app.include_router(health.router)
+    app.include_router(contract.router)
     app.include_router(api.router)
     app.include_router(pages.router)
     app.mount("/static", StaticFiles(directory=HERE / "static"))
@@ -59,7 +60,13 @@ def create_app(site: Site, *, connectors: Sequence[Connector] = (), process: Pro
 async def _tell(request: Request, problem: Problem) -> Response:
     """Answer programs with a problem, people with a page."""
     path = request.url.path
-    if path.startswith(("/api/", "/static/")) or path in {"/healthz", "/readyz", "/metrics", "/openapi.json"}:
+    if path.startswith(("/api/", "/static/")) or path in {
+        "/healthz",
+        "/readyz",
+        "/metrics",
+        "/openapi.json",
+        "/asyncapi.json",
+    }:
         return problems.response(problem)
     return await pages.problem(request, problem)
 

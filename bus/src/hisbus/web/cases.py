@@ -15,18 +15,24 @@ from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hisbus import audit, charts, tables
-from hisbus.review import proposals
+from hisbus.review import opinions, proposals
 from hisbus.site import Site
-from hisbus.web import queue
+from hisbus.web import drafts, queue
 from hisbus_schemas import (
     Chart,
+    ChartDiagnosis,
     ChartDocument,
+    ChartOrder,
     ChartProcedure,
     ChartReading,
+    Code,
     Decision,
+    Drafted,
     Entry,
     Evidence,
     Moment,
+    Opinion,
+    Person,
     Proposal,
 )
 
@@ -53,6 +59,15 @@ class Proof:
     """Name of the form's field."""
 
 
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """What another agent says of a finding, with its evidence."""
+
+    agent: str
+    said: Opinion
+    proofs: Sequence[Proof]
+
+
 @dataclass(frozen=True)
 class Finding:
     """A proposal with its evidence looked up, and what came of it."""
@@ -65,6 +80,7 @@ class Finding:
     receipt: Row[Any] | None = None
     connector: str = ""
     """Which the stay came through, and a write-back would leave by."""
+    voices: Sequence[Voice] = ()
 
     @property
     def id(self) -> str:
@@ -90,6 +106,12 @@ class Finding:
     def verified(self) -> bool:
         """Tell whether it has evidence, and all of it is there."""
         return bool(self.proofs) and all(proof.verified for proof in self.proofs)
+
+    @property
+    def draft(self) -> Drafted | None:
+        """Return the document that it proposes, or that a person made of it."""
+        answer = self.answer
+        return drafts.of(answer.approved if answer and answer.approved else self.said)
 
     @property
     def answer(self) -> Decision | None:
@@ -189,6 +211,7 @@ async def of_rows(connection: AsyncConnection, rows: Iterable[Row[Any]], chart: 
     made = await connection.execute(select(decisions).where(decisions.c.proposal.in_(ids)))
     sent = await connection.execute(select(writebacks).where(writebacks.c.proposal.in_(ids)))
     stays = await queue.stays(connection, (row.encounter for row in rows))
+    voices = await opinions.on(connection, (row.encounter for row in rows))
     by_decision = {row.proposal: row for row in made}
     by_receipt = {row.proposal: row for row in sent}
     findings = [
@@ -200,10 +223,24 @@ async def of_rows(connection: AsyncConnection, rows: Iterable[Row[Any]], chart: 
             decision=by_decision.get(row.id),
             receipt=by_receipt.get(row.id),
             connector=stays[row.encounter].connector if row.encounter in stays else "",
+            voices=_voices(chart, row, voices.get(row.id, ())),
         )
         for row, said in ((row, proposals.body(row)) for row in rows)
     ]
     return sorted(findings, key=lambda finding: finding.rank)
+
+
+def _voices(chart: Chart | None, row: Row[Any], voices: Iterable[opinions.Voice]) -> list[Voice]:
+    """Return what other agents say of a proposal; nobody is a voice on their own."""
+    return [
+        Voice(
+            agent,
+            said,
+            [prove(chart, item, f"{row.id}-{agent}-{number}") for number, item in enumerate(said.evidence)],
+        )
+        for agent, said in voices
+        if agent != row.agent
+    ]
 
 
 def prove(chart: Chart | None, evidence: Evidence, id: str = "") -> Proof:
@@ -231,6 +268,8 @@ def _fact(chart: Chart, evidence: Evidence, path: str, id: str) -> Proof:
     if not rest:
         known = part in type(chart).model_fields and chart.stay(part) == evidence.value
         return Proof(id, evidence, known, fact=part)
+    if part == "patient":
+        return Proof(id, evidence, chart.stay(path.replace("/", ".")) == evidence.value, fact=rest)
     entries: Sequence[Entry] = [entry for entry in chart.entries() if path.startswith(f"{part}/{entry.id}")]
     entry = max(entries, key=lambda entry: len(entry.id), default=None)
     if entry is None:
@@ -243,19 +282,36 @@ def _fact(chart: Chart, evidence: Evidence, path: str, id: str) -> Proof:
 
 
 def value_of(entry: Entry, name: str) -> str | None:
-    """Return what a chart entry says under a name; the values of a reading under none."""
-    if isinstance(entry, ChartReading) and not name:
-        return ", ".join(entry.values)
+    """Return what a chart entry says under a name; under none a reading's values, and what else an entry is about."""
+    if not name:
+        return _about(entry)
     if isinstance(entry, ChartDocument) and name.startswith("fields/"):
         return entry.fields.get(name.removeprefix("fields/"))
-    value = getattr(entry, name, None) if isinstance(entry, ChartDocument | ChartProcedure) else None
+    value = getattr(entry, name, None)
+    if isinstance(value, Code):
+        return value.text or value.code
+    if isinstance(value, Person):
+        return value.name or value.id
     return value.isoformat() if isinstance(value, Moment) else None
+
+
+def _about(entry: Entry) -> str | None:
+    match entry:
+        case ChartReading():
+            return ", ".join(entry.values)
+        case ChartDiagnosis() | ChartProcedure():
+            return entry.code.text or entry.code.code
+        case ChartOrder():
+            return entry.what.text or entry.what.code
+        case _:
+            return None
 
 
 def _marks(findings: Iterable[Finding]) -> Marks:
     marks = Marks()
     for finding in findings:
-        for proof in finding.proofs if not finding.closed else ():
+        proofs = (*finding.proofs, *(proof for voice in finding.voices for proof in voice.proofs))
+        for proof in proofs if not finding.closed else ():
             said = proof.evidence
             if not proof.verified:
                 continue

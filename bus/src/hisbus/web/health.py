@@ -115,7 +115,7 @@ def _steps(agents: Sequence[str]) -> dict[str, Name]:
 
 
 async def _ends(site: Site) -> dict[str, Mapping[int, int]]:
-    return {topic.name: dict(await site.log.ends(topic.name)) for topic in TOPICS.values()}
+    return {name: dict(await site.log.ends(name)) for name in TOPICS}
 
 
 async def _rows(site: Site) -> dict[str, int]:

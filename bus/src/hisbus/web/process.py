@@ -14,7 +14,7 @@ class AgentState:
 
     name: str
     status: str
-    """``starting``, ``running``, ``restarting``, ``failed``, ``quarantined``, ``closed`` or ``elsewhere``."""
+    """A ``State`` of ``agent_host``, or ``elsewhere``."""
     plugin: str = ""
     version: str = ""
 

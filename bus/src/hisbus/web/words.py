@@ -23,5 +23,8 @@ Word = Annotated[str, Field(max_length=200), AfterValidator(_storable)]
 Note = Annotated[str, Field(max_length=2000), AfterValidator(_storable)]
 """What a person writes."""
 
+Passage = Annotated[str, Field(max_length=20_000), AfterValidator(_storable)]
+"""A section of a document."""
+
 Tree = Annotated[dict[str, Any], AfterValidator(_storable_tree)]
 """JSON of any shape."""

@@ -6,13 +6,13 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hisbus import charts, tables
 from hisbus.errors import BusError, RetryLater
-from hisbus_schemas import Chart, Decision, Evidence, Proposal, WriteBack
+from hisbus_schemas import Chart, Code, Decision, Draft, Drafted, Evidence, Proposal, Section, WriteBack
 
 _proposal: TypeAdapter[Proposal] = TypeAdapter(Proposal)
 
@@ -74,6 +74,9 @@ def compose(row: Row[Any], approved: Approved) -> WriteBack:
     chart, patient = approved.chart, approved.chart.patient
     if patient is None:
         raise RetryLater("The stay's chart names no patient yet.", code="no_chart")
+    drafted = _drafted(approved.proposal)
+    sections = [] if drafted is None else [*_sections(drafted), _origin(approved)]
+    said = _said(approved) if drafted is None else (line for part in sections for line in (part.title, part.text))
     return WriteBack(
         id=row.id,
         connector=row.connector,
@@ -86,9 +89,35 @@ def compose(row: Row[Any], approved: Approved) -> WriteBack:
         sex=patient.sex,
         patient_class=chart.patient_class,
         location=chart.location,
-        lines=[line for part in _said(approved) for line in part.splitlines()],
+        document=Code() if drafted is None else drafted.type,
+        sections=sections,
+        lines=[line for part in said for line in part.splitlines()],
         decided=approved.decision.decided,
     )
+
+
+def _drafted(proposal: Proposal) -> Drafted | None:
+    """Return the document that a draft holds. One of a shape of its own leaves as a notice, with its message."""
+    if not isinstance(proposal, Draft):
+        return None
+    try:
+        return Drafted.model_validate(proposal.payload)
+    except ValidationError:
+        return None
+
+
+def _sections(drafted: Drafted) -> Iterator[Section]:
+    """Yield the sections that say something, a sentence to a line."""
+    for part in drafted.sections:
+        if part.sentences:
+            title = part.title.zh if drafted.language == "zh" else part.title.en
+            yield Section(name=part.code, title=title, text="\n".join(sentence.text for sentence in part.sentences))
+
+
+def _origin(approved: Approved) -> Section:
+    """Return the section that says that a program drafted the document, and who answers for it."""
+    text = f"草稿 Drafted: {approved.decision.agent}\n{_decided(approved)}"
+    return Section(name="HISBUS", title="来源 Origin", text=text)
 
 
 def _said(approved: Approved) -> Iterator[str]:
@@ -101,7 +130,12 @@ def _said(approved: Approved) -> Iterator[str]:
     for note in (proposal.payload.get("note"), decision.note):
         if note:
             yield f"备注 Note: {note}"
-    yield f"审核 Decided: {decision.user}, {_local(decision.decided, approved.chart.timezone)}"
+    yield _decided(approved)
+
+
+def _decided(approved: Approved) -> str:
+    decision = approved.decision
+    return f"审核 Decided: {decision.user}, {_local(decision.decided, approved.chart.timezone)}"
 
 
 def _quoted(evidence: Evidence) -> str:

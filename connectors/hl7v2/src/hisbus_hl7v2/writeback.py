@@ -1,6 +1,7 @@
 """Write-backs as HL7 v2: MDM^T02, a document that only the HIS can make legal."""
 
 import re
+from collections.abc import Iterator
 from zoneinfo import ZoneInfo
 
 from hisbus import BusError
@@ -54,9 +55,10 @@ def document(writeback: WriteBack, connector: str, codec: str, zone: ZoneInfo) -
         ["PV1", "1", escaped(writeback.patient_class) or "U",
          "^".join(escaped(part) for part in (place.ward, place.room, place.bed)), *[""] * 15,
          _cx(writeback.visit.number, writeback.visit.authority, connector)],
-        ["TXA", "1", "QC", "TX", when, *[""] * 7, escaped(writeback.id), *[""] * 4, "PA", "", "UN"],
-        *(["OBX", str(number), "TX", "QC", "", escaped(line), *[""] * 5, "P"]
-          for number, line in enumerate(writeback.lines, 1)),
+        ["TXA", "1", escaped(writeback.document.code) or "QC", "TX", when, *[""] * 7, escaped(writeback.id), *[""] * 4,
+         "PA", "", "UN"],
+        *(["OBX", str(number), "TX", item, "", escaped(line), *[""] * 5, "P"]
+          for number, (item, line) in enumerate(_lines(writeback), 1)),
     ]  # fmt: skip
     text = "".join(DEFAULT.field.join(segment) + "\r" for segment in segments)
     try:
@@ -67,6 +69,15 @@ def document(writeback: WriteBack, connector: str, codec: str, zone: ZoneInfo) -
     refuse_legal_status(body, codec)
     check(text)
     return body
+
+
+def _lines(writeback: WriteBack) -> Iterator[tuple[str, str]]:
+    """Yield OBX-3 and OBX-5 of each line: of a document under the name of its section, else of a notice."""
+    if not writeback.sections:
+        yield from (("QC", line) for line in writeback.lines)
+    for section in writeback.sections:
+        item = f"{escaped(section.name)}^{escaped(section.title)}"
+        yield from ((item, line) for line in section.text.splitlines())
 
 
 def refuse_legal_status(body: bytes, codec: str) -> None:

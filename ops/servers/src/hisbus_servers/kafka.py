@@ -51,6 +51,7 @@ class Kafka:
         *,
         sasl: Mapping[str, str] | None = None,
         tls: TlsFiles | None = None,
+        guarded: bool = False,
         jars: Path = JARS,
     ) -> None:
         """Keep data, logs (``kafka-N.log``) and ports in a folder, so that the same folder is the same cluster.
@@ -60,6 +61,7 @@ class Kafka:
             brokers: three of them replicate everything and need two to agree; a single one is alone.
             sasl: users and their passwords, for a second listener with SCRAM-SHA-256, SCRAM-SHA-512 and PLAIN.
             tls: for a third listener with TLS and client certificates.
+            guarded: users of the other listeners may do what an ACL allows; those of the plain one everything.
             jars: where the broker's jars are.
 
         Raises:
@@ -73,6 +75,7 @@ class Kafka:
         self._folder = folder
         self._sasl = dict(sasl or {})
         self._tls = tls
+        self._guarded = guarded
         self._java = ("java", *_JVM, "-cp", f"{jars}/*")
         self._brokers = [
             Process([*self._java, "kafka.Kafka", str(self._properties(node))], folder / f"kafka-{node}.log")
@@ -208,6 +211,9 @@ class Kafka:
         if self._tls:
             listeners["TLS"], protocols["TLS"] = own.tls, "SSL"
             settings |= _tls(self._tls)
+        if self._guarded:
+            settings["authorizer.class.name"] = "org.apache.kafka.metadata.authorizer.StandardAuthorizer"
+            settings["super.users"] = "User:ANONYMOUS"
         settings["listeners"] = ",".join(f"{name}://127.0.0.1:{port}" for name, port in listeners.items())
         settings["listener.security.protocol.map"] = ",".join(f"{name}:{kind}" for name, kind in protocols.items())
         return "".join(f"{name}={value}\n" for name, value in settings.items())

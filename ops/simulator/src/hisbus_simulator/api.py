@@ -1,6 +1,6 @@
 """hisbus as a program sees it: its API with a bearer token."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from random import Random
 from typing import Any, Self
@@ -54,8 +54,8 @@ class Api:
             cursor = body["next_cursor"]
 
     async def proposals(self) -> list[dict[str, Any]]:
-        """Return what still says something, each once: of a proposal's revisions the one that counts."""
-        return [item for item in await self.items("proposals") if item["status"] not in GONE]
+        """Return the findings that still say something, each once: of a proposal's revisions the one that counts."""
+        return [item for item in findings(await self.items("proposals")) if item["status"] not in GONE]
 
     async def decide(self, id: str, answer: dict[str, Any]) -> None:
         """Answer one proposal as it is now."""
@@ -65,6 +65,11 @@ class Api:
             f"/api/v1/proposals/{id}/decision", json=answer, headers={"If-Match": seen.headers["ETag"]}
         )
         decided.raise_for_status()
+
+
+def findings(proposals: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the findings among proposals: what the week's truth is about. Drafts wait for a person."""
+    return [item for item in proposals if item["kind"] == "finding"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +82,11 @@ class Reviewed:
 
 
 async def review(api: Api, seed: int) -> Reviewed:
-    """Answer every open proposal: most are accepted, some edited, some rejected; the same seed answers the same."""
+    """Answer every open finding: most are accepted, some edited, some rejected; the same seed answers the same."""
     rng = Random(seed)  # noqa: S311 - a script, not a secret
     accepted: list[str] = []
     rejected: list[str] = []
-    open_ones = await api.items("proposals", status="open")
+    open_ones = findings(await api.items("proposals", status="open"))
     for proposal in sorted(open_ones, key=lambda item: (item["visit"], item["rule"], item["state"], item["due"] or "")):
         answer = _answer(rng)
         await api.decide(proposal["id"], answer)

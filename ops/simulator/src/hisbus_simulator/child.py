@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import shutil
 import socket
 import sys
@@ -9,6 +10,8 @@ from collections.abc import Coroutine
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
+
+from hisbus_simulator.oracle import RULES
 
 T = TypeVar("T")
 
@@ -30,6 +33,9 @@ send = "127.0.0.1:{send}"
 charset = "UTF-8"
 timezone = "Asia/Shanghai"
 clock = "feed"
+[agents.qc.settings]
+# The rules that this hospital knows the right answer of.
+only = {rules}
 """
 
 
@@ -59,7 +65,9 @@ class Child:
         self.url = f"http://127.0.0.1:{self.web}"
         self.log = folder / "hisbus.log"
         self._configuration = folder / "hisbus.toml"
-        text = _CONFIGURATION.format(folder=folder.absolute().as_posix(), web=self.web, listen=self.listen, send=send)
+        place = folder.absolute().as_posix()
+        rules = json.dumps(RULES)
+        text = _CONFIGURATION.format(folder=place, web=self.web, listen=self.listen, send=send, rules=rules)
         self._configuration.write_text(text, "utf-8")
         self._process: asyncio.subprocess.Process | None = None
 

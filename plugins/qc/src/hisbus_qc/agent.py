@@ -1,70 +1,38 @@
 """The agent ``qc``: runs every enabled rule over a stay."""
 
-from collections.abc import Mapping
-
 from hisbus import Case
-from hisbus_qc import copied, deadlines, frontpage, vitals
-from hisbus_qc.clock import whole
-from hisbus_qc.rule import Check, configured
+from hisbus_qc.record import Record
+from hisbus_qc.rulebook import book
+from hisbus_qc.rulefiles import KINDS
 from hisbus_schemas import Assessment, Chart, Finding, Wake
-
-CHECKS: Mapping[str, Check] = {
-    "R01": deadlines.since_admission,
-    "R02": deadlines.since_admission,
-    "R10": deadlines.since_operation,
-    "R13": deadlines.since_discharge,
-    "R27": vitals.impossible,
-    "R45": copied.note,
-    "R48": frontpage.identity,
-}
-"""The code of each rule in ``rules.toml``."""
 
 
 class Agent:
     """Judges the record of an inpatient stay by rules, without a model."""
 
     name = "qc"
-    version = "1"
-    kinds = frozenset(
-        {
-            "encounter.admitted",
-            "encounter.registered",
-            "encounter.transferred",
-            "encounter.updated",
-            "encounter.discharged",
-            "encounter.discharge_cancelled",
-            "encounter.cancelled",
-            "encounter.moved",
-            "patient.merged",
-            "patient.updated",
-            "document.filed",
-            "document.amended",
-            "document.withdrawn",
-            "procedure.started",
-            "procedure.ended",
-            "vitals.recorded",
-            "result.reported",
-            "frontpage.submitted",
-        }
-    )
-    grants = frozenset({"documents", "procedures", "results", "vitals"})
+    version = "2"
+    kinds = KINDS
+    grants = frozenset({"patient", "documents", "diagnoses", "procedures", "orders", "results", "vitals", "charges"})
 
     async def assess(self, case: Case) -> Assessment:
         """Judge a case by every enabled rule.
 
         A stay that is not of class I, or was cancelled, owes nothing: all rules count as evaluated, so that what was
-        found earlier closes.
+        found earlier closes. So do those that do not concern the stay's department or day of admission.
 
         Raises:
-            ConfigError: the settings are wrong; the message names the key.
+            ConfigError: the settings or a rule file are wrong; the message names the key.
         """
-        rules = configured(case.settings)
+        rules = book(case.settings)
         said: list[Finding | Wake] = []
         if _is_judged(case.chart):
-            for rule in rules:
-                said += CHECKS[rule.id](rule, case.chart, whole(case.now))
+            record = Record(case.chart, case.now)
+            for judge in rules.judges:
+                if not judge.filtered or judge.rule.concerns(record):
+                    said += judge.check(judge.rule, record, judge.limits)
         return Assessment(
-            evaluated=frozenset(rule.id for rule in rules),
+            evaluated=rules.ids,
             proposals=[item for item in said if isinstance(item, Finding)],
             wakes=[item for item in said if isinstance(item, Wake)],
         )

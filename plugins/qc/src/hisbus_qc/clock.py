@@ -1,6 +1,6 @@
 """Times as rules compare them and as a reviewer reads them."""
 
-from datetime import datetime
+from datetime import datetime, time
 from zoneinfo import ZoneInfo
 
 from hisbus import ConfigError
@@ -9,7 +9,16 @@ from hisbus_schemas import Chart
 
 def whole(at: datetime) -> datetime:
     """Return a time cut to the second, which is how times are compared."""
-    return at.replace(microsecond=0)
+    return at.replace(microsecond=0) if at.microsecond else at
+
+
+def last_second(chart: Chart, at: datetime) -> datetime:
+    """Return the last second of a time's day on the ward.
+
+    Raises:
+        ConfigError: as ``zone``.
+    """
+    return datetime.combine(local(chart, at).date(), time(23, 59, 59), zone(chart)).astimezone(at.tzinfo)
 
 
 def local(chart: Chart, at: datetime) -> datetime:
@@ -18,8 +27,17 @@ def local(chart: Chart, at: datetime) -> datetime:
     Raises:
         ConfigError: the connector's zone is unknown here.
     """
+    return at.astimezone(zone(chart))
+
+
+def zone(chart: Chart) -> ZoneInfo:
+    """Return the zone of the stay's connector.
+
+    Raises:
+        ConfigError: it is unknown here.
+    """
     try:
-        return at.astimezone(ZoneInfo(chart.timezone))
+        return ZoneInfo(chart.timezone)
     except (KeyError, ValueError, OSError) as error:
         raise ConfigError("the connector's timezone is not an IANA zone known on this machine") from error
 

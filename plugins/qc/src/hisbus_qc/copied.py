@@ -2,16 +2,16 @@
 
 import math
 import re
-from collections.abc import Iterator
-from datetime import datetime
 from itertools import pairwise, product
+from typing import Any
 
 from rapidfuzz.distance import Levenshtein, MatchingBlock
 
 from hisbus_qc import evidence
 from hisbus_qc.clock import shown
-from hisbus_qc.rule import Rule
-from hisbus_schemas import Chart, ChartDocument, Evidence, Finding, Moment, Wake
+from hisbus_qc.record import Record, written
+from hisbus_qc.rule import Limits, Rule, Said, takes
+from hisbus_schemas import ChartDocument, Evidence, Moment
 
 _SPACE = re.compile(r"\s+")
 _HINT = 100
@@ -19,15 +19,16 @@ _HINT = 100
 _DIGITS = re.compile(r"\d+(?:[.．]\d+)?")
 
 
-def note(rule: Rule, chart: Chart, now: datetime) -> Iterator[Finding | Wake]:
+def note(rule: Rule, record: Record, limits: Any) -> Said:
     """R45: a progress note that repeats the one before it in the stay, new numbers aside.
 
     Notes stand in the order of the time they are about (TXA-4), those without one at the time they were filed. Only
     neighbours are compared, signed or not. Length and likeness are those of the texts as ``compared`` gives them.
     """
-    notes = [item for item in chart.documents if item.counts and item.type.code in rule.limits["documents"]]
+    chart = record.chart
+    notes = [*record.documents(tuple(rule.limits["documents"]))]
     notes.sort(key=lambda item: (_about(item).at, item.filed.at, item.id))
-    for (before, old), (later, new) in pairwise([(item, compared(item.text)) for item in notes]):
+    for (before, old), (later, new) in pairwise([(item, _text(record, item)) for item in notes]):
         if min(len(old), len(new)) < rule.limits["least_characters"]:
             continue
         percent = _same(old, new, rule.limits["same_percent"])
@@ -44,6 +45,101 @@ def note(rule: Rule, chart: Chart, now: datetime) -> Iterator[Finding | Wake]:
             evidence=_shared(later, before),
             reads=[later.ref, before.ref],
         )
+
+
+class Similar(Limits):
+    """Which document is compared with which."""
+
+    documents: tuple[str, ...]
+    originals: tuple[str, ...]
+    first: bool = False
+    """Only the first document of each."""
+    same_percent: float
+    least_characters: int
+
+
+class Block(Limits):
+    """How much of a document may stand in one other, word for word, by runs of so many characters."""
+
+    documents: tuple[str, ...]
+    originals: tuple[str, ...]
+    gram_characters: int
+    same_percent: float
+    least_characters: int
+
+
+@takes(Similar, needs=("document", "original"))
+def similar(rule: Rule, record: Record, limits: Similar) -> Said:
+    """Judge each document against every other kind's that was written before it: R46."""
+    later, before = record.signed(limits.documents), record.signed(limits.originals)
+    if limits.first:
+        later, before = later[:1], before[:1]
+    texts = {item.id: _text(record, item) for item in [*later, *before]} if later and before else {}
+    for item, original in product(later, before) if texts else ():
+        if item.id == original.id or written(original) > written(item):
+            continue
+        old, new = texts[original.id], texts[item.id]
+        percent = _same(old, new, limits.same_percent) if min(len(old), len(new)) >= limits.least_characters else None
+        if percent is None:
+            continue
+        said = rule.say(
+            "found",
+            time=shown(record.chart, written(item)),
+            before=shown(record.chart, written(original)),
+            document=rule.texts["document"],
+            original=rule.texts["original"],
+            percent=str(percent),
+        )
+        proof = _shared(item, original)
+        yield rule.finding(said, subject=item.id, evidence=proof, reads=[item.ref, original.ref])
+
+
+@takes(Block, needs=("document",))
+def block(rule: Rule, record: Record, limits: Block) -> Said:
+    """R47: most of a document's runs of characters stand in one document that was written before it."""
+    for item in record.signed(limits.documents):
+        text = _text(record, item)
+        if len(text) < limits.least_characters:
+            continue
+        grams = _grams(text, limits.gram_characters)
+        for original in record.signed(limits.originals):
+            if original.id == item.id or written(original) >= written(item):
+                continue
+            percent = _held(grams, _text(record, original), limits.same_percent)
+            if percent is not None:
+                said = rule.say(
+                    "found",
+                    time=shown(record.chart, written(item)),
+                    before=shown(record.chart, written(original)),
+                    document=rule.texts["document"],
+                    percent=str(percent),
+                )
+                proof = _shared(item, original)
+                yield rule.finding(said, subject=item.id, evidence=proof, reads=[item.ref, original.ref])
+                break
+
+
+def _held(grams: set[str], text: str, least: float) -> int | None:
+    """Return how many of the runs a text holds, whole percent; None where it is less than ``least``."""
+    may_miss = math.floor(len(grams) * (100 - least) / 100)
+    missed = 0
+    for gram in grams:
+        missed += gram not in text
+        if missed > may_miss:
+            return None
+    return 100 * (len(grams) - missed) // len(grams)
+
+
+def _text(record: Record, item: ChartDocument) -> str:
+    """Return what is compared of a document, worked out once for all rules."""
+    found: str | None = record.kept.get(item.id)
+    if found is None:
+        found = record.kept[item.id] = compared(item.text)
+    return found
+
+
+def _grams(text: str, size: int) -> set[str]:
+    return {text[at : at + size] for at in range(len(text) - size + 1)}
 
 
 def compared(text: str) -> str:

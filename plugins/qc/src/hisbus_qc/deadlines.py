@@ -1,137 +1,309 @@
-"""Deadlines: a record must be signed within so many hours of an admission, an operation's end, a discharge.
+"""Deadlines: something must be there within so long of an admission, an operation's end, an order, a discharge.
 
 A deadline is judged once the time has passed it, to the second; signed exactly at the limit is in time. What counts is
 when a record was signed, never when it arrived. A record that was replaced or withdrawn is judged by no rule, so where
 a signed record was replaced the signature of what replaced it counts, and no other; an unsigned draft is not signed.
+
+The same condition says that a document is required when something else is there, with the moment of that as its clock,
+and that notes must speak of a result or an order.
 """
 
-from collections.abc import Iterator
-from datetime import datetime, timedelta
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from functools import cached_property
+from typing import Literal
+
+from pydantic import model_validator
 
 from hisbus_qc import evidence
-from hisbus_qc.clock import shown, whole
-from hisbus_qc.rule import Rule
-from hisbus_schemas import Chart, ChartDocument, ChartProcedure, Finding, Moment, Text, Wake
+from hisbus_qc.clock import last_second, local, shown
+from hisbus_qc.facts import Fact, Search, find, sentence
+from hisbus_qc.moments import NAMES, After, Start, starts
+from hisbus_qc.record import Record, about, written
+from hisbus_qc.rule import Limits, Regex, Rule, Said, takes
+from hisbus_schemas import ChartDocument, Evidence, Person, Text, Wake
 
 _SECOND = timedelta(seconds=1)
 _INFERRED = Text(zh="（签名未带时间，按消息时间）", en=" (the time of its message, for the signature has none)")
 
+_UNITS = {
+    "limit_minutes": Text(zh="{}分钟", en="{} min"),
+    "limit_hours": Text(zh="{}小时", en="{} h"),
+    "limit_days": Text(zh="{}天", en="{} d"),
+    "limit_workdays": Text(zh="{}个工作日", en="{} working days"),
+}
 
-def since_admission(rule: Rule, chart: Chart, now: datetime) -> Iterator[Finding | Wake]:
-    """R01, R02: a record is due some hours after admission. Not judged if the stay ended before that."""
-    if chart.admitted is None:
+
+class Deadline(Limits):
+    """What is due, after which moment, and what is excepted. Exactly one limit."""
+
+    after: After
+    facts: Search | None = None
+    """For ``after = "facts"``: each of these starts a clock."""
+    limit_minutes: float | None = None
+    limit_hours: float | None = None
+    limit_days: float | None = None
+    limit_workdays: float | None = None
+    """Working days: Monday to Friday, but for ``holidays``, and ``workdays`` that make up for them."""
+    same_day: bool = False
+    """Due by the end of the day, on the clock of the ward."""
+    holidays: tuple[date, ...] = ()
+    workdays: tuple[date, ...] = ()
+    documents: tuple[str, ...] = ()
+    """Types of documents that will do."""
+    words: tuple[str, ...] = ()
+    """Of which such a document must hold one."""
+    without: tuple[str, ...] = ()
+    """Of which it must hold none."""
+    pattern: Regex = ""
+    """A regular expression that it must match."""
+    authors: tuple[str, ...] = ()
+    """Ids or names of staff whose documents will do without the words."""
+    by_surgeon: bool = False
+    """Only the surgeon's own; an operation without a surgeon is not judged."""
+    mentions: bool = False
+    """It must name the fact, or hold one of the words, or of the ``aliases`` of the fact's code."""
+    aliases: Mapping[str, tuple[str, ...]] = {}
+    needs: Search | None = None
+    """Something else than a document that will do."""
+    counts: Literal["signed", "written", "about"] = "signed"
+    """Which time of a document: its signature; that of its message where it is not signed; what it is about."""
+    own: bool = True
+    """One document does for one moment only; False: also one of an earlier time, or for several moments."""
+    unless: Search | None = None
+    """Nothing is due where there is one of these."""
+    when: Search | None = None
+    """Only due where there is one of these."""
+    unless_ended: bool = False
+    """Nothing is due if the stay ended before the limit."""
+    first: bool = False
+    """Only the first such moment."""
+    days: int = 1
+    """The facts must come on so many days in a row; the first of the last day starts the clock."""
+
+    @cached_property
+    def is_choosy(self) -> bool:
+        """Whether not every document of the types will do."""
+        return bool(self.words or self.without or self.pattern or self.by_surgeon or self.mentions)
+
+    @model_validator(mode="after")
+    def _one_limit(self) -> "Deadline":
+        if sum(getattr(self, name) is not None for name in _UNITS) + self.same_day != 1:
+            raise ValueError("needs exactly one of " + ", ".join(_UNITS) + ", same_day")
+        if (self.after == "facts") != (self.facts is not None):
+            raise ValueError("facts goes with after = facts")
+        if not self.documents and not self.needs:
+            raise ValueError("needs documents or needs")
+        return self
+
+
+class Discharge(Limits):
+    """R13: what is due after a discharge, a death, and of a short stay."""
+
+    limit_hours: float
+    documents: tuple[str, ...]
+    death_documents: tuple[str, ...]
+    short_documents: tuple[str, ...]
+    short_hours: float
+
+
+@dataclass(frozen=True)
+class Done:
+    """What was due, as it was done."""
+
+    at: datetime
+    ref: str
+    document: ChartDocument | None
+    fact: Fact | None = None
+
+    @property
+    def proof(self) -> list[Evidence]:
+        """What shows it."""
+        if self.fact or self.document is None:
+            return self.fact.proof if self.fact else []
+        return evidence.signature(self.document) if self.document.signed else evidence.shown(self.document)
+
+
+@takes(Deadline, words=("hours", "operation", "name"))
+def deadline(rule: Rule, record: Record, limits: Deadline) -> Said:
+    """Judge each moment of a chart: what is due after it must be there by the limit."""
+    moments = starts(record, limits.after, limits.facts, own=limits.own)
+    if moments and limits.unless and find(record, limits.unless):
         return
-    ended = chart.status == "discharged" and chart.discharged
-    if ended and whole(ended.at) < _limit(rule, chart.admitted):
+    if moments and limits.when and not find(record, limits.when):
         return
-    records = _signed(chart, rule.limits["documents"])
-    yield from _due(rule, chart, now, chart.admitted, "admitted", records, reads=[chart.stay_ref("admitted")])
-
-
-def since_operation(rule: Rule, chart: Chart, now: datetime) -> Iterator[Finding | Wake]:
-    """R10: each operation that ended has a record of its own.
-
-    A record belongs to the operation that last started before it was signed, whether or not that one has ended.
-    Operations that started in the same second are one sitting, and its record covers them all.
-    """
-    operations = [item for item in chart.procedures if item.operation and item.start]
-    starts = [whole(item.start.at) for item in operations if item.start]
-    records = _signed(chart, rule.limits["documents"])
-    owners = [max((start for start in starts if start < _time(record)), default=None) for record in records]
-    for operation in operations:
-        if operation.start is None or operation.end is None:
+    if limits.days > 1:
+        moments = _in_a_row(record, moments, limits.days)
+    for start in moments[:1] if limits.first else moments:
+        limit = _limit(rule, record, limits, start.at)
+        if limits.unless_ended and record.ended and record.ended < limit:
             continue
-        start = whole(operation.start.at)
-        yield from _due(
-            rule,
-            chart,
-            now,
-            operation.end,
-            f"procedures/{operation.id}/end",
-            [record for record, owner in zip(records, owners, strict=True) if owner == start],
-            reads=[operation.ref],
-            subject=operation.id,
-            operation=_name(rule, operation),
-        )
+        if limits.by_surgeon and start.surgeon is None:
+            continue
+        yield from _due(rule, record, limits.after, limit, start, _done(record, limits, start))
 
 
-def since_discharge(rule: Rule, chart: Chart, now: datetime) -> Iterator[Finding | Wake]:
+@takes(Discharge, words=("hours", "short"))
+def since_discharge(rule: Rule, record: Record, limits: Discharge) -> Said:
     """R13: a discharge record, a death record for who died; for a short stay its one record will do for either."""
-    if chart.status != "discharged" or chart.discharged is None:
-        return
-    types, name = list(rule.limits["documents"]), "discharge"
-    if chart.died:
-        types, name = list(rule.limits["death_documents"]), "death"
-    hours = rule.limits["short_hours"]
-    if chart.admitted and whole(chart.discharged.at) - whole(chart.admitted.at) < timedelta(hours=hours):
-        types, name = types + rule.limits["short_documents"], f"short_{name}"
-    yield from _due(
-        rule,
-        chart,
-        now,
-        chart.discharged,
-        "discharged",
-        _signed(chart, types),
-        reads=[chart.stay_ref("discharged"), chart.stay_ref("died")],
-        document=rule.say(name, short=f"{hours:g}"),
-    )
+    for start in starts(record, "discharged"):
+        types, name = limits.documents, "discharge"
+        if record.chart.died:
+            types, name = limits.death_documents, "death"
+        if record.hours is not None and record.hours < limits.short_hours:
+            types, name = (*types, *limits.short_documents), f"short_{name}"
+        named = rule.say(name, short=f"{limits.short_hours:g}")
+        limit = start.at + _hours(rule)
+        done = (_of_document(item, written(item)) for item in record.signed(types))
+        yield from _due(rule, record, "discharged", limit, start, done, document=named)
 
 
 def _due(
-    rule: Rule,
-    chart: Chart,
-    now: datetime,
-    start: Moment,
-    path: str,
-    records: list[ChartDocument],
-    *,
-    reads: list[str],
-    subject: str = "",
-    **words: Text,
-) -> Iterator[Finding | Wake]:
-    """Judge one deadline whose clock started at ``start``; ``records`` are the signed ones that count, in order."""
-    limit = _limit(rule, start)
-    first = records[0] if records else None
-    if first and _time(first) <= limit:
+    rule: Rule, record: Record, after: After, limit: datetime, start: Start, done: Iterator[Done], **words: Text
+) -> Said:
+    """Judge one deadline; of what was done, the first in time."""
+    first = next(done, None)
+    if first and first.at <= limit:
         return
-    if now <= limit:
-        yield Wake(name=rule.key(subject), due=limit + _SECOND)
+    if record.now <= limit:
+        yield Wake(name=rule.key(start.subject), due=limit + _SECOND)
         return
+    chart = record.chart
     said: dict[str, str | Text] = {
-        "hours": f"{rule.limits['limit_hours']:g}",
-        "start": shown(chart, start.at),
+        "hours": f"{rule.limits.get('limit_hours', 0):g}",
+        "limit_text": _length(rule),
+        "start": shown(chart, start.moment.at),
         "limit": shown(chart, limit),
+        **(named := start.words(rule)),
         **words,
     }
-    proof = [evidence.at(path, start.isoformat())]
+    said["after"] = _filled(rule.texts.get("clock", NAMES[after]), named)
+    if "document" in rule.texts and "document" not in said:
+        said["document"] = rule.texts["document"]
+    proof, reads = start.proof, start.reads(chart)
     if first:
-        said["signed"] = _signed_at(chart, first)
-        proof += evidence.signature(first)
-        reads = [*reads, first.ref]
+        said["signed"] = _signed_at(record, first)
+        proof += first.proof
+        reads.append(first.ref)
     state = "late" if first else "absent"
-    yield rule.finding(rule.say(state, **said), subject=subject, state=state, evidence=proof, reads=reads, due=limit)
+    text = f"{state}_before" if limit == start.at else state
+    yield rule.finding(
+        rule.say(text, **said), subject=start.subject, state=state, evidence=proof, reads=reads, due=limit
+    )
 
 
-def _limit(rule: Rule, start: Moment) -> datetime:
-    return whole(start.at) + timedelta(hours=rule.limits["limit_hours"])
+def _done(record: Record, limits: Deadline, start: Start) -> Iterator[Done]:
+    """Yield what would do for a moment, first first."""
+    if limits.counts == "signed" and not limits.needs:
+        for item in record.signed(limits.documents):
+            if _belongs(limits, start, at := written(item)) and _is_wanted(limits, start, item):
+                yield _of_document(item, at)
+        return
+    found: list[Done] = []
+    for item in record.documents(limits.documents) if limits.counts == "written" else record.signed(limits.documents):
+        at = about(item) if limits.counts == "about" else written(item)
+        if _belongs(limits, start, at) and _is_wanted(limits, start, item):
+            found.append(_of_document(item, at))
+    for fact in find(record, limits.needs) if limits.needs else ():
+        if fact.at and _belongs(limits, start, fact.at):
+            found.append(Done(fact.at, fact.ref, fact.document, fact))
+    yield from sorted(found, key=lambda item: item.at)
 
 
-def _signed(chart: Chart, types: list[str]) -> list[ChartDocument]:
-    """Return the signed documents of some types, first signed first."""
-    signed = [item for item in chart.documents if item.type.code in types and item.status == "signed" and item.signed]
-    return sorted(signed, key=lambda item: (_time(item), item.id))
+def _belongs(limits: Deadline, start: Start, at: datetime) -> bool:
+    """Tell whether a time can be that of the moment's record."""
+    if limits.after == "facts":
+        after = not limits.own or start.at <= at
+        return after and (start.closes is None or at < start.closes)
+    return not limits.own or start.owns(at)
 
 
-def _time(record: ChartDocument) -> datetime:
-    """Return when a record was signed; where the signature carries no time, its message's."""
-    return whole((record.signed or record.filed).at)
+def _is_wanted(limits: Deadline, start: Start, item: ChartDocument) -> bool:
+    """Tell whether a document says, or is by whom, what the rule asks for."""
+    if not limits.is_choosy:
+        return True
+    if limits.by_surgeon and not _is_one(item.author, start.surgeon):
+        return False
+    if limits.without and sentence(item, limits.without, negated=True):
+        return False
+    if limits.pattern and not any(re.search(limits.pattern, section.text) for section in item.sections):
+        return False
+    if limits.authors and item.author and {item.author.id, item.author.name} & set(limits.authors):
+        return True
+    words = limits.words
+    if limits.mentions and start.fact:
+        words = (*words, *filter(None, [start.fact.name]), *limits.aliases.get(start.fact.code, ()))
+    return not words or sentence(item, words, negated=True) is not None
 
 
-def _signed_at(chart: Chart, record: ChartDocument) -> Text:
-    at = shown(chart, _time(record))
-    return Text(zh=at + _INFERRED.zh, en=at + _INFERRED.en) if record.signed_inferred else Text(zh=at, en=at)
+def _is_one(author: Person | None, surgeon: Person | None) -> bool:
+    """Tell whether two names of staff are of one person."""
+    if author is None or surgeon is None:
+        return False
+    return bool(author.id and author.id == surgeon.id) or bool(author.name and author.name == surgeon.name)
 
 
-def _name(rule: Rule, operation: ChartProcedure) -> Text:
-    name = operation.code.text or operation.code.code
-    return rule.say("operation", name=name) if name else rule.say("unnamed")
+def _in_a_row(record: Record, moments: list[Start], days: int) -> list[Start]:
+    """Return, of facts on so many days in a row, the first of the day that completes the first such row."""
+    first: dict[date, Start] = {}
+    for start in moments:
+        first.setdefault(record.day(start.at), start)
+    for day, start in sorted(first.items()):
+        if all(day - timedelta(days=back) in first for back in range(days)):
+            return [start]
+    return []
+
+
+def _limit(rule: Rule, record: Record, limits: Deadline, at: datetime) -> datetime:
+    if limits.limit_hours is not None:
+        return at + _hours(rule)
+    if limits.limit_minutes is not None:
+        return at + timedelta(minutes=limits.limit_minutes)
+    if limits.limit_days is not None:
+        return at + timedelta(days=limits.limit_days)
+    if limits.limit_workdays is not None:
+        return _workdays(record, limits, at)
+    return last_second(record.chart, at)
+
+
+def _hours(rule: Rule) -> timedelta:
+    return timedelta(hours=rule.limits["limit_hours"])
+
+
+def _workdays(record: Record, limits: Deadline, at: datetime) -> datetime:
+    """Return the same time of the day so many working days later."""
+    there, left = local(record.chart, at), limits.limit_workdays or 0
+    while left > 0:
+        there += timedelta(days=1)
+        day = there.date()
+        is_work = day in limits.workdays or (day.weekday() < 5 and day not in limits.holidays)
+        left -= is_work
+    return there.astimezone(at.tzinfo)
+
+
+def _length(rule: Rule) -> Text:
+    """Return the limit in words."""
+    for name, text in _UNITS.items():
+        if rule.limits.get(name) is not None:
+            number = f"{rule.limits[name]:g}"
+            return Text(zh=text.zh.format(number), en=text.en.format(number))
+    return Text(zh="当日", en="the same day")
+
+
+def _filled(text: Text, words: Mapping[str, Text]) -> Text:
+    return Text(
+        zh=text.zh.format(**{name: word.zh for name, word in words.items()}),
+        en=text.en.format(**{name: word.en for name, word in words.items()}),
+    )
+
+
+def _of_document(item: ChartDocument, at: datetime) -> Done:
+    return Done(at, item.ref, item)
+
+
+def _signed_at(record: Record, done: Done) -> Text:
+    at = shown(record.chart, done.at)
+    inferred = done.document and done.document.signed_inferred
+    return Text(zh=at + _INFERRED.zh, en=at + _INFERRED.en) if inferred else Text(zh=at, en=at)

@@ -23,12 +23,22 @@ def span(document: ChartDocument, section: int, begin: int, end: int) -> Evidenc
     )
 
 
-def signature(document: ChartDocument) -> list[Evidence]:
-    """Return when a document was signed, and the words it begins with where it has any."""
-    signed = document.signed.isoformat() if document.signed else ""
-    opening = [
+def opening(document: ChartDocument) -> list[Evidence]:
+    """Return the words that a document begins with; nothing where it has none."""
+    words = (
         span(document, index, 0, min(len(section.text), _OPENING))
         for index, section in enumerate(document.sections)
         if section.text.strip()
-    ]
-    return [at(f"documents/{document.id}/signed", signed), *opening[:1]]
+    )
+    return [item for _, item in zip(range(1), words, strict=False)]
+
+
+def signature(document: ChartDocument) -> list[Evidence]:
+    """Return when a document was signed, and the words it begins with where it has any."""
+    signed = document.signed.isoformat() if document.signed else ""
+    return [at(f"documents/{document.id}/signed", signed), *opening(document)]
+
+
+def shown(document: ChartDocument) -> list[Evidence]:
+    """Return what shows a document: its first words, else its type."""
+    return opening(document) or [at(f"documents/{document.id}/type", document.type.text or document.type.code)]

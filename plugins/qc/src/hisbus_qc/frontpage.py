@@ -1,29 +1,27 @@
 """The front page."""
 
 import re
-from collections.abc import Iterator
-from datetime import date, datetime
+from datetime import date
+from typing import Any
 
 from hisbus_qc import evidence
-from hisbus_qc.clock import local
-from hisbus_qc.rule import Rule
-from hisbus_schemas import Chart, Evidence, Finding, Text, Wake
+from hisbus_qc.record import Record
+from hisbus_qc.rule import Rule, Said
+from hisbus_schemas import Chart, Evidence, Text
 
 _ID_CARD = re.compile(r"[0-9]{17}[0-9Xx]")
 _BIRTH_DATE = re.compile(r"[0-9]{8}")
 _AGE = re.compile(r"[0-9]{1,3}")
 
 
-def identity(rule: Rule, chart: Chart, now: datetime) -> Iterator[Finding | Wake]:
+def identity(rule: Rule, record: Record, limits: Any) -> Said:
     """R48: identity card, sex, birth date and age of a front page contradict each other.
 
     One finding for each front page, naming all that disagrees. What is missing or malformed is not judged here.
     """
-    admitted = local(chart, chart.admitted.at).date() if chart.admitted else None
-    for page in chart.documents:
-        if not page.counts or page.type.code not in rule.limits["documents"]:
-            continue
-        wrong = disagreements({name: value.strip() for name, value in page.fields.items()}, admitted)
+    chart = record.chart
+    for page in record.documents(tuple(rule.limits["documents"])):
+        wrong = disagreements({name: value.strip() for name, value in page.fields.items()}, record.day_admitted)
         if not wrong:
             continue
         names = sorted({field for fields in wrong.values() for field in fields})

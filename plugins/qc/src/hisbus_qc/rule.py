@@ -1,31 +1,50 @@
-"""What a rule is: its data from ``rules.toml``, and the hospital's own limits and points over them."""
+"""What a rule is: its data, as a rule file declares it, and the function that judges by it."""
 
-import math
+import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime
+from datetime import date, datetime
 from importlib.resources import files
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Protocol, TypeVar
 
-from hisbus import ConfigError
-from hisbus_schemas import Chart, Contract, Evidence, Finding, Text, Wake
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-_MOST = {"hours": 87_600, "percent": 100, "characters": 100_000}
-"""The largest number by unit: ten years, the whole, more than any note has."""
+from hisbus_qc.record import Record
+from hisbus_schemas import Contract, Evidence, Finding, Text, Wake
 
 
 class Rule(Contract):
-    """One rule, as data."""
+    """One rule, as data. A part of a rule is a rule of the same id with limits of its own."""
 
-    id: str
+    model_config = ConfigDict(extra="forbid")
+
+    id: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_.-]*$")
+    part: str = ""
+    """Name of the part; empty: the whole rule."""
     title: Text
+    kind: Literal["T", "D", "X"]
+    """T: a deadline; D: structured data; X: across documents."""
+    triggers: frozenset[str] = Field(min_length=1)
+    """Kinds of events after which its answer may be another."""
     severity: Literal["info", "warning", "critical"]
-    points: float
+    points: float = Field(ge=0)
     source: str
     """The instrument that demands it."""
     enabled: bool = True
-    limits: dict[str, Any]
-    texts: dict[str, Text]
+    departments: frozenset[str] = frozenset()
+    """Departments or wards that it judges; empty: all."""
+    except_departments: frozenset[str] = frozenset()
+    valid_from: date | None = None
+    """First day of admission that it judges."""
+    valid_until: date | None = None
+    """Last day of admission that it judges."""
+    condition: str = ""
+    """Name of a condition kind; or else ``function``."""
+    function: str = ""
+    """``package.module:name`` of a Python function."""
+    limits: dict[str, Any] = {}
+    texts: dict[str, Text] = {}
+    parts: tuple["Rule", ...] = ()
 
     def say(self, name: str, /, **values: str | Text) -> Text:
         """Return one of the rule's texts in both languages, filled in."""
@@ -37,7 +56,7 @@ class Rule(Contract):
 
     def key(self, subject: str) -> str:
         """Return the identity of the rule's finding about a subject: empty, or an entry's id."""
-        return f"{self.id}:{subject}" if subject else self.id
+        return ":".join(name for name in (self.id, self.part, subject) if name)
 
     def finding(
         self,
@@ -48,92 +67,105 @@ class Rule(Contract):
         evidence: list[Evidence],
         reads: list[str],
         due: datetime | None = None,
+        points: float | None = None,
+        **payload: Any,
     ) -> Finding:
-        """Return a finding of this rule with its severity, points, title and source."""
+        """Return a finding of this rule with its severity, points (or others), title and source."""
         return Finding(
             key=self.key(subject),
             rule=self.id,
             subject=subject,
             state=state,
             severity=self.severity,
-            points=self.points,
+            points=self.points if points is None else points,
             message=message,
             evidence=evidence,
             reads=reads,
             due=due,
-            payload={"title": self.title.model_dump(), "source": self.source},
+            payload={"title": self.title.model_dump(), "source": self.source, **payload},
         )
 
+    def concerns(self, record: Record) -> bool:
+        """Tell whether a stay is of a department, and was admitted on a day, that the rule judges."""
+        if self.departments or self.except_departments:
+            here = {record.chart.department, record.chart.location.ward}
+            if here & self.except_departments or (self.departments and not here & self.departments):
+                return False
+        if self.valid_from or self.valid_until:
+            day = record.day_admitted
+            if day is None or day < (self.valid_from or day) or day > (self.valid_until or day):
+                return False
+        return True
 
-Check = Callable[[Rule, Chart, datetime], Iterator[Finding | Wake]]
-"""Judges a chart by one rule at a time (UTC, whole seconds): what it finds, and when to look again."""
+
+class Limits(BaseModel):
+    """The limits that a condition takes: closed, so that a mistake in a rule file is named."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
-def _load() -> Mapping[str, Rule]:
-    tables = tomllib.loads(files("hisbus_qc").joinpath("rules.toml").read_text(encoding="utf-8"))
-    return {id: Rule.model_validate({"id": id, **table}) for id, table in tables.items()}
+def _compiled(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError("is no regular expression") from error
+    return text
 
 
-RULES: Mapping[str, Rule] = _load()
-"""Every rule with its defaults, by id."""
+def _grouped(text: str) -> str:
+    if re.compile(text).groups < 1:
+        raise ValueError("needs a group: what stands in it is the value")
+    return text
 
 
-def configured(settings: Mapping[str, Any]) -> list[Rule]:
-    """Return the enabled rules under a hospital's settings: ``{"rules": {"R01": {"limit_hours": 12}}}``.
+Regex = Annotated[str, AfterValidator(_compiled)]
+"""A regular expression."""
+GroupRegex = Annotated[str, AfterValidator(_compiled), AfterValidator(_grouped)]
+"""One whose first group is the value."""
 
-    Raises:
-        ConfigError: a key is unknown or its value is of the wrong kind; the message names the key.
+Said = Iterator[Finding | Wake]
+"""What a rule says of a chart: what it finds, and when to look again."""
+
+
+class Check(Protocol):
+    """Judges a chart by one rule."""
+
+    def __call__(self, rule: Rule, record: Record, limits: Any, /) -> Said:
+        """Yield findings and wakes."""
+        ...
+
+
+def _texts() -> Mapping[str, Mapping[str, Text]]:
+    tables = tomllib.loads(files("hisbus_qc").joinpath("texts.toml").read_text(encoding="utf-8"))
+    return {
+        f"hisbus_qc.{module}.{function}": {name: Text.model_validate(text) for name, text in texts.items()}
+        for module, functions in tables.items()
+        for function, texts in functions.items()
+    }
+
+
+_TEXTS = _texts()
+"""The sentences of each condition, which a rule file may replace."""
+
+Function = TypeVar("Function", bound=Callable[..., Said])
+
+
+def takes(
+    limits: type[Limits], *, needs: tuple[str, ...] = (), words: tuple[str, ...] = ()
+) -> Callable[[Function], Function]:
+    """Declare what a condition takes.
+
+    Args:
+        limits: the model of its limits.
+        needs: texts that a rule file must give, beside those of ``texts.toml``.
+        words: what it fills in beside the words of those.
     """
-    for key in settings:
-        if key != "rules":
-            raise ConfigError(f"{key} is not a setting of qc: use rules")
-    changes = _table(settings.get("rules", {}), "rules")
-    for id in changes:
-        if id not in RULES:
-            raise ConfigError(f"rules.{id} is not a rule of qc")
-    rules = (_changed(rule, changes[rule.id]) if rule.id in changes else rule for rule in RULES.values())
-    return [rule for rule in rules if rule.enabled]
 
+    def declare(function: Function) -> Function:
+        function.__dict__["limits"] = limits
+        function.__dict__["needs"] = needs
+        function.__dict__["words"] = words
+        function.__dict__["texts"] = _TEXTS.get(f"{function.__module__}.{function.__name__}", {})
+        return function
 
-def _changed(rule: Rule, changes: Any) -> Rule:
-    limits = dict(rule.limits)
-    update: dict[str, Any] = {"limits": limits}
-    for name, value in _table(changes, f"rules.{rule.id}").items():
-        key = f"rules.{rule.id}.{name}"
-        if name == "enabled":
-            if not isinstance(value, bool):
-                raise ConfigError(f"{key} must be true or false")
-            update[name] = value
-        elif name == "points":
-            if not _is_number(value) or value < 0:
-                raise ConfigError(f"{key} must be a number, 0 or above")
-            update[name] = value
-        elif name in limits:
-            limits[name] = _limit(key, value, rule.limits[name])
-        else:
-            raise ConfigError(f"{key} is not a setting of this rule: use enabled, points, {', '.join(limits)}")
-    return rule.model_copy(update=update)
-
-
-def _limit(key: str, value: Any, default: Any) -> Any:
-    """Return a limit that is of the same kind as its default."""
-    if not isinstance(default, list):
-        most = _MOST[key.rpartition("_")[2]]
-        if not _is_number(value) or not 0 < value <= most:
-            raise ConfigError(f"{key} must be a number above 0, at most {most}")
-    elif isinstance(default[0], str):
-        if not isinstance(value, list) or not value or not all(isinstance(item, str) and item for item in value):
-            raise ConfigError(f"{key} must be a list of codes")
-    elif not isinstance(value, list) or len(value) != 2 or not all(map(_is_number, value)) or value[0] > value[1]:
-        raise ConfigError(f"{key} must be a list of two numbers, the lower one first")
-    return value
-
-
-def _table(value: Any, key: str) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise ConfigError(f"{key} must be a table")
-    return value
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return declare

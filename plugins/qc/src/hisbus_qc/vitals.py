@@ -1,13 +1,14 @@
 """Vital signs."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime
+from collections.abc import Callable, Mapping
 from decimal import Decimal
+from functools import cached_property
 
 from hisbus_qc import evidence
-from hisbus_qc.rule import Rule
-from hisbus_schemas import Chart, ChartReading, Finding, Wake
+from hisbus_qc.record import Record
+from hisbus_qc.rule import Limits, Rule, Said, takes
+from hisbus_schemas import ChartReading
 
 _UNITS: Mapping[str, str] = {
     "temperature": "°C",
@@ -37,18 +38,48 @@ _FOREIGN: Mapping[str, Callable[[Decimal], Decimal]] = {
 _NUMBER = re.compile(r"[+-]?(?:[0-9]{1,12}(?:\.[0-9]{0,12})?|\.[0-9]{1,12})")
 
 
-def impossible(rule: Rule, chart: Chart, now: datetime) -> Iterator[Finding | Wake]:
+class Range(Limits):
+    """The possible range of each vital sign, and the codes it comes under."""
+
+    temperature: tuple[float, float]
+    temperature_codes: tuple[str, ...]
+    pulse: tuple[float, float]
+    pulse_codes: tuple[str, ...]
+    respiration: tuple[float, float]
+    respiration_codes: tuple[str, ...]
+    systolic: tuple[float, float]
+    systolic_codes: tuple[str, ...]
+    diastolic: tuple[float, float]
+    diastolic_codes: tuple[str, ...]
+    oxygen_saturation: tuple[float, float]
+    oxygen_saturation_codes: tuple[str, ...]
+
+    @cached_property
+    def by_code(self) -> Mapping[str, tuple[str, Decimal, Decimal]]:
+        """Name and ends of the range, by code."""
+        return {
+            code: (name, Decimal(str(low)), Decimal(str(high)))
+            for name in _UNITS
+            for low, high in [getattr(self, name)]
+            for code in getattr(self, f"{name}_codes")
+        }
+
+
+@takes(Range)
+def impossible(rule: Rule, record: Record, limits: Range) -> Said:
     """R27: a vital sign that cannot be, 0 or below or outside its range. What is no number is not judged here.
 
     A vital sign that came in one report with laboratory values stands among the results, and is judged there.
     """
-    limits = {name: (Decimal(str(low)), Decimal(str(high))) for name in _UNITS for low, high in [rule.limits[name]]}
-    names = {code: name for name in _UNITS for code in rule.limits[f"{name}_codes"]}
-    for part, readings in (("vitals", chart.vitals), ("results", chart.results)):
+    ranges = limits.by_code
+    for part, readings in (("vitals", record.chart.vitals), ("results", record.chart.results)):
         for reading in readings:
-            name = names.get(reading.item.code)
-            wrong = name and not reading.withdrawn and _first_outside(reading, *limits[name])
-            if not name or not wrong:
+            known = ranges.get(reading.item.code)
+            if known is None or reading.withdrawn:
+                continue
+            name, least, most = known
+            wrong = _first_outside(reading, least, most)
+            if not wrong:
                 continue
             low, high = rule.limits[name]
             unit = reading.unit if reading.unit.lower() in _FOREIGN else _UNITS[name]

@@ -9,8 +9,9 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from hisbus.review import proposals
+from hisbus.review import opinions, proposals
 from hisbus.review.decide import decide
+from hisbus.review.opinions import Voice
 from hisbus.site import Site
 from hisbus.web import cursors, queue
 from hisbus.web.cursors import LIMIT, Cursor, Items, Limit
@@ -32,6 +33,18 @@ class Change(BaseModel):
     actor: str
     """``user:NAME`` or ``step:NAME``."""
     detail: str
+
+
+class OpinionBody(BaseModel):
+    """What another agent says of a proposal."""
+
+    agent: str
+    verdict: str
+    """``confirm``, ``dispute`` or ``duplicate``."""
+    message: Text
+    evidence: list[Evidence]
+    of: str
+    """Of a duplicate: the id of the proposal that it repeats."""
 
 
 class ProposalBody(BaseModel):
@@ -58,9 +71,12 @@ class ProposalBody(BaseModel):
     due: datetime | None
     payload: dict[str, Any]
     history: list[Change]
+    opinions: list[OpinionBody]
 
     @classmethod
-    def of(cls, row: Row[Any], stay: StayLine | None, history: Sequence[Row[Any]]) -> "ProposalBody":
+    def of(
+        cls, row: Row[Any], stay: StayLine | None, history: Sequence[Row[Any]], voices: Sequence[Voice]
+    ) -> "ProposalBody":
         """Return a row as the API shows it."""
         said = proposals.body(row)
         return cls(
@@ -84,6 +100,11 @@ class ProposalBody(BaseModel):
             history=[
                 Change(time=change.time, status=change.status, actor=change.actor, detail=change.detail)
                 for change in history
+            ],
+            opinions=[
+                OpinionBody(agent=agent, **opinion.model_dump(exclude={"proposal"}))
+                for agent, opinion in voices
+                if agent != row.agent
             ],
         )
 
@@ -170,4 +191,5 @@ async def _answer(site: Site, row: Row[Any], response: Response) -> ProposalBody
 async def _bodies(connection: AsyncConnection, rows: Sequence[Row[Any]]) -> list[ProposalBody]:
     stays = await queue.stays(connection, (row.encounter for row in rows))
     histories = await queue.histories(connection, (row.id for row in rows))
-    return [ProposalBody.of(row, stays.get(row.encounter), histories[row.id]) for row in rows]
+    voices = await opinions.on(connection, (row.encounter for row in rows))
+    return [ProposalBody.of(row, stays.get(row.encounter), histories[row.id], voices.get(row.id, ())) for row in rows]

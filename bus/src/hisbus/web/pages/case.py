@@ -9,14 +9,16 @@ from starlette.responses import RedirectResponse, Response
 
 from hisbus import charts
 from hisbus.errors import Refused
+from hisbus.review import proposals
 from hisbus.review.decide import decide
 from hisbus.site import Site
-from hisbus.web import cases, queue
+from hisbus.web import cases, drafts, queue
 from hisbus.web.cases import Finding
 from hisbus.web.pages.frame import Someone, posted, render
 from hisbus.web.security import SiteOf, actor
 from hisbus.web.views import viewed
 from hisbus.web.words import Word
+from hisbus_schemas import Proposal
 
 router = APIRouter(prefix="/findings")
 
@@ -47,7 +49,9 @@ async def case(request: Request, site: SiteOf, user: Someone, id: Word) -> Respo
 @router.post("/{id}/decision")
 async def decision(request: Request, site: SiteOf, user: Someone, id: Word) -> Response:
     """Record what a person answered; show what became of the finding."""
-    fields = await posted(request, user)
+    fields = await posted(request, user, passages=drafts.FIELD)
+    async with site.database.read() as connection:
+        said = proposals.body(await queue.one(connection, id))
     refusal = None
     try:
         await decide(
@@ -59,7 +63,7 @@ async def decision(request: Request, site: SiteOf, user: Someone, id: Word) -> R
             decision=fields.get("decision", ""),
             reason=fields.get("reason") or None,
             note=fields.get("note", "") if fields.get("decision") != "edit" else "",
-            payload=_payload(fields),
+            payload=_payload(fields, said),
         )
     except Refused as error:
         refusal = error
@@ -87,12 +91,15 @@ async def _finding(site: Site, id: str) -> Finding:
     return finding
 
 
-def _payload(fields: Mapping[str, str]) -> dict[str, Any] | None:
+def _payload(fields: Mapping[str, str], said: Proposal) -> dict[str, Any] | None:
     if fields.get("decision") != "edit":
         return None
-    message = {"zh": fields.get("zh", "").strip(), "en": fields.get("en", "").strip()}
     note = fields.get("note", "").strip()
-    return {"message": message, **({"note": note} if note else {})}
+    more = {"note": note} if note else {}
+    draft = drafts.of(said)
+    if draft is not None:
+        return {**drafts.edited(draft, fields), **more}
+    return {"message": {"zh": fields.get("zh", "").strip(), "en": fields.get("en", "").strip()}, **more}
 
 
 def _about(request: Request) -> dict[str, Any]:

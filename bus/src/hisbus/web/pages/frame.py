@@ -17,13 +17,14 @@ from hisbus.web.problems import Problem
 from hisbus.web.process import Process
 from hisbus.web.security import SESSION, VISITOR, check_form, set_cookie, site_of, visitor_token
 from hisbus.web.texts import negotiate, texts
-from hisbus.web.words import Note
+from hisbus.web.words import Note, Passage
 from hisbus_schemas import Moment
 
 LANGUAGE = "hisbus_language"
-DOWN = frozenset({"failed", "quarantined"})
+DOWN = frozenset({"failed", "quarantined", "silent"})
 
 _FORM: TypeAdapter[dict[str, str]] = TypeAdapter(dict[str, Note])
+_LONG: TypeAdapter[dict[str, str]] = TypeAdapter(dict[str, Passage])
 _templates = Environment(
     loader=PackageLoader("hisbus.web"),
     autoescape=True,
@@ -104,16 +105,17 @@ async def logged_in(request: Request) -> User:
 Someone = Annotated[User, Depends(logged_in)]
 
 
-async def posted(request: Request, user: User | None) -> Mapping[str, str]:
-    """Return the fields of one of our own forms.
+async def posted(request: Request, user: User | None, passages: str = "") -> Mapping[str, str]:
+    """Return the fields of one of our own forms. Those whose names begin with ``passages`` may be long texts.
 
     Raises:
         Problem: it is not from our page, or a field is too long.
     """
     await check_form(request, user.csrf if user else request.cookies.get(VISITOR, ""))
     fields = {name: value for name, value in (await request.form()).items() if isinstance(value, str)}
+    long = {name: value for name, value in fields.items() if passages and name.startswith(passages)}
     try:
-        return _FORM.validate_python(fields)
+        return _FORM.validate_python({k: v for k, v in fields.items() if k not in long}) | _LONG.validate_python(long)
     except ValidationError:
         raise Problem("bad_request") from None
 

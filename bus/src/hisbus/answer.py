@@ -1,0 +1,58 @@
+"""How an agent answers a call, wherever it runs: in a plugin's process, or in a service of its own."""
+
+import asyncio
+from pathlib import Path
+
+from hisbus.agent import LLM, Agent, Case
+from hisbus.errors import ConfigError, NotEvaluated, RetryLater, stack_hash
+from hisbus.frames import LENGTH, AgentInfo, Call, Reply, pack
+from hisbus_schemas import Assessment
+
+
+def declared(agent: Agent) -> AgentInfo:
+    """Return what an agent declares.
+
+    Raises:
+        ValidationError: it is not a declaration.
+    """
+    named = {name: getattr(agent, name) for name in ("name", "version", "kinds", "grants")}
+    return AgentInfo(**named, **{name: getattr(agent, name, False) for name in ("latest_only", "asks")})
+
+
+async def answer(agent: Agent, call: Call, llm: LLM | None = None) -> Reply:
+    """Let the agent judge the call's case, and ask the model where it has one. Whatever it raises becomes a reply.
+
+    Raises:
+        MemoryError: what leaked stays; only a new process has room again.
+    """
+    terms = Path(call.terms) if call.terms else None
+    case = Case(call.event, call.chart, call.now, llm, call.proposals, call.settings, terms)
+    try:
+        said: object = await agent.assess(case)
+    except MemoryError:
+        raise
+    except RetryLater:
+        return Reply(id=call.id, failure="retry_later")
+    except NotEvaluated:
+        return Reply(id=call.id, failure="not_evaluated")
+    except ConfigError as error:
+        return Reply(id=call.id, failure="config", said="" if call.event else str(error)[:500])
+    except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - raised again by the bus, without its words
+        return Reply(id=call.id, failure="agent_raised", stack=stack_hash(error))
+    if not isinstance(said, Assessment):
+        return Reply(id=call.id, failure="bad_answer")
+    if max(len(said.proposals), len(said.opinions)) > call.max_proposals:
+        return Reply(id=call.id, failure="too_many_proposals")
+    return Reply(id=call.id, assessment=said)
+
+
+def packed(reply: Reply, limit: int) -> bytes:
+    """Return the reply's frame, or that of a refusal: the bus takes no frame of more than ``limit`` bytes."""
+    try:
+        frame = pack(reply)
+        if len(frame) > limit:
+            return pack(Reply(id=reply.id, failure="answer_too_large"))
+        Reply.model_validate_json(frame[LENGTH.size :])  # models can be made without being checked
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return pack(Reply(id=reply.id, failure="bad_answer"))
+    return frame

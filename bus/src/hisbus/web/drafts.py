@@ -1,0 +1,40 @@
+"""A drafted document as a person reads and edits it: sections of sentences, each with its place in the record."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from hisbus_schemas import Draft, Drafted, DraftedSection, DraftedSentence, Proposal
+
+FIELD = "section-"
+"""Name of the field of a form that holds a section's text, a sentence to a line; its place follows."""
+
+
+def of(proposal: Proposal) -> Drafted | None:
+    """Return the document that a proposal holds; None for what is no draft, or one of a shape of its own."""
+    if not isinstance(proposal, Draft):
+        return None
+    try:
+        return Drafted.model_validate(proposal.payload)
+    except ValidationError:
+        return None
+
+
+def edited(draft: Drafted, fields: Mapping[str, str]) -> dict[str, Any]:
+    """Return the changed part of the payload.
+
+    A line that a person left as it was keeps its sources; one of their own has none. A section that the form does
+    not hold stays as it is.
+    """
+    sections = [
+        section if text is None else section.model_copy(update={"sentences": _sentences(section, text)})
+        for section, text in ((section, fields.get(f"{FIELD}{n}")) for n, section in enumerate(draft.sections))
+    ]
+    return {"sections": [section.model_dump(mode="json") for section in sections]}
+
+
+def _sentences(section: DraftedSection, text: str) -> list[DraftedSentence]:
+    known = {sentence.text: sentence for sentence in section.sentences}
+    lines = (line.strip() for line in text.splitlines())
+    return [known.get(line) or DraftedSentence(text=line) for line in lines if line]

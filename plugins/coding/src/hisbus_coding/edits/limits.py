@@ -1,0 +1,73 @@
+"""Codes and charged items against the patient's sex and age (R52, R57)."""
+
+from collections.abc import Iterator
+
+from hisbus.terms import Concept
+from hisbus_coding.codes import Coded
+from hisbus_coding.edits.claim import Claim, inside
+from hisbus_coding.edits.conventions import about
+from hisbus_coding.edits.edit import Edit, Hit
+from hisbus_schemas import Evidence
+
+
+def sex(edit: Edit, claim: Claim) -> Iterator[Hit]:
+    """R52: a code of the other sex, by the ranges of the edit or the table's own limit. Silent when sex is unknown."""
+    for coded in claim.codes if claim.sex else ():
+        allowed = (
+            "F" if inside(coded.code, edit.data["female"]) else "M" if inside(coded.code, edit.data["male"]) else ""
+        )
+        if coded.role == "operation":
+            allowed = ""
+        allowed = allowed or (coded.concept.sex if coded.concept is not None else "")
+        if allowed and allowed != claim.sex:
+            yield about(edit, coded)
+
+
+def age(edit: Edit, claim: Claim) -> Iterator[Hit]:
+    """R52: a code of another age, by the ranges of the edit or the table's own limits. Silent when age is unknown."""
+    days, years = claim.age_days, claim.age_years
+    if days is None or years is None:
+        return
+    for coded in claim.codes:
+        if _of_another_age(edit, coded, days, years):
+            yield about(edit, coded, age=f"{int(years)}" if years >= 1 else f"{days} d")
+
+
+def _of_another_age(edit: Edit, coded: Coded, days: int, years: float) -> bool:
+    data = edit.data
+    if coded.concept is not None and _outside(coded.concept, years):
+        return True
+    if coded.role == "operation":
+        return False
+    youngest, oldest = data["maternity_years"]
+    return (
+        (inside(coded.code, data["newborn"]) and days > data["newborn_days"])
+        or (inside(coded.code, data["maternity"]) and not youngest <= int(years) <= oldest)
+        or (inside(coded.code, data["adult"]) and years < data["adult_years"])
+    )
+
+
+def _outside(concept: Concept, years: float) -> bool:
+    too_young = concept.least_age is not None and int(years) < concept.least_age
+    return too_young or (concept.most_age is not None and int(years) > concept.most_age)
+
+
+def charges(edit: Edit, claim: Claim) -> Iterator[Hit]:
+    """R57: a charged item that the loaded table limits to the other sex or another age."""
+    if claim.items is None:
+        return
+    for charge in claim.chart.charges:
+        concept = claim.terms.concept(claim.items, charge.code.code) if charge.code.code else None
+        if concept is None:
+            continue
+        other_sex = bool(concept.sex and claim.sex and concept.sex != claim.sex)
+        years = claim.age_years
+        if other_sex or (years is not None and _outside(concept, years)):
+            yield Hit(
+                edit=edit,
+                subject=charge.id,
+                codes=(concept.code,),
+                message=edit.say(item=concept.display),
+                evidence=(Evidence(path=f"charges/{charge.id}", value=charge.code.code),),
+                reads=frozenset({charge.ref}),
+            )

@@ -1,0 +1,173 @@
+"""Diagnoses that documents and diagnosis lists name: each with its place, and with what is said of it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from hisbus.terms import Release, Terms
+from hisbus.terms.words import Word, key, words
+from hisbus_coding.aliases import aliases
+from hisbus_coding.context import DATA, Cue, Status, cues, status_of
+from hisbus_coding.passages import LISTS, Passage, passages, trimmed
+from hisbus_schemas import Chart, ChartDiagnosis, ChartDocument, Evidence
+
+_GENERAL = frozenset(key(name) for name in DATA["general"]["names"])
+_UNDER: dict[str, Status] = {"family": "family", "differential": "uncertain", "plan": "hypothetical", "past": "history"}
+"""What is said of all diagnoses under a heading, where their own sentence says nothing else."""
+_CUE_EDGE = " ?？,，、"
+_COMMAS = "，、,"
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """A diagnosis that is named at one place."""
+
+    text: str
+    """Its name there, without cues."""
+    status: Status
+    cue: str
+    """The words that say so; empty where nothing or only the heading does."""
+    heading: str
+    """``discharge``, ``admission``, ``complication``, ``list``; ``final``, ``working`` or ``admitting`` of a recorded
+    diagnosis; ``past``, ``family``, ``differential``, ``plan``; else ``text``."""
+    rank: int = 0
+    """Place in its list, from 1."""
+    document: ChartDocument | None = None
+    section: int = 0
+    begin: int = 0
+    end: int = 0
+    entry: ChartDiagnosis | None = None
+    """Set: a recorded diagnosis, of no document."""
+
+    @property
+    def listed(self) -> bool:
+        """Whether somebody named it as a diagnosis, not in passing."""
+        return self.entry is not None or self.heading in LISTS
+
+    @property
+    def ref(self) -> str:
+        """The chart entry that it stands in."""
+        entry = self.entry or self.document
+        return entry.ref if entry is not None else ""
+
+    def evidence(self) -> Evidence:
+        """Return its words where they stand, or the recorded diagnosis."""
+        if self.document is None:
+            entry = self.entry
+            return Evidence(path=f"diagnoses/{entry.id}" if entry else "", value=self.text)
+        quote = self.document.sections[self.section].text[self.begin : self.end]
+        return Evidence(
+            document=self.document.id, version=self.document.version, section=self.section, begin=self.begin,
+            end=self.end, quote=quote,
+        )  # fmt: skip
+
+
+_RECORDED = {"A": "admitting", "W": "working", "F": "final"}
+
+
+def mentions(chart: Chart, terms: Terms, release: Release) -> Iterator[Mention]:
+    """Yield every mention of a diagnosis in a chart, documents first, each in the order of its text."""
+    for document in chart.documents:
+        if document.counts:
+            yield from in_document(document, terms, release)
+    for entry in chart.diagnoses:
+        text = entry.code.text.strip()
+        if text or entry.code.code:
+            begin, end, status, cue = _without_cues(text, 0, len(text))
+            heading = _RECORDED.get(entry.type, "working")
+            yield Mention(text[begin:end], status, cue, heading, entry.rank or 0, entry=entry)
+
+
+def in_document(document: ChartDocument, terms: Terms, release: Release) -> Iterator[Mention]:
+    """Yield the mentions of one document."""
+    for section, part in enumerate(document.sections):
+        for passage in passages(document, section):
+            if passage.kind in LISTS:
+                found = _in_item(part.text, passage, terms, release)
+            else:
+                found = _in_sentence(part.text, passage, terms, release)
+            for begin, end, status, cue in found:
+                yield Mention(
+                    part.text[begin:end], status, cue, passage.kind, passage.rank, document, section, begin, end
+                )
+
+
+def inside(mention: Mention, terms: Terms, release: Release) -> list[Mention]:
+    """Return the known names inside an item that is not known as a whole: ``支扩伴咯血`` names two diseases."""
+    if mention.document is None:
+        return []
+    text = mention.document.sections[mention.section].text
+    places = [
+        (begin, end)
+        for begin, end in _names(text, mention.begin, mention.end, terms, release)
+        if key(text[begin:end]) not in _GENERAL
+    ]
+    return [replace(mention, text=text[begin:end], begin=begin, end=end) for begin, end in places]
+
+
+Found = tuple[int, int, Status, str]
+
+
+def _in_item(text: str, passage: Passage, terms: Terms, release: Release) -> Iterator[Found]:
+    """Yield the diagnoses of one item: all of it, or its parts between commas where each of them is a known name."""
+    parts = _parts(text, passage.begin, passage.end)
+    known = terms.named(release, key(text[passage.begin : passage.end]))
+    if len(parts) > 1 and not known and all(_names(text, *part, terms, release) for part in parts):
+        for begin, end in parts:
+            yield _without_cues(text, begin, end)
+    else:
+        yield _without_cues(text, passage.begin, passage.end)
+
+
+def _parts(text: str, begin: int, end: int) -> list[tuple[int, int]]:
+    cuts = [at for at in range(begin, end) if text[at] in _COMMAS]
+    edges = [begin - 1, *cuts, end]
+    parts = [trimmed(text, one + 1, other) for one, other in pairwise(edges)]
+    return [(one, other) for one, other in parts if one < other]
+
+
+def _names(text: str, begin: int, end: int, terms: Terms, release: Release) -> list[tuple[int, int]]:
+    """Return the places of known names in a part of a text: the longest at each place, none inside another."""
+    of = [word for word in words(text[begin:end])]
+    shifted = [Word(word.text, word.begin + begin, word.end + begin) for word in of]
+    found, at = [], 0
+    while at < len(shifted):
+        count = max(terms.longest(release, shifted, at), aliases().at(text, shifted, at))
+        if count:
+            found.append((shifted[at].begin, shifted[at + count - 1].end))
+        at += count or 1
+    return found
+
+
+def _without_cues(text: str, begin: int, end: int) -> Found:
+    """Return an item's name without the cues at its ends, and what they say."""
+    around = cues(text[begin:end], 0, end - begin)
+    first, last = begin, end
+    moved = True
+    while moved:
+        moved = False
+        for cue in around:
+            lead, tail = begin + cue.begin, begin + cue.begin + len(cue.text)
+            if cue.near is None and lead <= first < tail < last:
+                first, moved = trimmed(text, tail, last)[0], True
+            elif cue.near is not None and first < lead < last <= tail and cue.status != "history":
+                last, moved = trimmed(text, first, lead)[1], True
+    while last > first and text[last - 1] in _CUE_EDGE:
+        last -= 1
+    status, said = status_of(around, first - begin, last - begin)
+    if status == "history":
+        first = begin  # 陈旧性心肌梗死 and "old myocardial infarction" are diagnoses of their own
+    return first, last, status, said
+
+
+def _in_sentence(text: str, passage: Passage, terms: Terms, release: Release) -> Iterator[Found]:
+    around: Sequence[Cue] | None = None
+    for begin, end in _names(text, passage.begin, passage.end, terms, release):
+        if key(text[begin:end]) in _GENERAL:
+            continue
+        if around is None:
+            around = cues(text, passage.begin, passage.end)
+        status, cue = status_of(around, begin, end)
+        if status == "asserted":
+            status = _UNDER.get(passage.kind, status)
+        yield begin, end, status, cue

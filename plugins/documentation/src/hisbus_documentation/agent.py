@@ -1,0 +1,65 @@
+"""The agent ``documentation``: drafts every document that a stay owes and nobody has signed."""
+
+from hisbus import Case
+from hisbus_documentation.draft import draft
+from hisbus_documentation.gather import gather, language_of
+from hisbus_documentation.grounding import Facts
+from hisbus_documentation.model import ModelWriter
+from hisbus_documentation.settings import configured
+from hisbus_documentation.subject import due
+from hisbus_documentation.template import TEMPLATES
+from hisbus_documentation.writer import Assembler, Writer
+from hisbus_schemas import Assessment, Draft
+
+_CHANGES = frozenset(
+    {
+        "encounter.registered",
+        "encounter.transferred",
+        "encounter.updated",
+        "encounter.discharge_cancelled",
+        "encounter.cancelled",
+        "encounter.moved",
+        "patient.merged",
+        "patient.updated",
+        "document.filed",
+        "document.amended",
+        "document.withdrawn",
+        "diagnosis.recorded",
+        "procedure.started",
+        "order.placed",
+        "order.changed",
+        "order.cancelled",
+        "result.reported",
+        "vitals.recorded",
+    }
+)
+"""What changes what a draft rests on."""
+
+
+class Agent:
+    """Drafts documents from the record, each sentence with its sources. A person finishes them."""
+
+    name = "documentation"
+    version = "1"
+    kinds = _CHANGES | {event for template in TEMPLATES.values() for event in template.events}
+    grants = frozenset({"patient", "documents", "diagnoses", "procedures", "orders", "results", "vitals"})
+
+    async def assess(self, case: Case) -> Assessment:
+        """Draft every document that is due and not signed; nothing is drafted for a stay that was cancelled.
+
+        Raises:
+            ConfigError: the settings are wrong; the message names the key.
+        """
+        wanted = configured(case.settings)
+        chart = case.chart
+        writer: Writer = ModelWriter(case.llm) if case.llm is not None and wanted.model else Assembler()
+        facts, language = Facts.of(chart), wanted.language or language_of(chart)
+        drafts: list[Draft | None] = []
+        for template in wanted.templates:
+            for subject in due(template, chart, case.now, wanted.transcripts):
+                material = gather(template, chart, subject, language)
+                drafts.append(draft(material, await writer.write(material), facts))
+        return Assessment(
+            evaluated=frozenset(template.id for template in wanted.templates),
+            proposals=[item for item in drafts if item is not None],
+        )

@@ -1,0 +1,45 @@
+"""Grounding: does what a sentence says stand in what it claims to rest on? Pure, and without a model.
+
+The same checks judge what was assembled and what a model wrote. They compare words, numbers and their order; they do
+not understand. What passes is not proven true: a person still reads it beside its sources.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from hisbus_documentation.grounding import dates, doses, names, negation, normals, person, quantities, sides, support
+from hisbus_documentation.grounding.facts import Facts
+from hisbus_documentation.plain import plain
+
+Check = Callable[[str, Sequence[str], Facts], bool]
+"""Tells whether a plain sentence passes, given its sources' plain texts and what holds for the patient."""
+
+CHECKS: Mapping[str, Check] = {
+    "instruction": support.about_a_patient,
+    "template_text": support.filled,
+    "no_source": support.sourced,
+    "date": dates.holds,
+    "dose": doses.holds,
+    "age": person.same_age,
+    "number": quantities.holds,
+    "negation": negation.holds,
+    "sex": person.same_sex,
+    "laterality": sides.holds,
+    "name": names.holds,
+    "invented_normal": normals.holds,
+    "unsupported": support.supported,
+}
+"""The checks by the reason for which a sentence is taken out, in the order in which they are asked."""
+
+__all__ = ["CHECKS", "Check", "Facts", "reason"]
+
+
+def reason(sentence: str, sources: Sequence[str], facts: Facts) -> str:
+    """Return why a sentence cannot stay, empty where it can.
+
+    Args:
+        sentence: as written.
+        sources: what the sources that it claims say.
+        facts: of its patient.
+    """
+    said, known = plain(sentence), [plain(source) for source in sources]
+    return next((name for name, check in CHECKS.items() if not check(said, known, facts)), "")

@@ -1,0 +1,100 @@
+"""Findings of an examination against diagnoses: pulse and heart rate (R26), laboratory values (R30)."""
+
+import re
+
+from hisbus_qc import evidence
+from hisbus_qc.facts import Search, find, mention, sentence
+from hisbus_qc.pages import diagnoses
+from hisbus_qc.record import Record, named
+from hisbus_qc.rule import GroupRegex, Limits, Rule, Said, takes
+from hisbus_schemas import Code, Text
+
+
+class Pulse(Limits):
+    """How a record states pulse, heart rate and atrial fibrillation."""
+
+    documents: tuple[str, ...]
+    pulse: GroupRegex
+    heart: GroupRegex
+    """Regular expressions whose first group is the number."""
+    fibrillation: tuple[str, ...]
+    fibrillation_codes: tuple[str, ...]
+
+
+class Implied(Limits):
+    """A laboratory value that, once it was treated, asks for a diagnosis."""
+
+    label: Text
+    results: Search
+    treated: Search | None = None
+    diagnoses: tuple[str, ...]
+    words: tuple[str, ...]
+
+
+class Laboratory(Limits):
+    """Which values imply which diagnoses."""
+
+    pages: tuple[str, ...]
+    documents: tuple[str, ...]
+    """Whose text may hold the diagnosis as well."""
+    implied: dict[str, Implied]
+
+
+@takes(Pulse)
+def pulse(rule: Rule, record: Record, limits: Pulse) -> Said:
+    """R26: a pulse deficit goes with atrial fibrillation, and with nothing else."""
+    for item in record.signed(limits.documents):
+        found = {}
+        for name, pattern in (("pulse", limits.pulse), ("heart", limits.heart)):
+            for index, section in enumerate(item.sections):
+                if (match := re.search(pattern, section.text)) and match[1].isdecimal():
+                    found[name] = (int(match[1]), evidence.span(item, index, match.start(), match.end()))
+                    break
+        if len(found) < 2:
+            continue
+        (beats, first), (heart, second) = found["pulse"], found["heart"]
+        coded = [entry for entry in record.chart.diagnoses if named(entry.code.code, limits.fibrillation_codes)]
+        told = mention(item, limits.fibrillation)
+        fibrillation = bool(coded or told)
+        if fibrillation == (beats == heart):
+            proof = [first, second]
+            if fibrillation:
+                proof += [told] if told else [evidence.at(f"diagnoses/{coded[0].id}/code", _name(coded[0].code))]
+            yield rule.finding(
+                rule.say("same" if fibrillation else "differ", heart=str(heart), pulse=str(beats)),
+                subject=item.id,
+                evidence=proof,
+                reads=[item.ref, *(entry.ref for entry in coded[:1])],
+            )
+
+
+@takes(Laboratory)
+def laboratory(rule: Rule, record: Record, limits: Laboratory) -> Said:
+    """R30: an abnormal value that was treated stands in the list of diagnoses. Judged after discharge."""
+    if record.ended is None or not record.chart.results:
+        return
+    there = diagnoses(record, limits.pages)
+    documents = record.signed(limits.documents)
+    if not there and not documents:
+        return
+    for name, implied in limits.implied.items():
+        facts = find(record, implied.results)
+        treated = find(record, implied.treated) if implied.treated else []
+        if not facts or (implied.treated and not treated):
+            continue
+        known = any(
+            named(item.code, implied.diagnoses) or any(word in item.name for word in implied.words) for item in there
+        )
+        if known or any(sentence(item, implied.words) for item in documents):
+            continue
+        proof = [evidence.at("discharged", record.chart.stay("discharged"))]
+        yield rule.finding(
+            rule.say("found", what=implied.label, value=facts[0].value),
+            subject=name,
+            evidence=[*facts[0].proof, *(treated[0].proof if treated else []), *proof],
+            reads=[facts[0].ref, *(fact.ref for fact in treated[:1]), record.chart.stay_ref("discharged")],
+        )
+
+
+def _name(code: Code) -> str:
+    return code.text or code.code

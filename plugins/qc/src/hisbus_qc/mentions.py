@@ -1,0 +1,107 @@
+"""What a text must speak of: the next note of an order, a document of what it is for."""
+
+from collections.abc import Mapping
+
+from hisbus_qc import evidence
+from hisbus_qc.clock import shown
+from hisbus_qc.facts import Search, find, sentence
+from hisbus_qc.frontpage import years
+from hisbus_qc.record import Record, written
+from hisbus_qc.rule import Limits, Rule, Said, takes
+from hisbus_schemas import ChartDocument, Text
+
+_WORD = 4
+"""First characters of a medicine's or service's name by which a note may call it."""
+
+
+class NextNote(Limits):
+    """Orders, and the words by which the next note may speak of them."""
+
+    facts: Search
+    documents: tuple[str, ...]
+    words: tuple[str, ...]
+    """Any of which will do, beside the name itself."""
+
+
+class Contains(Limits):
+    """What a document must say: of each of these at least one word."""
+
+    documents: tuple[str, ...]
+    all: Mapping[str, tuple[str, ...]]
+    """By the name of the text that says what is missing."""
+    sections: Mapping[str, tuple[str, ...]] = {}
+    """Names of sections that stand for the words, unless they are empty."""
+    sex: str = ""
+    """Only of patients of this sex."""
+    least_years: int = 0
+    most_years: int = 200
+    when: Search | None = None
+    """Only where there is one of these."""
+    wards: tuple[str, ...] = ()
+    """Or where the department's or ward's name holds one of these."""
+
+
+@takes(NextNote)
+def next_note(rule: Rule, record: Record, limits: NextNote) -> Said:
+    """Judge the first note signed after each order; without one nothing is judged yet."""
+    notes = record.signed(limits.documents)
+    if not notes:
+        return
+    for fact in find(record, limits.facts):
+        after = next((note for note in notes if fact.at and written(note) >= fact.at), None)
+        if fact.at is None or after is None:
+            continue
+        words = (fact.name[:_WORD], *limits.words)
+        if sentence(after, words, negated=True):
+            continue
+        note = shown(record.chart, written(after))
+        yield rule.finding(
+            rule.say("found", time=shown(record.chart, fact.at), name=fact.name, note=note),
+            subject=fact.id,
+            evidence=[*fact.proof, *evidence.shown(after)],
+            reads=[fact.ref, after.ref],
+        )
+
+
+@takes(Contains, needs=("document",))
+def contains(rule: Rule, record: Record, limits: Contains) -> Said:
+    """Judge each signed document: one finding names all that it does not say."""
+    documents = record.signed(limits.documents)
+    if not documents or not _concerns(record, limits):
+        return
+    for item in documents:
+        if not item.text.strip():
+            continue
+        missing = [name for name, words in limits.all.items() if not _says(item, words, limits.sections.get(name, ()))]
+        if missing:
+            what = Text(
+                zh="、".join(rule.texts[name].zh for name in missing),
+                en=", ".join(rule.texts[name].en for name in missing),
+            )
+            yield rule.finding(
+                rule.say("found", document=rule.texts["document"], what=what),
+                subject=item.id,
+                evidence=evidence.shown(item),
+                reads=[item.ref],
+                missing=missing,
+            )
+
+
+def _concerns(record: Record, limits: Contains) -> bool:
+    patient = record.chart.patient
+    if limits.sex and (patient is None or patient.sex != limits.sex):
+        return False
+    if patient and patient.birth_date and record.day_admitted:
+        if not limits.least_years <= years(patient.birth_date, record.day_admitted) <= limits.most_years:
+            return False
+    elif limits.least_years or limits.most_years < 200:
+        return False
+    if not limits.when and not limits.wards:
+        return True
+    here = f"{record.chart.department} {record.chart.location.ward}"
+    return any(ward in here for ward in limits.wards) or bool(limits.when and find(record, limits.when))
+
+
+def _says(item: ChartDocument, words: tuple[str, ...], sections: tuple[str, ...]) -> bool:
+    named = any(section.name in sections and section.text.strip() for section in item.sections)
+    return named or any(word in section.text for word in words for section in item.sections)

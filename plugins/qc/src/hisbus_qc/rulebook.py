@@ -1,0 +1,146 @@
+"""The rules as loaded: those of the plugin, those of the hospital's folder over them, its settings over both.
+
+One file, one rule. A file of the hospital's with an id that the plugin has changes what it names and leaves the rest;
+with another id it adds a rule. Whatever is wrong is named with its file and key.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from hisbus import ConfigError
+from hisbus_qc.rule import Rule
+from hisbus_qc.rulefiles import Judge, judge, load, rules, table_of
+
+_MOST = {"minutes": 525_600, "hours": 87_600, "days": 3_650, "workdays": 3_650, "percent": 100, "characters": 100_000}
+"""The largest number by unit: ten years, the whole, more than any note has."""
+_SETTINGS = ("rules", "rules_folder", "only")
+
+
+_TABLES = load(files("hisbus_qc").joinpath("rules"), {})
+
+RULES: Mapping[str, Rule] = rules(_TABLES)
+"""Every rule of the plugin with its defaults, by id."""
+
+
+@dataclass(frozen=True)
+class Book:
+    """The rules that are judged by, ready to use."""
+
+    rules: tuple[Rule, ...]
+    judges: tuple[Judge, ...]
+    ids: frozenset[str]
+
+
+def book(settings: Mapping[str, Any]) -> Book:
+    """Return the rules under a hospital's settings. The files are read once for each settings.
+
+    Raises:
+        ConfigError: a setting or a rule file is wrong; the message names the file and the key.
+    """
+    return _book(json.dumps(settings, sort_keys=True, default=str)) if settings else _plain()
+
+
+def configured(settings: Mapping[str, Any]) -> list[Rule]:
+    """Return the enabled rules under a hospital's settings: ``{"rules": {"R01": {"limit_hours": 12}}}``.
+
+    Raises:
+        ConfigError: as ``book``.
+    """
+    for key in settings:
+        if key not in _SETTINGS:
+            raise ConfigError(f"{key} is not a setting of qc: use {', '.join(_SETTINGS)}")
+    known = _with_folder(settings.get("rules_folder", ""))
+    changes = table_of(settings.get("rules", {}), "rules")
+    only = settings.get("only", list(known))
+    if not isinstance(only, list) or not all(isinstance(id, str) for id in only):
+        raise ConfigError("only must be a list of rules")
+    for id, key in [*((id, f"rules.{id}") for id in changes), *((id, f"only {id}") for id in only)]:
+        if id not in known:
+            raise ConfigError(f"{key} is not a rule of qc")
+    chosen = (rule for rule in known.values() if rule.id in only)
+    changed = (_changed(rule, changes[rule.id], f"rules.{rule.id}") if rule.id in changes else rule for rule in chosen)
+    return [rule for rule in changed if rule.enabled]
+
+
+@lru_cache(maxsize=16)
+def _book(settings: str) -> Book:
+    return _bound(configured(json.loads(settings)))
+
+
+@lru_cache(maxsize=1)
+def _plain() -> Book:
+    return _bound(configured({}))
+
+
+def _bound(rules: list[Rule]) -> Book:
+    judges = [judge(part, part.id) for rule in rules for part in (rule.parts or (rule,)) if part.enabled]
+    return Book(tuple(rules), tuple(judges), frozenset(rule.id for rule in rules))
+
+
+def _with_folder(folder: Any) -> Mapping[str, Rule]:
+    if not folder:
+        return RULES
+    if not isinstance(folder, str) or not Path(folder).is_dir():
+        raise ConfigError("rules_folder must be a folder that exists")
+    return rules(load(Path(folder), _TABLES))
+
+
+# --- settings
+
+
+def _changed(rule: Rule, changes: Any, where: str) -> Rule:
+    limits = dict(rule.limits)
+    parts = {part.part: part for part in rule.parts}
+    update: dict[str, Any] = {}
+    for name, value in table_of(changes, where).items():
+        key = f"{where}.{name}"
+        if name == "enabled":
+            if not isinstance(value, bool):
+                raise ConfigError(f"{key} must be true or false")
+            update[name] = value
+        elif name == "points":
+            if not _is_number(value) or value < 0:
+                raise ConfigError(f"{key} must be a number, 0 or above")
+            update[name] = value
+        elif name in parts:
+            parts[name] = _changed(parts[name], value, key)
+        elif name in limits:
+            limits[name] = _limit(key, value, rule.limits[name])
+            for part in [part for part in parts.values() if part.limits.get(name) == rule.limits[name]]:
+                parts[part.part] = part.model_copy(update={"limits": part.limits | {name: value}})
+        else:
+            known = ", ".join(["enabled", "points", *parts, *limits])
+            raise ConfigError(f"{key} is not a setting of this rule: use {known}")
+    if "points" in update:
+        parts = {name: part.model_copy(update={"points": update["points"]}) for name, part in parts.items()}
+    return rule.model_copy(update=update | {"limits": limits, "parts": tuple(parts.values())})
+
+
+def _limit(key: str, value: Any, default: Any) -> Any:
+    """Return a limit that is of the same kind as its default."""
+    if isinstance(default, bool):
+        if not isinstance(value, bool):
+            raise ConfigError(f"{key} must be true or false")
+    elif _is_number(default):
+        most = _MOST.get(key.rpartition("_")[2], math.inf)
+        if not _is_number(value) or not 0 < value <= most:
+            raise ConfigError(f"{key} must be a number above 0, at most {most}")
+    elif isinstance(default, list) and all(isinstance(item, str) for item in default):
+        if not isinstance(value, list) or not value or not all(isinstance(item, str) and item for item in value):
+            raise ConfigError(f"{key} must be a list of codes")
+    elif isinstance(default, list) and len(default) == 2 and all(map(_is_number, default)):
+        if not isinstance(value, list) or len(value) != 2 or not all(map(_is_number, value)) or value[0] > value[1]:
+            raise ConfigError(f"{key} must be a list of two numbers, the lower one first")
+    elif value != default:
+        raise ConfigError(f"{key} is changed in a rule file of the rules_folder")
+    return value
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,0 +1,67 @@
+"""Windows: each stretch of time after a moment has a document of its own: every month, each of three days."""
+
+from datetime import timedelta
+
+from hisbus_qc.clock import shown
+from hisbus_qc.facts import Search, find
+from hisbus_qc.moments import NAMES, After, starts
+from hisbus_qc.record import Record, written
+from hisbus_qc.rule import Limits, Rule, Said, takes
+from hisbus_schemas import Text, Wake
+
+_MOST = 120
+"""Windows that are judged of one moment: ten years of months."""
+
+
+class Every(Limits):
+    """The length of a window, how many there are, and what each must have."""
+
+    after: After
+    facts: Search | None = None
+    limit_days: float
+    times: int = _MOST
+    documents: tuple[str, ...]
+    needs: Search | None = None
+    """Something else that will do."""
+    unless: Search | None = None
+
+
+@takes(Every, needs=("document",), words=("operation",))
+def every(rule: Rule, record: Record, limits: Every) -> Said:
+    """Judge the windows that have passed. One in which the stay ended, and those after it, owe nothing."""
+    length = timedelta(days=limits.limit_days)
+    for start in starts(record, limits.after, limits.facts, own=False):
+        if limits.unless and find(record, limits.unless):
+            return
+        done = [written(item) for item in record.signed(limits.documents)]
+        done += [fact.at for fact in find(record, limits.needs) if fact.at] if limits.needs else []
+        for number in range(1, min(limits.times, _MOST) + 1):
+            opens, closes = start.at + length * (number - 1), start.at + length * number
+            if record.ended and record.ended < closes:
+                break
+            if any(opens < at <= closes for at in done):
+                continue
+            subject = ":".join(filter(None, (start.subject, str(number))))
+            if record.now <= closes:
+                yield Wake(name=rule.key(subject), due=closes + timedelta(seconds=1))
+                break
+            said: dict[str, str | Text] = {
+                "start": shown(record.chart, start.moment.at),
+                "limit": shown(record.chart, closes),
+                "number": str(number),
+                "days": f"{limits.limit_days:g}",
+                "document": rule.texts["document"],
+            }
+            name, words = NAMES[limits.after], start.words(rule)
+            said["after"] = Text(
+                zh=name.zh.format(**{key: word.zh for key, word in words.items()}),
+                en=name.en.format(**{key: word.en for key, word in words.items()}),
+            )
+            yield rule.finding(
+                rule.say("absent", **said),
+                subject=subject,
+                state="absent",
+                evidence=start.proof,
+                reads=start.reads(record.chart),
+                due=closes,
+            )

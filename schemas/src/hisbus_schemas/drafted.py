@@ -1,0 +1,45 @@
+"""What a draft holds: the payload of a ``Draft``, from the agent that writes it to the document that leaves."""
+
+from typing import Literal
+
+from hisbus_schemas.assessment import Text
+from hisbus_schemas.contract import Contract
+from hisbus_schemas.event import Code
+
+
+class DraftedSentence(Contract):
+    """A sentence, and what in the record it rests on."""
+
+    text: str
+    sources: list[int] = []
+    """Places in the proposal's ``evidence``. Empty: a person wrote it."""
+
+
+class DraftedSection(Contract):
+    """A section of a drafted document."""
+
+    code: str
+    """Name of the section in the hospital's record (HL7 v2 OBX-3)."""
+    title: Text
+    loinc: str = ""
+    element: str = ""
+    """Data element of WS/T 363 that the section's text is (WS/T 500 names it): ``DE06.00.296.00`` ...."""
+    written: Literal["assembled", "model"] = "assembled"
+    sentences: list[DraftedSentence] = []
+    """Empty: the record says nothing of it."""
+
+
+class Drafted(Contract):
+    """A drafted document."""
+
+    template: str
+    type: Code
+    """WS/T 500 code of the document it is to become: ``C0049`` ...."""
+    loinc: str = ""
+    title: Text
+    language: Literal["zh", "en"]
+    written: Literal["assembled", "model", "mixed"] = "assembled"
+    """``assembled``: without a model; ``mixed``: some sections with one."""
+    sections: list[DraftedSection]
+    removed: dict[str, int] = {}
+    """Sentences that were taken out because nothing in the record bears them, by reason."""
