@@ -17,7 +17,7 @@ from hisbus.llm.turns import Priority
 from hisbus.telemetry import REGISTRY
 from hisbus_servers import Vllm
 
-pytestmark = [pytest.mark.vllm, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(300)]
 
 
 def kill(own: Vllm) -> None:
@@ -34,7 +34,7 @@ def kill_engine(own: Vllm) -> None:
 async def test_questions_at_a_server_that_is_killed_wait_for_the_next(
     own: Vllm, asking: Connect, count: Watched, kill: Callable[[Vllm], None]
 ) -> None:
-    ask = asking(max_tokens=4000, breaker_failures=3, breaker_pause_s=0.1)
+    ask = asking(max_tokens=4000, breaker_failures=3, breaker_pause_s=5.0)
     await ask(made_up(0), Yes)
     asked = [asyncio.create_task(ask.outcome(made_up(n), Long)) for n in range(6)]
     await count.until("num_requests_running", lambda running: running == 6)

@@ -88,7 +88,9 @@ class Vllm:
             *("--enable-lora", "--max-lora-rank", "8", "--max-loras", str(len(adapters))),
             *("--lora-modules", *(f"{path.name}={path}" for path in adapters)),
         ]
-        self._server = Process(command, folder / "vllm.log")
+        self.log = folder / "vllm.log"
+        """What it says of itself."""
+        self._server = Process(command, self.log)
 
     @property
     def url(self) -> str:
