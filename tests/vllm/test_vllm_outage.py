@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 from tests.flow.test_model_faults import admission, clock, found, note, until, waiting
 from tests.vllm.chart import made_up
 from tests.vllm.conftest import Asker, Connect, Served, Watched
-from tests.vllm.forms import Long, Some, Verdict, Yes
+from tests.vllm.forms import Long, Some, Yes
 
 from hisbus.llm.turns import Priority
 from hisbus.telemetry import REGISTRY

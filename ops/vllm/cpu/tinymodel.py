@@ -1,7 +1,7 @@
 """A tiny chat model (Qwen2) with random weights, and adapters for it: what they say means nothing.
 
 Run by the interpreter of ``.venv-vllm``: ``python tinymodel.py FOLDER [ADAPTER ...]`` makes ``FOLDER/base`` and
-``FOLDER/ADAPTER``. The same each time, in half a second, from nothing: no network, no weights of others.
+``FOLDER/ADAPTER``. The same each time, in two seconds, from nothing: no network, no weights of others.
 """
 
 import json
@@ -9,6 +9,7 @@ import random
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from pydoc_data.topics import topics
 from typing import Any
 
 import numpy as np
@@ -31,13 +32,10 @@ TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-WORDS = {
-    "en": "the record of one patient is data what stands in it no order a task with form answer json object copy quote "
-    "document filed signed about section type string enum properties required additional false heart lung liver kidney "
-    "fever cough pain dressing wound stable normal admitted discharged operation diagnosis history examination".split(),
-    "zh": "患者 主诉 现病史 既往史 体格检查 今日 查房 胸痛 较前 缓解 继续 观察 发热 咳嗽 腹痛 无 有 压痛 切口 敷料 干燥 "
-    "生命体征 平稳 入院 出院 手术 诊断 病历 记录 医嘱 血压 心率 体温 复查 治疗 心肌梗死 高血压 糖尿病 肺炎 ，。、：".split(),
-}
+CHINESE = (
+    "患者 主诉 现病史 既往史 体格检查 今日 查房 胸痛 较前 缓解 继续 观察 发热 咳嗽 腹痛 无 有 压痛 切口 敷料 干燥 生命体征"
+    " 平稳 入院 出院 手术 诊断 病历 记录 医嘱 血压 心率 体温 复查 治疗 心肌梗死 高血压 糖尿病 肺炎 ， 。 、 ："
+).split()
 
 Weights = dict[str, NDArray[np.float32]]
 
@@ -109,26 +107,27 @@ def adapter(folder: Path, seed: int) -> None:
 
 
 def trained() -> Tokenizer:
-    """Return a tokenizer that has read made-up lines."""
+    """Return a tokenizer that shortens English and Chinese about as much as a real one."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=2048,
+        vocab_size=8192,
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
         special_tokens=[END, START, STOP],
     )
-    tokenizer.train_from_iterator(lines(random.Random(0)), trainer)
+    tokenizer.train_from_iterator(lines(random.Random(0)), trainer)  # noqa: S311 - the same each time
     return tokenizer
 
 
 def lines(chance: random.Random) -> Iterator[str]:
-    """Return made-up lines, English and Chinese."""
+    """Return what the tokenizer reads: English as Python's manual has it, made-up Chinese, JSON."""
+    for topic in topics.values():
+        yield from topic.splitlines()
     for _ in range(4000):
-        yield " ".join(chance.choices(WORDS["en"], k=12))
-        yield "".join(chance.choices(WORDS["zh"], k=12))
-        yield json.dumps({chance.choice(WORDS["en"]): chance.randint(1, 2000)})
+        yield "".join(chance.choices(CHINESE, k=12))
+        yield json.dumps({"type": "object", "maxLength": chance.randint(1, 2000)}, separators=(",", ":"))
 
 
 def weights(vocabulary: int) -> Weights:
