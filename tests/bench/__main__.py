@@ -23,6 +23,8 @@ from tests.bench.processes import ROOT, BenchError
 from tests.bench.sites import KAFKA, POSTGRES, make
 from tests.bench.steps import late_stay_ratio, translate_adt_us
 
+from hisbus_servers.vllm import PYTHON
+
 VAR = ROOT / "var"
 
 
@@ -82,6 +84,9 @@ class Bench:
 
     def prefix(self) -> Iterator[Figure]:
         """What the layout of prompts is worth, on a vLLM of its own."""
+        if not PYTHON.exists():
+            self.notes.append("llm_shared_prefix was not measured: `make .venv-vllm/.ready` installs vLLM.")
+            return
         for figure, note in shared_prefix(self._folder):
             self.notes.append(note)
             yield figure

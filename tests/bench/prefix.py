@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import median
 
 from pydantic import BaseModel
-from tests.bench.figures import Figure, compared
+from tests.bench.figures import QUESTIONS, Figure, compared
 from tests.bench.processes import BenchError
 from tests.vllm.chart import made_up
 
@@ -32,8 +32,6 @@ CHARTS = 12
 NOTES = 6
 """Of a chart: some 1,500 tokens as the tiny model counts them."""
 RUNS = 3
-EACH = (1, 3)
-"""Questions of each agent about one chart."""
 MAX_TOKENS = 32
 
 
@@ -123,11 +121,12 @@ def shared_prefix(folder: Path) -> Iterator[tuple[Figure, str]]:
         raise BenchError(str(error)) from None
     try:
         asyncio.run(_turn(server, Prompt, 1, 0))  # the first questions pay for what is loaded late
-        for each in EACH:
+        for count in QUESTIONS:
+            each = count // len(AGENTS)
             turns = [
                 [asyncio.run(_turn(server, layout, each, 1 + n)) for layout in (Usual, Prompt)] for n in range(RUNS)
             ]
-            name = f"llm_shared_prefix_{each * len(AGENTS)}"
+            name = f"llm_shared_prefix_{count}"
             usual, ours = zip(*turns, strict=True)
             figure = compared(name, "answers/s", [turn.rate for turn in ours], [turn.rate for turn in usual])
             cached = [median(turn.cached for turn in layout) for layout in (ours, usual)]

@@ -1,16 +1,23 @@
 """``hisbus llm check`` on a real server, and what of a server the gateway must keep to itself."""
 
 import asyncio
+import subprocess
+import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
+import yaml
 from tests.vllm.conftest import Served
 
 from hisbus.llm.check import Line, probe
+from hisbus.settings import Settings
 from hisbus_servers import Vllm
+from hisbus_servers.vllm import PROGRAMS
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(300)]
 
@@ -52,6 +59,39 @@ async def test_a_server_that_is_started_carelessly_is_told_what_it_lacks(careles
     said = [line.said for line in await lines(careless) if not line.works]
     assert any("disable_any_whitespace" in line or "llm.max_tokens" in line for line in said), said
     assert any("--enable-prefix-caching" in line for line in said), said
+
+
+PARSES = """
+import runpy, sys
+runpy.run_path(sys.argv[1], run_name="vllm_serve")
+from vllm.entrypoints.launchers.cli_args import make_arg_parser, validate_parsed_serve_args
+from vllm.utils.argparse_utils import FlexibleArgumentParser
+parser = make_arg_parser(FlexibleArgumentParser())
+validate_parsed_serve_args(parser.parse_args(sys.argv[2:]))
+print("all known")
+parser.parse_args([*sys.argv[2:], "--no-such-flag"])
+"""
+
+
+def test_every_flag_of_the_production_server_is_known_to_the_release_that_is_tested(own: Vllm) -> None:
+    words = yaml.safe_load((PROGRAMS.parent / "compose.yaml").read_text())["services"]["vllm"]["command"]
+    done = subprocess.run([own.python, "-c", PARSES, PROGRAMS / "serve.py", *words], capture_output=True, text=True)
+    assert (done.stdout.splitlines()[-1:], done.returncode) == (["all known"], 2), done.stderr[-2000:]
+    assert "--no-such-flag" in done.stderr
+
+
+def test_a_server_that_is_kept_up_by_the_command_ends_with_it(own: Vllm, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "hisbus_servers", "vllm", "--folder", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        said = "".join(running.stdout.readline() for _ in range(6))
+        processes = psutil.Process(running.pid).children(recursive=True)
+        assert any("EngineCore" in process.name() for process in processes)
+        running.kill()
+    settings = Settings(site="test", **tomllib.loads(said)).llm
+    assert settings.api_key_file is not None and settings.api_key_file.is_relative_to(tmp_path)
+    _, left = psutil.wait_procs(processes, timeout=30)
+    assert [process for process in left if process.status() != psutil.STATUS_ZOMBIE] == []
 
 
 async def test_the_key_guards_less_than_everything_so_the_gateway_must(own: Vllm, raw: httpx.AsyncClient) -> None:

@@ -80,8 +80,8 @@ class Vllm:
         """Holds the key that it asks for."""
         if not self.key_file.exists():
             self.key_file.write_text(secrets.token_urlsafe())
+        self.python = python
         self._folder = folder
-        self._python = python
         base, *adapters = (folder / name for name in ("base", *ADAPTERS))
         command = [
             *(str(python), str(PROGRAMS / "serve.py"), "serve", str(base), "--served-model-name", MODEL),
@@ -151,7 +151,7 @@ class Vllm:
             connection.close()
 
     def _make(self) -> None:
-        command = [str(self._python), str(PROGRAMS / "tinymodel.py"), str(self._folder), *ADAPTERS]
+        command = [str(self.python), str(PROGRAMS / "tinymodel.py"), str(self._folder), *ADAPTERS]
         maker = Process(command, self._folder / "model.log")
         maker.start()
         maker.until_ended()
