@@ -102,13 +102,13 @@ def compare(first: Path, second: Path, folder: Path | None) -> None:
         values = (one.first, one.second, one.difference.value)
         table.add_row(html.FIGURES[one.name][1], *map(_plain, values), interval, _plain(one.p))
     out.print(table)
-    moved = [one for one in found.labels if one.gained or one.lost]
+    moved = [label for label in found.labels if label.gained or label.lost]
     if moved:
         table = Table("label", "gained", "lost", "p", "Holm", "cases")
-        for one in moved[:SHOWN]:
-            ids = " ".join([*(f"+{id}" for id in one.gained[:SHOWN]), *(f"-{id}" for id in one.lost[:SHOWN])])
-            counts = (str(len(one.gained)), str(len(one.lost)))
-            table.add_row(one.name, *counts, _plain(one.p), _plain(one.p_holm), ids)
+        for label in moved[:SHOWN]:
+            ids = " ".join([*(f"+{id}" for id in label.gained[:SHOWN]), *(f"-{id}" for id in label.lost[:SHOWN])])
+            counts = (str(len(label.gained)), str(len(label.lost)))
+            table.add_row(label.name, *counts, _plain(label.p), _plain(label.p_holm), ids)
         out.print(table)
     if folder is not None:
         page = html.comparison_page(found)

@@ -6,12 +6,10 @@ term. It compares words: a paraphrase is another word, and a number in words is 
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hisbus.evaluate.labels import tokens
-
-KINDS = ("number", "date", "dose", "side", "denied")
 
 _CJK = "\u3400-\u9fff"
 _MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
@@ -26,11 +24,11 @@ _DATES = (
 _DATE = [re.compile(form) for form in _DATES]
 _CLOCK = re.compile(r"(?<![\d:])\d{1,2}:[0-5]\d(?::[0-5]\d)?(?![\d:])|(?<=t)\d\d(?:[+-]\d\d)?(?=\b)")
 _SPELLED = {
-    "mg": "mg milligram 毫克", "g": "g gram 克", "ug": "ug mcg microgram μg 微克", "u": "iu unit u 单位", "片": "片 tablet",
-    "%": "% percent", "ml": "ml 毫升", "cm": "cm centimeter 厘米", "mm": "mm 毫米", "mmhg": "mmhg", "c": "℃ °c", "f": "°f",
-    "kg": "kg 公斤", "lb": "pound lb", "year": "year 岁 年", "month": "month 月", "week": "week 周", "day": "day 天 日",
-    "hour": "hour 小时", "minute": "minute 分钟", "bpm": "bpm 次/分", "mmol/l": "mmol/l", "g/l": "g/l", "mg/dl": "mg/dl",
-    "grade": "级", "times": "次",
+    "mg": "mg milligram 毫克", "g": "g gram 克", "ug": "ug mcg microgram μg 微克", "u": "iu unit u 单位", "片": "片",
+    "%": "% percent", "ml": "ml 毫升", "cm": "cm centimeter 厘米", "mm": "mm 毫米", "mmhg": "mmhg", "c": "℃ °c",
+    "f": "°f", "kg": "kg 公斤", "lb": "pound lb", "year": "year 岁 年", "month": "month 月", "week": "week 周",
+    "day": "day 天 日", "hour": "hour 小时", "minute": "minute 分钟", "bpm": "bpm 次/分", "mmol/l": "mmol/l",
+    "g/l": "g/l", "mg/dl": "mg/dl", "grade": "级", "times": "次",
 }  # fmt: skip
 _UNITS = {spelling: unit for unit, spellings in _SPELLED.items() for spelling in spellings.split()}
 _AMOUNTS = frozenset({"mg", "g", "ug", "u", "片"})
@@ -47,8 +45,9 @@ _SIDE = re.compile(
 _SIDES = {"左": "left", "右": "right", "双": "both", "两": "both", "bilateral": "both"}
 _DENIAL = re.compile(
     rf"(?:否认|未见|未闻及?|未触及|未及|没有|无(?!力|创|菌|关|论))(?:明显|任何|有)?(?P<zh>[{_CJK}、]{{2,24}})"
-    r"|\b(?:denie[sd]|denying|no|not have|without|negative for|never had|absence of)\b ?(?:any |having |evidence of |"
-    r"history of |signs? of |a |an |the )*(?P<en>[a-z][a-z ,/'-]{1,120})"
+    r"|(?:\b(?:denie[sd]|denying|no|not have|without|negative for|never had|absence of)\b"
+    r"|n't (?:have|had|recall|noticed?|feel|see|seen)\b) ?"
+    r"(?:any |no |not |having |evidence of |history of |signs? of |a |an |the )*(?P<en>[a-z][a-z ,/'-]{1,120})"
 )
 _DENIAL_END = re.compile(r"\b(?:but|however|except|although|with|on|at|in|she|he|they|today|since|is|was|has|when)\b")
 _LIST = re.compile(r"[、，,/]|[和或及]|\b(?:or|and|nor)\b")
@@ -144,15 +143,12 @@ def _days(said: str) -> Iterator[tuple[str, int, int]]:
 
 def _amounts(said: str) -> Iterator[Fact]:
     for match in _NUMBER.finditer(said):
-        unit = _UNITS.get(match["unit"] or "", "")
+        spelled = match["unit"] or ""
+        unit = _UNITS.get(spelled) or _UNITS.get(spelled.removesuffix("s"), "")
         value = "/".join(f"{float(part):g}" for part in match["value"].split("/"))
-        yield Fact("number", f"{value} {unit}".strip())
         drug = _DRUG.search(said[max(0, match.start() - 40) : match.start()]) if unit in _AMOUNTS else None
         if drug is not None and drug[1] not in _STOP:
             name = drug[1][-3:] if not drug[1].isascii() else drug[1]
             yield Fact("dose", f"{name} {value} {unit}")
-
-
-def terms_of(found: Sequence[Fact] | frozenset[Fact], kind: str) -> frozenset[str]:
-    """Return the values of one kind."""
-    return frozenset(fact.value for fact in found if fact.kind == kind)
+        else:
+            yield Fact("number", f"{value} {unit}".strip())

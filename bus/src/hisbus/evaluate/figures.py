@@ -106,7 +106,7 @@ def mcnemar(first_only: int, second_only: int) -> float:
     """
     of = first_only + second_only
     tail = sum(math.comb(of, k) for k in range(min(first_only, second_only) + 1))
-    return min(1.0, 2 * tail / 2**of)
+    return min(1.0, 2 * tail / (1 << of))
 
 
 def sign_flips(differences: Sequence[float], seed: int, flips: int = FLIPS) -> float:

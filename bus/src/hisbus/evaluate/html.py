@@ -133,6 +133,11 @@ def _rate(rate: Rate) -> str:
     return f"{_percent(rate.value)} ({_interval(rate)})" if _interval(rate) else _percent(rate.value)
 
 
+def _brief(value: float | None) -> str:
+    """Return a value to three digits, however small."""
+    return "–" if value is None else f"{value:.3g}"
+
+
 def _number(value: float | None, digits: int = 3) -> str:
     if value is None:
         return "–"
@@ -145,6 +150,6 @@ def _environment() -> Environment:
         loader=PackageLoader("hisbus.evaluate", "templates"), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    made.filters.update(rate=_rate, interval=_interval, percent=_percent, number=_number)
+    made.filters.update(rate=_rate, interval=_interval, brief=_brief, percent=_percent, number=_number)
     made.globals.update(key=plots.key, FIGURES=FIGURES, DIMENSIONS=DIMENSIONS, OTHER=OTHER, MOST=MOST_ITEMS)
     return made

@@ -1,6 +1,7 @@
 """Plots as SVG, drawn here: a report opens without a network and prints as it is seen. A table with the same figures
 stands beside each. Shapes tell series apart as well as colours, which are Okabe and Ito's."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from xml.etree import ElementTree as ET
@@ -60,7 +61,7 @@ def histogram(values: Sequence[float], title: str, unit: str = "", most: float |
     """Draw how many values lie in each of some equal steps from 0."""
     height, bottom = 190, 160
     svg = _svg(height, title)
-    end = most if most is not None else max(values, default=0.0) or 1.0
+    end = most if most is not None else _round(max(values, default=0.0) or 1.0)
     counts = [0] * BINS
     for value in values:
         counts[min(BINS - 1, int(value / end * BINS))] += 1
@@ -155,6 +156,12 @@ def _text(svg: ET.Element, x: float, y: float, said: str, anchor: str, whole: st
     made.text = said
     if whole and whole != said:
         ET.SubElement(made, "title").text = whole
+
+
+def _round(value: float) -> float:
+    """Return the next number of the form 1, 2, 4 or 8 times a power of ten, for an axis to end at."""
+    power = 10.0 ** math.floor(math.log10(value))
+    return next(step * power for step in (1, 2, 4, 8, 10) if step * power >= value)
 
 
 def _short(label: str) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -12,7 +12,7 @@ from hisbus.evaluate.figures import Counts, Interval, percentile, wilson
 from hisbus.evaluate.sample import Format
 from hisbus_schemas import Text
 
-VERSION = 1
+VERSION: Final = 1
 FILE = "report.json"
 
 WITH_TEXT = Text(

@@ -18,24 +18,24 @@ DRAFT = "visit-note"
 _TRANSCRIPT = Code(code="TRANSCRIPT", text="Transcript")
 _DIVISIONS: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
     "subjective": (
-        "Subjective",
+        "主观资料 / Subjective",
         "chief complaint|cc|history of present illness|hpi|history of present illnes|review of systems|ros|"
         "social history|medical history|past history|past medical history|past surgical history|surgical history|"
         "family history|birth history|medications|current medications|allergies|history|interval history",
         ("10154-3", "10164-2", "11348-0", "10157-6", "29762-2", "48765-2", "10160-0", "10187-3"),
     ),
     "objective_exam": (
-        "Examination",
+        "体格检查 / Examination",
         "physical exam|physical examination|exam|examination|vitals|vitals reviewed|vital signs|pe",
         ("29545-1", "8716-3"),
     ),
     "objective_results": (
-        "Results",
+        "检查结果 / Results",
         "results|procedure|procedures|labs|imaging|findings",
         ("30954-2", "18748-4", "11502-2"),
     ),
     "assessment_and_plan": (
-        "Assessment and plan",
+        "评估与计划 / Assessment and plan",
         "assessment and plan|assessment|plan|impression|instructions|diagnosis|recommendations|a/p",
         ("29548-5", "51848-0", "18776-5", "51847-2", "69730-0"),
     ),
