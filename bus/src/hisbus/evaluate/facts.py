@@ -43,10 +43,14 @@ _SIDE = re.compile(
     r"|\b(?P<en>left|right|bilateral|both)\b[ -](?:(?:side|sided|lower|upper|the|of|mid) )*(?P<site>[a-z]+)"
 )
 _SIDES = {"左": "left", "右": "right", "双": "both", "两": "both", "bilateral": "both"}
+_CUE_ZH = "否认|未见|未闻及?|未触及|未及|没有|无(?!力|创|菌|关|论)"
+_CUE_EN = (
+    r"\b(?:denie[sd]|denying|no|not have|without|negative for|never had|absence of)\b"
+    r"|n't (?:have|had|recall|noticed?|feel|see|seen)\b"
+)
+_CUE = re.compile(f"{_CUE_ZH}|{_CUE_EN}")
 _DENIAL = re.compile(
-    rf"(?:否认|未见|未闻及?|未触及|未及|没有|无(?!力|创|菌|关|论))(?:明显|任何|有)?(?P<zh>[{_CJK}、]{{2,24}})"
-    r"|(?:\b(?:denie[sd]|denying|no|not have|without|negative for|never had|absence of)\b"
-    r"|n't (?:have|had|recall|noticed?|feel|see|seen)\b) ?"
+    rf"(?:{_CUE_ZH})(?:明显|任何|有)?(?P<zh>[{_CJK}、]{{2,24}})|(?:{_CUE_EN}) ?"
     r"(?:any |no |not |having |evidence of |history of |signs? of |a |an |the )*(?P<en>[a-z][a-z ,/'-]{1,120})"
 )
 _DENIAL_END = re.compile(r"\b(?:but|however|except|although|with|on|at|in|she|he|they|today|since|is|was|has|when)\b")
@@ -59,8 +63,8 @@ _STOP = frozenset(
     "had do does did he she his her him they them you your i we our my me not no so um uh okay yeah patient doctor "
     "also will would can could should today then there here just some any all".split()
 )
-_STOP_ZH = frozenset("的了在是于为及并和与患者")
-_ENDING = re.compile(r"(?:ing|ed|es|s|ly)$")
+_STOP_ZH = frozenset("的了在是于为及并和与有患者")
+_ENDING = re.compile(r"(?:ing|ed|(?<=[sxz])es|(?<!s)s|ly)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +104,11 @@ def facts(text: str) -> frozenset[Fact]:
 
 
 def content(text: str) -> frozenset[str]:
-    """Return the words that carry a text: English ones without ending, pairs of Chinese characters; no numbers."""
-    said = folded(text)
+    """Return the words that carry a text: English ones without ending, pairs of Chinese characters.
+
+    Numbers and what denies are left out: those are facts, and the opposite of a sentence is about the same.
+    """
+    said = _CUE.sub(" ", folded(text))
     english = (word for word in tokens(said) if word.isascii() and word.isalpha() and word not in _STOP)
     chinese = (run for run in re.findall(f"[{_CJK}]+", said))
     pairs = {
