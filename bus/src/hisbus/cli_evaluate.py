@@ -144,6 +144,10 @@ def _say(made: Report, folder: Path) -> None:
         out.print(table)
     for code, count in made.failed.items():
         out.print(f"{count} calls failed: {code}.")
+    if unanswered := made.usage.unanswered:
+        out.print(
+            f"{unanswered} of {made.usage.questions} questions were not answered: these are not the model's figures."
+        )
     out.print(made.notice.en)
     out.print(f"{folder / PAGE}")
 

@@ -29,8 +29,8 @@ MDACE = {
     "notes": [
         {"note_id": 7, "category": "Discharge summary", "description": "Report", "text": "Has hypertension. HTN.",
          "annotations": [
-             {"begin": 4, "end": 16, "code": "I10", "code_system": "ICD-10-CM", "description": "Hypertension", "type": "Human"},
-             {"begin": 18, "end": 21, "code": "I10", "code_system": "ICD-10-CM", "description": "Hypertension", "type": "Human"},
+             {"begin": 4, "end": 16, "code": "I10", "code_system": "ICD-10-CM", "description": "High", "type": "H"},
+             {"begin": 18, "end": 21, "code": "I10", "code_system": "ICD-10-CM", "description": "High", "type": "H"},
          ]},
     ],
 }  # fmt: skip

@@ -200,6 +200,11 @@ class Usage(_Table):
     completion_tokens: int = 0
     seconds: Spread = Spread()
 
+    @property
+    def unanswered(self) -> int:
+        """Return how many questions had no answer that could be used."""
+        return self.questions - self.outcomes.get("answered", 0)
+
 
 class LabelItem(_Table):
     """One label of one case."""
