@@ -53,7 +53,11 @@ class Case:
 
 @runtime_checkable
 class Agent(Protocol):
-    """Reads a case and returns everything it has to say about it. Nothing to inherit."""
+    """Reads a case and returns everything it has to say about it. Nothing to inherit.
+
+    Two more may be declared, both false where they are not: ``latest_only``, where several events of a stay wait one
+    call with the newest chart will do; ``asks``, it asks the model.
+    """
 
     name: str
     version: str
