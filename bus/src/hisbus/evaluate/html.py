@@ -133,6 +133,12 @@ def _rate(rate: Rate) -> str:
     return f"{_percent(rate.value)} ({_interval(rate)})" if _interval(rate) else _percent(rate.value)
 
 
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "–"
+    return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1000:.3g} ms"
+
+
 def _brief(value: float | None) -> str:
     """Return a value to three digits, however small."""
     return "–" if value is None else f"{value:.3g}"
@@ -150,6 +156,8 @@ def _environment() -> Environment:
         loader=PackageLoader("hisbus.evaluate", "templates"), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    made.filters.update(rate=_rate, interval=_interval, brief=_brief, percent=_percent, number=_number)
+    made.filters.update(
+        rate=_rate, interval=_interval, brief=_brief, duration=_duration, percent=_percent, number=_number
+    )
     made.globals.update(key=plots.key, FIGURES=FIGURES, DIMENSIONS=DIMENSIONS, OTHER=OTHER, MOST=MOST_ITEMS)
     return made
