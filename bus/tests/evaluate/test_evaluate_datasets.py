@@ -115,7 +115,7 @@ def test_a_draw_keeps_the_order_and_the_same_seed_draws_the_same() -> None:
     many: Any = list(range(100))
     data = DataSet("x", "charts", many)
     drawn = data.drawn(10, seed=3).samples
-    assert list(drawn) == sorted(set(drawn)) and len(drawn) == 10  # type: ignore[type-var]
+    assert list(drawn) == sorted(set(drawn)) and len(drawn) == 10
     assert data.drawn(10, seed=3).samples == drawn != data.drawn(10, seed=4).samples
     assert data.drawn(0, seed=1) is data and data.drawn(100, seed=1) is data
 
