@@ -12,6 +12,11 @@ from hisbus_schemas import Assessment, Chart, Event, Proposal
 class LLM(Protocol):
     """The only way to a model. The parent process answers; an agent never opens a connection."""
 
+    @property
+    def model(self) -> str:
+        """The model's name: what an agent writes into ``model`` of the proposals that rest on its answers."""
+        ...
+
     async def ask(self, *, system: str, question: str, answer: type[Any], only: Collection[str] | None = None) -> Any:
         """Return the model's answer as the given pydantic model.
 
@@ -60,7 +65,11 @@ class Agent(Protocol):
     kinds: frozenset[str]
     """Kinds of events that wake it."""
     grants: frozenset[str]
-    """Parts of the chart it may see (``hisbus_schemas.GRANTS``), and other agents' proposals (``PROPOSALS``)."""
+    """Parts of the chart it may see (``hisbus_schemas.GRANTS``), and other agents' proposals (``PROPOSALS``).
+
+    An agent that judges nothing without a model says so with ``needs_model = True``: where there is none, people are
+    told that it is off.
+    """
 
     async def assess(self, case: Case) -> Assessment:
         """Judge a case. Complete each time, and without side effects."""

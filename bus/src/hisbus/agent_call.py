@@ -80,7 +80,8 @@ def call_of(case: Case | StoredCase, info: AgentInfo, settings: Settings, *, llm
         terms: path of the site's file of terminologies, where the agent can open it.
     """
     its = settings.agent(info.name)
-    beside = {"agent": info.name, "max_proposals": its.max_proposals, "llm": llm, "terms": terms}
+    model = (its.model or settings.llm.model) if llm else ""
+    beside = {"agent": info.name, "max_proposals": its.max_proposals, "llm": llm, "model": model, "terms": terms}
     return _stored(case, info, its, beside) if isinstance(case, StoredCase) else _made(case, info, beside)
 
 

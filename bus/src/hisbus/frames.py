@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, TypeAdapter
 
+from hisbus.agent import Agent
 from hisbus_schemas import GRANTS, PROPOSALS, Assessment, Chart, Contract, Event, Instant, Proposal
 
 LENGTH = struct.Struct(">I")
@@ -36,6 +37,16 @@ class AgentInfo(Contract):
     version: Version
     kinds: Annotated[frozenset[Kind], Field(max_length=1000)]
     grants: Grants
+    needs_model: bool = False
+    """Without a model it judges nothing, which the page says where none is configured."""
+
+    @classmethod
+    def of(cls, agent: Agent) -> "AgentInfo":
+        """Return what an agent declares. Raises ValidationError."""
+        needs_model = getattr(agent, "needs_model", False)
+        return cls(
+            name=agent.name, version=agent.version, kinds=agent.kinds, grants=agent.grants, needs_model=needs_model
+        )
 
 
 class Hello(Contract):
@@ -64,6 +75,8 @@ class Call(Contract):
     max_proposals: int
     llm: bool = False
     """Whether there is a model to ask."""
+    model: str = ""
+    """Its name."""
 
 
 class Ask(Contract):

@@ -27,6 +27,7 @@ from hisbus_schemas.chart import (
     Entry,
     Patient,
 )
+from hisbus_schemas.coded import Coded, CodedEdit, CodedEntry, CodedOpen, CodeOption, CodeRole, Query
 from hisbus_schemas.contract import Contract, Instant
 from hisbus_schemas.decision import Answer, Decision, Reason
 from hisbus_schemas.drafted import Drafted, DraftedSection, DraftedSentence
@@ -77,7 +78,13 @@ __all__ = [
     "ChartReading",
     "Charted",
     "Code",
+    "CodeOption",
+    "CodeRole",
     "CodeSet",
+    "Coded",
+    "CodedEdit",
+    "CodedEntry",
+    "CodedOpen",
     "Contract",
     "Decision",
     "Demographics",
@@ -110,6 +117,7 @@ __all__ = [
     "Precision",
     "Procedure",
     "Proposal",
+    "Query",
     "Reading",
     "Reason",
     "Receipt",
