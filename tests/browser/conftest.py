@@ -36,17 +36,18 @@ ARGUMENTS = [
 PASSWORD = "a-long-password"
 
 
-def _ward() -> Any:
-    """Return the ward that the tests of the web part share; tests are no package, so it is loaded by its place."""
-    place = Path(__file__).parents[2] / "bus" / "tests" / "web" / "ward.py"
-    spec = importlib.util.spec_from_file_location("ward", place)
+def _shared(name: str) -> Any:
+    """Return what the tests of the web part share; tests are no package, so it is loaded by its place."""
+    place = Path(__file__).parents[2] / "bus" / "tests" / "web" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, place)
     assert spec is not None and spec.loader is not None
-    module = sys.modules["ward"] = importlib.util.module_from_spec(spec)
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-ward_rows = _ward()
+ward_rows = _shared("ward")
+coder = _shared("coder")
 
 
 async def stand_in(site: Site) -> None:

@@ -40,9 +40,7 @@ class Said:
 
 def stored(assessment: Assessment) -> str:
     """Return the notes as they are kept; nothing to note is an empty text."""
-    notes = Notes(
-        unevaluated=assessment.unevaluated, unverified=assessment.unverified, asked=assessment.asked
-    )
+    notes = Notes(unevaluated=assessment.unevaluated, unverified=assessment.unverified, asked=assessment.asked)
     return notes.model_dump_json() if notes != Notes() else ""
 
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
-ELSEWHERE = "elsewhere"
+ELSEWHERE: Final = "elsewhere"
 """Another process calls the agent, and knows how it is doing."""
 
 
