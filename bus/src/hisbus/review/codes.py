@@ -22,9 +22,9 @@ def check(proposed: Coded, changed: Coded | None) -> None:
     if changed is None:
         raise BadCodes
     offered = set(_offered(proposed))
-    if any(entry.code not in offered and not FORMS[_kind(entry)].fullmatch(entry.code) for entry in changed.codes):
-        raise BadCodes
     named = [(_kind(entry), entry.code) for entry in changed.codes]
+    if any(one not in offered and not FORMS[one[0]].fullmatch(one[1]) for one in named):
+        raise BadCodes
     if len(set(named)) < len(named) or sum(entry.role == "principal" for entry in changed.codes) > 1:
         raise BadCodes
 
@@ -33,7 +33,8 @@ def _kind(entry: CodedEntry) -> str:
     return "operation" if entry.role == "operation" else "diagnosis"
 
 
-def _offered(proposed: Coded) -> Iterator[str]:
-    yield from (entry.code for entry in proposed.codes)
-    for options in (item.alternatives for group in (proposed.codes, proposed.unmatched) for item in group):
-        yield from (option.code for option in options)
+def _offered(proposed: Coded) -> Iterator[tuple[str, str]]:
+    for entry in proposed.codes:
+        yield from ((_kind(entry), code) for code in (entry.code, *(option.code for option in entry.alternatives)))
+    for item in proposed.unmatched:
+        yield from (("diagnosis", option.code) for option in item.alternatives)
