@@ -4,7 +4,7 @@ import asyncio
 import importlib.util
 import shutil
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +19,7 @@ from sqlalchemy import delete, select, update
 from hisbus import tables
 from hisbus.review import users
 from hisbus.site import Site
-from hisbus.web import AgentState, create_app
+from hisbus.web import AgentState, ModelState, create_app
 from hisbus_schemas import Decision
 
 CHROMIUM = shutil.which("chromium")
@@ -47,7 +47,6 @@ def _shared(name: str) -> Any:
 
 
 ward_rows = _shared("ward")
-coder = _shared("coder")
 
 
 async def stand_in(site: Site) -> None:
@@ -68,6 +67,12 @@ async def stand_in(site: Site) -> None:
             await connection.execute(update(table).where(table.c.status == "queued").values(**done))
 
 
+@pytest.fixture
+def shared() -> Callable[[str], Any]:
+    """Return what gives a module that the tests of the web part share."""
+    return _shared
+
+
 @pytest_asyncio.fixture(loop_scope="module")
 async def ward(tmp_path: Path) -> AsyncIterator[Site]:
     """Return a site with a ward's rows and three users."""
@@ -80,7 +85,14 @@ async def ward(tmp_path: Path) -> AsyncIterator[Site]:
 @asynccontextmanager
 async def served(site: Site) -> AsyncIterator[str]:
     """Serve the page on a free port while the block lasts."""
-    agents = ward_rows.Agents([AgentState("qc", "running", "qc", "1"), AgentState("qc-text", "quarantined", "qc", "1")])
+    agents = ward_rows.Agents(
+        [
+            AgentState("qc", "running", "qc", "1"),
+            AgentState("qc-text", "quarantined", "qc", "1", reason="memory", needs_model=True),
+            AgentState("coding", "running", "coding", "1", waits_for="llm"),
+        ],
+        ModelState("down", "qwen3-32b", "llm_unreachable"),
+    )
     app = create_app(site, connectors=[ward_rows.Quiet()], process=agents)
     config = uvicorn.Config(app, port=0, log_config=None, access_log=False, lifespan="off")
     server = uvicorn.Server(config)

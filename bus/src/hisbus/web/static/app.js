@@ -53,6 +53,7 @@ function panels(card, name) {
   all("[data-panel]", card).forEach((panel) => { panel.hidden = panel.dataset.panel !== name; });
   const field = name === "edit" && one("[data-panel=edit] :is(textarea, input:not([type=hidden]))", card);
   if (field) field.focus();
+  if (field && field.select && field.tagName === "INPUT") field.select();
 }
 
 function act(card, name) {
