@@ -27,11 +27,12 @@ CODED = Coded(
     codes=[
         CodedEntry(
             code="J18.900", system="ICD-10-CN", version="2.0", display="肺炎", role="principal", rank=1, poa="Y",
-            evidence=[Evidence(document="d1", section=0, begin=0, end=2, quote="肺炎"), Evidence(path="p", value="肺炎")],
+            evidence=[Evidence(document="d1", quote="肺炎"), Evidence(path="p", value="肺炎")],
         ),
         CodedEntry(code="47.0100", display="腹腔镜阑尾切除术", role="operation", rank=1),
     ],
     unmatched=[CodedOpen(text="气促")],
+    verified_by="model",
 )  # fmt: skip
 
 
@@ -63,7 +64,7 @@ def test_each_code_leaves_with_its_role_table_and_the_words_it_rests_on() -> Non
         ],
     )
     assert origin.text.splitlines() == [
-        "编码建议 Codes proposed: coding",
+        "编码建议，经模型核对 Codes proposed, verified by a model: coding",
         "模型 Model: qwen3-32b",
         "审核 Decided: ann, 2026-03-06 12:00+08:00",
     ]

@@ -88,7 +88,7 @@ async def served(site: Site) -> AsyncIterator[str]:
     agents = ward_rows.Agents(
         [
             AgentState("qc", "running", "qc", "1"),
-            AgentState("qc-text", "quarantined", "qc", "1", reason="memory", needs_model=True),
+            AgentState("qc-text", "quarantined", "qc", "1", reason="memory", asks=True),
             AgentState("coding", "running", "coding", "1", waits_for="llm"),
         ],
         ModelState("down", "qwen3-32b", "llm_unreachable"),

@@ -58,18 +58,18 @@ class Case:
 
 @runtime_checkable
 class Agent(Protocol):
-    """Reads a case and returns everything it has to say about it. Nothing to inherit."""
+    """Reads a case and returns everything it has to say about it. Nothing to inherit.
+
+    Two more may be declared, both false where they are not: ``latest_only``, where several events of a stay wait one
+    call with the newest chart will do; ``asks``, it asks the model.
+    """
 
     name: str
     version: str
     kinds: frozenset[str]
     """Kinds of events that wake it."""
     grants: frozenset[str]
-    """Parts of the chart it may see (``hisbus_schemas.GRANTS``), and other agents' proposals (``PROPOSALS``).
-
-    An agent that judges nothing without a model says so with ``needs_model = True``: where there is none, people are
-    told that it is off.
-    """
+    """Parts of the chart it may see (``hisbus_schemas.GRANTS``), and other agents' proposals (``PROPOSALS``)."""
 
     async def assess(self, case: Case) -> Assessment:
         """Judge a case. Complete each time, and without side effects."""

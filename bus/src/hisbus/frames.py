@@ -11,7 +11,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, TypeAdapter
 
-from hisbus.agent import Agent
 from hisbus_schemas import GRANTS, PROPOSALS, Assessment, Chart, Contract, Event, Instant, Proposal
 
 LENGTH = struct.Struct(">I")
@@ -37,16 +36,10 @@ class AgentInfo(Contract):
     version: Version
     kinds: Annotated[frozenset[Kind], Field(max_length=1000)]
     grants: Grants
-    needs_model: bool = False
-    """Without a model it judges nothing, which the page says where none is configured."""
-
-    @classmethod
-    def of(cls, agent: Agent) -> "AgentInfo":
-        """Return what an agent declares. Raises ValidationError."""
-        needs_model = getattr(agent, "needs_model", False)
-        return cls(
-            name=agent.name, version=agent.version, kinds=agent.kinds, grants=agent.grants, needs_model=needs_model
-        )
+    latest_only: bool = False
+    """When several events of a stay wait, one call with the newest chart will do."""
+    asks: bool = False
+    """It asks the model."""
 
 
 class Hello(Contract):

@@ -5,7 +5,6 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from textwrap import dedent, indent
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +13,6 @@ from hisbus.agent import Case
 from hisbus.agent_host import AgentHost, Policy
 from hisbus.agent_process import MOST_ASKS
 from hisbus.errors import CallFailed, ConfigError, RetryLater
-from hisbus.frames import AgentInfo
 from hisbus.llm import fake_server as fake
 from hisbus.llm.client import Client
 from hisbus.llm.fake_server import FakeServer
@@ -323,10 +321,3 @@ async def test_an_agent_asks_the_model_that_the_operator_named_for_it(host: Host
     assert (server.requests[0]["model"], server.requests[0]["priority"]) == ("adapter", 20)
     assert answer.asked[0].model == "adapter"
     assert answer.evaluated == {"adapter"}, "an agent knows which model it asks"
-
-
-async def test_an_agent_says_that_it_needs_a_model(host: Host) -> None:
-    running = await host()
-    assert [info.needs_model for info in running.agents] == [False]
-    in_need = AgentInfo.of(SimpleNamespace(name="a", version="1", kinds={"x.y"}, grants=set(), needs_model=True))
-    assert in_need.needs_model and AgentInfo.model_validate_json(in_need.model_dump_json()) == in_need

@@ -12,9 +12,11 @@ from hisbus_schemas import (
     Assessment,
     Code,
     Coded,
+    CodedDoubt,
     CodedEdit,
     CodedEntry,
     CodedOpen,
+    CodedRejected,
     CodeOption,
     CodeSet,
     Draft,
@@ -28,7 +30,7 @@ from hisbus_schemas import (
 )
 
 TABLE = {"system": "ICD-10-CN", "version": "2.0"}
-HEADING = "初步诊断"
+PAST = "高血压病史8年，规律服用氨氯地平，血压控制可。否认糖尿病、冠心病史。青霉素皮试阴性。"
 DIAGNOSES = "1. 社区获得性肺炎（右下肺，非重症）\n2. 高血压病2级（中危）"
 
 
@@ -65,6 +67,7 @@ def coded() -> Coded:
                 evidence=[span("高血压病2级")],
                 confidence=0.95,
                 method="title",
+                verified="confirmed",
                 alternatives=[CodeOption(code="I10.x00", display="特发性（原发性）高血压", score=0.7)],
                 **TABLE,
             ),
@@ -76,9 +79,25 @@ def coded() -> Coded:
                 evidence=[Evidence(document="n1", version="n1-v", section=2, begin=0, end=4, quote="青霉素过")],
                 confidence=0.61,
                 method="search",
+                verified="disputed",
+                doubt=CodedDoubt(
+                    reason=Text(zh="病历记为皮试阴性。", en="The record says the skin test was negative."),
+                    evidence=[span("青霉素皮试阴性", PAST, 2)],
+                ),
                 **TABLE,
             ),
         ],
+        rejected=[
+            CodedRejected(
+                code="E11.900",
+                display="2型糖尿病",
+                evidence=[span("糖尿病", PAST, 2)],
+                doubt=CodedDoubt(
+                    reason=Text(zh="病历否认。", en="The record denies it."), evidence=[span("否认糖尿病", PAST, 2)]
+                ),
+            )
+        ],
+        verified_by="model",
         edits=[
             CodedEdit(
                 id="use-additional",

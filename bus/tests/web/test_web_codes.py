@@ -58,17 +58,49 @@ async def test_each_code_leads_to_its_words_and_a_span_that_is_not_there_is_show
 ) -> None:
     page = await look(client, coded, ZH)
     places = re.findall(r'class="place( missing)?" data-show="([^"]+)"', card(page, coded.id))
-    assert places == [("", f"{coded.id}-{n}") for n in range(3)] + [
-        (" missing", f"{coded.id}-3"),
-        ("", f"{coded.id}-4"),
-    ]
+    missing = f"{coded.id}-3"
+    all_ = [f"{coded.id}-{n}" for n in range(8)]
+    assert places == [(" missing" if id == missing else "", id) for id in all_]
     marks = re.findall(r'<mark data-for="[^"]*" data-proof="([^"]*)" class="on">(.*?)</mark>', page, re.S)
     assert [(proofs.split()[-1], words) for proofs, words in marks] == [
-        (f"{coded.id}-4", "气促"),
+        (f"{coded.id}-5", "气促"),
+        (f"{coded.id}-7", "否认"),
+        (f"{coded.id}-7", "糖尿病"),
+        (f"{coded.id}-4", "青霉素皮试阴性"),
         (f"{coded.id}-0", "社区获得性肺炎"),
         (f"{coded.id}-2", "高血压病2级"),
         (f"{coded.id}-1", "肺炎"),
     ]
+
+
+async def test_what_a_model_makes_of_each_code_is_said_and_what_it_rejected_is_shown(client: Any, coded: Any) -> None:
+    for headers, words in (
+        (
+            ZH,
+            [
+                "模型支持",
+                "模型有异议",
+                "病历记为皮试阴性。",
+                "检索到而模型不予采用",
+                "2型糖尿病",
+                "病历否认。",
+                "使用模型",
+            ],
+        ),
+        (EN, ["confirmed by a model", "disputed by a model", "skin test was negative", "rejected by a model"]),
+    ):
+        shown = card(await look(client, coded, headers), coded.id)
+        for word in words:
+            assert word in shown, word
+
+
+async def test_a_person_takes_back_what_a_model_rejected(client: Any, coded: Any, site: Site) -> None:
+    told = await answer(client, coded, decision="edit", rejected_0_code="E11.900", rejected_0_role="other")
+    assert told.status_code == 200
+    changed = await approved(site)
+    assert (changed.codes[-1].code, changed.codes[-1].display) == ("E11.900", "2型糖尿病")
+    assert [item.quote for item in changed.codes[-1].evidence] == ["糖尿病"]
+    assert changed.rejected == []
 
 
 async def test_questions_of_the_same_agent_stand_with_the_codes(

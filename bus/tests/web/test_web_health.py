@@ -31,7 +31,7 @@ async def test_lag_counts_what_waits_in_topics(client: Any, site: Site) -> None:
     assert answer["lag"]["translate"] == 1
     assert (answer["ready"], answer["durability"]) == (True, "embedded")
     running = {"name": "qc", "status": "running", "plugin": "qc", "version": "1"}
-    assert answer["agents"] == [running | {"reason": "", "waits_for": "", "needs_model": False}]
+    assert answer["agents"] == [running | {"reason": "", "waits_for": "", "asks": False}]
     assert answer["model"] == {"status": "none", "name": "", "reason": ""}
     await site.log.append([NewRecord("charted", "e1", b"{}"), NewRecord("charted", "e1", b"{}")])
     await site.log.append([NewRecord("decisions", "e1", b"{}")])

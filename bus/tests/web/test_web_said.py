@@ -99,7 +99,7 @@ async def test_codes_and_drafts_have_voices_too(client: Any, site: Site, rows: A
     assert confirm.zh in cards[drafted] and dispute.zh not in cards[drafted]
 
 
-WAITING = AgentState("qc-text", "running", "qc", "1", waits_for="llm", needs_model=True)
+WAITING = AgentState("qc-text", "running", "qc", "1", waits_for="llm", asks=True)
 RULES = AgentState("qc", "running", "qc", "1")
 
 
@@ -122,10 +122,10 @@ async def test_the_page_says_that_the_model_is_down_and_who_waits(client: Any, a
 
 
 async def test_the_page_says_what_is_off_without_a_model(client: Any, app: Any, site: Site, rows: Any) -> None:
-    idle = AgentState("qc-text", "running", "qc", "1", needs_model=True)
+    idle = AgentState("qc-text", "running", "qc", "1", asks=True)
     page = client("viewer", page=True)
     app.state.process = rows.Agents([RULES, idle])
-    assert "未配置模型：qc-text 不作判断。" in (await page.get("/findings", headers=ZH)).text
+    assert "未配置模型：qc-text 需要模型的判断不做。" in (await page.get("/findings", headers=ZH)).text
     assert "none is configured" in (await page.get("/agents", headers=EN)).text
     app.state.process = rows.Agents([RULES, idle], ModelState("up", "qwen3-32b"))
     assert "模型" not in re.sub(r"(?s)<nav>.*?</nav>", "", (await page.get("/findings", headers=ZH)).text)

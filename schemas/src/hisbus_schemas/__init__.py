@@ -27,7 +27,17 @@ from hisbus_schemas.chart import (
     Entry,
     Patient,
 )
-from hisbus_schemas.coded import Coded, CodedEdit, CodedEntry, CodedOpen, CodeOption, CodeRole, Query
+from hisbus_schemas.coded import (
+    Coded,
+    CodedDoubt,
+    CodedEdit,
+    CodedEntry,
+    CodedOpen,
+    CodedRejected,
+    CodeOption,
+    CodeRole,
+    Query,
+)
 from hisbus_schemas.contract import Contract, Instant
 from hisbus_schemas.decision import Answer, Decision, Reason
 from hisbus_schemas.drafted import Drafted, DraftedSection, DraftedSentence
@@ -82,9 +92,11 @@ __all__ = [
     "CodeRole",
     "CodeSet",
     "Coded",
+    "CodedDoubt",
     "CodedEdit",
     "CodedEntry",
     "CodedOpen",
+    "CodedRejected",
     "Contract",
     "Decision",
     "Demographics",

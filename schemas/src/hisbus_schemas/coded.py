@@ -19,6 +19,13 @@ class CodeOption(Contract):
     """How likely it is, 0 to 1."""
 
 
+class CodedDoubt(Contract):
+    """Why a verifier takes a code for wrong, and the words it says so by."""
+
+    reason: Text
+    evidence: list[Evidence] = []
+
+
 class CodedEntry(Contract):
     """One code of a set."""
 
@@ -41,6 +48,18 @@ class CodedEntry(Contract):
     assumed: list[str] = []
     """What was taken beyond the words, such as the first encounter of a seventh character."""
     alternatives: list[CodeOption] = []
+    verified: str = ""
+    """What a verifier makes of it: ``confirmed``, ``uncertain``, ``disputed``. Empty: nothing."""
+    doubt: CodedDoubt | None = None
+
+
+class CodedRejected(Contract):
+    """A code that was found and is not proposed, because a verifier says so. A person may take it back."""
+
+    code: str
+    display: str = ""
+    evidence: list[Evidence] = []
+    doubt: CodedDoubt | None = None
 
 
 class CodedEdit(Contract):
@@ -67,6 +86,9 @@ class Coded(Contract):
     edits: list[CodedEdit] = []
     """What is wrong with the set as it was proposed."""
     unmatched: list[CodedOpen] = []
+    rejected: list[CodedRejected] = []
+    verified_by: str = ""
+    """``model`` where a model gave its opinion of the codes."""
 
 
 class Query(Contract):

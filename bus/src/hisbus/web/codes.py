@@ -9,7 +9,16 @@ from typing import Any
 
 from hisbus.review.errors import BadCodes
 from hisbus.web.proofs import Proof
-from hisbus_schemas import Coded, CodedEntry, CodedOpen, CodeOption, CodeRole, Evidence
+from hisbus_schemas import (
+    Coded,
+    CodedDoubt,
+    CodedEntry,
+    CodedOpen,
+    CodedRejected,
+    CodeOption,
+    CodeRole,
+    Evidence,
+)
 
 ROLES: Sequence[CodeRole] = ("principal", "other", "complication", "operation")
 ADDED = 2
@@ -23,8 +32,10 @@ class CodeLines:
     """A set of codes, each with the evidence looked up."""
 
     coded: Coded
-    codes: Sequence[tuple[CodedEntry, Sequence[Proof]]]
+    codes: Sequence[tuple[CodedEntry, Sequence[Proof], Sequence[Proof]]]
+    """Each with the words it rests on, and those by which a verifier doubts it."""
     unmatched: Sequence[tuple[CodedOpen, Sequence[Proof]]]
+    rejected: Sequence[tuple[CodedRejected, Sequence[Proof], Sequence[Proof]]]
 
     @property
     def rows(self) -> "Sequence[Row]":
@@ -44,35 +55,56 @@ class Row:
     options: Sequence[CodeOption]
     """What may stand instead."""
     text: str = ""
-    """The diagnosis that no code was found for."""
+    """The diagnosis that has no code, or whose code a verifier took away."""
     evidence: Sequence[Evidence] = ()
 
 
 def evidence(coded: Coded) -> list[Evidence]:
-    """Return what a set rests on: of each code in turn, then of each diagnosis without one."""
-    return [item for entry in coded.codes for item in entry.evidence] + [item.evidence for item in coded.unmatched]
+    """Return all words that a set names: of each code in turn, of each diagnosis without one, of what was rejected."""
+    named = [item for entry in coded.codes for item in (*entry.evidence, *_doubting(entry.doubt))]
+    named += [item.evidence for item in coded.unmatched]
+    return named + [item for one in coded.rejected for item in (*one.evidence, *_doubting(one.doubt))]
 
 
 def lines(coded: Coded, proofs: Iterable[Proof]) -> CodeLines:
     """Return a set with its evidence looked up, which is in the order of ``evidence``."""
     rest = iter(proofs)
-    codes = [(entry, list(islice(rest, len(entry.evidence)))) for entry in coded.codes]
-    return CodeLines(coded, codes, [(item, list(islice(rest, 1))) for item in coded.unmatched])
+
+    def next_(evidence: Sequence[Evidence]) -> list[Proof]:
+        return list(islice(rest, len(evidence)))
+
+    codes = [(entry, next_(entry.evidence), next_(_doubting(entry.doubt))) for entry in coded.codes]
+    unmatched = [(item, next_([item.evidence])) for item in coded.unmatched]
+    return CodeLines(
+        coded, codes, unmatched, [(one, next_(one.evidence), next_(_doubting(one.doubt))) for one in coded.rejected]
+    )
+
+
+def _doubting(doubt: CodedDoubt | None) -> Sequence[Evidence]:
+    return doubt.evidence if doubt else ()
 
 
 def rows(coded: Coded) -> list[Row]:
-    """Return the rows of the form: a code each, then the diagnoses without one, then empty ones."""
-    last = len(coded.codes)
+    """Return the rows of the form: a code each, the diagnoses without one, what was rejected, then empty ones."""
     entries = [
         Row(f"code-{n}", n + 1, entry, entry.alternatives, evidence=entry.evidence)
         for n, entry in enumerate(coded.codes)
     ]
     opens = [
-        Row(f"open-{n}", last + n + 1, None, item.alternatives, item.text, [item.evidence])
+        Row(f"open-{n}", len(entries) + n + 1, None, item.alternatives, item.text, [item.evidence])
         for n, item in enumerate(coded.unmatched)
     ]
-    last += len(opens)
-    return [*entries, *opens, *(Row(f"new-{n}", last + n + 1, None, ()) for n in range(ADDED))]
+    before = [*entries, *opens]
+    rejected = [
+        Row(f"rejected-{n}", len(before) + n + 1, None, [_option(one)], one.display or one.code, one.evidence)
+        for n, one in enumerate(coded.rejected)
+    ]
+    before += rejected
+    return [*before, *(Row(f"new-{n}", len(before) + n + 1, None, ()) for n in range(ADDED))]
+
+
+def _option(rejected: CodedRejected) -> CodeOption:
+    return CodeOption(code=rejected.code, display=rejected.display)
 
 
 def edited(coded: Coded, fields: Mapping[str, str]) -> dict[str, Any]:
@@ -93,9 +125,11 @@ def edited(coded: Coded, fields: Mapping[str, str]) -> dict[str, Any]:
         counts[operation] += 1
         ranked.append(entry.model_copy(update={"rank": counts[operation]}))
     unmatched = [item for n, item in enumerate(coded.unmatched) if f"open-{n}" not in taken]
+    rejected = [item for n, item in enumerate(coded.rejected) if f"rejected-{n}" not in taken]
     return {
         "codes": [entry.model_dump(mode="json", exclude_none=True) for entry in ranked],
         "unmatched": [item.model_dump(mode="json", exclude_none=True) for item in unmatched],
+        "rejected": [item.model_dump(mode="json", exclude_none=True) for item in rejected],
     }
 
 

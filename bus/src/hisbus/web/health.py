@@ -41,8 +41,8 @@ class Agent(BaseModel):
     """Why it has this status, as a stable code."""
     waits_for: str
     """What its calls wait for since it is not available, as a stable code; empty: they do not."""
-    needs_model: bool
-    """Without a model it judges nothing."""
+    asks: bool
+    """It asks the model."""
 
 
 class Model(BaseModel):

@@ -21,8 +21,8 @@ class AgentState:
     """Why it has this status, as a stable code."""
     waits_for: str = ""
     """What its calls wait for since it is not available, as a stable code; empty: they do not."""
-    needs_model: bool = False
-    """Without a model it judges nothing."""
+    asks: bool = False
+    """It asks the model."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ _proposal: TypeAdapter[Proposal] = TypeAdapter(Proposal)
 
 CODES = "CODES"
 """Name of the section that holds a set of codes."""
+_PROPOSED = {False: "编码建议 Codes proposed", True: "编码建议，经模型核对 Codes proposed, verified by a model"}
 _ROLES = {
     "principal": "主要诊断 Principal",
     "other": "其他诊断 Other",
@@ -103,7 +104,7 @@ def compose(row: Row[Any], approved: Approved) -> WriteBack:
     if drafted is not None:
         sections = [*_sections(drafted), _origin("草稿 Drafted", approved)]
     elif coded is not None:
-        sections = [_codes(coded, approved), _origin("编码建议 Codes proposed", approved)]
+        sections = [_codes(coded, approved), _origin(_PROPOSED[bool(coded.verified_by)], approved)]
     said = (line for part in sections for line in (part.title, part.text)) if sections else _said(approved)
     return WriteBack(
         id=row.id,

@@ -129,7 +129,7 @@ def _notices(request: Request, words: Mapping[str, Any]) -> list[tuple[str, str]
         if agent.status in DOWN
     ]
     notices += [("warning", words["site"]["plaintext"].format(name=name)) for name in request.app.state.plaintext]
-    model, off = process.model, [agent.name for agent in agents_called(site_of(request), process) if agent.needs_model]
+    model, off = process.model, [agent.name for agent in agents_called(site_of(request), process) if agent.asks]
     if model.status == "down":
         notices.append(("warning", words["site"]["model-down"].format(reason=model.reason)))
     elif model.status == "none" and off:
