@@ -105,7 +105,7 @@ async def test_a_coder_changes_the_set_by_keyboard_and_it_leaves(page_at: Page, 
     await form.locator("[name=new-0-display]").fill("白细胞增多")
     await form.locator("button.primary").click()
     await expect(card.locator(".status").first).to_have_text("修改后采纳")
-    codes = card.locator(".codes .coded b")
+    codes = card.locator(".codes ol .coded b")
     await expect(codes).to_have_text(["J18.900", "I10.x05", "D72.803"])
     await expect(card.locator(".receipt")).to_contain_text("HIS 已确认", timeout=10_000)
     await shot(page, "4-decided")
