@@ -53,7 +53,10 @@ class Case:
 
 @runtime_checkable
 class Agent(Protocol):
-    """Reads a case and returns everything it has to say about it. Nothing to inherit."""
+    """Reads a case and returns everything it has to say about it. Nothing to inherit.
+
+    One that needs only the newest chart when several events wait may say so: ``latest_only = True``.
+    """
 
     name: str
     version: str

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ValidationError
 from hisbus.agent import Agent
 from hisbus.answer import answer, packed
 from hisbus.errors import ConfigError, NotEvaluated, RetryLater, reason_code
-from hisbus.frames import FROM_PARENT, LENGTH, AgentInfo, Answer, Ask, Call, Hello, Unask, pack
+from hisbus.frames import FROM_PARENT, LENGTH, Answer, Ask, Call, Hello, Unask, info_of, pack
 from hisbus.hookspecs import API_VERSION
 from hisbus.llm.schema import typed
 from hisbus.registry import load_agents
@@ -131,7 +131,7 @@ def load(plugin: str) -> tuple[dict[str, Agent], Hello]:
     """Load the plugin and say what came of it."""
     try:
         agents = load_agents(plugin)
-        infos = [AgentInfo(name=a.name, version=a.version, kinds=a.kinds, grants=a.grants) for a in agents]
+        infos = [info_of(agent) for agent in agents]
     except ConfigError as error:
         return {}, Hello(api=API_VERSION, failure=reason_code(error))
     except ValidationError:

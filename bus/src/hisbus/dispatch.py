@@ -54,7 +54,8 @@ class Dispatch:
         self.name = f"dispatch.{info.name}"
         self.group = site.group(self.name)
         self._agent = site.settings.agent(info.name)
-        self.latest_only = self._agent.latest_only
+        chosen = self._agent.latest_only
+        self.latest_only = info.latest_only if chosen is None else chosen
         self._site = site
         self._host = host
         self._info = info

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, TypeAdapter
 
+from hisbus.agent import Agent
 from hisbus_schemas import GRANTS, PROPOSALS, Assessment, Chart, Contract, Event, Instant, Proposal
 
 LENGTH = struct.Struct(">I")
@@ -36,6 +37,23 @@ class AgentInfo(Contract):
     version: Version
     kinds: Annotated[frozenset[Kind], Field(max_length=1000)]
     grants: Grants
+    latest_only: bool = False
+    """Whether it asks for the newest chart alone when several events wait; the operator's word counts first."""
+
+
+def info_of(agent: Agent) -> AgentInfo:
+    """Return what an agent declares.
+
+    Raises:
+        ValidationError: its words cannot be names.
+    """
+    return AgentInfo(
+        name=agent.name,
+        version=agent.version,
+        kinds=agent.kinds,
+        grants=agent.grants,
+        latest_only=getattr(agent, "latest_only", False),
+    )
 
 
 class Hello(Contract):
