@@ -171,13 +171,13 @@ def test_forged_labels_and_contradictions_count_for_nothing(made_up_file: Path) 
 
 
 def test_what_no_code_fits_well_enough_may_get_the_one_that_the_model_confirms(made_up_file: Path) -> None:
-    chart = chart_of("出院诊断：1.哮喘 2.糖尿病酮症伴高渗")
+    chart = chart_of("出院诊断：1.哮喘 2.反复呼吸道感染")
     loose, llm = assess(chart, made_up_file, answer())
     (item,) = code_set(loose).payload["unmatched"]
     lines = llm.asked[0]["question"].splitlines()[2:]
     assert [line.split()[1] for line in lines] == [one["code"] for one in item["alternatives"][:3]]
     second = lines[1].split()
-    judged = answer(says(second[0].rstrip(":"), "keep", ("D1", "糖尿病酮症伴高渗"), confidence=80))
+    judged = answer(says(second[0].rstrip(":"), "keep", ("D1", "反复呼吸道感染"), confidence=80))
     said, _ = assess(chart, made_up_file, judged)
     assert codes(said)[second[1]] == "confirmed"
     assert code_set(said).payload["unmatched"] == []
