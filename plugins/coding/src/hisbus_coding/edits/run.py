@@ -45,11 +45,9 @@ def judge(edits: Mapping[str, Edit], claim: Claim) -> tuple[list[Hit], dict[str,
 
 def _is_elsewhere(hit: Hit, claim: Claim) -> bool:
     """Tell whether a rule of the front page says the same of a recorded code."""
-    if not hit.codes:
-        return False
     first, form = claim.principal, hit.edit.elsewhere_form
-    malformed = form and first is not None and first.code == hit.codes[0] and not re.fullmatch(form, first.code)
-    return bool(malformed) or inside(hit.codes[0], hit.edit.elsewhere)
+    malformed = form and first is not None and first.code in hit.codes and not re.fullmatch(form, first.code)
+    return bool(malformed) or any(inside(code, hit.edit.elsewhere) for code in hit.codes)
 
 
 def _missing(id: str, claim: Claim) -> Text | None:
