@@ -220,6 +220,16 @@ async def test_a_newer_answer_closes_the_parked_call_of_its_own_agent_and_stay_o
         }
 
 
+@pytest.mark.parametrize(("asks", "said", "taken"), [(True, None, True), (True, False, False), (False, True, True)])
+def test_an_agent_asks_for_the_newest_chart_alone_and_the_operator_has_the_last_word(
+    asks: bool, said: bool | None, taken: bool, site: Site, host: Host
+) -> None:
+    agents = {"qc": AgentSettings(latest_only=said)}
+    configured = replace(site, settings=site.settings.model_copy(update={"agents": agents}))
+    step = Dispatch(configured, cast(AgentHost, host), QC.model_copy(update={"latest_only": asks}))
+    assert step.latest_only is taken
+
+
 # --- other agents' proposals ------------------------------------------------------------------------------------------
 
 CHECK = AgentInfo(name="check", version="1", kinds=frozenset({"proposals.changed"}), grants=frozenset({"findings"}))
