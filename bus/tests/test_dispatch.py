@@ -22,7 +22,7 @@ from hisbus.frames import AgentInfo
 from hisbus.llm.turns import Priority
 from hisbus.log import NewRecord, Record
 from hisbus.log.sqlite import SqliteLog
-from hisbus.settings import Settings
+from hisbus.settings import AgentSettings, Settings
 from hisbus.site import Site
 from hisbus.topics import Keys, digest
 from hisbus_schemas import Assessed, Assessment, Charted, Due

@@ -1,10 +1,13 @@
 """Codes and findings of one stay, from HL7 to the page: the second voice on codes stands beside both."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hisbus.llm import fake_server as fake
+from hisbus.llm.fake_server import FakeServer
 from hisbus.terms import Release, store, table
 
 TABLE = """编码,名称
@@ -89,3 +92,35 @@ async def test_a_set_that_answers_a_finding_is_confirmed_on_both_sides(hospital:
         assert ("coding-rules", "R51.external") not in its, "the defect is named once"
         assert "coding-check" not in {agent for agent, _ in its}, "it has opinions, and no proposals of its own"
         assert await bus.everything("parked") == []
+
+
+async def test_while_the_model_is_down_the_verified_set_stays_and_what_needs_no_model_goes_on(hospital: Any) -> None:
+    kept = {"candidate": "C1", "verdict": "keep", "reason": "stated", "confidence": 90}
+    quotes = [{"document": "D1", "text": "出院诊断：肺炎"}]
+    async with FakeServer() as server:
+        server.otherwise = fake.answer({"judgements": [kept | {"quotes": quotes}]})
+        llm = {"url": server.url, "model": "tiny", "breaker_failures": 1, "breaker_pause_s": 0.1}
+        async with hospital(agents=AGENTS, llm=llm) as bus:
+            await bus.send([admitted(), summary("06090000", "患者诉发热。出院诊断：肺炎")])
+            await bus.idle()
+            before = (await open_proposals(bus))["coding", "codes"]
+            assert [code["verified"] for code in before["payload"]["codes"]] == ["confirmed"]
+
+            await server.kill()
+            await bus.send([discharged("DG1|1||Q99.999^无此编码^I10|||F|||||||||1")])
+
+            async def rules_went_on() -> bool:
+                its = await open_proposals(bus)
+                return ("coding-rules", "R51.invalid") in its and its["coding", "codes"]["id"] == before["id"]
+
+            async with asyncio.timeout(60):
+                while not await rules_went_on():
+                    await asyncio.sleep(0.02)
+            lag = (await bus.api.get("/readyz")).json()["lag"]
+            assert lag["dispatch.coding"]
+
+            await server.start()
+            await bus.idle()
+            (after,) = [one for one in await bus.everything("proposals", agent="coding") if one["status"] == "open"]
+            assert after["payload"]["verified_by"] == "model"
+            assert await bus.everything("parked") == []
