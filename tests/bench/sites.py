@@ -34,6 +34,10 @@ timezone = "Asia/Shanghai"
 clock = "feed"
 max_connections = 256
 max_connections_per_peer = 256
+[agents.coding]
+enabled = false
+[agents.documentation]
+enabled = false
 """
 
 

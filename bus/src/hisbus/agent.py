@@ -55,7 +55,8 @@ class Case:
 class Agent(Protocol):
     """Reads a case and returns everything it has to say about it. Nothing to inherit.
 
-    One that needs only the newest chart when several events wait may say so: ``latest_only = True``.
+    Two more may be declared, both false where they are not: ``latest_only``, where several events of a stay wait one
+    call with the newest chart will do; ``asks``, it asks the model.
     """
 
     name: str

@@ -17,9 +17,9 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from hisbus.agent import Agent
-from hisbus.answer import answer, packed
+from hisbus.answer import answer, declared, packed
 from hisbus.errors import ConfigError, NotEvaluated, RetryLater, reason_code
-from hisbus.frames import FROM_PARENT, LENGTH, Answer, Ask, Call, Hello, Unask, info_of, pack
+from hisbus.frames import FROM_PARENT, LENGTH, Answer, Ask, Call, Hello, Unask, pack
 from hisbus.hookspecs import API_VERSION
 from hisbus.llm.schema import typed
 from hisbus.registry import load_agents
@@ -131,7 +131,7 @@ def load(plugin: str) -> tuple[dict[str, Agent], Hello]:
     """Load the plugin and say what came of it."""
     try:
         agents = load_agents(plugin)
-        infos = [info_of(agent) for agent in agents]
+        infos = [declared(agent) for agent in agents]
     except ConfigError as error:
         return {}, Hello(api=API_VERSION, failure=reason_code(error))
     except ValidationError:

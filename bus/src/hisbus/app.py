@@ -19,7 +19,7 @@ from hisbus.agent_host import Host, start_all
 from hisbus.audit import Sealer
 from hisbus.chart import ChartStep
 from hisbus.connector import Connector
-from hisbus.consumer import Consumer, Step
+from hisbus.consumer import BATCH_SIZE, Consumer, Step
 from hisbus.dispatch import Dispatch
 from hisbus.errors import ConfigError, RetryLater
 from hisbus.intake import Intake
@@ -198,10 +198,10 @@ class App:
         for host, agent in called:
             dispatch = Dispatch(self.site, host, agent, everybody)
             await dispatch.first_look()
-            self._consume(dispatch, concurrency=CALLING)
+            self._consume(dispatch, concurrency=CALLING, batch_size=dispatch.batch_size)
 
-    def _consume(self, step: Step, *, concurrency: int = 1) -> None:
-        consumer = Consumer(self.site, step, concurrency=concurrency)
+    def _consume(self, step: Step, *, concurrency: int = 1, batch_size: int = BATCH_SIZE) -> None:
+        consumer = Consumer(self.site, step, concurrency=concurrency, batch_size=batch_size)
         self._consumers.append(self._run(step.name, consumer.run()))
 
     def _start_web(self) -> None:

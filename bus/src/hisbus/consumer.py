@@ -25,6 +25,8 @@ from hisbus.topics import MIB, Name
 
 T = TypeVar("T")
 
+BATCH_SIZE = 64
+"""Most records of one batch."""
 POLL_S = 1.0
 """Longest wait of one fetch, seconds."""
 FETCH = 500
@@ -130,7 +132,7 @@ class Consumer:
         site: Site,
         step: Step,
         *,
-        batch_size: int = 64,
+        batch_size: int = BATCH_SIZE,
         concurrency: int = 1,
         max_records: int = 1000,
         max_bytes: int = 64 * MIB,

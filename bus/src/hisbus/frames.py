@@ -11,7 +11,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, TypeAdapter
 
-from hisbus.agent import Agent
 from hisbus_schemas import GRANTS, PROPOSALS, Assessment, Chart, Contract, Event, Instant, Proposal
 
 LENGTH = struct.Struct(">I")
@@ -38,22 +37,9 @@ class AgentInfo(Contract):
     kinds: Annotated[frozenset[Kind], Field(max_length=1000)]
     grants: Grants
     latest_only: bool = False
-    """Whether it asks for the newest chart alone when several events wait; the operator's word counts first."""
-
-
-def info_of(agent: Agent) -> AgentInfo:
-    """Return what an agent declares.
-
-    Raises:
-        ValidationError: its words cannot be names.
-    """
-    return AgentInfo(
-        name=agent.name,
-        version=agent.version,
-        kinds=agent.kinds,
-        grants=agent.grants,
-        latest_only=getattr(agent, "latest_only", False),
-    )
+    """When several events of a stay wait, one call with the newest chart will do."""
+    asks: bool = False
+    """It asks the model."""
 
 
 class Hello(Contract):

@@ -48,6 +48,7 @@ class Agent:
     kinds = CHANGES | {"procedure.started", "procedure.ended", "frontpage.submitted"}
     grants = frozenset({"patient", "documents", "diagnoses", "procedures"})
     latest_only = True
+    asks = True
 
     def __init__(self, verifier: Verifier | None = None) -> None:
         """Take a verifier in place of the model's."""
