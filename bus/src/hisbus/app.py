@@ -31,7 +31,7 @@ from hisbus.site import Site, load_secret, open_database, open_log
 from hisbus.timers import Timers
 from hisbus.topics import FLOW, Keys
 from hisbus.translate import Translate
-from hisbus.trial import refused_settings
+from hisbus.trial import tried
 from hisbus.web import create_app
 from hisbus.web.process import ELSEWHERE, AgentState, ModelState
 from hisbus.writeback import Sender, WriteBackStep
@@ -168,8 +168,11 @@ class App:
             stack.push_async_callback(host.close)
         taken = {agent.name for host in self.hosts for agent in host.agents}
         refused = [f"remote.{name}: a plugin has this agent." for name in settings.remote if name in taken]
-        if refused := refused + await refused_settings(self.hosts, settings):
+        trial = await tried(self.hosts, settings)
+        if refused := refused + trial.refused:
             raise ConfigError("\n".join(refused))
+        for sentence in trial.left_out:
+            log.warning("not evaluated", reason=sentence)
         if settings.remote:
             from hisbus.remote_host import start_remotes  # with a library that most sites do without
 

@@ -100,15 +100,13 @@ def _serve(steps: tuple[str, ...]) -> None:
 @app.command(name="check")
 def check_everything() -> None:
     """Validate the configuration and try every connection; name each mistake."""
-    from hisbus import check
+    from hisbus.check import check
 
-    mistakes = _run(check.mistakes(chosen.settings, chosen.path))
-    for mistake in mistakes:
-        out.print(mistake, markup=False, soft_wrap=True)
-    if mistakes:
-        raise typer.Exit(1)
-    for sentence in check.waived(chosen.settings):
+    found = _run(check(chosen.settings, chosen.path))
+    for sentence in [*found.mistakes, *found.notes]:
         out.print(sentence, markup=False, soft_wrap=True)
+    if found.mistakes:
+        raise typer.Exit(1)
     out.print("All is well.")
 
 
