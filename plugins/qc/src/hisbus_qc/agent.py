@@ -27,7 +27,7 @@ class Agent:
         rules = book(case.settings)
         said: list[Finding | Wake] = []
         if _is_judged(case.chart):
-            record = Record(case.chart, case.now)
+            record = Record(case.chart, case.now, case.terms)
             for judge in rules.judges:
                 if not judge.filtered or judge.rule.concerns(record):
                     said += judge.check(judge.rule, record, judge.limits)
