@@ -11,7 +11,7 @@ import pytest
 from tests.flow.test_model_faults import admission, clock, found, note, until, waiting
 from tests.vllm.chart import made_up
 from tests.vllm.conftest import Asker, Connect, Served, Watched
-from tests.vllm.forms import Long, Some, Yes
+from tests.vllm.forms import Long, Yes
 
 from hisbus.llm.turns import Priority
 from hisbus.telemetry import REGISTRY
@@ -54,7 +54,7 @@ async def test_questions_at_a_server_that_is_killed_wait_for_the_next(
 
 async def until_answered(ask: Asker, number: int) -> str:
     """Ask as the bus does: what cannot be answered now is asked again."""
-    while (said := await ask.outcome(made_up(number), Some)).startswith("llm"):
+    while (said := await ask.outcome(made_up(number), Yes)).startswith("llm"):
         await asyncio.sleep(0.02)
     return said
 

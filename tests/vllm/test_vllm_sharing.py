@@ -166,6 +166,7 @@ async def test_questions_that_are_withdrawn_free_the_server(asking: Connect, cou
 
 async def test_a_question_whose_time_is_over_frees_the_server(asking: Connect, count: Watched) -> None:
     ask = asking(max_tokens=4000, deadline_s=1.0)
-    assert await ask.outcome(made_up(1), Long) == "llm_slow"
+    # The server is well, so that this question is to blame; unless it is too busy to say so at once.
+    assert await ask.outcome(made_up(1), Long) in {"slow", "llm_slow"}
     await idle(count)
-    assert await ask.outcome(made_up(1), Yes) == "answered"
+    assert await asking().outcome(made_up(1), Yes) == "answered"
