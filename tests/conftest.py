@@ -119,7 +119,7 @@ def hospital(backbone: dict[str, Any]) -> Start:
             web={"listen": "127.0.0.1:0"},
             retry={"first_s": 0.05, "longest_s": 0.2},
             writeback={"retry_s": 0.2},
-            agents={"coding": {"enabled": False}, "documentation": {"enabled": False}} | (agents or {}),
+            agents={name: {"enabled": False} for name in ("coding", "documentation", "qc-text")} | (agents or {}),
             plugins=plugins or {},
             llm=llm or {},
             remote=remote or {},
