@@ -7,12 +7,15 @@ from importlib.resources import files
 from typing import cast
 
 from hisbus import Case
+from hisbus.agent import LLM
 from hisbus_qc.agent import is_judged
 from hisbus_qc.record import Record
 from hisbus_qc.rulebook import Book, Shelf, book, shelf
 from hisbus_qc.text.question import Answer, Question, answer
 from hisbus_schemas import Assessment, Text
 
+_REMEMBERED = 2000
+"""Answers, a few kilobytes each; the oldest is forgotten first."""
 _NO_MODEL = Text(zh="未配置模型。", en="No model is configured.")
 
 
@@ -33,6 +36,9 @@ class TextAgent:
     latest_only = True
     asks = True
 
+    def __init__(self) -> None:
+        self._answered: dict[str, Answer] = {}
+
     async def assess(self, case: Case) -> Assessment:
         """Judge a case by every enabled rule of kind L; which stays are judged is as with ``qc``.
 
@@ -48,13 +54,26 @@ class TextAgent:
             return Assessment(unevaluated=dict.fromkeys(sorted(rules.ids), _NO_MODEL))
         record = Record(case.chart, case.now)
         said = await asyncio.gather(
-            *(answer(llm, record, question) for question in questions(rules, record)), return_exceptions=True
+            *(self._answer(llm, record, question) for question in questions(rules, record)), return_exceptions=True
         )
         # All have ended: none goes on asking when the call is given up.
         for failed in said:
             if isinstance(failed, BaseException):
                 raise failed
         return _assessment(rules.ids, [one for one in said if isinstance(one, Answer)])
+
+    async def _answer(self, llm: LLM, record: Record, question: Question) -> Answer:
+        """Ask, unless the same was asked of late: most events of a stay change nothing that a question is about."""
+        key = question.identity(record.chart)
+        known = self._answered.get(key)
+        if known is not None:
+            return known
+        given = await answer(llm, record, question)
+        if given.reason is None:
+            self._answered[key] = given
+            if len(self._answered) > _REMEMBERED:
+                del self._answered[next(iter(self._answered))]
+        return given
 
 
 def questions(rules: Book, record: Record) -> list[Question]:

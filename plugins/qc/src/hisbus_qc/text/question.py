@@ -116,6 +116,13 @@ class Question:
         means[UNCLEAR] = "the record does not let you tell."
         return "\n".join([self.ask, "Answer one of:", *(f"- {name}: {said}" for name, said in means.items())])
 
+    def identity(self, chart: Chart) -> str:
+        """Name it with all that the model is shown: two questions of one identity have one answer."""
+        shown = [entry.ref for entry in chart.entries() if self.shows is None or entry.id in self.shows]
+        stay = chart.model_dump_json(include={"encounter", "status", "department", "disposition", "died"})
+        said = [self.rule.model_dump_json(), self.subject, self.text, self.about, self.reads, shown, stay]
+        return hashlib.sha256(json.dumps(said, ensure_ascii=False).encode()).hexdigest()
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
