@@ -10,6 +10,7 @@ import pytest
 
 from hisbus import Case, ConfigError, NotEvaluated, RetryLater
 from hisbus.testing import AgentContract, run
+from hisbus_qc import cases
 from hisbus_qc.rubric import RUBRICS, Entry, scored
 from hisbus_qc.rulebook import configured
 from hisbus_qc.rulefiles import KINDS
@@ -234,6 +235,11 @@ def test_a_rule_that_needs_a_model_is_none_of_qc(tmp_path: Path) -> None:
 )
 def test_what_clinicians_write_to_each_other_is_put_to_the_model(text: str) -> None:
     assert not speaks(text)
+
+
+def test_nothing_in_the_cases_of_the_rules_speaks_to_a_machine() -> None:
+    charts = [case.chart for case in cases.read()]
+    assert not [text for chart in charts for item in chart.documents for text in [item.text] if speaks(text)]
 
 
 def test_loading_the_plugin_reads_no_rule_that_asks_the_model() -> None:
