@@ -38,6 +38,8 @@ max_connections_per_peer = 256
 enabled = false
 [agents.documentation]
 enabled = false
+[agents.qc-text]
+enabled = false
 """
 
 

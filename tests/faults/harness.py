@@ -53,6 +53,8 @@ attempt_s = 5
 enabled = false
 [agents.documentation]
 enabled = false
+[agents.qc-text]
+enabled = false
 [agents.qc.settings]
 only = {rules}
 [[connectors]]
