@@ -97,7 +97,7 @@ class Child:
 
     async def _answer(self, call: Call) -> None:
         try:
-            llm = AskingLLM(self, call.id) if call.llm else None
+            llm = AskingLLM(self, call.id, call.model) if call.llm else None
             frame = packed(await answer(self._agents[call.agent], call, llm), self._answer_bytes)
         except MemoryError:
             os._exit(EXIT_MEMORY)  # what leaked stays; only a new process has room again
@@ -108,9 +108,10 @@ class Child:
 class AskingLLM:
     """``case.llm`` of one call: the parent asks for it."""
 
-    def __init__(self, child: Child, call: int) -> None:
+    def __init__(self, child: Child, call: int, model: str) -> None:
         self._child = child
         self._call = call
+        self.model = model
 
     async def ask(self, *, system: str, question: str, answer: type[T], only: Collection[str] | None = None) -> T:
         """Ask, as ``hisbus.LLM`` says."""

@@ -162,6 +162,7 @@ class Consumer:
         self._subscription: Subscription | None = None
         self._committed: dict[int, int] = {}
         self._outages = 0
+        self._waits_for = ""
         self._paused_until = 0.0
         self._woken = asyncio.Event()
         self._progress = asyncio.Event()
@@ -183,6 +184,11 @@ class Consumer:
             raise errors.exceptions[0] from errors
         finally:
             await self._leave()
+
+    @property
+    def waits_for(self) -> str:
+        """What the records in hand wait for since it is not available, as a stable code; empty: they do not."""
+        return self._waits_for if self._keyed.count else ""
 
     # --- the three tasks ---
 
@@ -238,14 +244,16 @@ class Consumer:
             await self._close_replays(items)
         except RetryLater as error:
             self._keyed.put_back(items)
+            self._waits_for = error.code
             self._pause(error)
         except asyncio.CancelledError:
             self._keyed.put_back(items)
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again and then parked with its reason
+            self._waits_for = ""
             await self._failed(items, error)
         else:
-            self._outages = 0
+            self._outages, self._waits_for = 0, ""
             self._keyed.done(items)
             PROCESSED.labels(self._step.name).inc(len(items))
 

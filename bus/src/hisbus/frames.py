@@ -68,6 +68,8 @@ class Call(Contract):
     max_proposals: int
     llm: bool = False
     """Whether there is a model to ask."""
+    model: str = ""
+    """Its name."""
 
 
 class Ask(Contract):

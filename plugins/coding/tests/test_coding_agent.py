@@ -112,7 +112,10 @@ def test_operations_are_coded_where_their_table_is_loaded(tmp_path: Path, load_t
     begun = make_operation("op2", start=NOW, text="阑尾切除术")
     chart = a_chart("出院诊断：急性阑尾炎", procedures=[done, begun])
     codes = code_set(assess(make_case(chart, terms=file))).payload["codes"]
-    assert [(one["code"], one["role"]) for one in codes] == [("K35.9x1", "principal"), ("47.0101", "operation")]
+    assert [(one["code"], one["role"], one["system"]) for one in codes] == [
+        ("K35.9x1", "principal", "MADE-UP"),
+        ("47.0101", "operation", "OPERATIONS"),
+    ]
     assert codes[1]["evidence"] == [{"path": "procedures/op", "value": "腹腔镜阑尾切除术"}]
 
 

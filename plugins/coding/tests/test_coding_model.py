@@ -92,6 +92,7 @@ def test_what_the_model_confirms_with_words_is_confirmed(made_up_file: Path) -> 
     )
     plain, _ = assess(chart_of(LISTED, COURSE), made_up_file, answer())
     said, _ = assess(chart_of(LISTED, COURSE), made_up_file, judged)
+    assert (code_set(plain).model, code_set(said).model) == ("fake", "fake")
     assert codes(said) == {"I21.0x1": "confirmed", "E11.9x1": "uncertain", "J18.9x1": "confirmed"}
     assert VERIFICATION in said.evaluated and said.unverified == 0
     assert code_set(said).payload["verified_by"] == "model"

@@ -97,6 +97,11 @@ class Client:
             limits=httpx.Limits(max_connections=settings.concurrency, keepalive_expiry=IDLE_S),
         )
 
+    @property
+    def down(self) -> str:
+        """Why the server is left alone, as a stable code; empty: it is not."""
+        return "" if self.breaker.state == "closed" else self.breaker.code
+
     async def close(self) -> None:
         """Close all connections."""
         await self._http.aclose()

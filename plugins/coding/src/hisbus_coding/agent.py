@@ -81,7 +81,9 @@ class Agent:
         return Assessment(
             evaluated=frozenset(rules - unevaluated.keys()),
             unevaluated=unevaluated,
-            proposals=_code_set(case.chart, codes, wrong, verified, its_tables),
+            proposals=_code_set(
+                case.chart, codes, wrong, verified, its_tables, case.llm.model if case.llm and verified.by_model else ""
+            ),
             unverified=verified.unverified,
         )
 
@@ -94,7 +96,7 @@ def _performed(chart: Chart, tables: Tables) -> list[Coded]:
 
 
 def _code_set(
-    chart: Chart, codes: Sequence[Coded], wrong: Sequence[Hit], verified: Verified, tables: Tables
+    chart: Chart, codes: Sequence[Coded], wrong: Sequence[Hit], verified: Verified, tables: Tables, model: str
 ) -> list[CodeSet]:
     open_ = unmatched(verified.found)
     if not codes and not open_ and not verified.rejected:
@@ -107,6 +109,7 @@ def _code_set(
         CodeSet(
             key=CODES,
             rule=CODES,
+            model=model,
             state="running" if chart.discharged is None else "discharged",
             severity="warning" if doubted else "info",
             message=_message(chart, codes, verified, f"{release.system} {release.version}"),
@@ -114,7 +117,7 @@ def _code_set(
             reads=sorted(reads - {""}),
             fingerprint=_fingerprint(codes, wrong, open_, verified, tables),
             payload={
-                "codes": payload(codes, release.system, release.version),
+                "codes": payload(codes, release, tables.procedures),
                 "edits": [_edit(hit) for hit in wrong],
                 "unmatched": [_open(item) for item in open_],
                 "rejected": rejections(verified.rejected),

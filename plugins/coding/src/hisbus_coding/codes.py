@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from hisbus.terms import Concept, plain
+from hisbus.terms import Concept, Release, plain
 from hisbus_coding.context import DATA
 from hisbus_coding.mentions import Mention
 from hisbus_coding.retrieval import SURE, Candidate
@@ -173,13 +173,13 @@ def _at_admission(mention: Mention) -> bool:
     return mention.heading in _AT_ADMISSION or noted
 
 
-def payload(codes: Sequence[Coded], system: str, version: str) -> list[dict[str, object]]:
-    """Return the codes as a proposal's payload carries them."""
+def payload(codes: Sequence[Coded], diagnoses: Release, procedures: Release | None) -> list[dict[str, object]]:
+    """Return the codes as a proposal's payload carries them, each with the table that it is of."""
     return [
         {
             "code": coded.code,
-            "system": system,
-            "version": version,
+            "system": table.system,
+            "version": table.version,
             "display": coded.display,
             "role": coded.role,
             "rank": coded.rank,
@@ -193,6 +193,7 @@ def payload(codes: Sequence[Coded], system: str, version: str) -> list[dict[str,
             **_doubted(coded.doubt),
         }
         for coded in codes
+        for table in [procedures if procedures is not None and coded.role == "operation" else diagnoses]
     ]
 
 
