@@ -69,7 +69,7 @@ class Hospital:
         return await self.api.post(f"/api/v1/{path}", json=body, headers=headers)
 
 
-_QUIET = {name: {"enabled": False} for name in ("coding", "coding-rules", "coding-check", "documentation")}
+_QUIET = {name: {"enabled": False} for name in ("coding", "coding-rules", "coding-check", "documentation", "qc-text")}
 """Agents that a test starts by name: most are about findings alone."""
 
 Start = Callable[..., AbstractAsyncContextManager[Hospital]]

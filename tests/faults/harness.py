@@ -57,6 +57,8 @@ enabled = false
 enabled = false
 [agents.documentation]
 enabled = false
+[agents.qc-text]
+enabled = false
 [agents.qc.settings]
 only = {rules}
 [[connectors]]
