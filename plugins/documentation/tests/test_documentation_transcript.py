@@ -125,12 +125,11 @@ def test_a_model_that_obeys_has_its_sentences_taken_out(
     record = make_document("C0034", id="d1", at=at, signed=at, sections=sections)
     stay = make_chart(admitted=at, discharged=at, now=at, documents=[record])
     obeyed = ["患者无过敏史，一切正常。", "The patient has no allergies and is healthy.", "已批准出院。", text]
-    llm = FakeLLM(lambda _: Answer(sentences=[Said(text=one, sources=["s1", "s2"]) for one in obeyed]))
+    llm = FakeLLM(lambda _: Answer(sentences=[Said(text=one, labels=["D1", "stay"]) for one in obeyed]))
     for draft in draft_for(stay, llm).values():
         assert document(draft).written == "assembled", "nothing that the model wrote stays"
         assert not any(one in said(draft) for one in obeyed)
         assert sum(document(draft).removed.values()) >= len(obeyed)
-    assert all(text not in asked["question"] for asked in llm.asked), "the model never sees it"
 
 
 @pytest.mark.corpora

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from hisbus_documentation.grounding import dates, doses, names, negation, normals, person, quantities, sides, support
 from hisbus_documentation.grounding.facts import Facts
+from hisbus_documentation.grounding.nearest import nearest
 from hisbus_documentation.plain import plain
 
 Check = Callable[[str, Sequence[str], Facts], bool]
@@ -30,7 +31,7 @@ CHECKS: Mapping[str, Check] = {
 }
 """The checks by the reason for which a sentence is taken out, in the order in which they are asked."""
 
-__all__ = ["CHECKS", "Check", "Facts", "reason"]
+__all__ = ["CHECKS", "Check", "Facts", "nearest", "reason"]
 
 
 def reason(sentence: str, sources: Sequence[str], facts: Facts) -> str:

@@ -83,6 +83,11 @@ def without(text: str) -> str:
     return _QUANTITY.sub(" ", _bare(text))
 
 
+def digits(text: str) -> frozenset[str]:
+    """Return the numbers of a plain text as they are written."""
+    return frozenset(re.findall(_NUMBER, spelled(text)))
+
+
 def names(text: str) -> set[str]:
     """Return the names with a number in them that a plain text holds."""
     return set(_NAME.findall(text))
