@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from hisbus.evidence import labelled
 from hisbus_documentation.gather import Material
-from hisbus_documentation.grounding import nearest
+from hisbus_documentation.grounding import Statements
 from hisbus_documentation.quotes import sentences
 from hisbus_documentation.source import Source
 from hisbus_schemas import Chart, ChartDocument, Entry
@@ -37,7 +37,7 @@ class Cited:
         """Return the words of the entries named that say most of what a sentence says. A label may be unknown."""
         named = dict.fromkeys(label.strip() for label in labels)
         said = list(dict.fromkeys(source for label in named for source in self._sources.get(label, ())))
-        return tuple(said[n] for n in nearest(text, [source.text for source in said]))
+        return tuple(said[n] for n in Statements([source.text for source in said]).nearest(text))
 
 
 def _words(entry: Entry) -> Sequence[Source]:

@@ -26,6 +26,18 @@ _AFTER = re.compile(
     rf"(?P<term>[{CJK}a-z0-9 -]{{2,40}}?) ?"
     r"(?:阴性|\(-\)|未引出|(?:is|was|were|are)? ?(?:\bnegative\b(?! for)|\babsent\b|\bruled out\b))"
 )
+_ASKED = re.compile(
+    r"(?P<asked>(?:(?!\b(?:what|how|where|when|which|who|why)\b|什么|哪|怎|多少|几)[^?？.!。！\n])+)[?？]\s*"
+    r"(?:[\[【(]?(?:patient|pt|患者|病人|家属)\d*[\]】)]? ?[:：]? ?)?"
+    r"(?:(?:no|nope|nah|none|not (?:really|at all|that i know of))\b|没有|没|无|不(?=[,，。.、!]|$))"
+)
+"""A question to which yes or no is the answer, and no is given."""
+_LEAD = re.compile(
+    r"^.*(?:\bany\b|\b(?:do|does|did|have|has|had|are|is|was|were)(?:n't)? (?:you|he|she|it|there|your)(?: still| also| ever| been| had"
+    r"| have| feel| felt| having| feeling| get| getting| noticed?| noticing| experienc\w+| taking| take)*\b|有没有|是否有?|有无)"
+    r"|^(?:\[?(?:doctor|dr|医生|医师|大夫)\]?[:：]? ?)|[吗呢么]$"
+)
+"""What stands in a question before what it is about."""
 _SPLIT = re.compile(r"[、,/]|[及和或与]|以及|\b(?:or|and|nor)\b")
 _LEADING = re.compile(
     r"^(?:明显|任何|其他|其它|显著|新发|见|及|有|曾|行|any|a|an|the|history of|evidence of|signs? of"
@@ -43,8 +55,12 @@ class Polarity:
 
 
 def polarity(text: str) -> Polarity:
-    """Return what a plain text denies: after 否认 or denies up to the end of the clause, before 阴性 or negative."""
+    """Return what a plain text denies: after 否认 or denies up to the end of the clause, before 阴性 or negative.
+
+    What somebody is asked for, and answers with no, is denied as well.
+    """
     denied: set[str] = set()
+    text = _ASKED.sub(_answered, text)
     masked = _NOT_NEGATED.sub(lambda match: "\0" * len(match[0]), text)
     rest = list(text)
     at = 0
@@ -60,6 +76,12 @@ def polarity(text: str) -> Polarity:
         denied |= _terms(match["term"])
         rest[match.start() : match.end()] = " " * len(match[0])
     return Polarity(frozenset(denied), "".join(rest))
+
+
+def _answered(match: re.Match[str]) -> str:
+    """Return a question that was answered with no as what it denies."""
+    asked = _LEAD.sub("", match["asked"])
+    return f"no {asked}." if asked.isascii() else f"否认{asked}。"
 
 
 def holds(text: str, sources: Sequence[str], facts: Facts) -> bool:

@@ -7,7 +7,7 @@ from hisbus_documentation.grounding.facts import Facts
 from hisbus_documentation.plain import CJK
 
 _CHINESE = re.compile(
-    rf"(?P<side>左|右|双侧|两侧|双(?=[上下肺肾眼耳足手膝髋乳瞳肩肘腕踝]))(?!右|抗|联|重)(?P<after>[{CJK}]{{0,5}})"
+    rf"(?P<side>左|右|双侧|两侧|双(?=[上下肺肾眼耳足手膝髋乳瞳肩肘腕踝]))(?!右|抗|联|重|氧氟|旋|甲状腺素|西孟旦|乙拉西坦|卡尼汀|美沙芬|佐匹克隆)(?P<after>[{CJK}]{{0,5}})"
 )
 _PLACE = re.compile(r"[侧上下中前后内外的边方半第一二三四五]")
 _ENGLISH = re.compile(
