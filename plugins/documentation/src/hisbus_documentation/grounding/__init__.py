@@ -6,7 +6,18 @@ not understand. What passes is not proven true: a person still reads it beside i
 
 from collections.abc import Callable, Mapping, Sequence
 
-from hisbus_documentation.grounding import dates, doses, names, negation, normals, person, quantities, sides, support
+from hisbus_documentation.grounding import (
+    context,
+    dates,
+    doses,
+    names,
+    negation,
+    normals,
+    person,
+    quantities,
+    sides,
+    support,
+)
 from hisbus_documentation.grounding.facts import Facts
 from hisbus_documentation.grounding.nearest import Statements
 from hisbus_documentation.grounding.words import alike
@@ -27,6 +38,7 @@ CHECKS: Mapping[str, Check] = {
     "sex": person.same_sex,
     "laterality": sides.holds,
     "name": names.holds,
+    "context": context.holds,
     "invented_normal": normals.holds,
     "unsupported": support.supported,
 }

@@ -36,7 +36,8 @@ _BEFORE = re.compile(r"[?？.!。！\n]")
 _OPEN = re.compile(r"\b(?:what|how|where|when|which|who|why)\b|什么|哪|怎|多少|几")
 """A question to which no is no answer."""
 _LEAD = re.compile(
-    r"^.*?(?:\bany\b|\b(?:do|does|did|have|has|had|are|is|was|were)(?:n't)? (?:you|he|she|it|there|your)\b|有没有|是否有?|有无)"
+    r"^.*?(?:\bany\b|\b(?:do|does|did|have|has|had|are|is|was|were)(?:n't)? (?:you|he|she|it|there|your)\b"
+    r"|有没有|是否有?|有无)"
     r"|^(?:\[?(?:doctor|dr|医生|医师|大夫)\]?[:：]? ?)|[吗呢么]$"
 )
 """What stands in a question before what it is about."""
@@ -45,9 +46,10 @@ _POINTING = frozenset("my your his her their the a an this that any in on of at 
 _SPACE = re.compile(r"[^\S\n]+")
 _SPLIT = re.compile(r"[、,/]|[及和或与]|以及|\b(?:or|and|nor)\b")
 _LEADING = re.compile(
-    r"^(?:(?:明显|任何|其他|其它|显著|新发|见|及|有|曾|行)+|(?:(?:any|a|an|the|history of|(?:obvious )?(?:evidence|signs?|symptoms?)"
-    r"(?: of| like)?|significant|recent|known|having|had|other|acute|been|have|further|more|of|to|for|see|seen|show|shown|reveal"
-    r"|notice|noticed|appreciate|experience|experiencing|feel|feeling|get|getting|taking|take|ever|still|really|currently) )+)"
+    r"^(?:(?:明显|任何|其他|其它|显著|新发|见|及|有|曾|行)+|(?:(?:any|a|an|the|history of"
+    r"|(?:obvious )?(?:evidence|signs?|symptoms?)(?: of| like)?|significant|recent|known|having|had|other|acute|been"
+    r"|have|further|more|of|to|for|see|seen|show|shown|reveal|notice|noticed|appreciate|experience|experiencing|feel"
+    r"|feeling|get|getting|taking|take|ever|still|really|currently) )+)"
 )
 _TRAILING = re.compile(r"(?:病史|史|等|者|症状|表现|征象|影|情况| at this time| today| currently| history)+$")
 

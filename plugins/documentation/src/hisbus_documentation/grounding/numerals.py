@@ -25,7 +25,8 @@ _SPOKEN = re.compile(
     rf"|\bpoint(?: (?:{_ONE})\b)+"
 )
 _COUNTED = re.compile(
-    r"[ -](?:days?|weeks?|months?|years?|hours?|minutes?|times?|tablets?|capsules?|pills?|puffs?|points?|mg|ml|milligrams?|out of)\b"
+    r"[ -](?:days?|weeks?|months?|years?|hours?|minutes?|times?|tablets?|capsules?|pills?|puffs?|points?|mg|ml"
+    r"|milligrams?|out of)\b"
 )
 """What follows a one that is a number: else it may stand for a thing."""
 _OVER = re.compile(r"(?<![\d.])(\d{2,3}) over (\d{2,3})(?![\d.])")
@@ -46,7 +47,7 @@ def _english(match: re.Match[str]) -> str:
 
 
 def _whole(words: list[str]) -> int:
-    """Return a number below a million: one hundred and thirty two, and what people say: one thirty two, twenty fifteen."""
+    """Return a number below a million: one hundred and thirty two, and as people say it: one thirty two, two fifty."""
     total, number = 0, 0
     for word in words:
         if word in _LARGE:

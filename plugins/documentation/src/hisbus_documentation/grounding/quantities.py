@@ -42,6 +42,7 @@ _ITEM = re.compile(r"(?:^|\n)\s*\(?\d{1,2}[.、)](?!\d)")
 
 _MINUTES = Decimal(24 * 60)
 
+
 @dataclass(frozen=True, slots=True)
 class Quantity:
     """A number with its unit."""
@@ -56,7 +57,7 @@ class Quantity:
 
 def quantities(text: str) -> Iterator[Quantity]:
     """Yield the numbers of a plain text; dates, times, rates of a dose, list numbers and names are none."""
-    text = _bare(text)
+    text = bare(text)
     for match in _QUANTITY.finditer(text):
         dimension, factor = _unit(match["unit"])
         for number in (match["value"], (match["upper"] or "").lstrip("/")):
@@ -67,7 +68,7 @@ def quantities(text: str) -> Iterator[Quantity]:
 
 def without(text: str) -> str:
     """Return a plain text without its numbers, dates, times and rates."""
-    return _QUANTITY.sub(" ", _bare(text))
+    return _QUANTITY.sub(" ", bare(text))
 
 
 def digits(text: str) -> frozenset[str]:
@@ -89,6 +90,11 @@ def holds(text: str, sources: Sequence[str], facts: Facts) -> bool:
         any(_equal(quantity, other) for other in known) or _computed(quantity, facts, between)
         for quantity in quantities(text)
     )
+
+
+def bare(text: str) -> str:
+    """Return a text with its numbers as digits, and without those that are no values."""
+    return numerals.digits(_blank(_ITEM, _blank(_NAME, rates.without(dates.without(text)))))
 
 
 def same(one: Quantity, other: Quantity) -> bool:
@@ -133,11 +139,6 @@ def _celsius(value: Decimal, dimension: str) -> tuple[Decimal, str]:
     if dimension != "fahrenheit":
         return value, dimension
     return ((value - 32) * 5 / 9).quantize(Decimal("0.1")), "celsius"
-
-
-def _bare(text: str) -> str:
-    """Return a text with its numbers as digits, and without those that are no values."""
-    return numerals.digits(_blank(_ITEM, _blank(_NAME, rates.without(dates.without(text)))))
 
 
 def _blank(pattern: re.Pattern[str], text: str) -> str:

@@ -29,7 +29,8 @@ _STOP = frozenset(
     "after before during patient patients per also then than there their would will can could should about over "
     "on at of in to be it is an as by or no "
     "reports report reported states stated notes noted endorses endorse endorsed denies denied deny admits complains "
-    "presents presented describes mentions today currently positive negative you your yes okay like just got get".split()
+    "presents presented describes mentions today currently positive negative you your yes okay like just "
+    "got get".split()
 )
 _TEMPLATE = re.compile(
     r"_{2,}|\{\w*\}|\[ ?\]|\[(?:[a-z]+ )?(?:insert|name|date|text|value|todo)[^\]]*\]|<(?:insert|name|date|value)[^>]*>"
