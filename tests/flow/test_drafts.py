@@ -238,7 +238,7 @@ async def test_a_models_sentences_are_checked_and_what_nothing_bears_is_taken_ou
     assert draft["payload"]["removed"] == dict.fromkeys(UNTRUE, 1)
     (place,) = draft["payload"]["sections"][0]["sentences"][0]["sources"]
     assert draft["evidence"][place]["quote"] == HISTORY[0], "the words of the document that bear the sentence"
-    assert "已删除7句" in page and "左右不符 1" in page and "已删除无依据的7句" in page
+    assert "已删除7句" in page and "侧别不符 1" in page and "已删除无依据的7句" in page
     assert TRUE in left.lines and not {*UNTRUE.values()} & {*left.lines}
     prompts = [request["messages"][1]["content"] for request in server.requests]
     assert all(("阿奇霉素" in prompt) != ("受凉后发热" in prompt) for prompt in prompts), "one patient to a prompt"
