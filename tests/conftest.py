@@ -69,6 +69,9 @@ class Hospital:
         return await self.api.post(f"/api/v1/{path}", json=body, headers=headers)
 
 
+_QUIET = {name: {"enabled": False} for name in ("coding", "coding-rules", "coding-check", "documentation", "qc-text")}
+"""Agents that a test starts by name: most are about findings alone."""
+
 Start = Callable[..., AbstractAsyncContextManager[Hospital]]
 
 
@@ -119,7 +122,7 @@ def hospital(backbone: dict[str, Any]) -> Start:
             web={"listen": "127.0.0.1:0"},
             retry={"first_s": 0.05, "longest_s": 0.2},
             writeback={"retry_s": 0.2},
-            agents={"coding": {"enabled": False}, "documentation": {"enabled": False}} | (agents or {}),
+            agents=_QUIET | (agents or {}),
             plugins=plugins or {},
             llm=llm or {},
             remote=remote or {},

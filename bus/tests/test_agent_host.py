@@ -211,6 +211,27 @@ async def test_a_stored_case_is_seen_like_one_that_was_read(host: Host) -> None:
     assert "平稳" in seen and CANARY not in seen
 
 
+async def test_a_plugin_of_today_reads_the_charts_and_events_of_a_later_minor_version(host: Host) -> None:
+    running = await host(
+        "return Assessment(evaluated={case.event.kind, *(item.text for item in case.chart.documents)})"
+    )
+    made = case(documents=[make_document("C0037", "平稳")])
+    event = json.loads(make_event("document.filed").model_dump_json()) | {"mood": {"later": 1}}
+    parts = made.chart.model_dump(mode="json", include={"documents"})
+    parts["documents"][0] |= {"temper": "mild"}
+    stay = made.chart.model_dump(mode="json", exclude={"documents", "encounter", "version", "now", "key"})
+    chart = StoredChart(
+        made.chart.encounter,
+        made.chart.version,
+        made.chart.now,
+        made.chart.key,
+        {name: json.dumps(value) for name, value in parts.items()},
+        json.dumps(stay | {"bed_colour": "blue"}),
+    )
+    answer = await running.assess("evil", StoredCase(json.dumps(event), chart), 20)
+    assert answer.evaluated == {"document.filed", "平稳"}
+
+
 async def test_a_plugin_has_no_broker_no_database_and_no_web_framework_in_its_process(host: Host) -> None:
     running = await host("return Assessment(evaluated=set(sys.modules))")
     loaded = {name.split(".")[0] for name in (await running.assess("evil", case(), 20)).evaluated}

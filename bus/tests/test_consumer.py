@@ -222,6 +222,26 @@ async def test_nothing_is_started_or_fetched_while_the_step_pauses(site: Site) -
         assert (step.batches, step.seen) == ([["a1"]], 1)
 
 
+async def test_the_loop_says_what_its_records_wait_for_until_they_are_done(site: Site) -> None:
+    await site.log.append(records(site, "a1"))
+    step = Told(site)
+    step.outcomes["a1"] = [RetryLater(code="llm"), RetryLater(code="llm_busy")]
+    heard: list[str] = []
+    consumer = Consumer(site, step)
+
+    async def handle(batch: Batch) -> None:
+        heard.append(consumer.waits_for)
+        await Told.handle(step, batch)
+
+    step.handle = handle  # type: ignore[method-assign]
+    task = asyncio.create_task(consumer.run())
+    await step.until(lambda: bool(step.done))
+    task.cancel()
+    await asyncio.wait([task])
+    assert heard == ["", "llm", "llm_busy"]
+    assert consumer.waits_for == ""
+
+
 async def test_a_bad_message_is_parked_at_once_and_releases_its_key(site: Site) -> None:
     await site.log.append(records(site, "a1 a2"))
     step = Told(site)

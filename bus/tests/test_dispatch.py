@@ -14,7 +14,7 @@ from hisbus import parked, tables, wakes
 from hisbus.agent_call import StoredCase
 from hisbus.agent_host import AgentHost
 from hisbus.charts import StoredChart
-from hisbus.consumer import Batch
+from hisbus.consumer import BATCH_SIZE, Batch
 from hisbus.database import Database
 from hisbus.dispatch import Dispatch
 from hisbus.errors import CallFailed, RetryLater
@@ -114,6 +114,27 @@ def test_an_agent_gets_its_kinds_and_what_is_bound_for_it_alone(
 def test_each_agent_has_a_group_of_its_own(site: Site, host: Host) -> None:
     step = dispatch(site, host)
     assert (step.name, step.group, step.topic, step.start) == ("dispatch.qc", "test.dispatch.qc", "charted", "end")
+
+
+@pytest.mark.parametrize(
+    ("said", "configured", "holds"), [(True, None, True), (True, False, False), (False, True, True)]
+)
+def test_an_agent_says_that_the_newest_chart_will_do_and_the_operator_has_the_last_word(
+    database: Database, log: Any, host: Host, said: bool, configured: bool | None, holds: bool
+) -> None:
+    settings = Settings(site="test", agents={"qc": {"latest_only": configured}})
+    info = QC.model_copy(update={"latest_only": said})
+    assert Dispatch(Site(settings, Keys(b"s"), log, database), cast(AgentHost, host), info).latest_only is holds
+
+
+def test_one_that_asks_the_model_is_called_in_batches_that_the_model_can_answer(
+    database: Database, log: Any, host: Host
+) -> None:
+    llm = {"url": "http://127.0.0.1:1", "model": "tiny", "concurrency": 3}
+    asking = Site(Settings(site="test", llm=llm), Keys(b"s"), log, database)
+    there = cast(AgentHost, host)
+    assert Dispatch(asking, there, QC.model_copy(update={"asks": True})).batch_size == 3
+    assert Dispatch(asking, there, QC).batch_size == BATCH_SIZE
 
 
 async def test_an_answer_carries_the_version_that_was_read_not_the_one_that_woke(

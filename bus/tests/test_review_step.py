@@ -13,9 +13,9 @@ from hisbus import charts, tables
 from hisbus.consumer import Batch
 from hisbus.errors import BadMessage
 from hisbus.log import Record
-from hisbus.review import Review, opinions, refresh
+from hisbus.review import Review, notes, opinions, refresh
 from hisbus.site import Site
-from hisbus_schemas import Assessed, Assessment, Chart, Due, Evidence, Finding, Opinion, Text, VisitId
+from hisbus_schemas import Asked, Assessed, Assessment, Chart, Due, Evidence, Finding, Opinion, Text, VisitId
 
 AT = datetime(2026, 1, 5, 8, tzinfo=UTC)
 
@@ -289,3 +289,25 @@ async def test_opinions_are_those_of_the_newest_assessment(site: Site, review: R
         assert {id: [(voice.agent, voice.opinion.verdict) for voice in voices] for id, voices in found.items()} == {
             one.proposal: [("check", "confirm")] for one in given
         }
+
+
+async def test_what_an_agent_says_of_itself_is_kept_of_its_newest_assessment_alone(site: Site, review: Review) -> None:
+    missing, question = (
+        Text(zh="无首次病程记录。", en="No first note."),
+        Asked(model="m", prompt="p", outcome="answered"),
+    )
+    first = Assessment(unevaluated={"R41": missing}, unverified=2, asked=[question])
+    await review.handle(batch(answer(version=2, assessment=first)))
+
+    async def said() -> list[notes.Said]:
+        async with site.database.read() as connection:
+            return await notes.of(connection, "e1")
+
+    (kept,) = await said()
+    assert (kept.agent, kept.version, kept.time, kept.evaluated) == ("qc", 2, AT, [])
+    assert kept.notes == notes.Notes(unevaluated={"R41": missing}, unverified=2, asked=[question])
+    await review.handle(batch(answer(version=1, assessment=Assessment(unverified=9)), offset=1))
+    assert (await said())[0].notes.unverified == 2, "an older one changes nothing"
+    await review.handle(batch(answer(version=3, assessment=Assessment(evaluated=frozenset({"R41"}))), offset=2))
+    (kept,) = await said()
+    assert (kept.evaluated, kept.notes) == (["R41"], notes.Notes())

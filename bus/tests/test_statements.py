@@ -59,6 +59,7 @@ def assessed(stays: list[str], version: int, *, finding: str, due: datetime) -> 
             Finding(key="R01", rule="R01", message=Text(zh="缺", en="missing"), evidence=[Evidence(value=finding)])
         ],
         wakes=[Wake(name="w", due=due)],
+        unevaluated={"R02": Text(zh="缺", en="missing")},
     )
     about = {"agent": "qc", "agent_version": "1", "event": "e", "key": "k", "now": NOON, "assessment": assessment}
     values = [Assessed(id=f"{stay}.{version}", encounter=stay, version=version, **about) for stay in stays]

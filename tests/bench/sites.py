@@ -34,6 +34,16 @@ timezone = "Asia/Shanghai"
 clock = "feed"
 max_connections = 256
 max_connections_per_peer = 256
+[agents.coding]
+enabled = false
+[agents.coding-rules]
+enabled = false
+[agents.coding-check]
+enabled = false
+[agents.documentation]
+enabled = false
+[agents.qc-text]
+enabled = false
 """
 
 

@@ -4,7 +4,7 @@ import asyncio
 import importlib.util
 import shutil
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +19,7 @@ from sqlalchemy import delete, select, update
 from hisbus import tables
 from hisbus.review import users
 from hisbus.site import Site
-from hisbus.web import AgentState, create_app
+from hisbus.web import AgentState, ModelState, create_app
 from hisbus_schemas import Decision
 
 CHROMIUM = shutil.which("chromium")
@@ -36,17 +36,17 @@ ARGUMENTS = [
 PASSWORD = "a-long-password"
 
 
-def _ward() -> Any:
-    """Return the ward that the tests of the web part share; tests are no package, so it is loaded by its place."""
-    place = Path(__file__).parents[2] / "bus" / "tests" / "web" / "ward.py"
-    spec = importlib.util.spec_from_file_location("ward", place)
+def _shared(name: str) -> Any:
+    """Return what the tests of the web part share; tests are no package, so it is loaded by its place."""
+    place = Path(__file__).parents[2] / "bus" / "tests" / "web" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, place)
     assert spec is not None and spec.loader is not None
-    module = sys.modules["ward"] = importlib.util.module_from_spec(spec)
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-ward_rows = _ward()
+ward_rows = _shared("ward")
 
 
 async def stand_in(site: Site) -> None:
@@ -67,6 +67,12 @@ async def stand_in(site: Site) -> None:
             await connection.execute(update(table).where(table.c.status == "queued").values(**done))
 
 
+@pytest.fixture
+def shared() -> Callable[[str], Any]:
+    """Return what gives a module that the tests of the web part share."""
+    return _shared
+
+
 @pytest_asyncio.fixture(loop_scope="module")
 async def ward(tmp_path: Path) -> AsyncIterator[Site]:
     """Return a site with a ward's rows and three users."""
@@ -79,7 +85,14 @@ async def ward(tmp_path: Path) -> AsyncIterator[Site]:
 @asynccontextmanager
 async def served(site: Site) -> AsyncIterator[str]:
     """Serve the page on a free port while the block lasts."""
-    agents = ward_rows.Agents([AgentState("qc", "running", "qc", "1"), AgentState("qc-text", "quarantined", "qc", "1")])
+    agents = ward_rows.Agents(
+        [
+            AgentState("qc", "running", "qc", "1"),
+            AgentState("qc-text", "quarantined", "qc", "1", reason="memory", asks=True),
+            AgentState("coding", "running", "coding", "1", waits_for="llm"),
+        ],
+        ModelState("down", "qwen3-32b", "llm_unreachable"),
+    )
     app = create_app(site, connectors=[ward_rows.Quiet()], process=agents)
     config = uvicorn.Config(app, port=0, log_config=None, access_log=False, lifespan="off")
     server = uvicorn.Server(config)

@@ -51,7 +51,13 @@ retry_s = 0.2
 attempt_s = 5
 [agents.coding]
 enabled = false
+[agents.coding-rules]
+enabled = false
+[agents.coding-check]
+enabled = false
 [agents.documentation]
+enabled = false
+[agents.qc-text]
 enabled = false
 [agents.qc.settings]
 only = {rules}

@@ -4,16 +4,22 @@ import asyncio
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
+
+from hisbus.agent_child import LARGEST_FILE
 
 HEAD = b"MSH|^~\\&|EMR|HOSP|HISBUS|QC|202603020830%02d+0800||ADT^A01^ADT_A01|%s-%02d|P|2.5||||||UNICODE UTF-8\r"
 BODY = b"EVN||202603020830%02d+0800\rPID|1||%s^^^HOSP^MR||X^Y\rPV1|1|I|W3||||||||||||||||%s^^^HOSP\r"
 
 AGENT = """
 import os
+import subprocess
+from pathlib import Path
 from hisbus import hookimpl
 from hisbus_schemas import Assessment, Finding, Text
 
@@ -37,6 +43,9 @@ MISDEEDS = {
     "raises": ("raise ValueError('the patient is ' + case.chart.visit.number)", "agent_raised"),
     "hangs": ("while True: pass", "deadline"),
     "crashes": ("os._exit(3)", "crashed"),
+    "leaks": ("hoard = [bytearray(1 << 29) for _ in range(1000)]", "crashed"),
+    "forks": ("[subprocess.Popen(['sleep', '600'], cwd='HERE') for _ in range(20)]; os._exit(3)", "crashed"),
+    "fills the disk": ("Path('HERE/full').write_bytes(bytes(1 << 27))", "agent_raised"),
     "answers garbage": ("return 'garbage'", "bad_answer"),
     "finds too much": ("return Assessment(proposals=[finding(str(n)) for n in range(10000)])", "too_many_proposals"),
 }
@@ -48,7 +57,9 @@ def admission(visit: bytes, n: int = 0) -> bytes:
 
 def install(folder: Path, misdeed: str) -> dict[str, Any]:
     """Install the plugin beside an interpreter of its own."""
-    (folder / "evil_module.py").write_text(AGENT.replace("MISDEED", misdeed), encoding="utf-8")
+    (folder / "evil_module.py").write_text(
+        AGENT.replace("MISDEED", misdeed.replace("HERE", str(folder))), encoding="utf-8"
+    )
     metadata = folder / "evil-1.0.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: hisbus-evil\nVersion: 1.0\n")
@@ -57,6 +68,16 @@ def install(folder: Path, misdeed: str) -> dict[str, Any]:
     python.write_text(f'#!/bin/sh\nPYTHONPATH={folder} exec {sys.executable} "$@"\n')
     python.chmod(0o755)
     return {"evil": {"python": python}}
+
+
+def left_over(folder: Path) -> list[int]:
+    """Return the processes of the plugin that are still there."""
+    left = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.cwd() == str(folder) and process.status() != psutil.STATUS_ZOMBIE:
+                left.append(process.pid)
+    return left
 
 
 async def found(bus: Any) -> set[str]:
@@ -76,6 +97,8 @@ async def test_a_call_that_keeps_failing_is_parked_and_nobody_else_waits(
         assert (parked["step"], parked["reason"]) == ("dispatch.evil", reason)
         assert await found(bus) >= {"V2 E01", "V1 R02", "V2 R02"}
         assert "V1 E01" not in await found(bus)
+    assert left_over(tmp_path) == []
+    assert all(path.stat().st_size <= LARGEST_FILE for path in tmp_path.iterdir())
 
 
 async def test_a_plugin_that_is_killed_comes_back_and_misses_nothing(tmp_path: Path, hospital: Any) -> None:

@@ -33,7 +33,8 @@ class Agent:
         found = grounded(case.chart, said.quotes)
         if said.defect and not found.evidence:
             return Assessment(unverified=found.dropped)
-        finding = Finding(key="L01", rule="L01", message=Text(zh="有", en="yes"), evidence=found.evidence)
+        finding = Finding(key="L01", rule="L01", message=Text(zh="有", en="yes"), evidence=found.evidence,
+                          model=case.llm.model)
         return Assessment(evaluated={"L01"}, proposals=[finding] if said.defect else [], unverified=found.dropped)
 
 @hookimpl
@@ -96,6 +97,12 @@ async def waiting(bus: Any) -> dict[str, int]:
     return {step: count for step, count in lag.items() if count}
 
 
+async def waits_for(bus: Any) -> set[str]:
+    """Return the agents whose calls wait for the model."""
+    agents = (await bus.api.get("/readyz")).json()["agents"]
+    return {agent["name"] for agent in agents if agent["waits_for"].startswith("llm")}
+
+
 async def until(true: Callable[[], Any]) -> None:
     async with asyncio.timeout(60):
         while not await true():
@@ -123,6 +130,9 @@ async def test_while_the_model_is_down_its_agent_waits_the_others_go_on_and_noth
 
         await until(only_the_asker_waits)
         assert "V1 L01" in await found(bus) and "V2 L01" not in await found(bus)
+        ready = (await bus.api.get("/readyz")).json()
+        assert ready["ready"] and ready["model"] == {"status": "down", "name": "tiny", "reason": "llm_unreachable"}
+        assert await waits_for(bus) == {"asker"}, "people see who waits for it"
         assert metric("hisbus_pauses_total", step="dispatch.asker") > pauses
         assert await bus.everything("parked") == []
 
@@ -131,6 +141,12 @@ async def test_while_the_model_is_down_its_agent_waits_the_others_go_on_and_noth
         assert await found(bus) >= {"V1 L01", "V2 L01", "V2 R02"}
         assert await bus.everything("parked") == []
         assert metric("hisbus_llm_down") == 0
+        assert (await bus.api.get("/readyz")).json()["model"] == {"status": "up", "name": "tiny", "reason": ""}
+        assert await waits_for(bus) == set()
+        judged = await bus.everything("proposals", rule="L01")
+        assert {item["model"] for item in judged} == {"tiny"}
+        said = (await bus.get(f"charts/{judged[0]['encounter']}/assessments"))["items"]
+        assert [one["agent"] for one in said if one["asked"]] == ["asker"]
 
 
 async def test_a_slow_model_delays_its_agent_alone_and_kills_no_process(start: Any, server: FakeServer) -> None:

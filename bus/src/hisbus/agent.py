@@ -12,6 +12,11 @@ from hisbus_schemas import Assessment, Chart, Event, Proposal
 class LLM(Protocol):
     """The only way to a model. The parent process answers; an agent never opens a connection."""
 
+    @property
+    def model(self) -> str:
+        """The model's name: what an agent writes into ``model`` of the proposals that rest on its answers."""
+        ...
+
     async def ask(self, *, system: str, question: str, answer: type[Any], only: Collection[str] | None = None) -> Any:
         """Return the model's answer as the given pydantic model.
 
@@ -53,7 +58,11 @@ class Case:
 
 @runtime_checkable
 class Agent(Protocol):
-    """Reads a case and returns everything it has to say about it. Nothing to inherit."""
+    """Reads a case and returns everything it has to say about it. Nothing to inherit.
+
+    Two more may be declared, both false where they are not: ``latest_only``, where several events of a stay wait one
+    call with the newest chart will do; ``asks``, it asks the model.
+    """
 
     name: str
     version: str

@@ -69,18 +69,18 @@ def questions_of(
     return Questions(CaseLLM(client, info.name, seen, now, model=model, priority=priority))
 
 
-def call_of(case: Case | StoredCase, info: AgentInfo, settings: Settings, *, llm: bool = False, terms: str = "") -> str:
+def call_of(case: Case | StoredCase, info: AgentInfo, settings: Settings, *, llm: str = "", terms: str = "") -> str:
     """Return the ``Call`` of a case as JSON, without type and id: what the agent was granted, and nothing beside it.
 
     Args:
         case: what it is about.
         info: the agent.
         settings: the site's.
-        llm: whether there is a model to ask.
+        llm: name of the model that it may ask; empty: there is none.
         terms: path of the site's file of terminologies, where the agent can open it.
     """
     its = settings.agent(info.name)
-    beside = {"agent": info.name, "max_proposals": its.max_proposals, "llm": llm, "terms": terms}
+    beside = {"agent": info.name, "max_proposals": its.max_proposals, "llm": bool(llm), "model": llm, "terms": terms}
     return _stored(case, info, its, beside) if isinstance(case, StoredCase) else _made(case, info, beside)
 
 

@@ -17,9 +17,9 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from hisbus.agent import Agent
-from hisbus.answer import answer, packed
+from hisbus.answer import answer, declared, packed
 from hisbus.errors import ConfigError, NotEvaluated, RetryLater, reason_code
-from hisbus.frames import FROM_PARENT, LENGTH, AgentInfo, Answer, Ask, Call, Hello, Unask, pack
+from hisbus.frames import FROM_PARENT, LENGTH, Answer, Ask, Call, Hello, Unask, pack
 from hisbus.hookspecs import API_VERSION
 from hisbus.llm.schema import typed
 from hisbus.registry import load_agents
@@ -97,7 +97,7 @@ class Child:
 
     async def _answer(self, call: Call) -> None:
         try:
-            llm = AskingLLM(self, call.id) if call.llm else None
+            llm = AskingLLM(self, call.id, call.model) if call.llm else None
             frame = packed(await answer(self._agents[call.agent], call, llm), self._answer_bytes)
         except MemoryError:
             os._exit(EXIT_MEMORY)  # what leaked stays; only a new process has room again
@@ -108,9 +108,10 @@ class Child:
 class AskingLLM:
     """``case.llm`` of one call: the parent asks for it."""
 
-    def __init__(self, child: Child, call: int) -> None:
+    def __init__(self, child: Child, call: int, model: str) -> None:
         self._child = child
         self._call = call
+        self.model = model
 
     async def ask(self, *, system: str, question: str, answer: type[T], only: Collection[str] | None = None) -> T:
         """Ask, as ``hisbus.LLM`` says."""
@@ -131,7 +132,7 @@ def load(plugin: str) -> tuple[dict[str, Agent], Hello]:
     """Load the plugin and say what came of it."""
     try:
         agents = load_agents(plugin)
-        infos = [AgentInfo(name=a.name, version=a.version, kinds=a.kinds, grants=a.grants) for a in agents]
+        infos = [declared(agent) for agent in agents]
     except ConfigError as error:
         return {}, Hello(api=API_VERSION, failure=reason_code(error))
     except ValidationError:

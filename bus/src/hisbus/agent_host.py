@@ -132,7 +132,8 @@ class AgentHost:
         questions = None
         if self._llm is not None and priority is not None:
             questions = questions_of(case, info, self._settings, self._llm, priority)
-        call = call_of(case, info, self._settings, llm=questions is not None, terms=self._terms)
+        name = questions.llm.model if questions is not None else ""
+        call = call_of(case, info, self._settings, llm=name, terms=self._terms)
         try:
             async with self._turn_to_call() as process:
                 with SECONDS.labels(agent).time():

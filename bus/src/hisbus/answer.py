@@ -5,8 +5,18 @@ from pathlib import Path
 
 from hisbus.agent import LLM, Agent, Case
 from hisbus.errors import ConfigError, NotEvaluated, RetryLater, stack_hash
-from hisbus.frames import LENGTH, Call, Reply, pack
+from hisbus.frames import LENGTH, AgentInfo, Call, Reply, pack
 from hisbus_schemas import Assessment
+
+
+def declared(agent: Agent) -> AgentInfo:
+    """Return what an agent declares.
+
+    Raises:
+        ValidationError: it is not a declaration.
+    """
+    named = {name: getattr(agent, name) for name in ("name", "version", "kinds", "grants")}
+    return AgentInfo(**named, **{name: getattr(agent, name, False) for name in ("latest_only", "asks")})
 
 
 async def answer(agent: Agent, call: Call, llm: LLM | None = None) -> Reply:

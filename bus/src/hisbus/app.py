@@ -19,11 +19,11 @@ from hisbus.agent_host import Host, start_all
 from hisbus.audit import Sealer
 from hisbus.chart import ChartStep
 from hisbus.connector import Connector
-from hisbus.consumer import Consumer, Step
+from hisbus.consumer import BATCH_SIZE, Consumer, Step
 from hisbus.dispatch import Dispatch
 from hisbus.errors import ConfigError, RetryLater
 from hisbus.intake import Intake
-from hisbus.llm.client import model
+from hisbus.llm.client import Client, model
 from hisbus.outbox import Relay
 from hisbus.review import Review, take_over
 from hisbus.settings import Settings
@@ -31,9 +31,9 @@ from hisbus.site import Site, load_secret, open_database, open_log
 from hisbus.timers import Timers
 from hisbus.topics import FLOW, Keys
 from hisbus.translate import Translate
-from hisbus.trial import refused_settings
+from hisbus.trial import tried
 from hisbus.web import create_app
-from hisbus.web.process import ELSEWHERE, AgentState
+from hisbus.web.process import ELSEWHERE, AgentState, ModelState
 from hisbus.writeback import Sender, WriteBackStep
 
 STEPS = (*FLOW, "web")
@@ -54,6 +54,8 @@ class App:
         self.steps = frozenset(steps)
         self.site: Site
         self._elsewhere: list[AgentState] = []
+        self._llm: Client | None = None
+        self._calling: dict[str, Consumer] = {}
         self._sealer: Sealer
         self.connectors: list[Connector] = []
         self.hosts: list[Host] = []
@@ -73,10 +75,28 @@ class App:
         if "dispatch" not in self.steps:
             return self._elsewhere
         return [
-            AgentState(agent.name, host.state, host.plugin.name, agent.version)
+            AgentState(
+                agent.name,
+                host.state,
+                host.plugin.name,
+                agent.version,
+                host.reason,
+                self._calling[agent.name].waits_for if agent.name in self._calling else "",
+                agent.asks,
+            )
             for host in self.hosts
             for agent in host.agents
         ]
+
+    @property
+    def model(self) -> ModelState:
+        """How the model is doing, for the page."""
+        its = self.settings.llm
+        if not its.url:
+            return ModelState("none")
+        if self._llm is None:
+            return ModelState(ELSEWHERE, its.model)
+        return ModelState("down" if self._llm.down else "up", its.model, self._llm.down)
 
     async def serve(self) -> None:
         """Run until SIGTERM or SIGINT, then finish what has begun."""
@@ -142,14 +162,17 @@ class App:
 
     async def _start_agents(self, stack: AsyncExitStack) -> None:
         settings = self.settings
-        llm = await stack.enter_async_context(model(settings))
-        self.hosts = [*await start_all(registry.plugins(settings), settings, llm)]
+        self._llm = await stack.enter_async_context(model(settings))
+        self.hosts = [*await start_all(registry.plugins(settings), settings, self._llm)]
         for host in self.hosts:
             stack.push_async_callback(host.close)
         taken = {agent.name for host in self.hosts for agent in host.agents}
         refused = [f"remote.{name}: a plugin has this agent." for name in settings.remote if name in taken]
-        if refused := refused + await refused_settings(self.hosts, settings):
+        trial = await tried(self.hosts, settings)
+        if refused := refused + trial.refused:
             raise ConfigError("\n".join(refused))
+        for sentence in trial.left_out:
+            log.warning("not evaluated", reason=sentence)
         if settings.remote:
             from hisbus.remote_host import start_remotes  # with a library that most sites do without
 
@@ -195,11 +218,12 @@ class App:
         for host, agent in called:
             dispatch = Dispatch(self.site, host, agent, everybody)
             await dispatch.first_look()
-            self._consume(dispatch, concurrency=CALLING)
+            self._calling[agent.name] = self._consume(dispatch, concurrency=CALLING, batch_size=dispatch.batch_size)
 
-    def _consume(self, step: Step, *, concurrency: int = 1) -> None:
-        consumer = Consumer(self.site, step, concurrency=concurrency)
+    def _consume(self, step: Step, *, concurrency: int = 1, batch_size: int = BATCH_SIZE) -> Consumer:
+        consumer = Consumer(self.site, step, concurrency=concurrency, batch_size=batch_size)
         self._consumers.append(self._run(step.name, consumer.run()))
+        return consumer
 
     def _start_web(self) -> None:
         host, _, port = self.settings.web.listen.rpartition(":")

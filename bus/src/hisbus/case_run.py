@@ -32,7 +32,7 @@ from hisbus.site import Site
 from hisbus.timers import Timers
 from hisbus.topics import Keys
 from hisbus.translate import Translate
-from hisbus.trial import refused_settings
+from hisbus.trial import tried
 from hisbus.web.health import lag
 
 AT_ONCE = 4
@@ -74,7 +74,7 @@ async def stage(settings: Settings, connector: str = "") -> AsyncIterator[Stage]
         for host in hosts:
             stack.push_async_callback(host.close)
         wrong = [f"plugin {host.plugin.name}: it cannot run ({host.reason})." for host in hosts if not host.agents]
-        if wrong := wrong + await refused_settings(hosts, settings):
+        if wrong := wrong + (await tried(hosts, settings)).refused:
             raise ConfigError("\n".join(wrong))
         yield Stage(settings, made, hosts, feed)
 

@@ -2,6 +2,7 @@
 
 import re
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 from hisbus import migrations, registry
@@ -11,14 +12,24 @@ from hisbus.errors import BusError, ConfigError
 from hisbus.llm.check import probe
 from hisbus.settings import NEEDS_KAFKA, Settings, line_of
 from hisbus.site import load_secret, open_database, open_log
-from hisbus.trial import refused_settings
+from hisbus.trial import tried
 
 _KEYED = re.compile(r"(?:connector )?'?(?P<name>[a-z0-9-]+)'?: (?P<key>[a-z_]+): (?P<said>.*)")
 """How connectors name what is wrong with their table."""
 
 
-async def mistakes(settings: Settings, path: Path) -> list[str]:
-    """Return what would keep the site from running, one sentence each."""
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What there is to say of a site, one sentence each."""
+
+    mistakes: list[str]
+    """What would keep it from running."""
+    notes: list[str]
+    """What runs otherwise than somebody may expect."""
+
+
+async def check(settings: Settings, path: Path) -> Checked:
+    """Try everything."""
     running, found = await _log(settings)
     if settings.remote and not settings.log.url.startswith("kafka:"):
         found.append(NEEDS_KAFKA)
@@ -28,10 +39,12 @@ async def mistakes(settings: Settings, path: Path) -> list[str]:
         if running and keyed is not None and keyed["key"] == "listen":
             continue  # it is taken by the hisbus that runs
         found.append(_placed(sentence, settings, path))
-    return found + await _llm(settings) + await _plugins(settings)
+    refused, left_out = await _plugins(settings)
+    found += await _llm(settings) + refused
+    return Checked(found, [] if found else [*_waived(settings), *left_out])
 
 
-def waived(settings: Settings) -> list[str]:
+def _waived(settings: Settings) -> list[str]:
     """Return what the configuration allows that everybody should know of, one sentence each."""
     charts = ["llm.url: charts travel unencrypted (allow_plaintext)."] if settings.llm.plaintext else []
     return charts + [
@@ -89,17 +102,17 @@ async def _llm(settings: Settings) -> list[str]:
         return [str(error)]
 
 
-async def _plugins(settings: Settings) -> list[str]:
+async def _plugins(settings: Settings) -> tuple[list[str], list[str]]:
+    """Try the agents. Return what is wrong, and what they leave out."""
     hosts = await start_all(registry.plugins(settings), settings)
     try:
         known = {agent.name for host in hosts for agent in host.agents} | settings.remote.keys()
         strangers = [f"agents.{name}: no installed plugin has this agent." for name in settings.agents.keys() - known]
-        refused = await refused_settings(hosts, settings)
-        return [
-            *(f"plugin {host.plugin.name}: it cannot run ({host.reason})." for host in hosts if host.state == "failed"),
-            *sorted(strangers),
-            *refused,
+        trial = await tried(hosts, settings)
+        broken = [
+            f"plugin {host.plugin.name}: it cannot run ({host.reason})." for host in hosts if host.state == "failed"
         ]
+        return [*broken, *sorted(strangers), *trial.refused], trial.left_out
     finally:
         for host in hosts:
             await host.close()

@@ -24,6 +24,7 @@ from hisbus.topics import FLOW
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="The bus between a HIS and AI agents.")
 audit_commands = typer.Typer(no_args_is_help=True, help="The audit trail.")
 case_commands = typer.Typer(no_args_is_help=True, help="Conversations with what must be found after them.")
+evaluate_commands = typer.Typer(no_args_is_help=True, help="How good an agent is, on cases whose answers are known.")
 config_commands = typer.Typer(no_args_is_help=True, help="The configuration.")
 llm_commands = typer.Typer(no_args_is_help=True, help="The model's server.")
 new_commands = typer.Typer(no_args_is_help=True, help="Files to begin with.")
@@ -33,6 +34,7 @@ user_commands = typer.Typer(no_args_is_help=True, help="Who may look and decide.
 app.add_typer(audit_commands, name="audit")
 app.add_typer(case_commands, name="case")
 app.add_typer(config_commands, name="config")
+app.add_typer(evaluate_commands, name="evaluate")
 app.add_typer(llm_commands, name="llm")
 app.add_typer(new_commands, name="new")
 app.add_typer(term_commands, name="terms")
@@ -98,15 +100,13 @@ def _serve(steps: tuple[str, ...]) -> None:
 @app.command(name="check")
 def check_everything() -> None:
     """Validate the configuration and try every connection; name each mistake."""
-    from hisbus import check
+    from hisbus.check import check
 
-    mistakes = _run(check.mistakes(chosen.settings, chosen.path))
-    for mistake in mistakes:
-        out.print(mistake, markup=False, soft_wrap=True)
-    if mistakes:
-        raise typer.Exit(1)
-    for sentence in check.waived(chosen.settings):
+    found = _run(check(chosen.settings, chosen.path))
+    for sentence in [*found.mistakes, *found.notes]:
         out.print(sentence, markup=False, soft_wrap=True)
+    if found.mistakes:
+        raise typer.Exit(1)
     out.print("All is well.")
 
 
@@ -234,6 +234,44 @@ def run_cases(
     out.print(f"{len(cases)} cases, {failed} failed.")
     if failed:
         raise typer.Exit(1)
+
+
+@evaluate_commands.command(name="run")
+def run_evaluation(
+    agent: Annotated[str, typer.Argument(help="Name of an installed agent.")],
+    data: Annotated[Path, typer.Argument(help="A folder of charts, or a file or folder of a known corpus.")],
+    folder: Annotated[Path, typer.Option("--out", help="The folder for the report; it must not exist yet.")],
+    format: Annotated[str, typer.Option(help="charts, medec, aci-bench or mdace. Default: what is there tells.")] = "",
+    limit: Annotated[int, typer.Option(min=0, help="At most so many cases, drawn by --seed. 0: all.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of the draw, and of the intervals.")] = 1,
+    llm_url: Annotated[str, typer.Option(help="Another model server than llm.url.")] = "",
+    model: Annotated[str, typer.Option(help="Another model than llm.model.")] = "",
+    rubric: Annotated[Path | None, typer.Option(help="What drafted documents earn points by. Default: ours.")] = None,
+    no_text: Annotated[
+        bool, typer.Option("--no-text", help="Leave all text of the records out of the report.")
+    ] = False,
+) -> None:
+    """Run an agent over a data set in this process and write report.json and report.html. Nothing else is written."""
+    from hisbus import cli_evaluate
+
+    settings = cli_evaluate.with_model(chosen.settings, llm_url, model)
+    evaluation = cli_evaluate.evaluate(
+        settings, agent, data, folder, format=format, limit=limit, seed=seed, points=rubric, text=not no_text
+    )
+    if not _run(evaluation):
+        raise typer.Exit(1)
+
+
+@evaluate_commands.command(name="compare")
+def compare_evaluations(
+    first: Annotated[Path, typer.Argument(help="A report, or its folder.")],
+    second: Annotated[Path, typer.Argument(help="Another one, on the same cases.")],
+    folder: Annotated[Path | None, typer.Option("--out", help="A folder for the comparison, JSON and HTML.")] = None,
+) -> None:
+    """Compare two runs on the same cases, case by case: what changed both ways, and whether that may be chance."""
+    from hisbus import cli_evaluate
+
+    cli_evaluate.compare(first, second, folder)
 
 
 @config_commands.command(name="example")

@@ -25,6 +25,8 @@ from hisbus.topics import MIB, Name
 
 T = TypeVar("T")
 
+BATCH_SIZE = 64
+"""Most records of one batch."""
 POLL_S = 1.0
 """Longest wait of one fetch, seconds."""
 FETCH = 500
@@ -130,7 +132,7 @@ class Consumer:
         site: Site,
         step: Step,
         *,
-        batch_size: int = 64,
+        batch_size: int = BATCH_SIZE,
         concurrency: int = 1,
         max_records: int = 1000,
         max_bytes: int = 64 * MIB,
@@ -160,6 +162,7 @@ class Consumer:
         self._subscription: Subscription | None = None
         self._committed: dict[int, int] = {}
         self._outages = 0
+        self._waits_for = ""
         self._paused_until = 0.0
         self._woken = asyncio.Event()
         self._progress = asyncio.Event()
@@ -181,6 +184,11 @@ class Consumer:
             raise errors.exceptions[0] from errors
         finally:
             await self._leave()
+
+    @property
+    def waits_for(self) -> str:
+        """What the records in hand wait for since it is not available, as a stable code; empty: they do not."""
+        return self._waits_for if self._keyed.count else ""
 
     # --- the three tasks ---
 
@@ -236,14 +244,16 @@ class Consumer:
             await self._close_replays(items)
         except RetryLater as error:
             self._keyed.put_back(items)
+            self._waits_for = error.code
             self._pause(error)
         except asyncio.CancelledError:
             self._keyed.put_back(items)
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again and then parked with its reason
+            self._waits_for = ""
             await self._failed(items, error)
         else:
-            self._outages = 0
+            self._outages, self._waits_for = 0, ""
             self._keyed.done(items)
             PROCESSED.labels(self._step.name).inc(len(items))
 

@@ -12,7 +12,7 @@ from hisbus import changed, charts, parked, tables, wakes
 from hisbus.agent_call import StoredCase
 from hisbus.agent_host import Host
 from hisbus.bulk import given, within
-from hisbus.consumer import Batch
+from hisbus.consumer import BATCH_SIZE, Batch
 from hisbus.errors import RetryLater
 from hisbus.frames import AgentInfo
 from hisbus.llm.turns import Priority
@@ -54,7 +54,9 @@ class Dispatch:
         self.name = f"dispatch.{info.name}"
         self.group = site.group(self.name)
         self._agent = site.settings.agent(info.name)
-        self.latest_only = self._agent.latest_only
+        self.latest_only = info.latest_only if self._agent.latest_only is None else self._agent.latest_only
+        # What a batch has asked the model is lost with the process: no more than the server answers at a time.
+        self.batch_size = site.settings.llm.concurrency if info.asks and site.settings.llm.url else BATCH_SIZE
         self._site = site
         self._host = host
         self._info = info

@@ -36,6 +36,10 @@ class AgentInfo(Contract):
     version: Version
     kinds: Annotated[frozenset[Kind], Field(max_length=1000)]
     grants: Grants
+    latest_only: bool = False
+    """When several events of a stay wait, one call with the newest chart will do."""
+    asks: bool = False
+    """It asks the model."""
 
 
 class Hello(Contract):
@@ -64,6 +68,8 @@ class Call(Contract):
     max_proposals: int
     llm: bool = False
     """Whether there is a model to ask."""
+    model: str = ""
+    """Its name."""
 
 
 class Ask(Contract):

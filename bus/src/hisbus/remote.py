@@ -15,9 +15,9 @@ from pydantic import ValidationError
 
 from hisbus import topics
 from hisbus.agent import Agent
-from hisbus.answer import answer, packed
+from hisbus.answer import answer, declared, packed
 from hisbus.errors import RetryLater
-from hisbus.frames import LENGTH, AgentInfo, Call, Hello, Reply
+from hisbus.frames import LENGTH, Call, Hello, Reply
 from hisbus.hookspecs import API_VERSION
 from hisbus.remote_wire import ANSWER, CASE, HELLO, SPOKEN, KafkaWire, Post, Wire
 from hisbus.settings import LogSettings
@@ -59,7 +59,7 @@ class Service:
     def __init__(self, agent: Agent, site: str, wire: Wire) -> None:
         """Take the agent, the site's name, and the wire's end."""
         self._agent = agent
-        self._info = AgentInfo(name=agent.name, version=agent.version, kinds=agent.kinds, grants=agent.grants)
+        self._info = declared(agent)
         self._site = site
         self._wire = wire
         self._broken: asyncio.Future[None]

@@ -174,7 +174,9 @@ class AgentSettings(_Table):
 
     enabled: bool = Field(True, description="False: not called; its open proposals stay.")
     deadline_s: float = Field(30.0, gt=0, description="Seconds after which a call is ended and its process killed.")
-    latest_only: bool = Field(False, description="Call once with the newest chart when several events wait.")
+    latest_only: bool | None = Field(
+        None, description="Call once with the newest chart when several events wait. Left out: as the agent says."
+    )
     max_proposals: int = Field(500, ge=1, description="An answer with more proposals is refused.")
     model: str = Field("", description="What it asks on the LLM server, such as a LoRA adapter. Empty: llm.model.")
     settings: dict[str, Any] = Field(default_factory=dict, description="The agent's own settings.")

@@ -267,6 +267,7 @@ assessment_heads = Table(
     Column("evaluated", Text, nullable=False),
     Column("time", Instant, nullable=False),
     Column("opinions", Text, nullable=False, server_default=""),  # on other agents' proposals, JSON; empty: none
+    Column("notes", Text, nullable=False, server_default=""),  # what it could not judge, JSON; empty: nothing
 )
 
 proposals = Table(

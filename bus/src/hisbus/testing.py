@@ -209,6 +209,7 @@ class FakeLLM:
         """Take the answers in their order; the last is repeated."""
         self._answers = list(answers)
         self.asked: list[dict[str, Any]] = []
+        self.model = "fake"
 
     async def ask(self, *, system: str, question: str, answer: type[Any], only: Collection[str] | None = None) -> Any:
         """Return the next answer.

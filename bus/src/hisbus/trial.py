@@ -1,34 +1,69 @@
-"""A trial call of every agent on an empty chart, so that wrong settings are found before the first patient is."""
+"""A trial call of every agent on a stay of nobody, so that wrong settings are found before the first patient is.
 
-from collections.abc import Iterable
-from datetime import UTC, datetime
+What an agent cannot evaluate there for want of something, it will not evaluate of any patient: that is said as well.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
 
 from hisbus.agent import Case
 from hisbus.agent_host import Host
 from hisbus.errors import BusError, ConfigError
 from hisbus.settings import Settings
-from hisbus_schemas import Chart, VisitId
+from hisbus_schemas import Chart, Moment, Patient, PatientId, Text, VisitId
+
+_THEN = datetime(2000, 1, 1, tzinfo=UTC)
+_NAMED = 3
+"""Rules that a sentence names; the others are counted."""
 
 NOBODY = Chart(
     encounter="trial",
     version=0,
-    now=datetime(2000, 1, 1, tzinfo=UTC),
+    now=_THEN,
     visit=VisitId(authority="", number=""),
-    status="registered",
+    patient=Patient(id=PatientId(authority="", number=""), sex="F", birth_date=date(1960, 1, 1)),
+    status="admitted",
+    patient_class="I",
+    admitted=Moment(at=_THEN, offset=0),
 )
+"""An inpatient of whom nothing is written yet."""
 
 
-async def refused_settings(hosts: Iterable[Host], settings: Settings) -> list[str]:
-    """Return what agents say of their settings, one sentence each. What else goes wrong is left to real calls."""
-    refused = []
+@dataclass(slots=True)
+class Tried:
+    """What came of the trial, one sentence each."""
+
+    refused: list[str] = field(default_factory=list)
+    """Settings that agents refuse."""
+    left_out: list[str] = field(default_factory=list)
+    """What agents do not evaluate as the site is now, with the reason."""
+
+
+async def tried(hosts: Iterable[Host], settings: Settings) -> Tried:
+    """Try every agent. What else goes wrong is left to real calls."""
+    result = Tried()
     for host in hosts:
         for agent in host.agents:
             its = settings.agent(agent.name)
             try:
                 case = Case(None, NOBODY, NOBODY.now, settings=its.settings)
-                await host.assess(agent.name, case, its.deadline_s, priority=None)
+                answer = await host.assess(agent.name, case, its.deadline_s, priority=None)
             except ConfigError as error:
-                refused.append(f"agents.{agent.name}.settings: {error}")
+                result.refused.append(f"agents.{agent.name}.settings: {error}")
             except BusError:
                 continue
-    return refused
+            else:
+                if its.enabled:
+                    result.left_out += _left_out(agent.name, answer.unevaluated)
+    return result
+
+
+def _left_out(agent: str, unevaluated: Mapping[str, Text]) -> Iterator[str]:
+    by_reason: dict[str, list[str]] = defaultdict(list)
+    for rule, reason in unevaluated.items():
+        by_reason[reason.en].append(rule)
+    for said, rules in by_reason.items():
+        others = f" and {len(rules) - _NAMED} more" if len(rules) > _NAMED else ""
+        yield f"agents.{agent}: {said} ({', '.join(rules[:_NAMED])}{others})"

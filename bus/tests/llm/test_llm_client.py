@@ -243,6 +243,12 @@ async def test_a_form_without_bounds_is_refused_before_anything_is_sent(server: 
 
 # --- a server that is down --------------------------------------------------------------------------------------------
 
+
+def questions(server: FakeServer) -> list[dict[str, Any]]:
+    """Return what was asked, without the words that try whether the server is well."""
+    return [request for request in server.requests if "response_format" in request]
+
+
 DOWN = {
     "busy": (fake.busy(), "llm_busy"),
     "hung up": (fake.hung_up(), "llm_unreachable"),
@@ -267,17 +273,18 @@ async def test_after_some_failures_the_server_is_left_alone_and_then_tried_once(
     clock = [0.0]
     monkeypatch.setattr("hisbus.llm.client._now", lambda: clock[0])
     ask = asking(breaker_failures=2, breaker_pause_s=60)
-    server.then(move, move, move)
+    server.otherwise = move
     for expected in (code, code, "llm", "llm"):
         with pytest.raises(RetryLater) as caught:
             await ask()
         assert caught.value.code == expected
-    assert len(server.requests) == 2 and metric("hisbus_llm_down") == 1
+    assert len(questions(server)) == 2 and metric("hisbus_llm_down") == 1
     clock[0] += 60
     with pytest.raises(RetryLater):
         await ask()
-    assert (len(server.requests), ask.client.breaker.state) == (3, "open")
+    assert (len(questions(server)), ask.client.breaker.state) == (3, "open")
     clock[0] += 60
+    server.otherwise = fake.answer(GOOD)
     assert await ask() is not None
     assert ask.client.breaker.state == "closed" and metric("hisbus_llm_down") == 0
     assert ask.outcomes == [code, code, "llm", "llm", code, "answered"]
@@ -315,14 +322,47 @@ async def test_a_missing_adapter_of_one_agent_stops_nobody_else(server: FakeServ
 
 
 async def test_a_slow_answer_is_given_up_at_its_deadline_and_its_connection_closed(
-    server: FakeServer, asking: Connect
+    server: FakeServer, asking: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server.then(fake.after(asyncio.Event(), fake.answer(GOOD)))
+    server.otherwise = fake.after(asyncio.Event(), fake.answer(GOOD))
+    monkeypatch.setattr("hisbus.llm.client.WELL_S", 0.05)
     ask = asking(deadline_s=0.05)
     with pytest.raises(RetryLater) as caught:
         await ask()
     assert caught.value.code == "llm_slow"
-    await server.until(lambda: server.aborted == 1)
+    await server.until(lambda: server.aborted == 2)
+
+
+@pytest.mark.parametrize(
+    ("move", "code"), [(fake.after(asyncio.Event(), fake.busy()), "slow"), (fake.said(500), "failed")]
+)
+async def test_a_question_that_fails_alone_is_not_asked_for_ever(
+    server: FakeServer, asking: Connect, move: fake.Move, code: str
+) -> None:
+    """Nobody else is answered meanwhile, but the server says one word: so it is well."""
+    server.then(move)
+    ask = asking(deadline_s=0.3, breaker_failures=1)
+    with pytest.raises(NotEvaluated) as caught:
+        await ask("its own fault")
+    assert (caught.value.code, ask.client.breaker.state, len(server.requests)) == (code, "closed", 2)
+    assert "record" not in str(server.requests[1])
+
+
+async def test_a_question_that_is_withdrawn_while_the_server_is_tried_lets_another_try(
+    server: FakeServer, asking: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("hisbus.llm.client._now", lambda: clock[0])
+    ask = asking(breaker_failures=1, breaker_pause_s=60)
+    server.then(fake.busy(), fake.said(500), fake.after(asyncio.Event(), fake.busy()))
+    with pytest.raises(RetryLater):
+        await ask()
+    clock[0] += 60
+    trying = asyncio.create_task(ask())
+    await server.until(lambda: len(server.requests) == 3)
+    trying.cancel()
+    await asyncio.wait((trying,))
+    assert await ask() is not None
 
 
 @pytest.mark.parametrize(

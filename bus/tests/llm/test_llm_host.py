@@ -315,7 +315,9 @@ async def test_one_prompt_never_holds_two_patients(host: Host, server: FakeServe
 
 async def test_an_agent_asks_the_model_that_the_operator_named_for_it(host: Host, server: FakeServer) -> None:
     server.models = ("tiny", "adapter")
-    running = await host(agents={"asker": {"model": "adapter"}})
+    asks = "await ask()\nreturn Assessment(evaluated={case.llm.model})"
+    running = await host(asks, agents={"asker": {"model": "adapter"}})
     answer = await running.assess("asker", case(), 20, Priority.BACKFILL)
     assert (server.requests[0]["model"], server.requests[0]["priority"]) == ("adapter", 20)
     assert answer.asked[0].model == "adapter"
+    assert answer.evaluated == {"adapter"}, "an agent knows which model it asks"

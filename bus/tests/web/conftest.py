@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient
+from sqlalchemy import select
 
 from hisbus import tables
 from hisbus.site import Site
@@ -20,16 +21,17 @@ from hisbus.web import AgentState, create_app
 ROLES = ("viewer", "reviewer", "admin")
 
 
-def _ward() -> Any:
-    """Return the ward that the tests of the web part share; tests are no package, so it is loaded by its place."""
-    spec = importlib.util.spec_from_file_location("ward", Path(__file__).with_name("ward.py"))
+def _shared(name: str) -> Any:
+    """Return what the tests of the web part share; tests are no package, so it is loaded by its place."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
     assert spec is not None and spec.loader is not None
-    module = sys.modules["ward"] = importlib.util.module_from_spec(spec)
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-ward_rows = _ward()
+ward_rows = _shared("ward")
+coder = _shared("coder")
 
 
 def _hash(secret: str) -> str:
@@ -73,6 +75,21 @@ async def client(app: FastAPI) -> AsyncIterator[Client]:
             return one
 
         yield made
+
+
+@pytest.fixture
+async def coded(site: Site) -> Any:
+    """A set of codes for the first stay, as its row."""
+    chart = ward_rows.pneumonia()
+    async with site.database.write() as connection:
+        id = await ward_rows.put_finding(connection, chart, coder.code_set(), datetime.now(UTC), "coding")
+        return (await connection.execute(select(tables.proposals).where(tables.proposals.c.id == id))).one()
+
+
+@pytest.fixture
+def coding() -> Any:
+    """What a coder's agent proposes."""
+    return coder
 
 
 @pytest.fixture

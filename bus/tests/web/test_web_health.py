@@ -30,7 +30,9 @@ async def test_lag_counts_what_waits_in_topics(client: Any, site: Site) -> None:
     assert set(answer["lag"]) == STEPS
     assert answer["lag"]["translate"] == 1
     assert (answer["ready"], answer["durability"]) == (True, "embedded")
-    assert answer["agents"] == [{"name": "qc", "status": "running", "plugin": "qc", "version": "1"}]
+    running = {"name": "qc", "status": "running", "plugin": "qc", "version": "1"}
+    assert answer["agents"] == [running | {"reason": "", "waits_for": "", "asks": False}]
+    assert answer["model"] == {"status": "none", "name": "", "reason": ""}
     await site.log.append([NewRecord("charted", "e1", b"{}"), NewRecord("charted", "e1", b"{}")])
     await site.log.append([NewRecord("decisions", "e1", b"{}")])
     behind = (await client().get("/readyz")).json()["lag"]

@@ -20,7 +20,7 @@ def description(app: FastAPI) -> dict[str, Any]:
 def test_every_agreed_path_is_described_with_models(description: dict[str, Any]) -> None:
     agreed = {
         ("get", "messages"), ("post", "messages/search"), ("get", "messages/{id}"),
-        ("post", "charts/search"), ("get", "charts/{id}"),
+        ("post", "charts/search"), ("get", "charts/{id}"), ("get", "charts/{id}/assessments"),
         ("get", "proposals"), ("get", "proposals/{id}"), ("post", "proposals/{id}/decision"),
         ("get", "writebacks"), ("post", "writebacks/{id}/resolution"),
         ("get", "parked"), ("post", "parked/{id}/replay"), ("get", "audit"),

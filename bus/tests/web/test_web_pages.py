@@ -182,12 +182,15 @@ def test_both_languages_say_the_same_things() -> None:
     by_value = {
         "agent", "role", "status", "severity", "state", "sex", "reason", "refused", "receipt", "diagnosis", "order",
         "document", "field", "message-status", "writeback-status", "verdict",
+        "kind", "model",
     }  # fmt: skip
     by_value |= {
         "site.embedded",
         "site.single-broker",
         "site.agent",
         "site.plaintext",
+        "site.model-down",
+        "site.model-none",
         "case.replaced",
         "case.withdrawn",
     }
@@ -196,6 +199,7 @@ def test_both_languages_say_the_same_things() -> None:
     by_value |= {f"fact.{path}" for path in ("about", "signed", "department", "sex", "birth_date")}
     by_value |= {f"draft.{written}" for written in ("assembled", "model", "mixed")}
     by_value |= {key for key in chinese if key.startswith("draft.reason.")}
+    by_value |= {key for key in chinese if key.startswith(("codes.role.", "codes.method.", "codes.verified."))}
     by_value |= {f"message.{field}" for field in ("patient", "visit", "text")}
     by_value |= {f"parked.{status}" for status in ("parked", "replayed", "closed")}
     for key in chinese:

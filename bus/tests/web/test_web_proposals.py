@@ -12,8 +12,8 @@ from hisbus.site import Site
 from hisbus_schemas import Decision, Opinion, Text
 
 KEYS = {
-    "id", "kind", "agent", "rule", "key", "status", "state", "severity", "points", "message", "encounter", "visit",
-    "evidence", "reads", "opened", "due", "payload", "history", "opinions",
+    "id", "kind", "agent", "rule", "key", "status", "state", "severity", "points", "message", "model", "encounter",
+    "visit", "evidence", "reads", "opened", "due", "payload", "history", "opinions",
 }  # fmt: skip
 
 

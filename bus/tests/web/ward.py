@@ -18,7 +18,7 @@ from hisbus.review import proposals
 from hisbus.settings import Settings
 from hisbus.site import Site
 from hisbus.topics import Keys, digest
-from hisbus.web import AgentState
+from hisbus.web import AgentState, ModelState
 from hisbus_schemas import (
     Chart,
     ChartDiagnosis,
@@ -34,6 +34,7 @@ from hisbus_schemas import (
     Patient,
     PatientId,
     Person,
+    Proposal,
     Receipt,
     Section,
     Text,
@@ -386,14 +387,16 @@ async def put_chart(connection: AsyncConnection, chart: Chart) -> None:
         await connection.execute(tables.entries.insert(), {"encounter": chart.encounter, **place})
 
 
-async def put_finding(connection: AsyncConnection, chart: Chart, said: Finding, opened: datetime) -> str:
+async def put_finding(
+    connection: AsyncConnection, chart: Chart, said: Proposal, opened: datetime, agent: str = "qc"
+) -> str:
     body = said.model_dump_json().encode()
-    identity = proposals.identity("ward", "qc", chart.encounter, said.key)
+    identity = proposals.identity("ward", agent, chart.encounter, said.key)
     row = {
         "id": proposals.revision_id(identity, 1),
         "identity": identity,
         "revision": 1,
-        "agent": "qc",
+        "agent": agent,
         "agent_version": "1",
         "encounter": chart.encounter,
         "fingerprint": said.stamp(),
@@ -434,9 +437,13 @@ class Quiet:
         return "unknown"
 
 
+NO_MODEL = ModelState("none")
+
+
 @dataclass(frozen=True)
 class Agents:
     agents: Sequence[AgentState]
+    model: ModelState = NO_MODEL
 
 
 async def put_writeback(connection: AsyncConnection, proposal: str, encounter: str, **more: Any) -> str:

@@ -63,7 +63,7 @@ def coded(note: Note, file: Path) -> list[str]:
 
 def test_there_are_notes_of_every_kind_in_both_languages() -> None:
     assert sum(map(len, NOTES.values())) >= 120
-    kinds = {"list", "abbreviation", "wording", "text", "negated", "history", "family", "uncertain", "mixed"}
+    kinds = {"list", "abbreviation", "wording", "text", "negated", "history", "family", "uncertain", "mixed", "later"}
     for its in NOTES.values():
         assert {note.kind for note in its} == kinds
         assert len(its) >= 60

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from hisbus.testing import NOW, make_case, make_chart, make_document, run
-from hisbus_coding import Agent
 from hisbus_coding.query import INDICATORS, RULE
+from hisbus_coding.rules import Rules
 from hisbus_schemas import ChartDiagnosis, ChartReading, Code, Finding
 
 PAYMENT = re.compile(
@@ -27,7 +27,7 @@ def reading(code: str, value: str, unit: str, **more: Any) -> ChartReading:
 def asked(file: Path, text: str, *readings: ChartReading, **chart: Any) -> list[Finding]:
     documents = [make_document("C0049", text, signed=NOW)] if text else []
     made = make_chart(documents=documents, results=list(readings), **chart)
-    answer = asyncio.run(run(Agent(), make_case(made, terms=file)))
+    answer = asyncio.run(run(Rules(), make_case(made, terms=file)))
     assert RULE in answer.evaluated
     return [one for one in answer.proposals if isinstance(one, Finding) and one.rule == RULE]
 

@@ -8,7 +8,7 @@ import pytest
 
 from hisbus import Case, ConfigError
 from hisbus.testing import AgentContract, make_case, make_chart, make_document, make_operation, make_order, make_patient
-from hisbus.web.cases import prove
+from hisbus.web.proofs import prove
 from hisbus.web.texts import texts
 from hisbus_documentation import Agent
 from hisbus_documentation.grounding import CHECKS

@@ -4,6 +4,7 @@ import tomllib
 from pathlib import Path
 
 from hisbus_qc.rulebook import configured
+from hisbus_qc.text.agent import text_shelf
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
@@ -18,15 +19,20 @@ def test_its_python_runs() -> None:
 
 
 def test_its_settings_and_its_rule_are_taken(tmp_path: Path) -> None:
-    settings, rule = blocks("toml")
+    settings, rule, _ = blocks("toml")
     (tmp_path / "H01.toml").write_text(rule, encoding="utf-8")
     said = tomllib.loads(settings)["agents"]["qc"]["settings"] | {"rules_folder": str(tmp_path), "only": ["H01", "R15"]}
     assert [rule.id for rule in configured(said)] == ["R15", "H01"]
 
 
-def test_every_rule_that_is_not_there_is_named_with_its_reason() -> None:
-    there = {rule.id for rule in configured({})} | {"R17", "R18"}
-    missing = {f"R{number:02}" for number in range(1, 61)} - there
-    reasons = README.partition("## What cannot be decided here")[2].partition("\n## ")[0]
-    assert missing == {"R19", "R20", "R22", "R25", "R28", "R58"}
-    assert all(rule in reasons for rule in missing)
+def test_its_rule_that_asks_the_model_is_taken(tmp_path: Path) -> None:
+    (tmp_path / "H20.toml").write_text(blocks("toml")[2], encoding="utf-8")
+    (rule,) = configured({"rules_folder": str(tmp_path), "only": ["H20"]}, text_shelf())
+    assert (rule.id, rule.points) == ("H20", 0.5)
+
+
+def test_every_rule_is_there_and_those_that_ask_the_model_are_listed() -> None:
+    without, asking = {rule.id for rule in configured({})} | {"R17", "R18"}, text_shelf().rules.keys()
+    assert without | asking == {f"R{number:02}" for number in range(1, 61)}
+    table = README.partition("## What a model is asked")[2].partition("\n- ")[0]
+    assert {line[2:5] for line in table.splitlines() if line.startswith("| R")} == asking

@@ -27,6 +27,17 @@ from hisbus_schemas.chart import (
     Entry,
     Patient,
 )
+from hisbus_schemas.coded import (
+    Coded,
+    CodedDoubt,
+    CodedEdit,
+    CodedEntry,
+    CodedOpen,
+    CodedRejected,
+    CodeOption,
+    CodeRole,
+    Query,
+)
 from hisbus_schemas.contract import Contract, Instant
 from hisbus_schemas.decision import Answer, Decision, Reason
 from hisbus_schemas.drafted import Drafted, DraftedSection, DraftedSentence
@@ -77,7 +88,15 @@ __all__ = [
     "ChartReading",
     "Charted",
     "Code",
+    "CodeOption",
+    "CodeRole",
     "CodeSet",
+    "Coded",
+    "CodedDoubt",
+    "CodedEdit",
+    "CodedEntry",
+    "CodedOpen",
+    "CodedRejected",
     "Contract",
     "Decision",
     "Demographics",
@@ -110,6 +129,7 @@ __all__ = [
     "Precision",
     "Procedure",
     "Proposal",
+    "Query",
     "Reading",
     "Reason",
     "Receipt",

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from hisbus_schemas import Assessed, Assessment, Chart, Charted, Decision, Event, Receipt, Translated, WriteBack
+from hisbus_schemas import Assessed, Assessment, Chart, Charted, Coded, Decision, Event, Receipt, Translated, WriteBack
 
-EXPORTED = (Assessed, Assessment, Chart, Charted, Decision, Event, Receipt, Translated, WriteBack)
+EXPORTED = (Assessed, Assessment, Chart, Charted, Coded, Decision, Event, Receipt, Translated, WriteBack)
 
 
 def schemas() -> dict[str, str]:

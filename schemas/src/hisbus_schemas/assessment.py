@@ -59,6 +59,8 @@ class _Proposed(Contract):
     """The deadline that was missed, where there is one."""
     fingerprint: str = ""
     """Empty: a hash of rule, key, state and evidence."""
+    model: str = ""
+    """The model that judged it, or helped to (``case.llm.model``). Empty: rules alone."""
     payload: dict[str, Any] = {}
 
     def stamp(self) -> str:
@@ -76,7 +78,7 @@ class Finding(_Proposed):
 
 
 class CodeSet(_Proposed):
-    """A set of codes proposed for the stay; the set is the payload."""
+    """A set of codes proposed for the stay; the payload is a ``Coded``."""
 
     kind: Literal["codeset"] = "codeset"
 

@@ -25,7 +25,7 @@ class WriteBack(Contract):
     document: Code = Code()
     """The type of the document that it is (WS/T 500). Empty: a notice of what was found."""
     sections: list[Section] = []
-    """A document's sections, for who can place them; ``lines`` say the same."""
+    """Sections of a document or of a set of codes, for who can place them; ``lines`` say the same."""
     lines: list[str]
     """Rule, message, quoted evidence, who decided; or the text of a document."""
     decided: Instant

@@ -44,6 +44,8 @@ class CaseLLM:
         self.asked: list[Asked] = []
         """What was asked so far, in the order in which it was answered."""
         self._client = client
+        self.model = model or client.settings.model
+        """Name of the model that answers."""
         self._agent = agent
         self._give = chart
         self._now = now

@@ -34,6 +34,8 @@ log = logger()
 CONNECT_S = 5.0
 IDLE_S = 2.0
 """Connections are kept so long: less than the server keeps them, which closes them after five seconds."""
+WELL_S = 10.0
+"""A server that is well says one word within this time."""
 REPLY_BYTES = 8 * 1024 * 1024
 BYTES_A_TOKEN = 16
 """No text has more on the average; a prompt over this many times ``context_tokens`` need not be sent to be refused."""
@@ -85,6 +87,7 @@ class Client:
         self.breaker = Breaker(settings.breaker_failures, settings.breaker_pause_s)
         self._cache_salt = cache_salt
         self._key: str | None = None
+        self._trying = asyncio.Lock()
         # Neither a proxy nor a certificate of the environment, and no redirect: nothing leaves for another host.
         self._http = httpx.AsyncClient(
             verify=_trust(settings),
@@ -93,6 +96,11 @@ class Client:
             timeout=httpx.Timeout(None, connect=CONNECT_S),
             limits=httpx.Limits(max_connections=settings.concurrency, keepalive_expiry=IDLE_S),
         )
+
+    @property
+    def down(self) -> str:
+        """Why the server is left alone, as a stable code; empty: it is not."""
+        return "" if self.breaker.state == "closed" else self.breaker.code
 
     async def close(self) -> None:
         """Close all connections."""
@@ -182,19 +190,30 @@ class Client:
             if error.code == "llm_no_such_model":  # one agent's adapter may be missing: the others go on
                 self._answered()
                 raise RetryLater(code=error.code) from None
-            self._failed(entered, error.code)
-            if error.about_request and self.breaker.succeeded_at > begun:
-                # Others were answered meanwhile: the server is well, and this question would fail for ever.
+            if error.about_request and await self._is_well(begun):
+                self._answered()  # this question would fail for ever, and with it its agent wait
                 raise NotEvaluated(code=error.code.removeprefix("llm_")) from None
+            self._failed(entered, error.code)
             raise RetryLater(code=error.code) from None
-        except BaseException:
-            self.breaker.left(entered)
-            raise
         finally:
+            self.breaker.left(entered)
             told.seconds += _now() - begun
         self._answered()
         told.usage += reply.usage
         return reply
+
+    async def _is_well(self, since: float) -> bool:
+        """Tell whether the server has answered anything since then, or says one word now."""
+        word = {"model": self.settings.model, "messages": [{"role": "user", "content": "1"}], "max_tokens": 1}
+        async with self._trying:  # those who fail together find out together
+            if self.breaker.succeeded_at > since:
+                return True
+            try:
+                async with asyncio.timeout(WELL_S):
+                    await self._send(json.dumps(word).encode())
+            except (ServerFailed, NotEvaluated, TimeoutError):
+                return False
+            return True
 
     def body(self, question: Question, wrong: str = "") -> bytes:
         """Return the request."""

@@ -309,5 +309,7 @@ class FakeServer:
 
 
 async def _obey(server: FakeServer, request: dict[str, Any]) -> Said:
+    if "response_format" not in request:
+        return Said(200, server.completion(request, "1", "length"))
     form = request["response_format"]["json_schema"]["schema"]
     return Said(200, server.completion(request, json.dumps(smallest(form), separators=(",", ":"))))

@@ -3,6 +3,7 @@
 from hisbus.review.decide import decide
 from hisbus.review.errors import (
     AlreadyDecided,
+    BadCodes,
     Changed,
     Closed,
     Invalid,
@@ -15,6 +16,7 @@ from hisbus.review.takeover import take_over
 
 __all__ = [
     "AlreadyDecided",
+    "BadCodes",
     "Changed",
     "Closed",
     "Invalid",

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from hisbus import charts, outbox, tables
 from hisbus.errors import Forbidden
 from hisbus.log import NewRecord
-from hisbus.review import proposals
+from hisbus.review import codes, proposals
 from hisbus.review.errors import (
     AlreadyDecided,
     Changed,
@@ -176,8 +176,12 @@ def _edited(proposal: Proposal, edit: _Edit | None) -> Proposal:
         changes["message"] = Text(zh=edit.message.zh, en=edit.message.en)
     if edit.payload:
         changes["payload"] = {**proposal.payload, **edit.payload}
+    edited = proposal.model_copy(update=changes)
+    proposed = proposals.coded(proposal)
+    if proposed is not None:
+        codes.check(proposed, proposals.coded(edited))
     # The fingerprint is of what the agent said, and stays so.
-    return proposal.model_copy(update={**changes, "fingerprint": proposal.stamp()})
+    return edited.model_copy(update={"fingerprint": proposal.stamp()})
 
 
 async def _store(site: Site, connection: AsyncConnection, row: Row[Any], made: Decision) -> None:

@@ -38,6 +38,13 @@ class Invalid(Refused):
     status = 422
 
 
+class BadCodes(Refused):
+    """The codes cannot be recorded: one has no known form or stands twice, or two diagnoses are principal."""
+
+    code = "bad_codes"
+    status = 422
+
+
 class PreconditionRequired(Refused):
     """Say with If-Match what you saw."""
 

@@ -12,7 +12,7 @@ from hisbus import audit, changed, tables
 from hisbus.bulk import Rows, given, within, write
 from hisbus.consumer import Batch, position
 from hisbus.log import Record
-from hisbus.review import opinions
+from hisbus.review import notes, opinions
 from hisbus.review.apply import apply
 from hisbus.review.proposals import ACTOR
 from hisbus.review.reconcile import Changes, reconcile
@@ -118,5 +118,6 @@ def _head(answer: Assessed) -> dict[str, Any]:
         "version": answer.version,
         "evaluated": json.dumps(sorted(answer.assessment.evaluated)),
         "opinions": opinions.stored(answer.assessment.opinions),
+        "notes": notes.stored(answer.assessment),
         "time": answer.now,
     }

@@ -64,6 +64,23 @@ class Note:
     """Codes that it names."""
 
 
+def opened(path: Path | None) -> "Terms | None":
+    """Return a site's terminologies (``case.terms``), opened anew where they were loaded again; None: there are none.
+
+    Raises:
+        ConfigError: the file cannot be read, or is of another version of hisbus.
+    """
+    if path is None or not path.is_file():
+        return None
+    stat = path.stat()
+    return _open(path, (stat.st_ino, stat.st_mtime_ns, stat.st_size))
+
+
+@lru_cache(maxsize=2)
+def _open(path: Path, stamp: tuple[int, int, int]) -> "Terms":
+    return Terms(path)
+
+
 class Terms:
     """One file of terminologies, open for reading. It never changes: a new load is a new file."""
 

@@ -1,6 +1,6 @@
 """The page and the API: what people and other programs see of the bus."""
 
 from hisbus.web.app import create_app
-from hisbus.web.process import AgentState, Process
+from hisbus.web.process import AgentState, ModelState, Process
 
-__all__ = ["AgentState", "Process", "create_app"]
+__all__ = ["AgentState", "ModelState", "Process", "create_app"]

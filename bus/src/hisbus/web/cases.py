@@ -1,8 +1,4 @@
-"""One stay as a reviewer sees it: the record, what agents found in it, and where in the record each finding rests.
-
-Evidence counts only where it is there: a quote must stand verbatim in the version it names, a fact must have the
-value it is quoted with.
-"""
+"""One stay as a reviewer sees it: the record, what agents found in it, and where in the record each finding rests."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
@@ -15,48 +11,18 @@ from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hisbus import audit, charts, tables
-from hisbus.review import opinions, proposals
+from hisbus.review import notes, opinions, proposals
+from hisbus.review.notes import Said
 from hisbus.site import Site
-from hisbus.web import drafts, queue
-from hisbus_schemas import (
-    Chart,
-    ChartDiagnosis,
-    ChartDocument,
-    ChartOrder,
-    ChartProcedure,
-    ChartReading,
-    Code,
-    Decision,
-    Drafted,
-    Entry,
-    Evidence,
-    Moment,
-    Opinion,
-    Person,
-    Proposal,
-)
+from hisbus.web import codes, drafts, queue
+from hisbus.web.codes import CodeLines
+from hisbus.web.proofs import Proof, prove
+from hisbus_schemas import Chart, Decision, Drafted, Evidence, Opinion, Proposal, Query, Text
 
 SEVERITY = ("critical", "warning", "info")
 PREPARING = timedelta(minutes=1)
 """How long after a decision its write-back is looked for again and again."""
 CLOSED = frozenset({"superseded", "resolved", "withdrawn"})
-
-
-@dataclass(frozen=True, slots=True)
-class Proof:
-    """One piece of evidence of a finding."""
-
-    id: str
-    evidence: Evidence
-    verified: bool
-    document: ChartDocument | None = None
-    """The document that is quoted or whose fact it is."""
-    entry: Entry | None = None
-    """The chart entry whose fact it is."""
-    fact: str = ""
-    """Kind of fact: ``admitted``, ``procedures.end``, ``vitals`` ...; ``field`` for a field of a form."""
-    field: str = ""
-    """Name of the form's field."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +47,8 @@ class Finding:
     connector: str = ""
     """Which the stay came through, and a write-back would leave by."""
     voices: Sequence[Voice] = ()
+    queries: Sequence[tuple[str, Text]] = ()
+    """What the agent of a set of codes asks the clinician of this stay: proposals of their own, by id."""
 
     @property
     def id(self) -> str:
@@ -110,13 +78,28 @@ class Finding:
     @property
     def draft(self) -> Drafted | None:
         """Return the document that it proposes, or that a person made of it."""
-        answer = self.answer
-        return drafts.of(answer.approved if answer and answer.approved else self.said)
+        return drafts.of(self.shown)
+
+    @property
+    def codes(self) -> CodeLines | None:
+        """Return the codes that it proposes, or that a person made of them."""
+        coded = proposals.coded(self.shown)
+        return None if coded is None else codes.lines(coded, self.proofs)
+
+    @property
+    def query(self) -> Query | None:
+        """Return the question that it puts to the clinician."""
+        return proposals.query(self.said)
+
+    @property
+    def shown(self) -> Proposal:
+        """Return what it says, as a person left it."""
+        return _shown(self.said, self.answer)
 
     @property
     def answer(self) -> Decision | None:
         """Return what a person answered."""
-        return None if self.decision is None else Decision.model_validate_json(self.decision.body)
+        return _answer(self.decision)
 
     def pending(self, writers: Collection[str], now: datetime) -> bool:
         """Tell whether the write-back will move on by itself, so that it is worth looking again soon."""
@@ -178,6 +161,8 @@ class Case:
     chart: Chart | None
     findings: Sequence[Finding]
     marks: Marks
+    said: Sequence[Said] = ()
+    """What each agent's newest assessment says of itself."""
 
     def finding(self, id: str) -> Finding:
         """Return one of the findings."""
@@ -199,7 +184,8 @@ async def read(site: Site, actor: str, encounter: str) -> Case:
         )
     async with site.database.read() as connection:
         findings = await of_rows(connection, rows, chart)
-    return Case(encounter, chart, findings, _marks(findings))
+        said = await notes.of(connection, encounter)
+    return Case(encounter, chart, findings, _marks(findings), said)
 
 
 async def of_rows(connection: AsyncConnection, rows: Iterable[Row[Any]], chart: Chart | None) -> list[Finding]:
@@ -214,20 +200,45 @@ async def of_rows(connection: AsyncConnection, rows: Iterable[Row[Any]], chart: 
     voices = await opinions.on(connection, (row.encounter for row in rows))
     by_decision = {row.proposal: row for row in made}
     by_receipt = {row.proposal: row for row in sent}
+    known = [(row, proposals.body(row)) for row in rows]
     findings = [
         Finding(
             row=row,
             said=said,
-            proofs=[prove(chart, item, f"{row.id}-{number}") for number, item in enumerate(said.evidence)],
+            proofs=[
+                prove(chart, item, f"{row.id}-{number}")
+                for number, item in enumerate(_evidence(_shown(said, _answer(by_decision.get(row.id)))))
+            ],
             history=histories[row.id],
             decision=by_decision.get(row.id),
             receipt=by_receipt.get(row.id),
             connector=stays[row.encounter].connector if row.encounter in stays else "",
             voices=_voices(chart, row, voices.get(row.id, ())),
+            queries=[
+                (other.id, asked.message)
+                for other, asked in known
+                if other.agent == row.agent and other.status in proposals.LIVE and proposals.query(asked) is not None
+            ]
+            if proposals.coded(said) is not None
+            else (),
         )
-        for row, said in ((row, proposals.body(row)) for row in rows)
+        for row, said in known
     ]
     return sorted(findings, key=lambda finding: finding.rank)
+
+
+def _answer(decision: Row[Any] | None) -> Decision | None:
+    return None if decision is None else Decision.model_validate_json(decision.body)
+
+
+def _shown(said: Proposal, answer: Decision | None) -> Proposal:
+    return answer.approved if answer and answer.approved else said
+
+
+def _evidence(proposal: Proposal) -> Sequence[Evidence]:
+    """Return all that a proposal rests on; each code of a set brings its own."""
+    coded = proposals.coded(proposal)
+    return proposal.evidence if coded is None else codes.evidence(coded)
 
 
 def _voices(chart: Chart | None, row: Row[Any], voices: Iterable[opinions.Voice]) -> list[Voice]:
@@ -241,70 +252,6 @@ def _voices(chart: Chart | None, row: Row[Any], voices: Iterable[opinions.Voice]
         for agent, said in voices
         if agent != row.agent
     ]
-
-
-def prove(chart: Chart | None, evidence: Evidence, id: str = "") -> Proof:
-    """Look evidence up in the chart."""
-    if chart is None:
-        return Proof(id, evidence, False)
-    if evidence.path is not None:
-        return _fact(chart, evidence, evidence.path, id)
-    document = next((item for item in chart.documents if item.id == evidence.document), None)
-    return Proof(id, evidence, document is not None and _stands(document, evidence), document)
-
-
-def _stands(document: ChartDocument, evidence: Evidence) -> bool:
-    """Tell whether a quote is, verbatim, where it is said to be."""
-    section, begin, end = evidence.section, evidence.begin, evidence.end
-    if section is None or begin is None or end is None or not evidence.quote:
-        return False
-    if evidence.version not in {None, document.version} or not 0 <= section < len(document.sections):
-        return False
-    return 0 <= begin < end and document.sections[section].text[begin:end] == evidence.quote
-
-
-def _fact(chart: Chart, evidence: Evidence, path: str, id: str) -> Proof:
-    part, _, rest = path.partition("/")
-    if not rest:
-        known = part in type(chart).model_fields and chart.stay(part) == evidence.value
-        return Proof(id, evidence, known, fact=part)
-    if part == "patient":
-        return Proof(id, evidence, chart.stay(path.replace("/", ".")) == evidence.value, fact=rest)
-    entries: Sequence[Entry] = [entry for entry in chart.entries() if path.startswith(f"{part}/{entry.id}")]
-    entry = max(entries, key=lambda entry: len(entry.id), default=None)
-    if entry is None:
-        return Proof(id, evidence, False, fact=part)
-    name = path.removeprefix(f"{part}/{entry.id}").strip("/")
-    form, _, box = name.partition("/")
-    document = entry if isinstance(entry, ChartDocument) else None
-    fact = "field" if document and form == "fields" else ".".join(filter(None, (part, name)))
-    return Proof(id, evidence, value_of(entry, name) == evidence.value, document, entry, fact, box)
-
-
-def value_of(entry: Entry, name: str) -> str | None:
-    """Return what a chart entry says under a name; under none a reading's values, and what else an entry is about."""
-    if not name:
-        return _about(entry)
-    if isinstance(entry, ChartDocument) and name.startswith("fields/"):
-        return entry.fields.get(name.removeprefix("fields/"))
-    value = getattr(entry, name, None)
-    if isinstance(value, Code):
-        return value.text or value.code
-    if isinstance(value, Person):
-        return value.name or value.id
-    return value.isoformat() if isinstance(value, Moment) else None
-
-
-def _about(entry: Entry) -> str | None:
-    match entry:
-        case ChartReading():
-            return ", ".join(entry.values)
-        case ChartDiagnosis() | ChartProcedure():
-            return entry.code.text or entry.code.code
-        case ChartOrder():
-            return entry.what.text or entry.what.code
-        case _:
-            return None
 
 
 def _marks(findings: Iterable[Finding]) -> Marks:

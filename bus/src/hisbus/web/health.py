@@ -6,6 +6,7 @@ the committed positions, one snapshot of the database, the ends again. Where the
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 
 from fastapi import APIRouter, Request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -36,13 +37,33 @@ class Agent(BaseModel):
     status: str
     plugin: str
     version: str
+    reason: str
+    """Why it has this status, as a stable code."""
+    waits_for: str
+    """What its calls wait for since it is not available, as a stable code; empty: they do not."""
+    asks: bool
+    """It asks the model."""
+
+
+class Model(BaseModel):
+    """How the model's server is doing."""
+
+    status: str
+    """``none``: none is configured. ``up``, or ``down``: it is left alone for a while, agents that ask it wait.
+    ``elsewhere``: another process asks it."""
+    name: str
+    reason: str
+    """Why it is left alone, as a stable code."""
 
 
 class Readiness(BaseModel):
     """Whether it can work, and how much waits."""
 
     ready: bool
-    """Log and database answer (otherwise there is no such answer), and every agent that is called runs."""
+    """Log and database answer (otherwise there is no such answer), and every agent that is called runs.
+
+    A model that is down leaves it ready: agents wait for it, and rules go on.
+    """
     lag: dict[str, int]
     """By step: records and rows that wait or are being worked on; ``timers`` counts what is due as well."""
     durability: str
@@ -50,6 +71,7 @@ class Readiness(BaseModel):
     plaintext: list[str]
     """Connectors whose messages travel unencrypted between machines, as the configuration allows."""
     agents: list[Agent]
+    model: Model
 
 
 @router.get("/healthz", tags=["health"])
@@ -63,14 +85,15 @@ async def ready(request: Request) -> Readiness:
     """Say how far behind each step is. Counts only, so it needs no log-in."""
     site: Site = request.app.state.site
     process: Process = request.app.state.process
-    called = [agent for agent in process.agents if site.settings.agent(agent.name).enabled]
+    called = agents_called(site, process)
     waiting = await lag(site, [agent.name for agent in called])
     return Readiness(
         ready=all(agent.status in {"running", ELSEWHERE} for agent in called),
         lag=waiting,
         durability=durability(site),
         plaintext=request.app.state.plaintext,
-        agents=[_agent(agent) for agent in process.agents],
+        agents=[Agent(**asdict(agent)) for agent in process.agents],
+        model=Model(**asdict(process.model)),
     )
 
 
@@ -78,6 +101,11 @@ async def ready(request: Request) -> Readiness:
 async def metrics() -> Response:
     """Expose the metrics for Prometheus."""
     return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
+
+
+def agents_called(site: Site, process: Process) -> Sequence[AgentState]:
+    """Return the agents that the site has not switched off."""
+    return [agent for agent in process.agents if site.settings.agent(agent.name).enabled]
 
 
 def durability(site: Site) -> str:
@@ -126,7 +154,3 @@ async def _rows(site: Site) -> dict[str, int]:
             "writeback": await writeback.waiting(connection),
             "outbox": await outbox.waiting(connection),
         }
-
-
-def _agent(agent: AgentState) -> Agent:
-    return Agent(name=agent.name, status=agent.status, plugin=agent.plugin, version=agent.version)

@@ -12,9 +12,34 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hisbus import charts, tables
 from hisbus.errors import BusError, RetryLater
-from hisbus_schemas import Chart, Code, Decision, Draft, Drafted, Evidence, Proposal, Section, WriteBack
+from hisbus_schemas import (
+    Chart,
+    Code,
+    Coded,
+    CodedEntry,
+    CodeSet,
+    Decision,
+    Draft,
+    Drafted,
+    Evidence,
+    Finding,
+    Proposal,
+    Query,
+    Section,
+    WriteBack,
+)
 
 _proposal: TypeAdapter[Proposal] = TypeAdapter(Proposal)
+
+CODES = "CODES"
+"""Name of the section that holds a set of codes."""
+_PROPOSED = {False: "编码建议 Codes proposed", True: "编码建议，经模型核对 Codes proposed, verified by a model"}
+_ROLES = {
+    "principal": "主要诊断 Principal",
+    "other": "其他诊断 Other",
+    "complication": "并发症 Complication",
+    "operation": "手术操作 Operation",
+}
 
 
 class Withheld(BusError):
@@ -74,9 +99,13 @@ def compose(row: Row[Any], approved: Approved) -> WriteBack:
     chart, patient = approved.chart, approved.chart.patient
     if patient is None:
         raise RetryLater("The stay's chart names no patient yet.", code="no_chart")
-    drafted = _drafted(approved.proposal)
-    sections = [] if drafted is None else [*_sections(drafted), _origin(approved)]
-    said = _said(approved) if drafted is None else (line for part in sections for line in (part.title, part.text))
+    drafted, coded = _drafted(approved.proposal), _coded(approved.proposal)
+    sections: list[Section] = []
+    if drafted is not None:
+        sections = [*_sections(drafted), _origin("草稿 Drafted", approved)]
+    elif coded is not None:
+        sections = [_codes(coded, approved), _origin(_PROPOSED[bool(coded.verified_by)], approved)]
+    said = (line for part in sections for line in (part.title, part.text)) if sections else _said(approved)
     return WriteBack(
         id=row.id,
         connector=row.connector,
@@ -114,23 +143,72 @@ def _sections(drafted: Drafted) -> Iterator[Section]:
             yield Section(name=part.code, title=title, text="\n".join(sentence.text for sentence in part.sentences))
 
 
-def _origin(approved: Approved) -> Section:
-    """Return the section that says that a program drafted the document, and who answers for it."""
-    text = f"草稿 Drafted: {approved.decision.agent}\n{_decided(approved)}"
-    return Section(name="HISBUS", title="来源 Origin", text=text)
+def _coded(proposal: Proposal) -> Coded | None:
+    """Return the codes that a set holds. One of a shape of its own leaves as a notice, with its message."""
+    if not isinstance(proposal, CodeSet):
+        return None
+    try:
+        return Coded.model_validate(proposal.payload)
+    except ValidationError:
+        return None
+
+
+def _codes(coded: Coded, approved: Approved) -> Section:
+    """Return the section that says which codes were approved, each with the words it rests on."""
+    lines = [line for entry in coded.codes for line in _code(entry)]
+    lines += [f"未编码 Without a code: {item.text}" for item in coded.unmatched]
+    return Section(name=CODES, title="编码 Codes", text="\n".join([*lines, *_notes(approved)]))
+
+
+def _code(entry: CodedEntry) -> Iterator[str]:
+    table = f"[{entry.system} {entry.version}]" if entry.system else ""
+    poa = "入院时已有 present on admission" if entry.poa == "Y" else ""
+    said = " ".join(filter(None, (entry.code, entry.display, table, poa)))
+    yield f"{_ROLES[entry.role]} {entry.rank}: {said}"
+    for evidence in entry.evidence:
+        yield f"依据 Evidence: {_quoted(evidence)}"
+
+
+def _origin(what: str, approved: Approved) -> Section:
+    """Return the section that says which program made the document, and who answers for it."""
+    lines = [f"{what}: {approved.decision.agent}", *_model(approved), _decided(approved)]
+    return Section(name="HISBUS", title="来源 Origin", text="\n".join(lines))
 
 
 def _said(approved: Approved) -> Iterator[str]:
-    proposal, decision = approved.proposal, approved.decision
+    proposal = approved.proposal
     yield f"规则 Rule: {proposal.rule}"
     yield proposal.message.zh
     yield proposal.message.en
     for evidence in proposal.evidence:
         yield f"依据 Evidence: {_quoted(evidence)}"
-    for note in (proposal.payload.get("note"), decision.note):
+    yield from _options(proposal)
+    yield from _notes(approved)
+    yield from _model(approved)
+    yield _decided(approved)
+
+
+def _options(proposal: Proposal) -> Iterator[str]:
+    """Yield what a question to the clinician may be answered with."""
+    if not isinstance(proposal, Finding) or "query" not in proposal.payload:
+        return
+    try:
+        query = Query.model_validate(proposal.payload["query"])
+    except ValidationError:
+        return
+    for number, option in enumerate(query.options, 1):
+        yield f"可选 Option {number}: {option.zh} {option.en}"
+
+
+def _notes(approved: Approved) -> Iterator[str]:
+    for note in (approved.proposal.payload.get("note"), approved.decision.note):
         if note:
             yield f"备注 Note: {note}"
-    yield _decided(approved)
+
+
+def _model(approved: Approved) -> Iterator[str]:
+    if approved.proposal.model:
+        yield f"模型 Model: {approved.proposal.model}"
 
 
 def _decided(approved: Approved) -> str:

@@ -19,6 +19,7 @@ _STOP_S = 20.0
 _CONFIGURATION = """\
 # Made anew by every demo.
 site = "demo"
+terms_file = "{folder}/terms.db"
 [log]
 url = "sqlite:///{folder}/log.db"
 [database]

@@ -135,6 +135,16 @@ def expect(seed: Seed = 1, patients: Patients = STAYS) -> None:
 
 
 @app.command()
+def export(
+    folder: Annotated[Path, typer.Argument(help="Where the files go.")], seed: Seed = 1, patients: Patients = STAYS
+) -> None:
+    """Write the week's charts with what must be found in them, for `hisbus evaluate run qc FOLDER`."""
+    from hisbus_simulator.export import export as write  # with the chart step's code, which takes its time
+
+    out.print(f"{write(ward_week(seed, patients), folder)} visits.")
+
+
+@app.command()
 def messages(
     seed: Seed = 1,
     patients: Patients = STAYS,

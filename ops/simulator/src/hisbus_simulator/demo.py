@@ -71,6 +71,8 @@ class Demo:
                     return await child.meanwhile(self._decide(api, his))
                 self._console.print((await self._outcome(api, his, Reviewed((), ()))).table())
                 self._console.print(f"The page: {child.url}  user: {USER}  password: {password}", soft_wrap=True)
+                load = f"hisbus --config {self._folder / 'hisbus.toml'} terms load icd-10-cm"
+                self._console.print(f"No codes are proposed: no table of codes is loaded. {load}", soft_wrap=True)
                 return await self._stay(child, his)
 
     async def _enter(self, child: Child) -> tuple[str, str]:

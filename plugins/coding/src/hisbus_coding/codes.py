@@ -5,11 +5,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from hisbus.terms import Concept, plain
+from hisbus.terms import Concept, Release, plain
 from hisbus_coding.context import DATA
 from hisbus_coding.mentions import Mention
 from hisbus_coding.retrieval import SURE, Candidate
-from hisbus_coding.verify import Found
+from hisbus_coding.verify import Doubt, Found, Rejected, Verdict
 from hisbus_schemas import Evidence
 
 Role = Literal["principal", "other", "operation", "complication"]
@@ -47,6 +47,8 @@ class Coded:
     assumed: tuple[str, ...] = ()
     poa: Literal["", "Y"] = ""
     """``Y``: documented at admission. Empty: not known."""
+    verdict: Verdict = ""
+    doubt: Doubt | None = None
 
 
 @dataclass(slots=True)
@@ -57,22 +59,25 @@ class _Pile:
     mentions: list[Mention] = field(default_factory=list)
     alternatives: dict[str, Candidate] = field(default_factory=dict)
     confidence: float = 0.0
+    verdict: Verdict = "confirmed"
+    """The gravest of its mentions."""
+    doubt: Doubt | None = None
 
 
 def choose(found: Iterable[Found]) -> list[Coded]:
     """Return the codes of the diagnoses that are documented as being there, the principal one first."""
     piles: dict[str, _Pile] = {}
     for item in found:
-        if not item.candidates or item.candidates[0].score < SURE:
+        certain = certainty(item)
+        if certain == 0:
             continue
         first, *others = item.candidates
-        certainty = _certainty(item.mention, first)
-        if certainty == 0:
-            continue
         pile = piles.setdefault(first.code, _Pile(first))
         pile.mentions.append(item.mention)
-        pile.confidence = max(pile.confidence, round(first.score * certainty, 4))
+        pile.confidence = max(pile.confidence, round(first.score * certain * item.trust, 4))
         pile.alternatives |= {other.code: other for other in others}
+        pile.verdict = max(pile.verdict, item.verdict, key=_GRAVITY.index)
+        pile.doubt = pile.doubt or item.doubt
     ordered = sorted(_without_general(piles), key=lambda pile: min(map(_place, pile.mentions)))
     return [_coded(pile, rank) for rank, pile in enumerate(ordered, 1)]
 
@@ -88,8 +93,18 @@ def unmatched(found: Iterable[Found]) -> list[Found]:
     ]
 
 
+def certainty(item: Found) -> float:
+    """Return how far a mention speaks for its first candidate as a current diagnosis, 0 to 1; 0: it is not coded."""
+    if not item.candidates or item.candidates[0].score < SURE:
+        return 0.0
+    return _certainty(item.mention, item.candidates[0])
+
+
+_GRAVITY: tuple[Verdict, ...] = ("confirmed", "", "uncertain", "disputed")
+"""Of several verdicts on one code the gravest stands."""
+
+
 def _certainty(mention: Mention, candidate: Candidate) -> float:
-    """Return how far a mention speaks for a current diagnosis, 0 to 1."""
     chronic = mention.status == "history" and plain(candidate.code).startswith(tuple(DATA["chronic"]["codes"]))
     own_cause = mention.cue == _OPEN_CAUSE and candidate.code.startswith(_SIGNS)
     if mention.status == "history" and mention.listed and candidate.method != "search":
@@ -148,6 +163,8 @@ def _coded(pile: _Pile, rank: int) -> Coded:
         alternatives=tuple(sorted(pile.alternatives.values(), key=lambda other: (-other.score, other.code))[:9]),
         assumed=pile.candidate.assumed,
         poa="Y" if any(map(_at_admission, mentions)) else "",
+        verdict=pile.verdict,
+        doubt=pile.doubt,
     )
 
 
@@ -156,13 +173,13 @@ def _at_admission(mention: Mention) -> bool:
     return mention.heading in _AT_ADMISSION or noted
 
 
-def payload(codes: Sequence[Coded], system: str, version: str) -> list[dict[str, object]]:
-    """Return the codes as a proposal's payload carries them."""
+def payload(codes: Sequence[Coded], diagnoses: Release, procedures: Release | None) -> list[dict[str, object]]:
+    """Return the codes as a proposal's payload carries them, each with the table that it is of."""
     return [
         {
             "code": coded.code,
-            "system": system,
-            "version": version,
+            "system": table.system,
+            "version": table.version,
             "display": coded.display,
             "role": coded.role,
             "rank": coded.rank,
@@ -172,9 +189,34 @@ def payload(codes: Sequence[Coded], system: str, version: str) -> list[dict[str,
             "method": coded.method,
             "assumed": list(coded.assumed),
             "alternatives": offered(coded.alternatives),
+            "verified": coded.verdict,
+            **_doubted(coded.doubt),
         }
         for coded in codes
+        for table in [procedures if procedures is not None and coded.role == "operation" else diagnoses]
     ]
+
+
+def rejections(rejected: Iterable[Rejected]) -> list[dict[str, object]]:
+    """Return what a verifier took away, as a payload carries it: the code, where it was named, why it is not there."""
+    return [
+        {
+            "code": one.candidate.code,
+            "display": one.candidate.display,
+            "evidence": [
+                mention.evidence().model_dump(mode="json", exclude_none=True) for mention in one.mentions[:_SPANS]
+            ],
+            **_doubted(one.doubt),
+        }
+        for one in rejected
+    ]
+
+
+def _doubted(doubt: Doubt | None) -> dict[str, object]:
+    if doubt is None:
+        return {}
+    words = [item.model_dump(mode="json", exclude_none=True) for item in doubt.evidence]
+    return {"doubt": {"reason": doubt.reason.model_dump(), "evidence": words}}
 
 
 def offered(candidates: Iterable[Candidate]) -> list[dict[str, object]]:

@@ -1,4 +1,4 @@
-"""The operator's settings: ``[agents.coding.settings]``."""
+"""The operator's settings: ``[agents.coding.settings]``, and the same for ``coding-rules``."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,6 @@ from hisbus_schemas import Text
 _NAMES = {
     "diagnosis": ("诊断", "diagnoses"),
     "procedure": ("手术操作", "procedures"),
-    "item": ("收费项目", "charged items"),
 }
 
 
@@ -44,7 +43,7 @@ class Settings:
 
 
 def read(settings: Mapping[str, Any]) -> Settings:
-    """Read the settings: ``diagnosis``, ``procedure`` and ``item`` name code systems, ``edits`` changes edits.
+    """Read the settings: ``diagnosis`` and ``procedure`` name code systems, ``edits`` changes edits.
 
     Raises:
         ConfigError: a key is unknown or its value is of the wrong kind; the message names the key.

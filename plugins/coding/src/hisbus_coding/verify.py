@@ -1,13 +1,29 @@
-"""Between retrieval and the choice of codes: where a model may confirm, reorder or reject candidates."""
+"""Between retrieval and the choice of codes: where a model may confirm, doubt or reject what was retrieved."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import Protocol
+from typing import Literal, Protocol
 
 from hisbus import Case
 from hisbus_coding.mentions import Mention, inside
 from hisbus_coding.retrieval import MOST, SURE, Candidate, Retrieval
+from hisbus_schemas import Evidence, Text
+
+Verdict = Literal["", "confirmed", "uncertain", "disputed"]
+"""What a verifier makes of a mention's first candidate; empty: nothing."""
+
+NO_MODEL = Text(
+    zh="未配置模型：编码未经模型核对。", en="No model is configured: the codes were not verified by a model."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """Why a verifier takes a code for wrong, and the words it says so by."""
+
+    reason: Text
+    evidence: tuple[Evidence, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,12 +32,40 @@ class Found:
 
     mention: Mention
     candidates: Sequence[Candidate]
+    verdict: Verdict = ""
+    trust: float = 1.0
+    """By how much the verdict lowers the confidence, 0 to 1."""
+    doubt: Doubt | None = None
+    """Of a disputed one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A code that was retrieved and is not proposed, because a verifier says so. A person sees both."""
+
+    candidate: Candidate
+    mentions: tuple[Mention, ...]
+    doubt: Doubt
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What was found, as far as it stands."""
+
+    found: Sequence[Found]
+    rejected: Sequence[Rejected] = ()
+    unverified: int = 0
+    """Verdicts that count for nothing, for the words they rest on do not name the diagnosis."""
+    by_model: bool = False
+    """Whether a model gave any answer."""
+    open: Text | None = None
+    """Why not everything was verified; None: it was."""
 
 
 class Verifier(Protocol):
-    """Confirms candidates. It may reorder or remove them and change a mention's status; it never adds a code."""
+    """Confirms candidates. It may remove a mention or prefer another of its candidates; it never adds a code."""
 
-    async def verify(self, case: Case, found: Sequence[Found]) -> Sequence[Found]:
+    async def verify(self, case: Case, found: Sequence[Found]) -> Verified:
         """Return what was found, as far as it stands.
 
         Raises:
@@ -33,9 +77,9 @@ class Verifier(Protocol):
 class AsRetrieved:
     """Takes every candidate as it was retrieved: what is done without a model."""
 
-    async def verify(self, case: Case, found: Sequence[Found]) -> Sequence[Found]:
+    async def verify(self, case: Case, found: Sequence[Found]) -> Verified:
         """Return what was found."""
-        return found
+        return Verified(found, open=NO_MODEL)
 
 
 def found(mention: Mention, retrieval: Retrieval) -> list[Found]:

@@ -26,8 +26,8 @@ class Agent:
         """
         rules = book(case.settings)
         said: list[Finding | Wake] = []
-        if _is_judged(case.chart):
-            record = Record(case.chart, case.now)
+        if is_judged(case.chart):
+            record = Record(case.chart, case.now, case.terms)
             for judge in rules.judges:
                 if not judge.filtered or judge.rule.concerns(record):
                     said += judge.check(judge.rule, record, judge.limits)
@@ -38,5 +38,6 @@ class Agent:
         )
 
 
-def _is_judged(chart: Chart) -> bool:
+def is_judged(chart: Chart) -> bool:
+    """Tell whether a stay owes a record: an inpatient's that was not cancelled."""
     return chart.patient_class == "I" and chart.status != "cancelled"

@@ -9,7 +9,7 @@ from hisbus_schemas import Chart
 
 def whole(at: datetime) -> datetime:
     """Return a time cut to the second, which is how times are compared."""
-    return at.replace(microsecond=0)
+    return at.replace(microsecond=0) if at.microsecond else at
 
 
 def last_second(chart: Chart, at: datetime) -> datetime:

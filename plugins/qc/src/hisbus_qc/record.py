@@ -2,6 +2,7 @@
 
 from datetime import date, datetime
 from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import Any
 
 from hisbus_qc.clock import local, whole
@@ -11,8 +12,10 @@ from hisbus_schemas import Chart, ChartDocument, ChartOrder, ChartProcedure
 class Record:
     """The chart of a stay at one time. What a rule needs of it is looked up, not searched."""
 
-    def __init__(self, chart: Chart, now: datetime) -> None:
+    def __init__(self, chart: Chart, now: datetime, terms: Path | None = None) -> None:
         self.chart = chart
+        self.terms = terms
+        """The site's file of terminologies; it may not exist."""
         self.now = whole(now)
         """The present, UTC, to the second."""
         self.found: dict[int, Any] = {}

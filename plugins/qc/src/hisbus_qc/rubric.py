@@ -141,8 +141,12 @@ class Entry(_Closed):
 
     @classmethod
     def of(cls, finding: Finding) -> "Entry":
-        """Return the entry of a finding."""
-        return cls(key=finding.key, fingerprint=finding.stamp(), points=finding.points)
+        """Return the entry of a finding that a person accepted.
+
+        A finding of a model takes nothing by itself; what it costs, once accepted, stands in its payload.
+        """
+        points = finding.payload["points"] if finding.model else finding.points
+        return cls(key=finding.key, fingerprint=finding.stamp(), points=points)
 
 
 class Deduction(_Closed):

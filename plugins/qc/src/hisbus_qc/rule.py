@@ -22,8 +22,8 @@ class Rule(Contract):
     part: str = ""
     """Name of the part; empty: the whole rule."""
     title: Text
-    kind: Literal["T", "D", "X"]
-    """T: a deadline; D: structured data; X: across documents."""
+    kind: Literal["T", "D", "X", "L"]
+    """T: a deadline; D: structured data; X: across documents; L: its words must be understood, so a model is asked."""
     triggers: frozenset[str] = Field(min_length=1)
     """Kinds of events after which its answer may be another."""
     severity: Literal["info", "warning", "critical"]
@@ -103,6 +103,10 @@ class Limits(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
+    def wrong(self, texts: Mapping[str, Text]) -> str:
+        """Return what does not go with the texts of their rule, key first; empty: nothing."""
+        return ""
+
 
 def _compiled(text: str) -> str:
     try:
@@ -147,7 +151,7 @@ def _texts() -> Mapping[str, Mapping[str, Text]]:
 _TEXTS = _texts()
 """The sentences of each condition, which a rule file may replace."""
 
-Function = TypeVar("Function", bound=Callable[..., Said])
+Function = TypeVar("Function", bound=Callable[..., Iterator[Any]])
 
 
 def takes(

@@ -11,21 +11,47 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from hisbus import ConfigError
 from hisbus_qc.rule import Rule
-from hisbus_qc.rulefiles import Judge, judge, load, rules, table_of
+from hisbus_qc.rulefiles import Folder, Judge, judge, load, rules, table_of
 
 _MOST = {"minutes": 525_600, "hours": 87_600, "days": 3_650, "workdays": 3_650, "percent": 100, "characters": 100_000}
 """The largest number by unit: ten years, the whole, more than any note has."""
 _SETTINGS = ("rules", "rules_folder", "only")
 
 
-_TABLES = load(files("hisbus_qc").joinpath("rules"), {})
+Kind = Literal["T", "D", "X", "L"]
 
-RULES: Mapping[str, Rule] = rules(_TABLES)
-"""Every rule of the plugin with its defaults, by id."""
+
+@dataclass(frozen=True, eq=False)
+class Shelf:
+    """The rules that one agent comes with."""
+
+    agent: str
+    kinds: frozenset[Kind]
+    """The kinds of rules that it judges by."""
+    tables: Mapping[str, Mapping[str, Any]]
+    """As they stand in the files."""
+    rules: Mapping[str, Rule]
+    """With their defaults, by id."""
+
+
+def shelf(agent: str, folder: Folder, kinds: frozenset[Kind]) -> Shelf:
+    """Read the rules of an agent.
+
+    Raises:
+        ConfigError: a rule file is wrong; the message names the file and the key.
+    """
+    tables = load(folder, {})
+    return Shelf(agent, kinds, tables, rules(tables))
+
+
+QC = shelf("qc", files("hisbus_qc").joinpath("rules"), frozenset({"T", "D", "X"}))
+
+RULES = QC.rules
+"""Every rule that needs no model with its defaults, by id."""
 
 
 @dataclass(frozen=True)
@@ -37,16 +63,16 @@ class Book:
     ids: frozenset[str]
 
 
-def book(settings: Mapping[str, Any]) -> Book:
+def book(settings: Mapping[str, Any], of: Shelf = QC) -> Book:
     """Return the rules under a hospital's settings. The files are read once for each settings.
 
     Raises:
         ConfigError: a setting or a rule file is wrong; the message names the file and the key.
     """
-    return _book(json.dumps(settings, sort_keys=True, default=str)) if settings else _plain()
+    return _book(of, json.dumps(settings, sort_keys=True, default=str)) if settings else _plain(of)
 
 
-def configured(settings: Mapping[str, Any]) -> list[Rule]:
+def configured(settings: Mapping[str, Any], of: Shelf = QC) -> list[Rule]:
     """Return the enabled rules under a hospital's settings: ``{"rules": {"R01": {"limit_hours": 12}}}``.
 
     Raises:
@@ -54,28 +80,28 @@ def configured(settings: Mapping[str, Any]) -> list[Rule]:
     """
     for key in settings:
         if key not in _SETTINGS:
-            raise ConfigError(f"{key} is not a setting of qc: use {', '.join(_SETTINGS)}")
-    known = _with_folder(settings.get("rules_folder", ""))
+            raise ConfigError(f"{key} is not a setting of {of.agent}: use {', '.join(_SETTINGS)}")
+    known = _with_folder(settings.get("rules_folder", ""), of)
     changes = table_of(settings.get("rules", {}), "rules")
     only = settings.get("only", list(known))
     if not isinstance(only, list) or not all(isinstance(id, str) for id in only):
         raise ConfigError("only must be a list of rules")
     for id, key in [*((id, f"rules.{id}") for id in changes), *((id, f"only {id}") for id in only)]:
         if id not in known:
-            raise ConfigError(f"{key} is not a rule of qc")
+            raise ConfigError(f"{key} is not a rule of {of.agent}")
     chosen = (rule for rule in known.values() if rule.id in only)
     changed = (_changed(rule, changes[rule.id], f"rules.{rule.id}") if rule.id in changes else rule for rule in chosen)
     return [rule for rule in changed if rule.enabled]
 
 
 @lru_cache(maxsize=16)
-def _book(settings: str) -> Book:
-    return _bound(configured(json.loads(settings)))
+def _book(of: Shelf, settings: str) -> Book:
+    return _bound(configured(json.loads(settings), of))
 
 
-@lru_cache(maxsize=1)
-def _plain() -> Book:
-    return _bound(configured({}))
+@lru_cache(maxsize=2)
+def _plain(of: Shelf) -> Book:
+    return _bound(configured({}, of))
 
 
 def _bound(rules: list[Rule]) -> Book:
@@ -83,12 +109,17 @@ def _bound(rules: list[Rule]) -> Book:
     return Book(tuple(rules), tuple(judges), frozenset(rule.id for rule in rules))
 
 
-def _with_folder(folder: Any) -> Mapping[str, Rule]:
+def _with_folder(folder: Any, of: Shelf) -> Mapping[str, Rule]:
     if not folder:
-        return RULES
+        return of.rules
     if not isinstance(folder, str) or not Path(folder).is_dir():
         raise ConfigError("rules_folder must be a folder that exists")
-    return rules(load(Path(folder), _TABLES))
+    tables = load(Path(folder), of.tables)
+    found = rules(tables)
+    for id, rule in found.items():
+        if rule.kind not in of.kinds:
+            raise ConfigError(f"{tables[id]['file']}: kind {rule.kind} is not one of {of.agent}")
+    return found
 
 
 # --- settings

@@ -51,7 +51,7 @@ class Judge:
     """Whether the rule does not concern every stay."""
 
 
-class _Folder(Protocol):
+class Folder(Protocol):
     """A folder of rule files, installed or the hospital's."""
 
     def iterdir(self) -> Iterator[Any]:
@@ -59,7 +59,7 @@ class _Folder(Protocol):
         ...
 
 
-def load(folder: _Folder, over: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+def load(folder: Folder, over: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """Read a folder of rule files over those that are there already."""
     tables = {id: dict(table) for id, table in over.items()}
     seen: dict[str, str] = {}
@@ -209,6 +209,8 @@ def judge(rule: Rule, where: str) -> Judge:
         limits = model.model_validate(rule.limits)
     except ValidationError as error:
         raise ConfigError(f"{where}: limits{_first(error)}") from error
+    if wrong := limits.wrong(rule.texts):
+        raise ConfigError(f"{where}: {wrong}")
     return Judge(rule, check, limits, _is_filtered(rule))
 
 

@@ -17,6 +17,7 @@ def upgrade() -> None:
         sa.Column("evaluated", sa.Text(), nullable=False),
         sa.Column("time", sa.DateTime(timezone=True), nullable=False),
         sa.Column("opinions", sa.Text(), nullable=False, server_default=""),
+        sa.Column("notes", sa.Text(), nullable=False, server_default=""),
         sa.PrimaryKeyConstraint("encounter", "agent"),
     )
     op.create_table(

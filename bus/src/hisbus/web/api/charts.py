@@ -1,11 +1,14 @@
 """``/charts``: everything known about one stay."""
 
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from hisbus import charts
+from hisbus.review import notes
+from hisbus.review.notes import Said
 from hisbus.web import cursors
 from hisbus.web.cursors import LIMIT, MOST, Items
 from hisbus.web.plain import at_site, moment, plain
@@ -13,7 +16,7 @@ from hisbus.web.problems import Problem
 from hisbus.web.security import SiteOf, Viewer, actor
 from hisbus.web.views import viewed
 from hisbus.web.words import Word
-from hisbus_schemas import Chart, ChartDocument, Patient
+from hisbus_schemas import Asked, Chart, ChartDocument, Patient, Text
 
 router = APIRouter(prefix="/charts", tags=["charts"])
 
@@ -137,6 +140,43 @@ class ChartSearch(BaseModel):
         return self
 
 
+class AssessmentBody(BaseModel):
+    """The newest assessment of a stay by one agent, without its proposals."""
+
+    agent: str
+    version: int
+    """Of the chart that it read."""
+    time: datetime
+    """The present of that chart."""
+    evaluated: list[str]
+    """Rules that it judged."""
+    unevaluated: dict[str, Text]
+    """Rules that it could not judge, with the reason."""
+    unverified: int
+    """Items left out because the words they rest on are not in the record."""
+    asked: list[Asked]
+    """What the model was asked for it."""
+
+    @classmethod
+    def of(cls, said: Said) -> "AssessmentBody":
+        """Return what an agent said as the API shows it."""
+        return cls(
+            agent=said.agent,
+            version=said.version,
+            time=said.time,
+            evaluated=[*said.evaluated],
+            unevaluated=said.notes.unevaluated,
+            unverified=said.notes.unverified,
+            asked=said.notes.asked,
+        )
+
+
+class Assessments(BaseModel):
+    """What every agent that judged a stay last said of its work."""
+
+    items: list[AssessmentBody]
+
+
 @router.post("/search")
 async def search_charts(site: SiteOf, user: Viewer, search: ChartSearch) -> Items[ChartBody]:
     """Find stays by visit or patient, the latest active first."""
@@ -160,3 +200,14 @@ async def read_chart(site: SiteOf, user: Viewer, id: Word) -> ChartBody:
         raise Problem("not_found")
     await viewed(site, actor(user), "chart.viewed", id, encounter=id, version=chart.version)
     return ChartBody.of(chart)
+
+
+@router.get("/{id}/assessments")
+async def read_assessments(site: SiteOf, user: Viewer, id: Word) -> Assessments:
+    """Read what agents could and could not judge of a stay, and what the model was asked."""
+    async with site.database.read() as connection:
+        if await charts.chart(connection, id) is None:
+            raise Problem("not_found")
+        said = await notes.of(connection, id)
+    await viewed(site, actor(user), "assessments.viewed", id, encounter=id, agents=[one.agent for one in said])
+    return Assessments(items=[AssessmentBody.of(one) for one in said])

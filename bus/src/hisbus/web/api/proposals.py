@@ -61,6 +61,8 @@ class ProposalBody(BaseModel):
     """Deadline rules: ``absent`` or ``late``."""
     severity: str
     points: float
+    model: str
+    """The model that judged it, or helped to. Empty: rules alone."""
     message: Text
     encounter: str
     visit: str
@@ -89,6 +91,7 @@ class ProposalBody(BaseModel):
             state=row.state,
             severity=row.severity,
             points=row.points,
+            model=said.model,
             message=said.message,
             encounter=row.encounter,
             visit=stay.visit if stay else "",

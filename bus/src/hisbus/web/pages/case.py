@@ -12,7 +12,7 @@ from hisbus.errors import Refused
 from hisbus.review import proposals
 from hisbus.review.decide import decide
 from hisbus.site import Site
-from hisbus.web import cases, drafts, queue
+from hisbus.web import cases, codes, drafts, queue, said
 from hisbus.web.cases import Finding
 from hisbus.web.pages.frame import Someone, posted, render
 from hisbus.web.security import SiteOf, actor
@@ -42,6 +42,8 @@ async def case(request: Request, site: SiteOf, user: Someone, id: Word) -> Respo
         marks=shown.marks,
         chosen=id,
         show_closed=chosen.closed,
+        said=said.lines(shown.said),
+        unjudged=sum(len(one.notes.unevaluated) for one in shown.said),
         **_about(request),
     )
 
@@ -51,7 +53,7 @@ async def decision(request: Request, site: SiteOf, user: Someone, id: Word) -> R
     """Record what a person answered; show what became of the finding."""
     fields = await posted(request, user, passages=drafts.FIELD)
     async with site.database.read() as connection:
-        said = proposals.body(await queue.one(connection, id))
+        proposal = proposals.body(await queue.one(connection, id))
     refusal = None
     try:
         await decide(
@@ -63,7 +65,7 @@ async def decision(request: Request, site: SiteOf, user: Someone, id: Word) -> R
             decision=fields.get("decision", ""),
             reason=fields.get("reason") or None,
             note=fields.get("note", "") if fields.get("decision") != "edit" else "",
-            payload=_payload(fields, said),
+            payload=_payload(fields, proposal),
         )
     except Refused as error:
         refusal = error
@@ -91,17 +93,26 @@ async def _finding(site: Site, id: str) -> Finding:
     return finding
 
 
-def _payload(fields: Mapping[str, str], said: Proposal) -> dict[str, Any] | None:
+def _payload(fields: Mapping[str, str], proposal: Proposal) -> dict[str, Any] | None:
     if fields.get("decision") != "edit":
         return None
     note = fields.get("note", "").strip()
     more = {"note": note} if note else {}
-    draft = drafts.of(said)
+    draft = drafts.of(proposal)
     if draft is not None:
         return {**drafts.edited(draft, fields), **more}
+    coded = proposals.coded(proposal)
+    if coded is not None:
+        return {**codes.edited(coded, fields), **more}
     return {"message": {"zh": fields.get("zh", "").strip(), "en": fields.get("en", "").strip()}, **more}
 
 
 def _about(request: Request) -> dict[str, Any]:
     """Return what a finding's card needs besides the finding."""
-    return {"reasons": REASONS, "writers": request.app.state.writers, "now": datetime.now(UTC), "refused": ""}
+    return {
+        "reasons": REASONS,
+        "roles": codes.ROLES,
+        "writers": request.app.state.writers,
+        "now": datetime.now(UTC),
+        "refused": "",
+    }

@@ -12,7 +12,7 @@ from starlette.responses import HTMLResponse
 
 from hisbus.review import users
 from hisbus.review.users import User
-from hisbus.web.health import durability
+from hisbus.web.health import agents_called, durability
 from hisbus.web.problems import Problem
 from hisbus.web.process import Process
 from hisbus.web.security import SESSION, VISITOR, check_form, set_cookie, site_of, visitor_token
@@ -129,5 +129,10 @@ def _notices(request: Request, words: Mapping[str, Any]) -> list[tuple[str, str]
         if agent.status in DOWN
     ]
     notices += [("warning", words["site"]["plaintext"].format(name=name)) for name in request.app.state.plaintext]
+    model, off = process.model, [agent.name for agent in agents_called(site_of(request), process) if agent.asks]
+    if model.status == "down":
+        notices.append(("warning", words["site"]["model-down"].format(reason=model.reason)))
+    elif model.status == "none" and off:
+        notices.append(("info", words["site"]["model-none"].format(names=", ".join(off))))
     kept = durability(site_of(request))
     return [*notices, ("info", words["site"][kept])] if kept in words["site"] else notices

@@ -1,4 +1,4 @@
-"""Operations: write-backs, what was set aside, and the audit."""
+"""Operations: agents, write-backs, what was set aside, and the audit."""
 
 import json
 
@@ -6,9 +6,10 @@ from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
 from hisbus import charts
-from hisbus.web import cursors, operations
+from hisbus.web import cursors, health, operations
 from hisbus.web.cursors import LIMIT, Cursor
 from hisbus.web.pages.frame import Someone, posted, render
+from hisbus.web.process import Process
 from hisbus.web.security import SiteOf, allow
 from hisbus.web.words import Word
 
@@ -17,6 +18,21 @@ router = APIRouter()
 WRITEBACKS = ("queued", "sending", "applied", "rejected_by_his", "stale", "undecided")
 FOR_A_PERSON = frozenset({"rejected_by_his", "stale", "undecided"})
 PARKED = ("parked", "replayed", "closed")
+
+
+@router.get("/agents")
+async def agents(request: Request, site: SiteOf, user: Someone) -> Response:
+    """Show how agents and their model are doing, and how far behind each step is."""
+    process: Process = request.app.state.process
+    behind = await health.lag(site, [agent.name for agent in health.agents_called(site, process)])
+    return render(
+        request,
+        "agents.html",
+        user,
+        agents=[(agent, behind.get(f"dispatch.{agent.name}")) for agent in process.agents],
+        model=process.model,
+        steps={step: count for step, count in behind.items() if not step.startswith("dispatch.")},
+    )
 
 
 @router.get("/writebacks")

@@ -51,8 +51,9 @@ function moveCard(step) {
 
 function panels(card, name) {
   all("[data-panel]", card).forEach((panel) => { panel.hidden = panel.dataset.panel !== name; });
-  const field = name === "edit" && one("[data-panel=edit] textarea", card);
+  const field = name === "edit" && one("[data-panel=edit] :is(textarea, input:not([type=hidden]))", card);
   if (field) field.focus();
+  if (field && field.select && field.tagName === "INPUT") field.select();
 }
 
 function act(card, name) {
@@ -75,6 +76,12 @@ document.addEventListener("click", (event) => {
   const target = event.target;
   const row = target.closest("[data-row]");
   if (row && !target.closest("a, button, form")) return openRow(row);
+  const link = target.closest("[data-go]");
+  const other = link && one(`[data-finding="${link.dataset.go}"]`);
+  if (other) {
+    event.preventDefault();
+    return select(other);
+  }
   const proof = target.closest("[data-show]");
   if (proof) {
     select(proof.closest("[data-finding]"), false);

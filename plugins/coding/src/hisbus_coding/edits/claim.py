@@ -29,8 +29,8 @@ class Claim:
     chart: Chart
     terms: Terms
     release: Release
-    items: Release | None = None
-    """Charged items with their limits, where a table is loaded."""
+    recorded: bool = False
+    """Whether somebody recorded these codes; else they are proposed."""
 
     @cached_property
     def principal(self) -> Coded | None:

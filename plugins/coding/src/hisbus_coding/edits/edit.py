@@ -9,7 +9,7 @@ from typing import Any, Literal
 from hisbus import ConfigError
 from hisbus_schemas import Contract, Evidence, Text
 
-_FIXED = frozenset({"severity", "title", "text"})
+_FIXED = frozenset({"severity", "title", "text", "recorded", "elsewhere", "elsewhere_form"})
 
 
 class Edit(Contract):
@@ -22,6 +22,12 @@ class Edit(Contract):
     data: dict[str, Any] = {}
     """Ranges of codes, names of fields, limits."""
     enabled: bool = True
+    recorded: bool = False
+    """Whether it also judges what somebody recorded."""
+    elsewhere: list[str] = []
+    """Codes that another rule names where they are recorded, as ranges."""
+    elsewhere_form: str = ""
+    """Form of a principal diagnosis; another rule names one that has it not. Empty: any."""
 
     def say(self, **values: str) -> Text:
         """Return its sentence, filled in."""

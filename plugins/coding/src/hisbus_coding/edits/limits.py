@@ -1,4 +1,4 @@
-"""Codes and charged items against the patient's sex and age (R52, R57)."""
+"""Codes against the patient's sex and age (R52)."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,6 @@ from hisbus_coding.codes import Coded
 from hisbus_coding.edits.claim import Claim, inside
 from hisbus_coding.edits.conventions import about
 from hisbus_coding.edits.edit import Edit, Hit
-from hisbus_schemas import Evidence
 
 
 def sex(edit: Edit, claim: Claim) -> Iterator[Hit]:
@@ -50,24 +49,3 @@ def _of_another_age(edit: Edit, coded: Coded, days: int, years: float) -> bool:
 def _outside(concept: Concept, years: float) -> bool:
     too_young = concept.least_age is not None and int(years) < concept.least_age
     return too_young or (concept.most_age is not None and int(years) > concept.most_age)
-
-
-def charges(edit: Edit, claim: Claim) -> Iterator[Hit]:
-    """R57: a charged item that the loaded table limits to the other sex or another age."""
-    if claim.items is None:
-        return
-    for charge in claim.chart.charges:
-        concept = claim.terms.concept(claim.items, charge.code.code) if charge.code.code else None
-        if concept is None:
-            continue
-        other_sex = bool(concept.sex and claim.sex and concept.sex != claim.sex)
-        years = claim.age_years
-        if other_sex or (years is not None and _outside(concept, years)):
-            yield Hit(
-                edit=edit,
-                subject=charge.id,
-                codes=(concept.code,),
-                message=edit.say(item=concept.display),
-                evidence=(Evidence(path=f"charges/{charge.id}", value=charge.code.code),),
-                reads=frozenset({charge.ref}),
-            )

@@ -1,9 +1,10 @@
 """Runs the edits over a set of codes."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 
 from hisbus_coding.edits import conventions, frontpage, limits, principal
-from hisbus_coding.edits.claim import Claim
+from hisbus_coding.edits.claim import Claim, inside
 from hisbus_coding.edits.edit import Edit, Hit
 from hisbus_schemas import Text
 
@@ -24,32 +25,29 @@ CHECKS: Mapping[str, Callable[[Edit, Claim], Iterator[Hit]]] = {
     "R52.sex": limits.sex,
     "R52.age": limits.age,
     "R53.behaviour": frontpage.behaviour,
-    "R53.pathology": frontpage.pathology,
     "R54.outcome": frontpage.outcome,
     "R54.outside": frontpage.outside,
     "R55.coma": frontpage.coma,
-    "R55.healing": frontpage.healing,
-    "R55.weight": frontpage.weight,
-    "R56.operation": frontpage.operation,
     "R56.duplicate": conventions.duplicate,
-    "R56.readmission": frontpage.readmission,
-    "R57": limits.charges,
 }
 """The code of each edit in ``edits.toml``."""
 
 _NO_SEX = Text(zh="患者性别未知。", en="The patient's sex is unknown.")
 _NO_AGE = Text(zh="患者出生日期或入院时间未知。", en="The patient's birth date or the admission is unknown.")
-_NO_ITEMS = Text(
-    zh="未加载收费项目限定表（hisbus terms load --kind item）。",
-    en="No table of limits of charged items is loaded (hisbus terms load --kind item).",
-)
 
 
 def judge(edits: Mapping[str, Edit], claim: Claim) -> tuple[list[Hit], dict[str, Text]]:
     """Return what the edits found, and those that could not be judged with the reason."""
     open_ = {id: reason for id in edits if (reason := _missing(id, claim)) is not None}
     hits = [hit for id, edit in edits.items() if id not in open_ for hit in CHECKS[id](edit, claim)]
-    return hits, open_
+    return [hit for hit in hits if not (claim.recorded and _is_elsewhere(hit, claim))], open_
+
+
+def _is_elsewhere(hit: Hit, claim: Claim) -> bool:
+    """Tell whether a rule of the front page says the same of a recorded code."""
+    first, form = claim.principal, hit.edit.elsewhere_form
+    malformed = form and first is not None and first.code in hit.codes and not re.fullmatch(form, first.code)
+    return bool(malformed) or any(inside(code, hit.edit.elsewhere) for code in hit.codes)
 
 
 def _missing(id: str, claim: Claim) -> Text | None:
@@ -57,6 +55,4 @@ def _missing(id: str, claim: Claim) -> Text | None:
         return _NO_SEX
     if id == "R52.age" and claim.age_days is None:
         return _NO_AGE
-    if id == "R57" and claim.items is None:
-        return _NO_ITEMS
     return None

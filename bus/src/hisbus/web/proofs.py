@@ -1,0 +1,103 @@
+"""Where in the record a piece of evidence rests.
+
+Evidence counts only where it is there: a quote must stand verbatim in the version it names, a fact must have the
+value it is quoted with.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hisbus_schemas import (
+    Chart,
+    ChartDiagnosis,
+    ChartDocument,
+    ChartOrder,
+    ChartProcedure,
+    ChartReading,
+    Code,
+    Entry,
+    Evidence,
+    Moment,
+    Person,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """One piece of evidence of a finding."""
+
+    id: str
+    evidence: Evidence
+    verified: bool
+    document: ChartDocument | None = None
+    """The document that is quoted or whose fact it is."""
+    entry: Entry | None = None
+    """The chart entry whose fact it is."""
+    fact: str = ""
+    """Kind of fact: ``admitted``, ``procedures.end``, ``vitals`` ...; ``field`` for a field of a form."""
+    field: str = ""
+    """Name of the form's field."""
+
+
+def prove(chart: Chart | None, evidence: Evidence, id: str = "") -> Proof:
+    """Look evidence up in the chart."""
+    if chart is None:
+        return Proof(id, evidence, False)
+    if evidence.path is not None:
+        return _fact(chart, evidence, evidence.path, id)
+    document = next((item for item in chart.documents if item.id == evidence.document), None)
+    return Proof(id, evidence, document is not None and _stands(document, evidence), document)
+
+
+def _stands(document: ChartDocument, evidence: Evidence) -> bool:
+    """Tell whether a quote is, verbatim, where it is said to be."""
+    section, begin, end = evidence.section, evidence.begin, evidence.end
+    if section is None or begin is None or end is None or not evidence.quote:
+        return False
+    if evidence.version not in {None, document.version} or not 0 <= section < len(document.sections):
+        return False
+    return 0 <= begin < end and document.sections[section].text[begin:end] == evidence.quote
+
+
+def _fact(chart: Chart, evidence: Evidence, path: str, id: str) -> Proof:
+    part, _, rest = path.partition("/")
+    if not rest:
+        known = part in type(chart).model_fields and chart.stay(part) == evidence.value
+        return Proof(id, evidence, known, fact=part)
+    if part == "patient":
+        return Proof(id, evidence, chart.stay(path.replace("/", ".")) == evidence.value, fact=rest)
+    entries: Sequence[Entry] = [entry for entry in chart.entries() if path.startswith(f"{part}/{entry.id}")]
+    entry = max(entries, key=lambda entry: len(entry.id), default=None)
+    if entry is None:
+        return Proof(id, evidence, False, fact=part)
+    name = path.removeprefix(f"{part}/{entry.id}").strip("/")
+    form, _, box = name.partition("/")
+    document = entry if isinstance(entry, ChartDocument) else None
+    fact = "field" if document and form == "fields" else ".".join(filter(None, (part, name)))
+    return Proof(id, evidence, value_of(entry, name) == evidence.value, document, entry, fact, box)
+
+
+def value_of(entry: Entry, name: str) -> str | None:
+    """Return what a chart entry says under a name; under none a reading's values, and what else an entry is about."""
+    if not name:
+        return _about(entry)
+    if isinstance(entry, ChartDocument) and name.startswith("fields/"):
+        return entry.fields.get(name.removeprefix("fields/"))
+    value = getattr(entry, name, None)
+    if isinstance(value, Code):
+        return value.text or value.code
+    if isinstance(value, Person):
+        return value.name or value.id
+    return value.isoformat() if isinstance(value, Moment) else None
+
+
+def _about(entry: Entry) -> str | None:
+    match entry:
+        case ChartReading():
+            return ", ".join(entry.values)
+        case ChartDiagnosis() | ChartProcedure():
+            return entry.code.text or entry.code.code
+        case ChartOrder():
+            return entry.what.text or entry.what.code
+        case _:
+            return None

@@ -1,0 +1,91 @@
+"""What leaves when codes, or a question to the clinician, were accepted: readable, with the words they rest on."""
+
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+from hisbus.testing import make_chart, make_patient
+from hisbus.writeback.document import Approved, compose
+from hisbus_schemas import (
+    Code,
+    Coded,
+    CodedEntry,
+    CodedOpen,
+    CodeSet,
+    Decision,
+    Evidence,
+    Finding,
+    Proposal,
+    Text,
+    WriteBack,
+)
+
+ROW: Any = SimpleNamespace(id="w1", connector="his", proposal="p1", decision="d1")
+AT = datetime(2026, 3, 6, 4, tzinfo=UTC)
+SAID = Text(zh="建议编码2项。", en="2 codes proposed.")
+CODED = Coded(
+    codes=[
+        CodedEntry(
+            code="J18.900", system="ICD-10-CN", version="2.0", display="肺炎", role="principal", rank=1, poa="Y",
+            evidence=[Evidence(document="d1", quote="肺炎"), Evidence(path="p", value="肺炎")],
+        ),
+        CodedEntry(code="47.0100", display="腹腔镜阑尾切除术", role="operation", rank=1),
+    ],
+    unmatched=[CodedOpen(text="气促")],
+    verified_by="model",
+)  # fmt: skip
+
+
+def sent(proposal: Proposal, note: str = "") -> WriteBack:
+    decision = Decision(
+        id="d1", proposal="p1", revision=1, agent="coding", rule=proposal.rule, encounter="e", decision="accept",
+        user="ann", decided=AT, etag="x", approved=proposal, note=note,
+    )  # fmt: skip
+    return compose(ROW, Approved(decision, proposal, make_chart(patient=make_patient("王建国"))))
+
+
+def code_set(payload: dict[str, Any], **more: Any) -> CodeSet:
+    return CodeSet(key="codes", rule="codes", message=SAID, payload=payload, **more)
+
+
+def test_each_code_leaves_with_its_role_table_and_the_words_it_rests_on() -> None:
+    writeback = sent(code_set(CODED.model_dump(mode="json"), model="qwen3-32b"), note="核对过")
+    codes, origin = writeback.sections
+    assert (codes.name, codes.title, codes.text.splitlines()) == (
+        "CODES",
+        "编码 Codes",
+        [
+            "主要诊断 Principal 1: J18.900 肺炎 [ICD-10-CN 2.0] 入院时已有 present on admission",
+            "依据 Evidence: “肺炎”",
+            "依据 Evidence: p = 肺炎",
+            "手术操作 Operation 1: 47.0100 腹腔镜阑尾切除术",
+            "未编码 Without a code: 气促",
+            "备注 Note: 核对过",
+        ],
+    )
+    assert origin.text.splitlines() == [
+        "编码建议，经模型核对 Codes proposed, verified by a model: coding",
+        "模型 Model: qwen3-32b",
+        "审核 Decided: ann, 2026-03-06 12:00+08:00",
+    ]
+    assert writeback.lines == ["编码 Codes", *codes.text.splitlines(), "来源 Origin", *origin.text.splitlines()]
+    assert writeback.document == Code(), "it is a notice: the HIS assigns the codes"
+
+
+def test_a_set_of_a_shape_of_its_own_leaves_as_a_notice() -> None:
+    writeback = sent(code_set({"codes": "J18.900"}))
+    assert writeback.sections == []
+    assert writeback.lines[:2] == ["规则 Rule: codes", "建议编码2项。"]
+
+
+def test_a_question_leaves_with_what_may_be_answered() -> None:
+    options = [{"zh": "低钾血症", "en": "Hypokalemia"}, {"zh": "其他", "en": "Other"}]
+    query = {"draft": SAID.model_dump(), "options": options}
+    lines = sent(Finding(key="R58", rule="R58", message=SAID, payload={"query": query})).lines
+    assert lines[3:5] == ["可选 Option 1: 低钾血症 Hypokalemia", "可选 Option 2: 其他 Other"]
+    assert sent(Finding(key="R58", rule="R58", message=SAID, payload={"query": "what?"})).lines[0] == "规则 Rule: R58"
+
+
+def test_what_a_model_judged_says_so() -> None:
+    assert "模型 Model: qwen3-32b" in sent(Finding(key="R40", rule="R40", message=SAID, model="qwen3-32b")).lines
+    assert not any("Model" in line for line in sent(Finding(key="R40", rule="R40", message=SAID)).lines)

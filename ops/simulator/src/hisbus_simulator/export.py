@@ -1,0 +1,109 @@
+"""A ward's week as charts with what must be found in them, for ``hisbus evaluate``.
+
+The messages go through the connector's mapping and the chart step, without a server. The same arguments give the same
+files: a message is recorded at its source time.
+"""
+
+import asyncio
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from hisbus import charts, tables
+from hisbus.chart import ChartStep
+from hisbus.connector import Connector, Raw
+from hisbus.consumer import Batch
+from hisbus.database import Database
+from hisbus.log import Record
+from hisbus.log.sqlite import SqliteLog
+from hisbus.registry import connectors
+from hisbus.settings import Settings
+from hisbus.site import Site
+from hisbus.topics import Keys, digest
+from hisbus_schemas import Chart, Event, Position, Translated
+from hisbus_simulator.oracle import RULES, Expected
+from hisbus_simulator.week import Message, Week
+
+SITE = "simulator"
+_FEED = {
+    "name": "his", "type": "hl7v2", "listen": "127.0.0.1:1", "charset": "UTF-8", "timezone": "Asia/Shanghai",
+    "clock": "feed",
+}  # fmt: skip
+"""A connector that is never opened."""
+
+
+def export(week: Week, folder: Path) -> int:
+    """Write ``VISIT.chart.json`` and ``VISIT.expected.json`` for every visit, as of the end of the week.
+
+    Returns:
+        How many visits there are.
+    """
+    wanted: defaultdict[str, list[Expected]] = defaultdict(list)
+    for finding in week.expected:
+        wanted[finding.visit].append(finding)
+    folder.mkdir(parents=True, exist_ok=True)
+    stays = asyncio.run(charts_of(week))
+    for chart in stays:
+        visit = chart.visit.number
+        (folder / f"{visit}.chart.json").write_text(chart.model_dump_json(indent=1), "utf-8")
+        expected = [{"rule": finding.rule, "state": finding.state} for finding in wanted[visit]]
+        answer = {"findings": {"rules": list(RULES), "expected": expected}}
+        (folder / f"{visit}.expected.json").write_text(json.dumps(answer, indent=1), "utf-8")
+    return len(stays)
+
+
+async def charts_of(week: Week) -> list[Chart]:
+    """Return the chart of every visit as it stands at the end of the week."""
+    settings = Settings(site=SITE, connectors=[_FEED])
+    feed = connectors(settings)[0]
+    with TemporaryDirectory(prefix="hisbus-export-") as place:
+        log = await SqliteLog.open(Path(place, "log.db"))
+        database = Database(f"sqlite:///{place}/hisbus.db")
+        try:
+            async with database.write() as connection:
+                await connection.run_sync(tables.metadata.create_all)
+            step = ChartStep(Site(settings, Keys(SITE.encode()), log, database))
+            at = 0
+            for some in _rounds(week.messages):
+                records = [_record(feed, message, at + n) for n, message in enumerate(some)]
+                at += len(records)
+                await step.handle(Batch(records, {0: at}))
+            async with database.read() as connection:
+                ids = list(
+                    await connection.scalars(tables.encounters.select().with_only_columns(tables.encounters.c.id))
+                )
+                found = await charts.charts(connection, ids)
+        finally:
+            await database.close()
+            await log.close()
+    ended = [chart.model_copy(update={"now": week.clock}) for chart in found.values()]
+    return sorted(ended, key=lambda chart: chart.visit.number)
+
+
+def _rounds(messages: Iterable[Message]) -> Iterable[Sequence[Message]]:
+    """Yield batches with one message of each visit, every visit's in their order."""
+    left: defaultdict[str, list[Message]] = defaultdict(list)
+    for message in messages:
+        left[message.visit].append(message)
+    for number in range(max(map(len, left.values()), default=0)):
+        yield [told[number] for told in left.values() if number < len(told)]
+
+
+def _record(feed: Connector, message: Message, offset: int) -> Record:
+    """Return what translate would append for a message."""
+    id = digest(SITE, message.control_id)
+    position = Position(recorded=message.at, partition=0, offset=int(message.control_id.rpartition("-")[2]))
+    facts = feed.translate(Raw(id, message.body, message.at, message.control_id)).facts
+    events = [
+        Event(
+            **dict(fact), id=digest(id, 1, n), message=id, revision=1, ordinal=n, connector=feed.name, position=position
+        )
+        for n, fact in enumerate(facts)
+    ]
+    said = Translated(
+        message=id, revision=1, connector=feed.name, key=id, timezone=feed.timezone, clock="feed", position=position,
+        events=events,
+    )  # fmt: skip
+    return Record("events", 0, offset, id, said.model_dump_json().encode(), {"message": id}, message.at)
