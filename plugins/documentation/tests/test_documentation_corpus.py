@@ -17,14 +17,14 @@ from hisbus_documentation.grounding import Facts, Statements, reason
 from hisbus_documentation.quotes import sentences
 from hisbus_documentation.sentences import split
 
-FLOORS = {"true": 0.62, "number": 0.96, "other number": 0.94, "side": 0.87, "negation": 0.82, "drug": 0.95, "patient": 0.9}
-    "true": 0.60,
-    "number": 0.95,
-    "other number": 0.95,
-    "side": 0.75,
-    "negation": 0.85,
-    "drug": 0.90,
-    "patient": 0.85,
+FLOORS = {
+    "true": 0.62,
+    "number": 0.96,
+    "other number": 0.94,
+    "side": 0.87,
+    "negation": 0.82,
+    "drug": 0.95,
+    "patient": 0.90,
 }
 """Part of the true sentences that stays; of those that stay, part that goes once it is made false in this way.
 

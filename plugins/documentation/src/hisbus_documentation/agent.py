@@ -43,6 +43,8 @@ class Agent:
     version = "1"
     kinds = _CHANGES | {event for template in TEMPLATES.values() for event in template.events}
     grants = frozenset({"patient", "documents", "diagnoses", "procedures", "orders", "results", "vitals"})
+    latest_only = True
+    asks = True
 
     def __init__(self) -> None:
         self._memory = Memory()
