@@ -70,6 +70,7 @@ def test_a_sentence_of_the_model_stays_with_the_sources_that_bear_it(
     assert draft.evidence[place].quote == "患者3天前受凉后发热，体温最高39.5℃，否认胸痛。"
     assert document(draft).written == "mixed", "where the model said nothing, the section is assembled"
     assert "部分由模型撰写" in draft.message.zh
+    assert draft.model == "fake"
 
 
 @pytest.mark.parametrize(
@@ -128,6 +129,7 @@ def test_to_what_the_model_gives_no_usable_answer_is_assembled_and_the_draft_say
 ) -> None:
     draft = draft_for(chart(), FakeLLM(NotEvaluated(code="invalid_answer")))["discharge-record"]
     assert read_without(draft) == read_without(draft_for(chart())["discharge-record"])
+    assert draft.model == ""
     assert draft.message.en.endswith(
         "assembled from the record; the model gave no usable answer for 3 of its sections."
     )

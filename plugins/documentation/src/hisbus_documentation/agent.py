@@ -72,7 +72,7 @@ class Agent:
                 written = await writer.write(material)
                 if any(section.model == "unusable" for section in written):
                     unusable[f"{template.id}.model"] = UNUSABLE
-                item = draft(material, written, facts)
+                item = draft(material, written, facts, case.llm.model if case.llm else "")
                 drafts += [item] if item else []
         return Assessment(
             evaluated=frozenset(template.id for template in wanted.templates),

@@ -22,11 +22,11 @@ _HOW = {
 UNUSABLE = Text(zh="模型未给出可用的回答", en="the model gave no usable answer")
 
 
-def draft(material: Material, written: Sequence[Section], facts: Facts) -> Draft | None:
+def draft(material: Material, written: Sequence[Section], facts: Facts, model: str = "") -> Draft | None:
     """Return the draft of what a writer wrote; None where nothing of it stays.
 
     Where nothing of a model's section stays it is assembled instead. The fingerprint is of the sources that were
-    offered, so it changes with the record and not with a model's words.
+    offered, so it changes with the record and not with a model's words. ``model`` is the name of what was asked.
     """
     removed: Counter[str] = Counter()
     kept: list[Section] = []
@@ -46,6 +46,7 @@ def draft(material: Material, written: Sequence[Section], facts: Facts) -> Draft
         rule=template.id,
         subject=subject.id,
         severity="info",
+        model="" if payload.written == "assembled" else model,
         message=_message(payload, kept),
         evidence=evidence,
         reads=list(reads),
