@@ -4,7 +4,7 @@ PY := .venv/bin/python
 MEMBERS := schemas bus connectors/hl7v2 plugins/qc plugins/coding plugins/documentation ops/simulator ops/servers
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-servers soak servers jars bench explore mutants check format
+.PHONY: help demo test test-servers test-vllm soak servers jars bench explore mutants check format
 
 help: ## print this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -18,13 +18,23 @@ help: ## print this
 demo: .venv/.ready ## the imaginary hospital: messages in, findings, decisions, write-backs
 	$(PY) -m hisbus_simulator demo
 
-test: .venv/.ready ## every test; those marked kafka and postgres where the machine has what they need
-	$(PY) -m pytest -q -n 3 --dist worksteal -m "not kafka and not postgres"
+test: .venv/.ready ## every test but test-vllm's; those marked kafka and postgres where the machine has what they need
+	$(PY) -m pytest -q -n 3 --dist worksteal -m "not kafka and not postgres and not vllm"
 	@if $(PY) -m hisbus_servers lacking; then $(MAKE) test-servers; \
 	else echo "The tests marked kafka and postgres did not run: the line above says what this machine lacks."; fi
 
 test-servers: .venv/.ready jars ## only those, on a real Kafka and PostgreSQL that come and go with them
 	$(PY) -m hisbus_servers run -- $(PY) -m pytest -q -n 3 --dist worksteal -m "kafka or postgres"
+
+test-vllm: .venv/.ready ## those marked vllm, on a real vLLM with a tiny random model (HISBUS_LLM_URL=: on that one)
+	@if [ -z "$$HISBUS_LLM_URL" ]; then $(MAKE) .venv-vllm/.ready; fi
+	HISBUS_TEST_VLLM=.venv-vllm/bin/python $(PY) -m pytest -q -m vllm
+
+.venv-vllm/.ready: $(wildcard ops/vllm/cpu/*.txt) | .venv/.ready
+	python3 -m venv .venv-vllm
+	.venv/bin/uv pip install -q -p .venv-vllm --compile-bytecode -r ops/vllm/cpu/requirements.txt \
+		-c ops/vllm/cpu/constraints.txt --overrides ops/vllm/cpu/overrides.txt
+	@touch $@
 
 soak: .venv/.ready jars ## half an hour of killing brokers, database, steps and agents under load (SOAK_MINUTES=)
 	$(PY) -m tests.faults.soak

@@ -18,9 +18,12 @@ from tests.bench.figures import FIGURES, Figure
 from tests.bench.flow import IN_ONE, IN_SEVERAL, Offer, calm, flow
 from tests.bench.intake import intake_kafka, intake_sqlite
 from tests.bench.large import large_messages
+from tests.bench.prefix import shared_prefix
 from tests.bench.processes import ROOT, BenchError
 from tests.bench.sites import KAFKA, POSTGRES, make
 from tests.bench.steps import late_stay_ratio, translate_adt_us
+
+from hisbus_servers.vllm import PYTHON
 
 VAR = ROOT / "var"
 
@@ -79,6 +82,15 @@ class Bench:
         if self._rss_mb:
             yield Figure("rss_mb", max(self._rss_mb), "MiB")
 
+    def prefix(self) -> Iterator[Figure]:
+        """What the layout of prompts is worth, on a vLLM of its own."""
+        if not PYTHON.exists():
+            self.notes.append("llm_shared_prefix was not measured: `make .venv-vllm/.ready` installs vLLM.")
+            return
+        for figure, note in shared_prefix(self._folder):
+            self.notes.append(note)
+            yield figure
+
 
 Part = Callable[[Bench], Iterator[Figure]]
 PARTS: Mapping[Part, Sequence[str]] = {
@@ -89,8 +101,9 @@ PARTS: Mapping[Part, Sequence[str]] = {
     Bench.flow: ("flow_events_per_s", "agent_calls_per_event", "rss_mb"),
     Bench.several: ("flow_events_per_s_processes",),
     Bench.memory: ("rss_mb",),
+    Bench.prefix: tuple(name for name in FIGURES if name.startswith("llm")),
 }
-NO_SERVER: frozenset[Part] = frozenset({Bench.steps, Bench.sqlite})
+NO_SERVER: frozenset[Part] = frozenset({Bench.steps, Bench.sqlite, Bench.prefix})
 
 
 def main(only: Sequence[str]) -> None:

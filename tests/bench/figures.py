@@ -43,6 +43,8 @@ class Wanted:
 
 CONNECTIONS = (1, 16, 64)
 MIBS = (5, 10, 20)
+QUESTIONS = (3, 9)
+"""About one chart, of three agents."""
 
 FIGURES: Mapping[str, Wanted | None] = {
     **{f"intake_kafka_{n}": Wanted(least=0.8, of="ratio") for n in CONNECTIONS},
@@ -58,6 +60,7 @@ FIGURES: Mapping[str, Wanted | None] = {
     "late_stay_ratio": Wanted(most=1.5),
     **{f"large_message_{mib}mib_s": None for mib in MIBS},
     "rss_mb": Wanted(most=300),
+    **{f"llm_shared_prefix_{n}": Wanted(least=2, of="ratio") for n in QUESTIONS},
 }
 """Every figure by name, with the bound that is wanted of it."""
 

@@ -4,7 +4,7 @@ import sqlite3
 from itertools import islice
 
 import pytest
-from tests.bench import figures, floor_kafka, floor_sqlite, flow, large, message, processes, steps
+from tests.bench import figures, floor_kafka, floor_sqlite, flow, large, message, prefix, processes, steps
 
 README = processes.ROOT / "README.md"
 
@@ -80,6 +80,13 @@ def test_the_next_rate_is_what_was_worked_through_and_lower_than_what_was_too_mu
 
 def test_a_ratio_is_the_median_of_the_turns():
     assert figures.compared("flow_p50_ms", "x", [1, 9, 4], [1, 3, 2]) == figures.Figure("flow_p50_ms", 4, "x", 2, 2)
+
+
+def test_both_layouts_of_a_prompt_have_the_same_words_in_another_order():
+    said = ("the record", "2026-03-28T08:00+08:00", "Judge.", "Is it?", {"type": "boolean"})
+    ours, usual = ([part["content"] for part in layout(*said).messages()] for layout in (prefix.Prompt, prefix.Usual))
+    assert sorted(" ".join(ours).split()) == sorted(" ".join(usual).split())
+    assert ours[1].index("record") < ours[1].index("Judge.") and usual[0].startswith("Judge.")
 
 
 def test_a_bound_is_inclusive():

@@ -39,6 +39,10 @@ async def test_a_server_that_does_what_is_needed_passes(server: FakeServer) -> N
     assert "were remembered" in found[2].said
 
 
+async def test_a_second_check_is_not_misled_by_what_the_server_remembers_of_the_first(server: FakeServer) -> None:
+    assert [await wrong(server) for _ in range(2)] == [[], []]
+
+
 BAD_ANSWERS = {
     "prose": (fake.text("Once upon a time"), "ignores the JSON Schema"),
     "cut": (fake.cut(), "llm.max_tokens"),

@@ -383,6 +383,23 @@ async def test_what_fails_while_others_are_answered_is_the_questions_own_fault(
     assert caught.value.code == code
 
 
+async def test_a_server_that_dies_after_it_answered_others_is_down_and_no_question_to_blame(
+    server: FakeServer, asking: Connect
+) -> None:
+    died = asyncio.Event()
+    server.then(*[fake.after(died, fake.said(500))] * 3)
+    ask = asking(breaker_failures=3)
+    under_way = [asyncio.create_task(ask()) for _ in range(3)]
+    await server.until(lambda: server.running == 3)
+    assert await ask() is not None
+    server.otherwise = fake.said(500)
+    died.set()
+    failed = await asyncio.gather(*under_way, return_exceptions=True)
+    assert [(type(error), error.code) for error in failed] == [(RetryLater, "llm_failed")] * 3  # type: ignore[union-attr]
+    assert ask.client.breaker.state == "open"
+    assert len(server.requests) < 3 + 1 + 3, "they find out together"
+
+
 # --- turns ------------------------------------------------------------------------------------------------------------
 
 

@@ -1,5 +1,6 @@
 """``hisbus llm check``: asks the server what only asking can show, with made-up text, and says what will not work."""
 
+import secrets
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from typing import Any, Literal, NamedTuple
@@ -68,8 +69,8 @@ async def probe(settings: LLMSettings, *, briefly: bool = False) -> AsyncIterato
 class _Probe:
     def __init__(self, settings: LLMSettings) -> None:
         self._settings = settings
-        self._client = Client(settings, "hisbus-llm-check")
-        self._other = Client(settings, "hisbus-llm-check-of-another-site")
+        # New salts: the server remembers what an earlier check has asked.
+        self._client, self._other = (Client(settings, secrets.token_hex(16)) for _ in range(2))
 
     async def __aenter__(self) -> "_Probe":
         return self

@@ -88,6 +88,7 @@ class Client:
         self._cache_salt = cache_salt
         self._key: str | None = None
         self._trying = asyncio.Lock()
+        self._unwell_at = float("-inf")
         # Neither a proxy nor a certificate of the environment, and no redirect: nothing leaves for another host.
         self._http = httpx.AsyncClient(
             verify=_trust(settings),
@@ -190,7 +191,7 @@ class Client:
             if error.code == "llm_no_such_model":  # one agent's adapter may be missing: the others go on
                 self._answered()
                 raise RetryLater(code=error.code) from None
-            if error.about_request and await self._is_well(begun):
+            if error.about_request and await self._is_well():
                 self._answered()  # this question would fail for ever, and with it its agent wait
                 raise NotEvaluated(code=error.code.removeprefix("llm_")) from None
             self._failed(entered, error.code)
@@ -202,16 +203,18 @@ class Client:
         told.usage += reply.usage
         return reply
 
-    async def _is_well(self, since: float) -> bool:
-        """Tell whether the server has answered anything since then, or says one word now."""
+    async def _is_well(self) -> bool:
+        """Tell whether the server says one word now: what it said before may have been its last."""
+        failed = _now()
         word = {"model": self.settings.model, "messages": [{"role": "user", "content": "1"}], "max_tokens": 1}
         async with self._trying:  # those who fail together find out together
-            if self.breaker.succeeded_at > since:
-                return True
+            if max(self.breaker.succeeded_at, self._unwell_at) > failed:
+                return self.breaker.succeeded_at > self._unwell_at
             try:
                 async with asyncio.timeout(WELL_S):
                     await self._send(json.dumps(word).encode())
             except (ServerFailed, NotEvaluated, TimeoutError):
+                self._unwell_at = _now()
                 return False
             return True
 

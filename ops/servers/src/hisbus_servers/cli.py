@@ -1,4 +1,4 @@
-"""``python -m hisbus_servers``: both servers around a command, or until Ctrl-C."""
+"""``python -m hisbus_servers``: Kafka and PostgreSQL around a command, or until Ctrl-C; vLLM until then."""
 
 import os
 import re
@@ -16,11 +16,12 @@ import typer
 from hisbus_servers.kafka import Kafka
 from hisbus_servers.postgres import Postgres, binaries
 from hisbus_servers.process import STOP_S, ServerError
+from hisbus_servers.vllm import CONTEXT, MODEL, Vllm
 
 JAVA = 17
 """Least version that the broker needs."""
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Real Kafka and PostgreSQL on 127.0.0.1.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Real Kafka, PostgreSQL and vLLM on 127.0.0.1.")
 
 Brokers = Annotated[int, typer.Option(min=1, help="Three replicate everything; one is alone.")]
 Folder = Annotated[Path | None, typer.Option(help="Keep data, logs and ports here. Default: a new one, removed.")]
@@ -45,6 +46,20 @@ def up(brokers: Brokers = 1, folder: Folder = None) -> None:
 
 
 @app.command()
+def vllm(folder: Folder = None) -> None:
+    """Keep a vLLM with a tiny random model up until Ctrl-C; print the lines for hisbus.toml."""
+    with _orderly(folder) as (inside, stack):
+        server = Vllm(inside / "vllm")
+        stack.callback(server.stop)
+        server.start()
+        typer.echo(
+            f'[llm]\nurl = "{server.url}"\nmodel = "{MODEL}"\napi_key_file = "{server.key_file}"\n'
+            f"context_tokens = {CONTEXT}\nmax_tokens = 512"
+        )
+        signal.pause()
+
+
+@app.command()
 def lacking() -> None:
     """Say in one line what this machine lacks for both servers, and exit with 1; nothing and 0 where all is there."""
     version = re.search(r'version "(\d+)', _said("java", "-version")) if shutil.which("java") else None
@@ -61,7 +76,20 @@ def lacking() -> None:
 
 @contextmanager
 def _up(brokers: int, folder: Path | None) -> Iterator[tuple[Kafka, Postgres]]:
-    """Start both; SIGTERM and SIGINT end the block, and nothing interrupts taking them down."""
+    """Start Kafka and PostgreSQL."""
+    with _orderly(folder) as (inside, stack):
+        postgres = Postgres(inside / "postgres")
+        stack.callback(postgres.stop)
+        postgres.start()
+        kafka = Kafka(inside / "kafka", brokers)
+        stack.callback(kafka.stop)
+        kafka.start()
+        yield kafka, postgres
+
+
+@contextmanager
+def _orderly(folder: Path | None) -> Iterator[tuple[Path, ExitStack]]:
+    """Give a folder and what takes servers down; SIGTERM and SIGINT end the block, and nothing interrupts its end."""
     signal.signal(signal.SIGTERM, _end)
     signal.signal(signal.SIGINT, _end)
     with ExitStack() as stack:
@@ -69,13 +97,7 @@ def _up(brokers: int, folder: Path | None) -> Iterator[tuple[Kafka, Postgres]]:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hisbus-servers-")))
             folder.chmod(0o711)  # PostgreSQL's own user walks through
         try:
-            postgres = Postgres(folder / "postgres")
-            stack.callback(postgres.stop)
-            postgres.start()
-            kafka = Kafka(folder / "kafka", brokers)
-            stack.callback(kafka.stop)
-            kafka.start()
-            yield kafka, postgres
+            yield folder, stack
         except ServerError as error:
             typer.echo(str(error), err=True)
             raise typer.Exit(1) from None

@@ -69,6 +69,17 @@ class Process:
         """Whether it was started and has not ended."""
         return self._child is not None and self._child.poll() is None
 
+    @property
+    def pid(self) -> int:
+        """Its number.
+
+        Raises:
+            ServerError: it was not started.
+        """
+        if self._child is None:
+            raise ServerError(f"{self.command[0]} was not started")
+        return self._child.pid
+
     def start(self, environment: Mapping[str, str] | None = None) -> None:
         """Start it; it is killed when we die."""
         bound = [*(as_user(self._user) or ["setpriv"]), "--pdeathsig=KILL", "--", *self.command]
