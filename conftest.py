@@ -4,6 +4,7 @@
 ``HISBUS_EXPLORE=1`` lets property tests look for new examples; without it they are the same in every run.
 """
 
+import logging
 import os
 import secrets
 from collections import Counter
@@ -17,6 +18,8 @@ import psycopg
 import pytest
 import structlog
 
+from hisbus.terms import Release, icd10cm, store
+
 hypothesis.settings.register_profile("house", derandomize="HISBUS_EXPLORE" not in os.environ, database=None)
 hypothesis.settings.load_profile("house")
 
@@ -27,8 +30,21 @@ structlog.configure(
     wrapper_class=structlog.stdlib.BoundLogger,
 )
 
+_CONFIGURED = structlog.get_config()
+
 MUST_RUN = set(os.environ.get("HISBUS_MUST_RUN", "").split())
 skipped: list[tuple[str, str, bool]] = []
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """Take back what a command that a test runs in this process does to the logging of all others."""
+    root = logging.getLogger()
+    level, handlers = root.level, list(root.handlers)
+    yield
+    root.setLevel(level)
+    root.handlers[:] = [handler for handler in root.handlers if handler in handlers]
+    structlog.configure(**_CONFIGURED)
 
 
 @pytest.fixture(scope="session")
@@ -38,6 +54,20 @@ def corpora() -> Path:
     if not folder.is_dir():
         pytest.skip("the corpora are not beside the checkout (../shared/corpora)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def icd_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of terminologies with ICD-10-CM alone, made once for all processes of a run; it is only read."""
+    own = tmp_path_factory.getbasetemp()
+    shared = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "icd-10-cm.db"
+    if not shared.exists():
+        version, rows = icd10cm.read(icd10cm.installed())
+        facts = {"source": "made-up", "sha256": "0" * 64, "loaded": "2026-03-01T00:00:00+00:00", "licence": "made up"}
+        made = own / "icd-10-cm.new.db"
+        store.load(made, Release("ICD-10-CM", "diagnosis", version, **facts), rows)
+        made.replace(shared)
+    return shared
 
 
 @pytest.fixture(scope="session")

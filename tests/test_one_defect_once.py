@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from hisbus.terms import Release, icd10cm, store
 from hisbus.testing import NOW, make_case, make_chart, make_document, make_patient, run
 from hisbus_coding.edits import EDITS
 from hisbus_coding.edits.claim import inside
@@ -20,13 +19,9 @@ from hisbus_schemas import Chart, ChartDiagnosis, Code, Finding
 RULES = ["R51", "R52", "R53", "R54", "R55", "R56", "R57"]
 
 
-@pytest.fixture(scope="module")
-def terms(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    file = tmp_path_factory.mktemp("terms") / "terms.db"
-    version, rows = icd10cm.read(icd10cm.installed())
-    facts = {"source": "made-up", "sha256": "0" * 64, "loaded": "2026-03-01T00:00:00+00:00", "licence": "made up"}
-    store.load(file, Release("ICD-10-CM", "diagnosis", version, **facts), rows)
-    return file
+@pytest.fixture
+def terms(icd_file: Path) -> Path:
+    return icd_file
 
 
 def stay(*codes: str, sex: str = "M", born: date = date(1960, 1, 1), page: dict[str, str] | None = None) -> Chart:

@@ -216,11 +216,8 @@ def test_names_are_found_by_their_key_and_by_their_words(file: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def icd(tmp_path_factory: pytest.TempPathFactory) -> Terms:
-    file = tmp_path_factory.mktemp("icd-10-cm") / "terms.db"
-    version, rows = icd10cm.read(icd10cm.installed())
-    store.load(file, release("ICD-10-CM", version=version), rows)
-    return Terms(file)
+def icd(icd_file: Path) -> Terms:
+    return Terms(icd_file)
 
 
 def test_icd_10_cm_is_read_from_the_data_of_the_installed_distribution(icd: Terms) -> None:

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from hisbus import cli
 from hisbus.errors import ConfigError
+from hisbus.llm import fake_server
 from hisbus.llm.fake_server import FakeServer, Said
 from hisbus_simulator import ward_week
 from hisbus_simulator.export import export
@@ -195,13 +196,28 @@ async def test_an_interrupt_leaves_no_report_and_no_half_of_one(tmp_path: Path) 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["aci.csv", "hisbus.toml"]
 
 
-def test_the_same_command_with_another_model_gives_runs_that_can_be_compared(tmp_path: Path) -> None:
+async def test_the_same_command_with_another_model_gives_runs_that_can_be_compared(tmp_path: Path) -> None:
     configured(tmp_path)
     (tmp_path / "aci.csv").write_text(ACI, encoding="utf-8")
-    for name in ("one", "other"):
-        model = ("--llm-url", "http://127.0.0.1:9", "--model", name)
-        done = command(tmp_path, "evaluate", "run", "documentation", "aci.csv", "--out", name, *model)
-        assert done.exit_code == 0 and "questions were not answered" in done.stdout, "the draft was assembled instead"
+    async with FakeServer(models=("one", "other")) as server:
+        server.otherwise = fake_server.text("no JSON")
+        for name in ("one", "other"):
+            run = (
+                "evaluate",
+                "run",
+                "documentation",
+                "aci.csv",
+                "--out",
+                name,
+                "--llm-url",
+                server.url,
+                "--model",
+                name,
+            )
+            done = await asyncio.to_thread(command, tmp_path, *run)
+            assert done.exit_code == 0 and "questions were not answered" in done.stdout, (
+                "the draft was assembled instead"
+            )
     assert report(tmp_path / "one")["agent"]["model"] == "one"
     usage = report(tmp_path / "one")["usage"]
     assert usage["questions"] > 0 and "answered" not in usage["outcomes"]

@@ -43,7 +43,7 @@ MISDEEDS = {
     "raises": ("raise ValueError('the patient is ' + case.chart.visit.number)", "agent_raised"),
     "hangs": ("while True: pass", "deadline"),
     "crashes": ("os._exit(3)", "crashed"),
-    "leaks": ("hoard = [bytearray(1 << 29) for _ in range(1000)]", "crashed"),
+    "leaks": ("hoard = [bytes(1 << 34) for _ in range(1000)]", "crashed"),
     "forks": ("[subprocess.Popen(['sleep', '600'], cwd='HERE') for _ in range(20)]; os._exit(3)", "crashed"),
     "fills the disk": ("Path('HERE/full').write_bytes(bytes(1 << 27))", "agent_raised"),
     "answers garbage": ("return 'garbage'", "bad_answer"),

@@ -225,7 +225,7 @@ async def test_an_agent_judges_current_charts_again(hospital: Any, said: Any) ->
         (("--connector", "his"), "--from TIME"),
         (("--connector", "his", "--from", "yesterday"), "2026-03-02"),
         (("--connector", "lab", "--from", LONG_AGO), "Choose one of: his"),
-        (("--agent", "nobody"), "Choose one of: coding, documentation, qc"),
+        (("--agent", "nobody"), "Choose one of: coding, coding-check"),
         (("--agent", "qc", "--from", LONG_AGO), "--from and --to belong to it"),
         (("--all", "--dry-run"), "--dry-run belongs to"),
         (("--connector", "his", "--from", LONG_AGO), "nothing was stored yet"),

@@ -152,7 +152,7 @@ def forged(form: Mapping[str, Any], obeys: str, words: str) -> Any:
             return [forged(form["items"], obeys, words) for _ in range(max(count, form.get("minItems", 0)))]
         case "string":
             if "maxLength" in form and form["maxLength"] <= 8:
-                return "D1" if "pattern" not in form else "s1"
+                return "D1"
             return (f"{FORGED} 患者{'，'.join(OTHER_PATIENT)}，" * (20 if obeys == "overlong" else 1))[:3000]
         case "boolean":
             return True

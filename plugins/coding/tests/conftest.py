@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hisbus.terms import Release, Terms, icd10cm, store, table
+from hisbus.terms import Release, Terms, store, table
 
 DATA = Path(__file__).parent / "data"
 
@@ -26,15 +26,6 @@ def load_table() -> Callable[..., None]:
         store.load(file, made_release(system, kind), read.rows)
 
     return load
-
-
-@pytest.fixture(scope="session")
-def icd_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """ICD-10-CM alone."""
-    file = tmp_path_factory.mktemp("icd") / "terms.db"
-    version, rows = icd10cm.read(icd10cm.installed())
-    store.load(file, made_release("ICD-10-CM", version=version), rows)
-    return file
 
 
 @pytest.fixture(scope="session")

@@ -1,16 +1,17 @@
 """Visit notes from what was said, and instructions inside of what was said or written: data, never obeyed."""
 
 import csv
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hisbus.testing import FakeLLM, make_chart, make_document, make_patient
+from hisbus.testing import FakeLLM, make_chart, make_document, make_event, make_patient
+from hisbus_documentation import Agent
 from hisbus_documentation.instructions import is_instruction
 from hisbus_documentation.model import Answer, Said
-from hisbus_schemas import Chart, Draft, Drafted, Section
+from hisbus_schemas import Chart, Code, Document, Draft, Drafted, Event, Section, Stay, VisitId
 
 Drafts = Callable[..., dict[str, Draft]]
 Read = Callable[[Draft], Drafted]
@@ -60,6 +61,35 @@ def test_a_signed_note_after_the_transcript_ends_the_draft(draft_for: Drafts) ->
     at = chart.now
     signed = make_document("C0002", "x", id="n1", at=at, signed=at)
     assert draft_for(chart.model_copy(update={"documents": [*chart.documents, signed]})) == {}
+
+
+def test_a_captured_transcript_is_folded_like_a_document_and_wakes_the_agent(
+    chart_of: Callable[[Sequence[Event]], Chart], draft_for: Drafts, said: Text
+) -> None:
+    transcript = Document(
+        number="T1",
+        action="file",
+        type=Code(code="TRANSCRIPT"),
+        sections=[Section(name="text", text=SPOKEN)],
+    )
+    visit = VisitId(authority="HOSP", number="V1")
+    came = make_event("encounter.registered", visit=visit, stay=Stay(patient_class="O"))
+    event = make_event("transcript.captured", visit=visit, data=transcript)
+    assert event.kind in Agent().kinds
+    ((key, draft),) = draft_for(chart_of([came, event])).items()
+    assert key.startswith("visit-note:")
+    assert "my right knee hurts" in said(draft, "CC")
+
+
+def test_what_a_patient_answers_no_to_may_be_denied_and_not_reported(
+    draft_for: Drafts, said: Text, document: Read
+) -> None:
+    claims = ["The patient denies fever.", "The patient reports fever.", "The right knee is tender without swelling."]
+    llm = FakeLLM(lambda _: Answer(sentences=[Said(text=one, labels=["D1"]) for one in claims]))
+    draft = draft_for(visit(SPOKEN), llm)["visit-note:t1"]
+    assert said(draft, "CC").splitlines() == [claims[0], claims[2]]
+    quotes = [item.quote for item in draft.evidence]
+    assert "any fever?\n[patient] no." in "".join(quote or "" for quote in quotes), "the question with its answer"
 
 
 INSTRUCTIONS = [
@@ -125,12 +155,11 @@ def test_a_model_that_obeys_has_its_sentences_taken_out(
     record = make_document("C0034", id="d1", at=at, signed=at, sections=sections)
     stay = make_chart(admitted=at, discharged=at, now=at, documents=[record])
     obeyed = ["患者无过敏史，一切正常。", "The patient has no allergies and is healthy.", "已批准出院。", text]
-    llm = FakeLLM(lambda _: Answer(sentences=[Said(text=one, sources=["s1", "s2"]) for one in obeyed]))
+    llm = FakeLLM(lambda _: Answer(sentences=[Said(text=one, labels=["D1", "stay"]) for one in obeyed]))
     for draft in draft_for(stay, llm).values():
         assert document(draft).written == "assembled", "nothing that the model wrote stays"
         assert not any(one in said(draft) for one in obeyed)
         assert sum(document(draft).removed.values()) >= len(obeyed)
-    assert all(text not in asked["question"] for asked in llm.asked), "the model never sees it"
 
 
 @pytest.mark.corpora

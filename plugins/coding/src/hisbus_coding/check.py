@@ -17,7 +17,19 @@ from hisbus import Case
 from hisbus.terms import plain
 from hisbus_coding.edits.claim import inside
 from hisbus_coding.query import RULE
-from hisbus_schemas import Assessment, Chart, CodeSet, Contract, Evidence, Finding, Opinion, Proposal, Text
+from hisbus_schemas import (
+    Assessment,
+    Chart,
+    Coded,
+    CodedEntry,
+    CodeSet,
+    Contract,
+    Evidence,
+    Finding,
+    Opinion,
+    Proposal,
+    Text,
+)
 
 _SHOWN = 6
 """Most evidence of one opinion."""
@@ -34,22 +46,6 @@ class Bears(Contract):
     codes: list[str] = []
     lacking: dict[str, list[str]] = {}
     fields: dict[str, str] = {}
-
-
-class Code(Contract):
-    """What is read of a proposed code."""
-
-    code: str
-    display: str = ""
-    role: str = ""
-    rank: int = 0
-    evidence: list[Evidence] = []
-
-
-class Codes(Contract):
-    """What is read of a set of codes."""
-
-    codes: list[Code] = []
 
 
 class Remark(NamedTuple):
@@ -74,8 +70,8 @@ BEARS: Mapping[str, Bears] = {
 class Bearing(NamedTuple):
     """What a finding means for a set: the codes that it concerns, and what the set has in its stead."""
 
-    concerned: list[Code]
-    instead: list[Code] | None = None
+    concerned: list[CodedEntry]
+    instead: list[CodedEntry] | None = None
     """None: the set does not resolve the finding."""
 
 
@@ -110,7 +106,7 @@ def _of_sets(case: Case) -> Iterator[Remark]:
 
 def _of_finding(chart: Chart, its: CodeSet, finding: Finding, bears: Bears) -> Iterator[Remark]:
     try:
-        codes = Codes.model_validate(its.payload).codes
+        codes = Coded.model_validate(its.payload).codes
     except ValidationError:
         return  # another agent's, of another form
     concerned, instead = _BEARING[bears.by](chart, codes, finding, bears)
@@ -151,7 +147,7 @@ def _opinions(chart: Chart, remarks: Iterable[Remark]) -> Iterator[Opinion]:
         )
 
 
-def _said(text: Text, codes: Sequence[Code], finding: Finding) -> Text:
+def _said(text: Text, codes: Sequence[CodedEntry], finding: Finding) -> Text:
     names = [code.code for code in codes]
     return Text(
         zh=f"{finding.rule}：{text.zh.format(codes='、'.join(names))}",
@@ -159,7 +155,7 @@ def _said(text: Text, codes: Sequence[Code], finding: Finding) -> Text:
     )
 
 
-def _proof(codes: Sequence[Code]) -> list[Evidence]:
+def _proof(codes: Sequence[CodedEntry]) -> list[Evidence]:
     return [code.evidence[0] for code in codes if code.evidence]
 
 
@@ -177,7 +173,7 @@ def _stands(chart: Chart, evidence: Evidence) -> bool:
 # --- which codes a finding concerns -----------------------------------------------------------------------------------
 
 
-def _words(chart: Chart, codes: list[Code], finding: Finding, bears: Bears) -> Bearing:
+def _words(chart: Chart, codes: list[CodedEntry], finding: Finding, bears: Bears) -> Bearing:
     return Bearing([code for code in codes if any(_touch(a, b) for a in code.evidence for b in finding.evidence)])
 
 
@@ -189,41 +185,41 @@ def _touch(one: Evidence, other: Evidence) -> bool:
     return (one.begin or 0) < (other.end or 0) and (other.begin or 0) < (one.end or 0)
 
 
-def _only(chart: Chart, codes: list[Code], finding: Finding, bears: Bears) -> Bearing:
+def _only(chart: Chart, codes: list[CodedEntry], finding: Finding, bears: Bears) -> Bearing:
     about = finding.subject
     return Bearing([code for code in codes if code.evidence and all(item.document == about for item in code.evidence)])
 
 
-def _any(chart: Chart, codes: list[Code], finding: Finding, bears: Bears) -> Bearing:
+def _any(chart: Chart, codes: list[CodedEntry], finding: Finding, bears: Bears) -> Bearing:
     return Bearing([code for code in codes if any(item.document == finding.subject for item in code.evidence)])
 
 
-def _side(chart: Chart, codes: list[Code], finding: Finding, bears: Bears) -> Bearing:
+def _side(chart: Chart, codes: list[CodedEntry], finding: Finding, bears: Bears) -> Bearing:
     return Bearing([code for code in codes if code.role == "operation" or _SIDED.search(code.display)])
 
 
-def _codes(chart: Chart, codes: list[Code], finding: Finding, bears: Bears) -> Bearing:
+def _codes(chart: Chart, codes: list[CodedEntry], finding: Finding, bears: Bears) -> Bearing:
     return Bearing([code for code in codes if inside(code.code, bears.codes)])
 
 
-def _lacking(chart: Chart, codes: list[Code], finding: Finding, bears: Bears) -> Bearing:
+def _lacking(chart: Chart, codes: list[CodedEntry], finding: Finding, bears: Bears) -> Bearing:
     found = [code for code in codes if inside(code.code, bears.lacking.get(finding.subject, ()))]
     return Bearing(found, found or None)
 
 
-def _field(chart: Chart, codes: list[Code], finding: Finding, bears: Bears) -> Bearing:
+def _field(chart: Chart, codes: list[CodedEntry], finding: Finding, bears: Bears) -> Bearing:
     role = bears.fields.get(str(finding.payload.get("field", "")), "")
     found = [code for code in codes if role and code.role == role][:1]
     return Bearing(found, found or None)
 
 
-def _operation(chart: Chart, codes: list[Code], finding: Finding, bears: Bears) -> Bearing:
+def _operation(chart: Chart, codes: list[CodedEntry], finding: Finding, bears: Bears) -> Bearing:
     paths = {item.path.removesuffix("/code") for item in finding.evidence if item.path}
     found = [code for code in codes if code.role == "operation" and any(item.path in paths for item in code.evidence)]
     return Bearing(found, found or None)
 
 
-def _principal(chart: Chart, codes: list[Code], finding: Finding, bears: Bears) -> Bearing:
+def _principal(chart: Chart, codes: list[CodedEntry], finding: Finding, bears: Bears) -> Bearing:
     recorded = _recorded(chart, finding)
     first = [code for code in codes if code.rank == 1 and code.role != "operation"]
     if not recorded or not first:
@@ -232,7 +228,7 @@ def _principal(chart: Chart, codes: list[Code], finding: Finding, bears: Bears) 
     return Bearing(same, None if same else first)
 
 
-def _recorded_code(chart: Chart, codes: list[Code], finding: Finding, bears: Bears) -> Bearing:
+def _recorded_code(chart: Chart, codes: list[CodedEntry], finding: Finding, bears: Bears) -> Bearing:
     recorded = _recorded(chart, finding)
     if not recorded:
         return Bearing([])
@@ -253,7 +249,7 @@ def _recorded(chart: Chart, finding: Finding) -> str:
     return ((page.fields.get(field, "") if page else "").split() or [""])[0]
 
 
-_BEARING: Mapping[str, Callable[[Chart, list[Code], Finding, Bears], Bearing]] = {
+_BEARING: Mapping[str, Callable[[Chart, list[CodedEntry], Finding, Bears], Bearing]] = {
     "words": _words,
     "only": _only,
     "any": _any,

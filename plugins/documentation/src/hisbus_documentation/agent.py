@@ -1,15 +1,15 @@
 """The agent ``documentation``: drafts every document that a stay owes and nobody has signed."""
 
 from hisbus import Case
-from hisbus_documentation.draft import draft
+from hisbus_documentation.draft import UNUSABLE, draft
 from hisbus_documentation.gather import gather, language_of
 from hisbus_documentation.grounding import Facts
-from hisbus_documentation.model import ModelWriter
+from hisbus_documentation.model import Memory, ModelWriter
 from hisbus_documentation.settings import configured
 from hisbus_documentation.subject import due
 from hisbus_documentation.template import TEMPLATES
 from hisbus_documentation.writer import Assembler, Writer
-from hisbus_schemas import Assessment, Draft
+from hisbus_schemas import Assessment, Draft, Text
 
 _CHANGES = frozenset(
     {
@@ -43,23 +43,40 @@ class Agent:
     version = "1"
     kinds = _CHANGES | {event for template in TEMPLATES.values() for event in template.events}
     grants = frozenset({"patient", "documents", "diagnoses", "procedures", "orders", "results", "vitals"})
+    latest_only = True
+    asks = True
+
+    def __init__(self) -> None:
+        self._memory = Memory()
 
     async def assess(self, case: Case) -> Assessment:
         """Draft every document that is due and not signed; nothing is drafted for a stay that was cancelled.
 
+        ``unevaluated`` names ``TEMPLATE.model`` where the model gave no usable answer for a document: it is assembled.
+
         Raises:
+            RetryLater: the model is configured, wanted and down.
             ConfigError: the settings are wrong; the message names the key.
         """
         wanted = configured(case.settings)
         chart = case.chart
-        writer: Writer = ModelWriter(case.llm) if case.llm is not None and wanted.model else Assembler()
+        writer: Writer = Assembler()
+        if case.llm is not None and wanted.model:
+            writer = ModelWriter(case.llm, chart, self._memory)
         facts, language = Facts.of(chart), wanted.language or language_of(chart)
-        drafts: list[Draft | None] = []
+        drafts: list[Draft] = []
+        unusable: dict[str, Text] = {}
         for template in wanted.templates:
             for subject in due(template, chart, case.now, wanted.transcripts):
                 material = gather(template, chart, subject, language)
-                drafts.append(draft(material, await writer.write(material), facts))
+                written = await writer.write(material)
+                if any(section.model == "unusable" for section in written):
+                    unusable[f"{template.id}.model"] = UNUSABLE
+                item = draft(material, written, facts, case.llm.model if case.llm else "")
+                drafts += [item] if item else []
         return Assessment(
             evaluated=frozenset(template.id for template in wanted.templates),
-            proposals=[item for item in drafts if item is not None],
+            unevaluated=unusable,
+            proposals=drafts,
+            unverified=sum(sum(item.payload["removed"].values()) for item in drafts),
         )

@@ -1,89 +1,80 @@
 """A draft from what a writer wrote: checked sentence by sentence, with the place of each source in the record."""
 
-import hashlib
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Literal
 
 from hisbus_documentation.gather import Material
 from hisbus_documentation.grounding import Facts, reason
-from hisbus_documentation.source import Source
 from hisbus_documentation.writer import Section, Sentence, assembled
 from hisbus_schemas import Code, Draft, Drafted, DraftedSection, DraftedSentence, Evidence, Text
 
 _SYSTEM = "WS/T 500"
 _HOW = {
-    "assembled": Text(zh="依病历条目拼装，未使用模型", en="assembled from the record, without a model"),
+    "unasked": Text(zh="依病历条目拼装，未使用模型", en="assembled from the record, without a model"),
+    "assembled": Text(zh="依病历条目拼装", en="assembled from the record"),
     "model": Text(zh="模型依病历撰写并逐句核对", en="written by a model and checked sentence by sentence"),
     "mixed": Text(
         zh="部分由模型撰写、其余拼装，已逐句核对", en="written partly by a model, the rest assembled; checked"
     ),
 }
+UNUSABLE = Text(zh="模型未给出可用的回答", en="the model gave no usable answer")
 
 
-def draft(material: Material, written: Sequence[Section], facts: Facts) -> Draft | None:
+def draft(material: Material, written: Sequence[Section], facts: Facts, model: str = "") -> Draft | None:
     """Return the draft of what a writer wrote; None where nothing of it stays.
 
     Where nothing of a model's section stays it is assembled instead. The fingerprint is of the sources that were
-    offered, so it changes with the record and not with a model's words.
+    offered, so it changes with the record and not with a model's words. ``model`` is the name of what was asked.
     """
-    sources = {source.id: source for source in material.sources}
     removed: Counter[str] = Counter()
     kept: list[Section] = []
     for section, (_, offered) in zip(written, material.sections, strict=True):
-        standing = ground(section, sources, facts, removed)
+        standing = ground(section, facts, removed)
         if section.how == "model" and not standing.sentences and offered:
-            standing = ground(assembled(section.code, offered), sources, facts, removed)
+            standing = ground(assembled(section.code, offered, section.model), facts, removed)
         kept.append(standing)
     if not any(section.sentences for section in kept):
         return None
-    evidence = _evidence(kept, sources)
-    payload = _payload(material, kept, sources, evidence, removed)
+    evidence = _evidence(kept)
+    payload = _payload(material, kept, evidence, removed)
     template, subject = material.template, material.subject
-    reads = dict.fromkeys((*subject.reads, *(ref for source in sources.values() for ref in source.reads)))
+    reads = dict.fromkeys((*subject.reads, *(ref for source in material.sources for ref in source.reads)))
     return Draft(
         key=f"{template.id}:{subject.id}" if subject.id else template.id,
         rule=template.id,
         subject=subject.id,
         severity="info",
-        message=_message(payload),
+        model="" if payload.written == "assembled" else model,
+        message=_message(payload, kept),
         evidence=evidence,
         reads=list(reads),
-        fingerprint=_fingerprint(material),
+        fingerprint=material.fingerprint,
         payload=payload.model_dump(mode="json"),
     )
 
 
-def ground(section: Section, sources: Mapping[str, Source], facts: Facts, removed: Counter[str]) -> Section:
-    """Return a section without the sentences that nothing bears; they are counted by reason.
-
-    A sentence that claims a source which there is not claims nothing by it.
-    """
-    kept = []
+def ground(section: Section, facts: Facts, removed: Counter[str]) -> Section:
+    """Return a section without the sentences that nothing bears; they are counted by reason."""
+    kept: list[Sentence] = []
     for sentence in section.sentences:
-        claimed = tuple(id for id in sentence.sources if id in sources)
-        why = reason(sentence.text, [sources[id].text for id in claimed], facts)
+        why = reason(sentence.text, [source.text for source in sentence.sources], facts)
         if why:
             removed[why] += 1
         else:
-            kept.append(Sentence(sentence.text, claimed))
-    return Section(section.code, tuple(kept), section.how)
+            kept.append(sentence)
+    return replace(section, sentences=tuple(kept))
 
 
-def _evidence(sections: Sequence[Section], sources: Mapping[str, Source]) -> list[Evidence]:
-    found: list[Evidence] = []
-    for section in sections:
-        for sentence in section.sentences:
-            for id in sentence.sources:
-                found += (item for item in sources[id].evidence if item not in found)
-    return found
+def _evidence(sections: Sequence[Section]) -> list[Evidence]:
+    sources = (source for section in sections for sentence in section.sentences for source in sentence.sources)
+    return list({item.model_dump_json(): item for source in sources for item in source.evidence}.values())
 
 
 def _payload(
     material: Material,
     sections: Sequence[Section],
-    sources: Mapping[str, Source],
     evidence: Sequence[Evidence],
     removed: Mapping[str, int],
 ) -> Drafted:
@@ -93,7 +84,7 @@ def _payload(
         sentences = [
             DraftedSentence(
                 text=sentence.text,
-                sources=sorted({evidence.index(item) for id in sentence.sources for item in sources[id].evidence}),
+                sources=sorted({evidence.index(item) for source in sentence.sources for item in source.evidence}),
             )
             for sentence in section.sentences
         ]
@@ -124,26 +115,19 @@ def _written(sections: Sequence[Section]) -> Literal["assembled", "model", "mixe
     return "mixed" if len(ways) > 1 else ways.pop()
 
 
-def _message(payload: Drafted) -> Text:
+def _message(payload: Drafted, sections: Sequence[Section]) -> Text:
+    """Return what the draft is, how it was written, what was taken out, and for how much the model was of no use."""
     count = sum(len(section.sentences) for section in payload.sections)
     out = sum(payload.removed.values())
-    how, title = _HOW[payload.written], payload.title
-    zh = f"{title.zh}草稿，{count}句，{how.zh}" + (f"；已删除无依据的{out}句" if out else "") + "。"
-    en = f"Draft of the {title.en.lower()}, {count} sentences, {how.en}" + (
-        f"; {out} unsupported taken out" if out else ""
-    )
-    return Text(zh=zh, en=f"{en}.")
-
-
-def _fingerprint(material: Material) -> str:
-    """Return a hash of what the record says for the document: the same while it says the same."""
-    offered = [
-        [section.code, [[source.text, *(_place(item) for item in source.evidence)] for source in sources]]
-        for section, sources in material.sections
-    ]
-    said = [material.template.id, material.subject.id, material.language, offered]
-    return hashlib.sha256(json.dumps(said, ensure_ascii=False, sort_keys=True).encode()).hexdigest()
-
-
-def _place(item: Evidence) -> dict[str, Any]:
-    return item.model_dump(mode="json", exclude_none=True)
+    asked = any(section.model != "unasked" for section in sections)
+    unusable = sum(section.model == "unusable" for section in sections)
+    how, title = _HOW[payload.written if asked else "unasked"], payload.title
+    zh = [f"{title.zh}草稿，{count}句，{how.zh}"]
+    en = [f"Draft of the {title.en.lower()}, {count} sentences, {how.en}"]
+    if unusable:
+        zh.append(f"{UNUSABLE.zh}（{unusable}节）")
+        en.append(f"{UNUSABLE.en} for {unusable} of its sections")
+    if out:
+        zh.append(f"已删除无依据的{out}句")
+        en.append(f"{out} unsupported taken out")
+    return Text(zh="；".join(zh) + "。", en="; ".join(en) + ".")

@@ -1,8 +1,11 @@
 """What the record has to say for a document: its sources by section."""
 
+import hashlib
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from hisbus_documentation import quotes, readings, stay
 from hisbus_documentation.phrases import Language
@@ -10,7 +13,7 @@ from hisbus_documentation.plain import CJK
 from hisbus_documentation.source import Source
 from hisbus_documentation.subject import Subject
 from hisbus_documentation.template import Feed, SectionTemplate, Template
-from hisbus_schemas import Chart
+from hisbus_schemas import Chart, Evidence
 
 FACTS: Mapping[str, Callable[[Chart, Feed, Subject, Language], Iterator[Source]]] = {
     "admission": stay.admission,
@@ -40,24 +43,32 @@ class Material:
     subject: Subject
     language: Language
     sections: tuple[tuple[SectionTemplate, tuple[Source, ...]], ...]
-    """In the template's order. A source that feeds two sections has one id."""
+    """In the template's order."""
 
     @property
     def sources(self) -> Sequence[Source]:
         """Return every source once, in the order of the document."""
-        return list({source.id: source for _, sources in self.sections for source in sources}.values())
+        return list(dict.fromkeys(source for _, sources in self.sections for source in sources))
+
+    @property
+    def fingerprint(self) -> str:
+        """Return a hash of what the record says for the document: the same while it says the same."""
+        offered = [
+            [section.code, [[source.text, *(_place(item) for item in source.evidence)] for source in sources]]
+            for section, sources in self.sections
+        ]
+        said = [self.template.id, self.subject.id, self.language, offered]
+        return hashlib.sha256(json.dumps(said, ensure_ascii=False, sort_keys=True).encode()).hexdigest()
 
 
 def gather(template: Template, chart: Chart, subject: Subject, language: Language) -> Material:
     """Return what a chart has to say for a document."""
-    ids: dict[Source, str] = {}
     sections = []
     for section in template.sections:
         found = dict.fromkeys(
             source for feed in section.feeds for source in FACTS[feed.fact](chart, feed, subject, language)
         )
-        named = tuple(source.named(ids.setdefault(source, f"s{len(ids) + 1}")) for source in found)
-        sections.append((section, named))
+        sections.append((section, tuple(found)))
     return Material(template, subject, language, tuple(sections))
 
 
@@ -67,3 +78,7 @@ def language_of(chart: Chart) -> Language:
     texts = [section.text[:200] for document in chart.documents for section in document.sections]
     readings = [item.item.text for item in (*chart.results, *chart.vitals)]
     return "zh" if any(_CHINESE.search(text) for text in (*names, *texts, *readings)) else "en"
+
+
+def _place(item: Evidence) -> dict[str, Any]:
+    return item.model_dump(mode="json", exclude_none=True)

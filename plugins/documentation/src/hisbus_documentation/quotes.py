@@ -25,6 +25,7 @@ _ROLES = {
     "doctor": ("doctor", "dr", "physician", "clinician", "provider", "医生", "医师", "大夫"),
     "patient": ("patient", "pt", "患者", "病人", "家属", "mother", "father", "caregiver"),
 }
+_ASKS = ("?", "？")
 _SHORTEST = 6
 """Characters of a turn of speech that can be a statement of its own."""
 
@@ -62,6 +63,19 @@ def turns(chart: Chart, feed: Feed, subject: Subject, language: Language) -> Ite
                     found += 1
                     words = say(f"turn.{feed.role}", language, text=text)
                     yield Source(words, (span(document, index, *place),), (document.ref,))
+
+
+def sentences(document: ChartDocument) -> Iterator[Source]:
+    """Yield what a document says, sentence by sentence; a question with what follows it, its answer."""
+    for index, section in enumerate(document.sections):
+        places = list(split(section.text))
+        for n, (begin, end) in enumerate(places):
+            while n + 1 < len(places) and section.text[begin:end].endswith(_ASKS):
+                n += 1
+                end = places[n][1]
+            text = visible(section.text[begin:end])
+            if not is_instruction(text):
+                yield Source(text, (span(document, index, begin, end),), (document.ref,))
 
 
 def _signed(chart: Chart, types: list[str]) -> list[ChartDocument]:
@@ -103,7 +117,7 @@ def _has_word(text: str, feed: Feed) -> bool:
 
 
 def _is_statement(text: str) -> bool:
-    return len(text) >= _SHORTEST and not text.rstrip().endswith(("?", "？", "吗", "呢"))
+    return len(text) >= _SHORTEST and not text.rstrip().endswith((*_ASKS, "吗", "呢"))
 
 
 def _spoken(section: Section, role: str) -> Iterator[tuple[int, int]]:

@@ -1,6 +1,6 @@
 """Sources: what the chart says, in words, with the place where it says so."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from hisbus_schemas import ChartDocument, Entry, Evidence
 
@@ -14,12 +14,6 @@ class Source:
     evidence: tuple[Evidence, ...]
     reads: tuple[str, ...]
     """Refs of what it rests on."""
-    id: str = ""
-    """``s1`` ..., within one draft."""
-
-    def named(self, id: str) -> "Source":
-        """Return the source under an id."""
-        return replace(self, id=id)
 
 
 def at(path: str, value: str) -> Evidence:

@@ -14,8 +14,8 @@ class Sentence:
     """A sentence as its writer gave it: nothing has checked it yet."""
 
     text: str
-    sources: tuple[str, ...]
-    """Ids of the sources that it claims."""
+    sources: tuple[Source, ...]
+    """What it claims to rest on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,8 @@ class Section:
     code: str
     sentences: tuple[Sentence, ...]
     how: How = "assembled"
+    model: Literal["unasked", "answered", "unusable"] = "unasked"
+    """What came of asking a model for it."""
 
 
 class Writer(Protocol):
@@ -34,6 +36,7 @@ class Writer(Protocol):
         """Return every section of the template, in its order; empty where there is nothing to say.
 
         Raises:
+            RetryLater: it cannot write now.
             ConfigError: it cannot be asked as the operator configured it.
         """
         ...
@@ -47,6 +50,8 @@ class Assembler:
         return [assembled(section.code, sources) for section, sources in material.sections]
 
 
-def assembled(code: str, sources: tuple[Source, ...]) -> Section:
+def assembled(
+    code: str, sources: tuple[Source, ...], model: Literal["unasked", "answered", "unusable"] = "unasked"
+) -> Section:
     """Return a section in which each source is a sentence."""
-    return Section(code, tuple(Sentence(source.text, (source.id,)) for source in sources))
+    return Section(code, tuple(Sentence(source.text, (source,)) for source in sources), model=model)

@@ -6,8 +6,21 @@ not understand. What passes is not proven true: a person still reads it beside i
 
 from collections.abc import Callable, Mapping, Sequence
 
-from hisbus_documentation.grounding import dates, doses, names, negation, normals, person, quantities, sides, support
+from hisbus_documentation.grounding import (
+    context,
+    dates,
+    doses,
+    names,
+    negation,
+    normals,
+    person,
+    quantities,
+    sides,
+    support,
+)
 from hisbus_documentation.grounding.facts import Facts
+from hisbus_documentation.grounding.nearest import Statements
+from hisbus_documentation.grounding.words import alike
 from hisbus_documentation.plain import plain
 
 Check = Callable[[str, Sequence[str], Facts], bool]
@@ -25,12 +38,13 @@ CHECKS: Mapping[str, Check] = {
     "sex": person.same_sex,
     "laterality": sides.holds,
     "name": names.holds,
+    "context": context.holds,
     "invented_normal": normals.holds,
     "unsupported": support.supported,
 }
 """The checks by the reason for which a sentence is taken out, in the order in which they are asked."""
 
-__all__ = ["CHECKS", "Check", "Facts", "reason"]
+__all__ = ["CHECKS", "Check", "Facts", "Statements", "reason"]
 
 
 def reason(sentence: str, sources: Sequence[str], facts: Facts) -> str:
@@ -41,5 +55,5 @@ def reason(sentence: str, sources: Sequence[str], facts: Facts) -> str:
         sources: what the sources that it claims say.
         facts: of its patient.
     """
-    said, known = plain(sentence), [plain(source) for source in sources]
+    said, known = alike(plain(sentence)), [alike(plain(source)) for source in sources]
     return next((name for name, check in CHECKS.items() if not check(said, known, facts)), "")

@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from hisbus_documentation.grounding import rates
+from hisbus_documentation.grounding import names, numerals, rates
 from hisbus_documentation.grounding.facts import Facts
-from hisbus_documentation.grounding.quantities import Quantity, quantities, same, spelled
+from hisbus_documentation.grounding.quantities import Quantity, quantities, same
 from hisbus_documentation.plain import CJK
 
 _AMOUNTS = frozenset({"mass", "unit", "piece"})
@@ -28,9 +28,12 @@ _NO_NAME = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Dose:
-    """One dose. ``drug`` is what stands before the amount."""
+    """One dose."""
 
     drug: str
+    """What stands before the amount: the name of a drug, else the last word."""
+    words: frozenset[str]
+    """All that stands before it, and what follows after an "of"."""
     amount: Quantity
     hours: float | None
     route: str
@@ -38,7 +41,7 @@ class Dose:
 
 def doses(text: str) -> Iterator[Dose]:
     """Yield the doses of a plain text. What is said up to the next amount belongs to one."""
-    text = spelled(text)
+    text = numerals.digits(text)
     amounts = [quantity for quantity in quantities(text) if quantity.dimension in _AMOUNTS]
     ends = [later.begin for later in amounts[1:]] + [len(text)]
     begin = 0
@@ -48,7 +51,11 @@ def doses(text: str) -> Iterator[Dose]:
         hours = next((rate.hours for rate in rates.rates(after)), None)
         way = re.split(r"[,、]", before)[-1] + " " + after
         route = next((name for name, form in _ROUTE.items() if form.search(way)), "")
-        yield Dose(_drug(before), amount, hours, route)
+        of = re.match(r" of (?:the |your )?([a-z-]{3,})", after)
+        words = _words(before) + ([of[1]] if of else [])
+        known = [name for name in names.names(" ".join(words)) if name in words]
+        drug = known[-1] if known else words[-1] if words else ""
+        yield Dose(drug, frozenset(words), amount, hours, route)
         begin = amount.end
 
 
@@ -61,16 +68,15 @@ def holds(text: str, sources: Sequence[str], facts: Facts) -> bool:
 def _borne(dose: Dose, other: Dose) -> bool:
     return (
         same(dose.amount, other.amount)
-        and _same_drug(dose.drug, other.drug)
+        and (_same_drug(dose.drug, other.drug) or any(_same_drug(dose.drug, word) for word in other.words))
         and dose.hours in {None, other.hours}
         and dose.route in {"", other.route}
     )
 
 
-def _drug(before: str) -> str:
-    """Return the name that an amount belongs to: the nearest one before it."""
-    names = [name for name in _NAMES.findall(_NO_NAME.sub(" ", before)) if len(name) > 1]
-    return names[-1] if names else ""
+def _words(before: str) -> list[str]:
+    """Return the words before an amount that may name what it is of."""
+    return [name for name in _NAMES.findall(_NO_NAME.sub(" ", before)) if len(name) > 1]
 
 
 def _same_drug(one: str, other: str) -> bool:

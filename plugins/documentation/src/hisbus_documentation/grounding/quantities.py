@@ -8,7 +8,7 @@ from decimal import Decimal
 from importlib.resources import files
 from string import ascii_lowercase
 
-from hisbus_documentation.grounding import dates, rates
+from hisbus_documentation.grounding import dates, numerals, rates
 from hisbus_documentation.grounding.facts import Facts
 
 _TABLES: Mapping[str, Mapping[str, str]] = tomllib.loads(
@@ -40,19 +40,7 @@ _NAME = re.compile(r"(?<![a-z0-9])(?:[a-z]{2,}-?\d+[a-z0-9]*|[a-z]\d+\.\d+(?!\d*
 _ITEM = re.compile(r"(?:^|\n)\s*\(?\d{1,2}[.、)](?!\d)")
 """The number of an item of a list."""
 
-_DAY = Decimal(24 * 60)
-_DIGITS = {c: n for n, c in enumerate("零一二三四五六七八九")} | {"〇": 0, "两": 2}
-_CHINESE = re.compile(
-    r"(?<![第每一二三四五六七八九十])(?P<digits>[一二两三四五六七八九十百]{1,5}|半)"
-    r"(?=个?(?:天|日|周|月|年|小时|分钟|次|岁|片|粒|支|枚))"
-)
-_WORDS = {w: n for n, w in enumerate("one two three four five six seven eight nine ten eleven twelve".split(), 1)} | {
-    "twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90,
-}  # fmt: skip
-_WORD = re.compile(
-    rf"\b(?P<word>{'|'.join(_WORDS)})"
-    r"(?=[ -](?:day|week|month|year|hour|minute|time|tablet|capsule|pill|puff|point|mg|ml))"
-)
+_MINUTES = Decimal(24 * 60)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +57,7 @@ class Quantity:
 
 def quantities(text: str) -> Iterator[Quantity]:
     """Yield the numbers of a plain text; dates, times, rates of a dose, list numbers and names are none."""
-    text = _bare(text)
+    text = bare(text)
     for match in _QUANTITY.finditer(text):
         dimension, factor = _unit(match["unit"])
         for number in (match["value"], (match["upper"] or "").lstrip("/")):
@@ -80,7 +68,12 @@ def quantities(text: str) -> Iterator[Quantity]:
 
 def without(text: str) -> str:
     """Return a plain text without its numbers, dates, times and rates."""
-    return _QUANTITY.sub(" ", _bare(text))
+    return _QUANTITY.sub(" ", bare(text))
+
+
+def digits(text: str) -> frozenset[str]:
+    """Return the numbers of a plain text as they are written."""
+    return frozenset(re.findall(_NUMBER, numerals.digits(text)))
 
 
 def names(text: str) -> set[str]:
@@ -99,6 +92,11 @@ def holds(text: str, sources: Sequence[str], facts: Facts) -> bool:
     )
 
 
+def bare(text: str) -> str:
+    """Return a text with its numbers as digits, and without those that are no values."""
+    return numerals.digits(_blank(_ITEM, _blank(_NAME, rates.without(dates.without(text)))))
+
+
 def same(one: Quantity, other: Quantity) -> bool:
     """Tell whether two quantities are equal, both with a unit."""
     return one.dimension == other.dimension and _close(one.value, other.value)
@@ -114,7 +112,7 @@ def _equal(quantity: Quantity, other: Quantity) -> bool:
 def _computed(quantity: Quantity, facts: Facts, between: frozenset[int]) -> bool:
     if quantity.dimension == "age":
         return quantity.value in facts.ages
-    return quantity.dimension == "span" and quantity.value % _DAY == 0 and int(quantity.value / _DAY) in between
+    return quantity.dimension == "span" and quantity.value % _MINUTES == 0 and int(quantity.value / _MINUTES) in between
 
 
 def _close(one: Decimal, other: Decimal) -> bool:
@@ -143,28 +141,5 @@ def _celsius(value: Decimal, dimension: str) -> tuple[Decimal, str]:
     return ((value - 32) * 5 / 9).quantize(Decimal("0.1")), "celsius"
 
 
-def _bare(text: str) -> str:
-    """Return a text with its numbers as digits, and without those that are no values."""
-    return spelled(_blank(_ITEM, _blank(_NAME, rates.without(dates.without(text)))))
-
-
 def _blank(pattern: re.Pattern[str], text: str) -> str:
     return pattern.sub(lambda match: " " * len(match[0]), text)
-
-
-def spelled(text: str) -> str:
-    """Return a plain text with the numbers that are written as words as digits. Done twice it changes nothing more."""
-    text = _CHINESE.sub(lambda match: _chinese(match["digits"]), text)
-    return _WORD.sub(lambda match: str(_WORDS[match["word"]]), text)
-
-
-def _chinese(digits: str) -> str:
-    if digits == "半":
-        return "0.5"
-    total, number = 0, 0
-    for c in digits:
-        if c in _DIGITS:
-            number = _DIGITS[c]
-        else:
-            total, number = total + (number or 1) * (10 if c == "十" else 100), 0
-    return str(total + number)

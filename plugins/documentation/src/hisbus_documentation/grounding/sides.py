@@ -7,7 +7,7 @@ from hisbus_documentation.grounding.facts import Facts
 from hisbus_documentation.plain import CJK
 
 _CHINESE = re.compile(
-    rf"(?P<side>左|右|双侧|两侧|双(?=[上下肺肾眼耳足手膝髋乳瞳肩肘腕踝]))(?!右|抗|联|重)(?P<after>[{CJK}]{{0,5}})"
+    rf"(?P<side>左|右|双侧|两侧|双(?=[上下肺肾眼耳足手膝髋乳瞳肩肘腕踝]))(?!右|抗|联|重|氧氟|旋|甲状腺素|西孟旦|乙拉西坦|卡尼汀|美沙芬|佐匹克隆)(?P<after>[{CJK}]{{0,5}})"
 )
 _PLACE = re.compile(r"[侧上下中前后内外的边方半第一二三四五]")
 _ENGLISH = re.compile(
@@ -17,6 +17,8 @@ _NOWHERE = re.compile(
     r"^(?:now|away|here|there|after|before|for|home|against|hospital|at|in|on|to|then|and|or|but|it|that|this|is|was"
     r"|over|of course|of them|i|you|we|yes|no|okay|ok)\b"
 )
+_ALONE = re.compile(r"(?:\b(?:the|my|your|his|her|their|side)|[,:;(/-]) ?$")
+"""Before a side that names no site; else it is what is right, or what is left of something."""
 _WHERE = frozenset(
     "lower upper middle mid anterior posterior lateral medial side sided the of his her inner outer distal "
     "proximal".split()
@@ -31,8 +33,8 @@ def sides(text: str) -> Iterator[tuple[str, str]]:
         site = _PLACE.sub("", match["after"])[:1]
         yield _SIDES.get(match["side"], "B"), site
     for match in _ENGLISH.finditer(text):
-        if not _NOWHERE.match(match["after"]):
-            words = [word for word in match["after"].split() if word not in _WHERE]
+        words = [word for word in match["after"].split() if word not in _WHERE]
+        if not _NOWHERE.match(match["after"]) and (words or _ALONE.search(text[: match.start()])):
             yield _SIDES.get(match["side"], "B"), (words[0].removesuffix("s") if words else "")
 
 
@@ -45,7 +47,9 @@ def holds(text: str, sources: Sequence[str], facts: Facts) -> bool:
 
 
 def _borne(side: str, site: str, known: set[tuple[str, str]]) -> bool:
-    found = {other for other, where in known if where == site or not where or not site}
+    found = {other for other, where in known if where == site and site}
+    if not found:
+        found = {other for other, where in known if not where or not site}
     return side in found or (side == "B" and {"L", "R"} <= found)
 
 
