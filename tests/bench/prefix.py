@@ -31,7 +31,7 @@ from hisbus_servers.vllm import CONTEXT, MODEL
 CHARTS = 12
 NOTES = 6
 """Of a chart: some 1,500 tokens as the tiny model counts them."""
-RUNS = 3
+RUNS = 5
 MAX_TOKENS = 32
 
 
