@@ -72,6 +72,13 @@ class Hospital:
 _QUIET = {name: {"enabled": False} for name in ("coding", "coding-rules", "coding-check", "documentation", "qc-text")}
 """Agents that a test starts by name: most are about findings alone."""
 
+
+def _unasked(agents: dict[str, Any]) -> dict[str, Any]:
+    """Switch plugins off of which no agent is named: their processes would only be started and ended."""
+    names = [name for name in ("coding", "documentation") if not any(agent.startswith(name) for agent in agents)]
+    return {name: {"enabled": False} for name in names}
+
+
 Start = Callable[..., AbstractAsyncContextManager[Hospital]]
 
 
@@ -123,7 +130,7 @@ def hospital(backbone: dict[str, Any]) -> Start:
             retry={"first_s": 0.05, "longest_s": 0.2},
             writeback={"retry_s": 0.2},
             agents=_QUIET | (agents or {}),
-            plugins=plugins or {},
+            plugins=_unasked(agents or {}) | (plugins or {}),
             llm=llm or {},
             remote=remote or {},
             connectors=[

@@ -121,6 +121,13 @@ def test_two_distributions_with_one_name_are_refused_and_both_are_named(installe
     assert refusal("same") == "duplicate"
 
 
+def test_a_plugin_that_is_switched_off_is_not_listed_for_its_site(installed: Site) -> None:
+    installed.agent("here")
+    found = registry.plugins(settings(plugins={"here": {"enabled": False}}))
+    assert "here" in {plugin.name for plugin in registry.plugins()}
+    assert "here" not in {plugin.name for plugin in found}
+
+
 def test_one_plugin_is_loaded_and_no_other(installed: Site) -> None:
     installed.agent("good")
     installed.agent("broken", "raise RuntimeError")

@@ -34,13 +34,9 @@ timezone = "Asia/Shanghai"
 clock = "feed"
 max_connections = 256
 max_connections_per_peer = 256
-[agents.coding]
+[plugins.coding]
 enabled = false
-[agents.coding-rules]
-enabled = false
-[agents.coding-check]
-enabled = false
-[agents.documentation]
+[plugins.documentation]
 enabled = false
 [agents.qc-text]
 enabled = false

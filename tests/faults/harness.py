@@ -49,13 +49,9 @@ longest_s = 0.5
 [writeback]
 retry_s = 0.2
 attempt_s = 5
-[agents.coding]
+[plugins.coding]
 enabled = false
-[agents.coding-rules]
-enabled = false
-[agents.coding-check]
-enabled = false
-[agents.documentation]
+[plugins.documentation]
 enabled = false
 [agents.qc-text]
 enabled = false

@@ -102,11 +102,18 @@ async def _llm(settings: Settings) -> list[str]:
         return [str(error)]
 
 
+def _is_off(agent: str, settings: Settings) -> bool:
+    """Tell whether an agent is, by its name, of a plugin that is switched off."""
+    off = (plugin for plugin, its in settings.plugins.items() if not its.enabled)
+    return any(agent == plugin or agent.startswith(f"{plugin}-") for plugin in off)
+
+
 async def _plugins(settings: Settings) -> tuple[list[str], list[str]]:
     """Try the agents. Return what is wrong, and what they leave out."""
     hosts = await start_all(registry.plugins(settings), settings)
     try:
         known = {agent.name for host in hosts for agent in host.agents} | settings.remote.keys()
+        known |= {name for name in settings.agents if _is_off(name, settings)}
         strangers = [f"agents.{name}: no installed plugin has this agent." for name in settings.agents.keys() - known]
         trial = await tried(hosts, settings)
         broken = [

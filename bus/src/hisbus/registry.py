@@ -45,7 +45,8 @@ def plugins(settings: "Settings | None" = None) -> list[Plugin]:
     """Return the installed plugins by name, none of them imported.
 
     Args:
-        settings: given, plugins that are installed only in an interpreter of their own are listed too.
+        settings: given, plugins that are installed only in an interpreter of their own are listed too, and those that
+            are switched off are not.
 
     Raises:
         ConfigError: several distributions use one name.
@@ -55,6 +56,8 @@ def plugins(settings: "Settings | None" = None) -> list[Plugin]:
         known = {plugin.name for plugin in found}
         elsewhere = {name for name, its in settings.plugins.items() if its.python is not None}
         found += [Plugin(name) for name in elsewhere - known]
+        off = {name for name, its in settings.plugins.items() if not its.enabled}
+        found = [plugin for plugin in found if plugin.name not in off]
     return sorted(found, key=lambda plugin: plugin.name)
 
 

@@ -164,6 +164,7 @@ class LLMSettings(_Table):
 class PluginSettings(_Table):
     """How the child process of one plugin runs."""
 
+    enabled: bool = Field(True, description="False: not started; its agents' open proposals stay.")
     python: Path | None = Field(None, description="Interpreter with the plugin installed. Default: ours.")
     memory_mb: int = Field(1024, ge=64, description="Address space the process may use, MiB.")
     answer_mb: int = Field(8, ge=1, description="Largest answer, MiB.")

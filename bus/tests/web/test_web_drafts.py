@@ -93,7 +93,17 @@ async def decided(site: Site) -> Drafted:
     ("headers", "words"),
     [
         (ZH, ["依病历条目拼装", "已删除3句：", "否定不符 2", "剂量不符 1", "（病历中无相关内容）", "性别"]),
-        (EN, ["Assembled from the record", "3 sentence(s) taken out:", "negation 2", "dose 1", "the record says nothing", "Sex"]),
+        (
+            EN,
+            [
+                "Assembled from the record",
+                "3 sentence(s) taken out:",
+                "negation 2",
+                "dose 1",
+                "the record says nothing",
+                "Sex",
+            ],
+        ),
     ],
 )
 async def test_a_draft_is_shown_by_section_with_what_was_taken_out(
