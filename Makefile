@@ -19,12 +19,13 @@ demo: .venv/.ready ## the imaginary hospital: messages in, findings, decisions, 
 	$(PY) -m hisbus_simulator demo
 
 test: .venv/.ready ## every test but test-vllm's; those marked kafka and postgres where the machine has what they need
-	$(PY) -m pytest -q -n 3 --dist worksteal -m "not kafka and not postgres and not vllm"
+	$(PY) -m pytest -q -n 3 --dist worksteal -m "not kafka and not postgres and not vllm and not long"
 	@if $(PY) -m hisbus_servers lacking; then $(MAKE) test-servers; \
-	else echo "The tests marked kafka and postgres did not run: the line above says what this machine lacks."; fi
+	else $(PY) -m pytest -q -n 3 --dist worksteal -m "long and not kafka and not postgres" || exit; \
+	echo "The tests marked kafka and postgres did not run: the line above says what this machine lacks."; fi
 
-test-servers: .venv/.ready jars ## only those, on a real Kafka and PostgreSQL that come and go with them
-	$(PY) -m hisbus_servers run -- $(PY) -m pytest -q -n 3 --dist worksteal -m "kafka or postgres"
+test-servers: .venv/.ready jars ## only those and the long ones, on a real Kafka and PostgreSQL that come and go with them
+	$(PY) -m hisbus_servers run -- $(PY) -m pytest -q -n 3 --dist worksteal -m "kafka or postgres or long"
 
 test-vllm: .venv/.ready ## those marked vllm, on a real vLLM with a tiny random model (HISBUS_LLM_URL=: on that one)
 	@if [ -z "$$HISBUS_LLM_URL" ]; then $(MAKE) .venv-vllm/.ready; fi

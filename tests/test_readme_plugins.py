@@ -115,6 +115,7 @@ async def listening(address: str) -> None:
             return
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 async def test_a_reader_gets_from_nothing_to_a_finding_on_the_page(tmp_path: Path) -> None:
     reader = Reader(tmp_path)

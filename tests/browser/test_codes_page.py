@@ -13,7 +13,7 @@ from playwright.async_api import Page, expect
 from hisbus.site import Site
 from hisbus_schemas import Assessment, Opinion, Text
 
-pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.browser, pytest.mark.long, pytest.mark.asyncio(loop_scope="module")]
 
 SHOTS = Path(__file__).parents[2] / "var" / "screenshots"
 ACTIVE = "html[data-ready] article.card.active"

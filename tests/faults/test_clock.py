@@ -11,6 +11,8 @@ from tests.faults.oracle import findings_are_those_of, judge
 from hisbus.topics import FLOW
 from hisbus_simulator.his import His
 
+pytestmark = pytest.mark.long
+
 HOURS = 3600.0
 
 

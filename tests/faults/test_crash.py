@@ -16,6 +16,8 @@ from tests.faults.oracle import findings_are_those_of, judge
 
 from hisbus_simulator.his import His
 
+pytestmark = pytest.mark.long
+
 GAPS = [
     "intake:begun:3", "intake:tables:2", "intake:appended:2",
     "translate:begun:2", "translate:tables:2", "translate:appended:3", "translate:committed:2",

@@ -6,6 +6,8 @@ import pytest
 
 from hisbus_simulator.his import Behaviour, His
 
+pytestmark = pytest.mark.long
+
 ADMISSION = (
     b"MSH|^~\\&|EMR|HOSP|HISBUS|QC|%s+0800||ADT^A01^ADT_A01|%s|P|2.5||||||UNICODE UTF-8\r"
     b"EVN||%s+0800\rPID|1||%s^^^HOSP^MR||Wang^X\rPV1|1|I|W3||||||||||||||||%s^^^HOSP\r"

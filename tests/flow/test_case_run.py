@@ -14,6 +14,8 @@ from hisbus.cases import read, read_all
 from hisbus.errors import ConfigError
 from hisbus.settings import Settings
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 HIS = {"name": "his", "type": "hl7v2", "listen": "127.0.0.1:1", "send": "127.0.0.1:1", "timezone": "Asia/Shanghai"}

@@ -11,6 +11,8 @@ import pytest
 
 from hisbus.errors import ConfigError
 
+pytestmark = pytest.mark.long
+
 BAD = b"this is not HL7"
 
 

@@ -13,6 +13,8 @@ from hisbus.llm import fake_server as fake
 from hisbus.llm.fake_server import FakeServer, Said
 from hisbus_simulator.his import His
 
+pytestmark = pytest.mark.long
+
 DRAFTING = {"documentation": {"enabled": True}, "qc": {"enabled": False}}
 HEAD = "MSH|^~\\&|EMR|HOSP|HISBUS|QC|{at}+0800||{type}|{n}|P|2.5||||||UNICODE UTF-8\rEVN||{at}+0800\r"
 WHO = "PID|1||P{visit}^^^HOSP^MR||王^芳||19890105|F\rPV1|1|{kind}|W3^301^2||||||||||||||||{visit}^^^HOSP"

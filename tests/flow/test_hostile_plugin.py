@@ -13,6 +13,8 @@ import pytest
 
 from hisbus.agent_child import LARGEST_FILE
 
+pytestmark = pytest.mark.long
+
 HEAD = b"MSH|^~\\&|EMR|HOSP|HISBUS|QC|202603020830%02d+0800||ADT^A01^ADT_A01|%s-%02d|P|2.5||||||UNICODE UTF-8\r"
 BODY = b"EVN||202603020830%02d+0800\rPID|1||%s^^^HOSP^MR||X^Y\rPV1|1|I|W3||||||||||||||||%s^^^HOSP\r"
 

@@ -16,6 +16,8 @@ from hisbus import cli, tables
 from hisbus.cli_replay import replay_messages, replay_stays
 from hisbus.errors import ConfigError
 
+pytestmark = pytest.mark.long
+
 LONG_AGO = "2026-01-01"
 HEAD = "MSH|^~\\&|EMR|HOSP|HISBUS|QC|{time}+0800||{type}|{id}|P|2.5||||||UNICODE UTF-8\rEVN||{time}+0800\r"
 PID = "PID|1||P{visit}^^^HOSP^MR||Wang^X\rPV1|1|I|W3||||||||||||||||{visit}^^^HOSP|||||||||||||||||||||||||{admitted}\r"

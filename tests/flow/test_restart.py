@@ -8,6 +8,8 @@ import pytest
 
 from hisbus.errors import ConfigError
 
+pytestmark = pytest.mark.long
+
 ADMISSION = (
     b"MSH|^~\\&|EMR|HOSP|HISBUS|QC|20260302083000+0800||ADT^A01^ADT_A01|%s|P|2.5||||||UNICODE UTF-8\r"
     b"EVN||20260302083000+0800\rPID|1||P1^^^HOSP^MR||Wang^X\rPV1|1|I|W3||||||||||||||||V1^^^HOSP\r"

@@ -65,7 +65,18 @@ class Copy:
 
     def pytest(self, tests: Sequence[str]) -> tuple[int, str]:
         """Run tests until one fails. Return pytest's status and what it said last."""
-        command = [str(self.root / ".venv/bin/python"), "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
+        command = [
+            str(self.root / ".venv/bin/python"),
+            "-m",
+            "pytest",
+            "-q",
+            "-x",
+            "-p",
+            "no:cacheprovider",
+            "-m",
+            "",
+            *tests,
+        ]
         wide = {**os.environ, "COLUMNS": "300"}  # or its summary would break off in the middle of a name
         try:
             done = subprocess.run(command, cwd=self.root, env=wide, capture_output=True, text=True, timeout=LONGEST_S)

@@ -11,7 +11,7 @@ from hl7apy.parser import parse_message
 
 from hisbus_hl7v2.message import Message
 
-pytestmark = pytest.mark.corpora
+pytestmark = [pytest.mark.corpora, pytest.mark.long]
 
 Place = tuple[str, int, int, int, int]
 """Segment by number and name, field, repetition, component, subcomponent."""

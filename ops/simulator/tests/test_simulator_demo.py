@@ -16,6 +16,8 @@ from hisbus_simulator.cli import app
 from hisbus_simulator.oracle import Expected
 from hisbus_simulator.outcome import Outcome, compare, shortcomings
 
+pytestmark = pytest.mark.long
+
 EXPECTED = [Expected("V1", "R01", "late", "V1"), Expected("V1", "R27", "", "a"), Expected("V1", "R27", "", "b")]
 
 

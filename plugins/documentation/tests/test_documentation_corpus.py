@@ -17,6 +17,8 @@ from hisbus_documentation.grounding import Facts, Statements, reason
 from hisbus_documentation.quotes import sentences
 from hisbus_documentation.sentences import split
 
+pytestmark = pytest.mark.long
+
 FLOORS = {
     "true": 0.62,
     "number": 0.96,
