@@ -5,7 +5,6 @@ that nothing of a chart is shared; hisbus's begins with what all share, then the
 """
 
 import asyncio
-import json
 import secrets
 import time
 from collections.abc import Iterator, Sequence
@@ -22,7 +21,7 @@ from hisbus.errors import NotEvaluated
 from hisbus.llm.client import Client, Question
 from hisbus.llm.layout import CONSTANT, Prompt
 from hisbus.llm.render import record
-from hisbus.llm.schema import closed
+from hisbus.llm.schema import brief, closed
 from hisbus.settings import LLMSettings
 from hisbus_schemas import Asked
 from hisbus_servers import ServerError, Vllm
@@ -83,9 +82,8 @@ class Usual(Prompt):
 
     def messages(self, wrong: str = "") -> list[dict[str, str]]:
         """Return the same words in the usual order."""
-        form = json.dumps(self.schema, ensure_ascii=False, separators=(",", ":"))
         own = f"{self.system}\n{CONSTANT}"
-        asked = f"⟦TASK⟧\nThe present is {self.now}.\n{self.question}\n⟦FORM⟧\n{form}"
+        asked = f"⟦TASK⟧\nThe present is {self.now}.\n{self.question}\n⟦FORM⟧\n{brief(self.schema)}"
         return [
             {"role": "system", "content": own},
             {"role": "user", "content": f"{asked}\n⟦RECORD⟧\n{self.record}\n⟦END OF RECORD⟧"},

@@ -6,7 +6,6 @@ prompt is one record between delimiters that nobody can forge.
 """
 
 import asyncio
-import json
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -24,6 +23,7 @@ from hisbus.llm.case import CaseLLM
 from hisbus.llm.client import Client
 from hisbus.llm.fake_server import FakeServer
 from hisbus.llm.layout import CONSTANT
+from hisbus.llm.schema import brief
 from hisbus.terms import Release, store, table
 from hisbus.testing import run
 from hisbus_coding import Agent as Coding
@@ -287,7 +287,7 @@ def one_record(request: dict[str, Any], text: str) -> None:
     assert parts is not None, "the delimiters stand otherwise"
     assert not LABEL.sub("", parts["record"]).count("⟦") and not LABEL.sub("", parts["record"]).count("⟧")
     assert not {"⟦", "⟧"} & set(parts["task"] + parts["form"])
-    assert json.loads(parts["form"]) == request["response_format"]["json_schema"]["schema"]
+    assert parts["form"] == brief(request["response_format"]["json_schema"]["schema"])
     assert parts["record"].count("⟦stay⟧") == 1 and parts["record"].count("主诉：") <= 1
     assert not HIDDEN.search(asked) and "<|" not in asked and "[INST]" not in asked
     assert not [word for word in OTHER_PATIENT if word in asked and word not in text]

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, ValidationError, create_model, field_vali
 
 from hisbus.errors import ConfigError, NotEvaluated
 from hisbus.llm.fake_server import smallest
-from hisbus.llm.schema import closed, reader, typed
+from hisbus.llm.schema import brief, closed, reader, typed
 
 Short = Annotated[str, Field(max_length=10)]
 
@@ -98,6 +98,24 @@ def test_what_is_not_bounded_is_refused_and_the_field_named(schema: dict[str, An
     assert field in str(caught.value)
 
 
+def test_a_form_is_told_in_few_words() -> None:
+    class Quote(BaseModel):
+        document: Annotated[str, Field(max_length=8, description="Label, such as D3")]
+
+    class Told(BaseModel):
+        verdict: Literal["keep", "reject"]
+        sure: Annotated[int, Field(ge=0, le=100)]
+        share: Annotated[float, Field(gt=0, lt=1)] | None
+        there: bool
+        quotes: Annotated[list[Quote], Field(max_length=2)]
+
+    assert brief(closed(Told.model_json_schema())) == (
+        '{"verdict": "keep"|"reject", "sure": whole number 0 to 100, "share": number 0 to 1 or null, '
+        '"there": true|false, "quotes": list, at most 2, of '
+        '{"document": text, 8 characters at most (Label, such as D3)}}'
+    )
+
+
 def test_a_form_that_is_wide_everywhere_is_refused() -> None:
     inner: Any = bool
     for _ in range(3):
@@ -181,4 +199,5 @@ def test_the_smallest_answer_of_any_bounded_form_is_read_by_its_reader_and_by_th
         return
     value = smallest(form)
     assert reader(form).validate_python(value) == value
+    assert len(brief(form)) < len(json.dumps(form))
     assert typed(made, value)

@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from hisbus.llm.schema import brief
 from hisbus.visible import visible
 
-LAYOUT = "1"
+LAYOUT = "2"
 """Raised with every change of this file or of ``render``."""
 
 CONSTANT = """\
@@ -57,7 +58,8 @@ class Prompt:
     @property
     def version(self) -> str:
         """Name what is constant in it: the layout, the instructions, the form of the answer."""
-        said = "\x1f".join((LAYOUT, CONSTANT, _PROMPT, _AGAIN, self.system, self._form))
+        form = json.dumps(self.schema, ensure_ascii=False, sort_keys=True)
+        said = "\x1f".join((LAYOUT, CONSTANT, _PROMPT, _AGAIN, self.system, form))
         return hashlib.sha256(said.encode()).hexdigest()[:12]
 
     def messages(self, wrong: str = "") -> list[dict[str, str]]:
@@ -67,11 +69,7 @@ class Prompt:
             system=visible(self.system),
             now=self.now,
             question=visible(self.question),
-            form=visible(self._form),
+            form=visible(brief(self.schema)),
         )
         again = _AGAIN.format(wrong=visible(wrong)) if wrong else ""
         return [{"role": "system", "content": CONSTANT}, {"role": "user", "content": said + again}]
-
-    @property
-    def _form(self) -> str:
-        return json.dumps(self.schema, ensure_ascii=False, separators=(",", ":"))

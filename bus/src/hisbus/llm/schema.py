@@ -3,6 +3,7 @@
 A model that may go on for ever will: every text has a longest length, every list a largest size, every number a range.
 """
 
+import json
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -23,6 +24,7 @@ MOST_ALTERNATIVES = 8
 Schema = Mapping[str, Any]
 T = TypeVar("T", bound=BaseModel)
 
+_BOUNDS = (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum"))
 _NOTES = frozenset({"title", "default", "examples"})
 _RANGE = {"minimum": "ge", "exclusiveMinimum": "gt", "maximum": "le", "exclusiveMaximum": "lt"}
 _LENGTHS = {"minLength": "min_length", "maxLength": "max_length", "pattern": "pattern"}
@@ -48,6 +50,35 @@ def reader(schema: Schema) -> SchemaValidator:
         return SchemaValidator(_core(schema))
     except SchemaError as error:
         raise _refused((), "a pattern or a limit of it is not one") from error
+
+
+def brief(schema: Schema) -> str:
+    """Return in few words what a schema that ``closed`` returned asks for: the server holds the answer to it anyway."""
+    said = _brief(schema)
+    return f"{said} ({schema['description']})" if "description" in schema else said
+
+
+def _brief(schema: Schema) -> str:
+    if "anyOf" in schema:
+        return " or ".join(brief(each) for each in schema["anyOf"])
+    if "enum" in schema:
+        return "|".join(json.dumps(choice, ensure_ascii=False) for choice in schema["enum"])
+    match schema["type"]:
+        case "object":
+            fields = (
+                f"{json.dumps(name, ensure_ascii=False)}: {brief(each)}" for name, each in schema["properties"].items()
+            )
+            return f"{{{', '.join(fields)}}}"
+        case "array":
+            return f"list, at most {schema['maxItems']}, of {brief(schema['items'])}"
+        case "string":
+            return f"text, {schema['maxLength']} characters at most"
+        case "integer" | "number" as kind:
+            least, most = (next(schema[key] for key in keys if key in schema) for keys in _BOUNDS)
+            return f"{'whole number' if kind == 'integer' else 'number'} {least} to {most}"
+        case "boolean":
+            return "true|false"
+    return "null"
 
 
 class _Closing:
