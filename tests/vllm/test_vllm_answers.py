@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -85,13 +86,21 @@ REFUSED = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Bare(Prompt):
+    """A prompt with a form that nobody has closed, and that its text cannot tell of."""
+
+    def messages(self, wrong: str = "") -> list[dict[str, str]]:
+        return [{"role": "user", "content": self.question}]
+
+
 @pytest.mark.parametrize("node", REFUSED.values(), ids=REFUSED.keys())
 async def test_a_form_that_the_server_refuses_does_it_no_harm(
     served: Served, asking: Connect, node: dict[str, object]
 ) -> None:
     schema = {"type": "object", "properties": {"x": node}, "required": ["x"], "additionalProperties": False}
     client = Client(served.settings(), "salt")
-    bad = Question("asker", Prompt("the record", "2026-03-02T08:00+08:00", "Judge.", "Is it?", schema))
+    bad = Question("asker", Bare("the record", "2026-03-02T08:00+08:00", "Judge.", "Is it?", schema))
     ask = asking(client=client)
     both = [ask.outcome(made_up(number), Verdict) for number in range(4)]
     refused = [client.once(bad) for _ in range(4)]
