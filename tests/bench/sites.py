@@ -1,5 +1,6 @@
 """Sites that are measured: a folder, a configuration, and the log and database that it names."""
 
+import json
 import os
 import secrets
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import psycopg
 from tests.bench.processes import BenchError, Server, free_port, listens, peak_rss_mb, run, wait_until
 
 from hisbus.topics import FLOW
+from hisbus_simulator.oracle import RULES
 
 KAFKA = os.environ.get("HISBUS_TEST_KAFKA", "")
 POSTGRES = os.environ.get("HISBUS_TEST_POSTGRES", "")
@@ -40,6 +42,8 @@ enabled = false
 enabled = false
 [agents.qc-text]
 enabled = false
+[agents.qc.settings]
+only = {rules}
 """
 
 
@@ -97,7 +101,8 @@ def make(folder: Path, name: str, *, servers: bool = True) -> Site:
     if servers:
         log, database = f'url = "kafka://{KAFKA}"\ndurability = "single-broker"', _new_database(name)
     site = Site(name, folder, free_port(), free_port(), database)
-    text = CONFIGURATION.format(name=name, folder=folder, log=log, database=database, web=site.web, mllp=site.mllp)
+    places = {"name": name, "folder": folder, "log": log, "database": database, "web": site.web, "mllp": site.mllp}
+    text = CONFIGURATION.format(**places, rules=json.dumps(RULES))
     (folder / "hisbus.toml").write_text(text, "utf-8")
     if servers:
         run(site.command("topics", "apply"))
