@@ -91,6 +91,7 @@ async def test_messages_are_taken_while_the_database_is_away_and_nothing_is_comm
         await hospital.keep("run", "intake")
         for step in ("translate", "chart", "dispatch", "timers", "review", "writeback", "web"):
             await hospital.keep("run", step)
+        await hospital.until_agents_have_their_place()  # one that first comes later sees only the stays that go on
         async with hospital.person() as person:
             async with person.deciding():
                 await load.feed([hospital.mllp], 6, 0, parts.pop())
