@@ -12,7 +12,7 @@ from sqlalchemy import Row, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from hisbus import charts, outbox, tables
+from hisbus import charts, outbox, payloads, tables
 from hisbus.errors import Forbidden
 from hisbus.log import NewRecord
 from hisbus.review import codes, proposals
@@ -177,9 +177,9 @@ def _edited(proposal: Proposal, edit: _Edit | None) -> Proposal:
     if edit.payload:
         changes["payload"] = {**proposal.payload, **edit.payload}
     edited = proposal.model_copy(update=changes)
-    proposed = proposals.coded(proposal)
+    proposed = payloads.coded(proposal)
     if proposed is not None:
-        codes.check(proposed, proposals.coded(edited))
+        codes.check(proposed, payloads.coded(edited))
     # The fingerprint is of what the agent said, and stays so.
     return edited.model_copy(update={"fingerprint": proposal.stamp()})
 

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 from sqlalchemy import Row, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hisbus import audit, tables
 from hisbus.topics import digest
-from hisbus_schemas import Chart, Coded, CodeSet, Proposal, Query
+from hisbus_schemas import Chart, Proposal
 
 ACTOR = "step:review"
 """Who acts where no person does."""
@@ -42,24 +42,6 @@ def etag(body: bytes, revision: int) -> str:
 def body(row: Row[Any]) -> Proposal:
     """Return the proposal that a row of ``proposals`` holds."""
     return _proposal.validate_json(row.body)
-
-
-def coded(proposal: Proposal) -> Coded | None:
-    """Return the codes that a proposal holds; None for what is no set of codes, or one of a shape of its own."""
-    if not isinstance(proposal, CodeSet):
-        return None
-    try:
-        return Coded.model_validate(proposal.payload)
-    except ValidationError:
-        return None
-
-
-def query(proposal: Proposal) -> Query | None:
-    """Return the question to the clinician that a proposal holds; None where it holds none."""
-    try:
-        return Query.model_validate(proposal.payload["query"]) if "query" in proposal.payload else None
-    except ValidationError:
-        return None
 
 
 def stands(row: Row[Any], chart: Chart | None) -> bool:

@@ -10,11 +10,11 @@ from typing import Any
 from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from hisbus import audit, charts, tables
+from hisbus import audit, charts, payloads, tables
 from hisbus.review import notes, opinions, proposals
 from hisbus.review.notes import Said
 from hisbus.site import Site
-from hisbus.web import codes, drafts, queue
+from hisbus.web import codes, queue
 from hisbus.web.codes import CodeLines
 from hisbus.web.proofs import Proof, prove
 from hisbus_schemas import Chart, Decision, Drafted, Evidence, Opinion, Proposal, Query, Text
@@ -78,18 +78,18 @@ class Finding:
     @property
     def draft(self) -> Drafted | None:
         """Return the document that it proposes, or that a person made of it."""
-        return drafts.of(self.shown)
+        return payloads.drafted(self.shown)
 
     @property
     def codes(self) -> CodeLines | None:
         """Return the codes that it proposes, or that a person made of them."""
-        coded = proposals.coded(self.shown)
+        coded = payloads.coded(self.shown)
         return None if coded is None else codes.lines(coded, self.proofs)
 
     @property
     def query(self) -> Query | None:
         """Return the question that it puts to the clinician."""
-        return proposals.query(self.said)
+        return payloads.query(self.said)
 
     @property
     def shown(self) -> Proposal:
@@ -217,9 +217,9 @@ async def of_rows(connection: AsyncConnection, rows: Iterable[Row[Any]], chart: 
             queries=[
                 (other.id, asked.message)
                 for other, asked in known
-                if other.agent == row.agent and other.status in proposals.LIVE and proposals.query(asked) is not None
+                if other.agent == row.agent and other.status in proposals.LIVE and payloads.query(asked) is not None
             ]
-            if proposals.coded(said) is not None
+            if payloads.coded(said) is not None
             else (),
         )
         for row, said in known
@@ -237,7 +237,7 @@ def _shown(said: Proposal, answer: Decision | None) -> Proposal:
 
 def _evidence(proposal: Proposal) -> Sequence[Evidence]:
     """Return all that a proposal rests on; each code of a set brings its own."""
-    coded = proposals.coded(proposal)
+    coded = payloads.coded(proposal)
     return proposal.evidence if coded is None else codes.evidence(coded)
 
 

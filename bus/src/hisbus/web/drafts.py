@@ -3,22 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import ValidationError
-
-from hisbus_schemas import Draft, Drafted, DraftedSection, DraftedSentence, Proposal
+from hisbus_schemas import Drafted, DraftedSection, DraftedSentence
 
 FIELD = "section-"
 """Name of the field of a form that holds a section's text, a sentence to a line; its place follows."""
-
-
-def of(proposal: Proposal) -> Drafted | None:
-    """Return the document that a proposal holds; None for what is no draft, or one of a shape of its own."""
-    if not isinstance(proposal, Draft):
-        return None
-    try:
-        return Drafted.model_validate(proposal.payload)
-    except ValidationError:
-        return None
 
 
 def edited(draft: Drafted, fields: Mapping[str, str]) -> dict[str, Any]:

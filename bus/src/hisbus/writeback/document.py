@@ -6,25 +6,22 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from hisbus import charts, tables
+from hisbus import charts, payloads, tables
 from hisbus.errors import BusError, RetryLater
 from hisbus_schemas import (
     Chart,
     Code,
     Coded,
     CodedEntry,
-    CodeSet,
     Decision,
-    Draft,
     Drafted,
     Evidence,
     Finding,
     Proposal,
-    Query,
     Section,
     WriteBack,
 )
@@ -99,7 +96,7 @@ def compose(row: Row[Any], approved: Approved) -> WriteBack:
     chart, patient = approved.chart, approved.chart.patient
     if patient is None:
         raise RetryLater("The stay's chart names no patient yet.", code="no_chart")
-    drafted, coded = _drafted(approved.proposal), _coded(approved.proposal)
+    drafted, coded = payloads.drafted(approved.proposal), payloads.coded(approved.proposal)
     sections: list[Section] = []
     if drafted is not None:
         sections = [*_sections(drafted), _origin("草稿 Drafted", approved)]
@@ -125,32 +122,12 @@ def compose(row: Row[Any], approved: Approved) -> WriteBack:
     )
 
 
-def _drafted(proposal: Proposal) -> Drafted | None:
-    """Return the document that a draft holds. One of a shape of its own leaves as a notice, with its message."""
-    if not isinstance(proposal, Draft):
-        return None
-    try:
-        return Drafted.model_validate(proposal.payload)
-    except ValidationError:
-        return None
-
-
 def _sections(drafted: Drafted) -> Iterator[Section]:
     """Yield the sections that say something, a sentence to a line."""
     for part in drafted.sections:
         if part.sentences:
             title = part.title.zh if drafted.language == "zh" else part.title.en
             yield Section(name=part.code, title=title, text="\n".join(sentence.text for sentence in part.sentences))
-
-
-def _coded(proposal: Proposal) -> Coded | None:
-    """Return the codes that a set holds. One of a shape of its own leaves as a notice, with its message."""
-    if not isinstance(proposal, CodeSet):
-        return None
-    try:
-        return Coded.model_validate(proposal.payload)
-    except ValidationError:
-        return None
 
 
 def _codes(coded: Coded, approved: Approved) -> Section:
@@ -190,13 +167,8 @@ def _said(approved: Approved) -> Iterator[str]:
 
 def _options(proposal: Proposal) -> Iterator[str]:
     """Yield what a question to the clinician may be answered with."""
-    if not isinstance(proposal, Finding) or "query" not in proposal.payload:
-        return
-    try:
-        query = Query.model_validate(proposal.payload["query"])
-    except ValidationError:
-        return
-    for number, option in enumerate(query.options, 1):
+    query = payloads.query(proposal) if isinstance(proposal, Finding) else None
+    for number, option in enumerate(query.options if query else (), 1):
         yield f"可选 Option {number}: {option.zh} {option.en}"
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
-from hisbus import charts
+from hisbus import charts, payloads
 from hisbus.errors import Refused
 from hisbus.review import proposals
 from hisbus.review.decide import decide
@@ -98,10 +98,10 @@ def _payload(fields: Mapping[str, str], proposal: Proposal) -> dict[str, Any] | 
         return None
     note = fields.get("note", "").strip()
     more = {"note": note} if note else {}
-    draft = drafts.of(proposal)
+    draft = payloads.drafted(proposal)
     if draft is not None:
         return {**drafts.edited(draft, fields), **more}
-    coded = proposals.coded(proposal)
+    coded = payloads.coded(proposal)
     if coded is not None:
         return {**codes.edited(coded, fields), **more}
     return {"message": {"zh": fields.get("zh", "").strip(), "en": fields.get("en", "").strip()}, **more}
