@@ -7,8 +7,9 @@
 import logging
 import os
 import secrets
+import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,25 @@ def corpora() -> Path:
     if not folder.is_dir():
         pytest.skip("the corpora are not beside the checkout (../shared/corpora)")
     return folder
+
+
+def _ship(folder: Path, name: str, source: str) -> Path:
+    """Lay a vendor's plugin into a folder as an installer would; return an interpreter that has it, and ours beside."""
+    (folder / f"{name}_module.py").write_text(source, encoding="utf-8")
+    metadata = folder / f"{name}-1.0.dist-info"
+    metadata.mkdir(exist_ok=True)
+    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: vendor-{name}\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text(f"[hisbus.agents]\n{name} = {name}_module\n")
+    python = folder / "python"
+    python.write_text(f'#!/bin/sh\nPYTHONPATH={folder} exec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    return python
+
+
+@pytest.fixture(scope="session")
+def ship() -> Callable[[Path, str, str], Path]:
+    """Install a plugin: ``python = ship(folder, name, source)``."""
+    return _ship
 
 
 @pytest.fixture(scope="session")

@@ -55,13 +55,10 @@ class Vendor:
     """Ships plugins: a module, a distribution's metadata, and an interpreter that has both."""
 
     folder: Path
+    ship: Callable[[Path, str, str], Path]
 
     def module(self, name: str, source: str) -> None:
-        (self.folder / f"{name}_module.py").write_text(source, encoding="utf-8")
-        metadata = self.folder / f"{name}-1.0.dist-info"
-        metadata.mkdir(exist_ok=True)
-        (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: vendor-{name}\nVersion: 1.0\n")
-        (metadata / "entry_points.txt").write_text(f"[hisbus.agents]\n{name} = {name}_module\n")
+        self.ship(self.folder, name, source)
 
     def agent(self, name: str, assess: str) -> None:
         body = indent(dedent(assess), " " * 8)
@@ -69,10 +66,7 @@ class Vendor:
 
     @property
     def python(self) -> Path:
-        script = self.folder / "python"
-        script.write_text(f'#!/bin/sh\nPYTHONPATH={self.folder} exec {sys.executable} "$@"\n')
-        script.chmod(0o755)
-        return script
+        return self.folder / "python"
 
     def settings(self, *names: str, agents: dict[str, Any] | None = None, **plugin: Any) -> Settings:
         tables = {name: {"python": self.python, **plugin} for name in names}
@@ -80,8 +74,8 @@ class Vendor:
 
 
 @pytest.fixture
-def vendor(tmp_path: Path) -> Vendor:
-    return Vendor(tmp_path)
+def vendor(tmp_path: Path, ship: Callable[[Path, str, str], Path]) -> Vendor:
+    return Vendor(tmp_path, ship)
 
 
 def case(encounter: str = "e1", **chart: Any) -> Case:

@@ -3,9 +3,9 @@
 import asyncio
 import os
 import signal
-import sys
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 from tests.faults.harness import DEADLINE_S, Site, servers, site
@@ -78,16 +78,10 @@ async def test_two_and_then_three_processes_of_each_step_come_and_go(
         findings_are_those_of(hospital, load)
 
 
-def install_slow_plugin(folder: Path) -> str:
+@pytest.fixture
+def slow_plugin(tmp_path: Path, ship: Any) -> str:
     """Install a plugin that answers only when it may, and return its lines of the configuration."""
-    (folder / "slow_module.py").write_text(SLOW, encoding="utf-8")
-    metadata = folder / "slow-1.0.dist-info"
-    metadata.mkdir()
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: hisbus-slow\nVersion: 1.0\n")
-    (metadata / "entry_points.txt").write_text("[hisbus.agents]\nslow = slow_module\n")
-    python = folder / "python"
-    python.write_text(f'#!/bin/sh\nPYTHONPATH={folder} exec {sys.executable} "$@"\n')
-    python.chmod(0o755)
+    python = ship(tmp_path, "slow", SLOW)
     return f'[plugins.slow]\npython = "{python}"\n[agents.slow]\ndeadline_s = 120\n'
 
 
@@ -104,9 +98,10 @@ async def called(folder: Path) -> None:
             await asyncio.sleep(0.05)
 
 
-async def test_sigterm_while_an_agent_is_on_trial_ends_the_start(tmp_path: Path, kafka: str, postgres_url: str) -> None:
-    more = install_slow_plugin(tmp_path)
-    async with His() as his, site(tmp_path, servers(kafka, postgres_url), his, more) as hospital:
+async def test_sigterm_while_an_agent_is_on_trial_ends_the_start(
+    tmp_path: Path, kafka: str, postgres_url: str, slow_plugin: str
+) -> None:
+    async with His() as his, site(tmp_path, servers(kafka, postgres_url), his, slow_plugin) as hospital:
         held(tmp_path)
         starting = await hospital.start("run", "dispatch")
         await called(tmp_path)
@@ -115,11 +110,10 @@ async def test_sigterm_while_an_agent_is_on_trial_ends_the_start(tmp_path: Path,
 
 
 async def test_sigterm_during_a_long_call_of_an_agent_ends_well_and_loses_nothing(
-    tmp_path: Path, kafka: str, postgres_url: str
+    tmp_path: Path, kafka: str, postgres_url: str, slow_plugin: str
 ) -> None:
     load = Load(numbered(22, 3))
-    more = install_slow_plugin(tmp_path)
-    async with His() as his, site(tmp_path, servers(kafka, postgres_url), his, more) as hospital:
+    async with His() as his, site(tmp_path, servers(kafka, postgres_url), his, slow_plugin) as hospital:
         hospital.agents.append("slow")
         for step in ("intake", "translate", "chart", "timers", "review", "writeback", "web"):
             await hospital.keep("run", step)

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -57,19 +57,15 @@ def admission(visit: bytes, n: int = 0) -> bytes:
     return HEAD % (n, visit, n) + BODY % (n, b"P" + visit, visit)
 
 
-def install(folder: Path, misdeed: str) -> dict[str, Any]:
-    """Install the plugin beside an interpreter of its own."""
-    (folder / "evil_module.py").write_text(
-        AGENT.replace("MISDEED", misdeed.replace("HERE", str(folder))), encoding="utf-8"
-    )
-    metadata = folder / "evil-1.0.dist-info"
-    metadata.mkdir()
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: hisbus-evil\nVersion: 1.0\n")
-    (metadata / "entry_points.txt").write_text("[hisbus.agents]\nevil = evil_module\n")
-    python = folder / "python"
-    python.write_text(f'#!/bin/sh\nPYTHONPATH={folder} exec {sys.executable} "$@"\n')
-    python.chmod(0o755)
-    return {"evil": {"python": python}}
+@pytest.fixture
+def install(tmp_path: Path, ship: Any) -> Callable[[str], dict[str, Any]]:
+    """Install the plugin with a misdeed beside an interpreter of its own."""
+
+    def installed(misdeed: str) -> dict[str, Any]:
+        source = AGENT.replace("MISDEED", misdeed.replace("HERE", str(tmp_path)))
+        return {"evil": {"python": ship(tmp_path, "evil", source)}}
+
+    return installed
 
 
 def left_over(folder: Path) -> list[int]:
@@ -88,9 +84,9 @@ async def found(bus: Any) -> set[str]:
 
 @pytest.mark.parametrize("misdeed, reason", MISDEEDS.values(), ids=MISDEEDS.keys())
 async def test_a_call_that_keeps_failing_is_parked_and_nobody_else_waits(
-    tmp_path: Path, hospital: Any, misdeed: str, reason: str
+    tmp_path: Path, hospital: Any, install: Any, misdeed: str, reason: str
 ) -> None:
-    plugins = install(tmp_path, misdeed)
+    plugins = install(misdeed)
     clock = admission(b"VZ").replace(b"20260302", b"20260303")
     async with hospital(plugins=plugins, agents={"evil": {"deadline_s": 1.0}}) as bus:
         await bus.send([admission(b"V1"), admission(b"V2"), clock])
@@ -103,8 +99,8 @@ async def test_a_call_that_keeps_failing_is_parked_and_nobody_else_waits(
     assert all(path.stat().st_size <= LARGEST_FILE for path in tmp_path.iterdir())
 
 
-async def test_a_plugin_that_is_killed_comes_back_and_misses_nothing(tmp_path: Path, hospital: Any) -> None:
-    plugins = install(tmp_path, "pass")
+async def test_a_plugin_that_is_killed_comes_back_and_misses_nothing(hospital: Any, install: Any) -> None:
+    plugins = install("pass")
     async with hospital(plugins=plugins) as bus:
         (host,) = [host for host in bus.app.hosts if host.plugin.name == "evil"]
         for n in range(3):

@@ -1,7 +1,6 @@
 """The model is down, slow, talks nonsense or makes things up: its agent waits or says less, all others go on."""
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -71,15 +70,8 @@ async def server() -> AsyncIterator[FakeServer]:
 
 
 @pytest.fixture
-def start(tmp_path: Path, hospital: Any, server: FakeServer) -> Callable[..., Any]:
-    (tmp_path / "asker_module.py").write_text(PLUGIN, encoding="utf-8")
-    metadata = tmp_path / "asker-1.0.dist-info"
-    metadata.mkdir()
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: vendor-asker\nVersion: 1.0\n")
-    (metadata / "entry_points.txt").write_text("[hisbus.agents]\nasker = asker_module\n")
-    python = tmp_path / "python"
-    python.write_text(f'#!/bin/sh\nPYTHONPATH={tmp_path} exec {sys.executable} "$@"\n')
-    python.chmod(0o755)
+def start(tmp_path: Path, hospital: Any, server: FakeServer, ship: Any) -> Callable[..., Any]:
+    python = ship(tmp_path, "asker", PLUGIN)
     llm = {"url": server.url, "model": "tiny", "breaker_failures": 1, "breaker_pause_s": 0.1}
 
     def started(**more: Any) -> Any:

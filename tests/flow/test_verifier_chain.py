@@ -1,8 +1,10 @@
 """Agents that hear of each other's proposals: a person sees both voices, and they never talk for ever."""
 
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 HEAD = "MSH|^~\\&|EMR|HOSP|HISBUS|QC|20260302083000+0800||ADT^A01^ADT_A01|{visit}|P|2.5||||||UNICODE UTF-8\r"
 BODY = "EVN||20260302083000+0800\rPID|1||P{visit}^^^HOSP^MR||X^Y\rPV1|1|I|W3||||||||||||||||{visit}^^^HOSP\r"
@@ -55,20 +57,14 @@ def admission(visit: str) -> bytes:
     return (HEAD + BODY).format(visit=visit).encode()
 
 
-def install(folder: Path, name: str, made: str) -> dict[str, Any]:
-    (folder / f"{name}_module.py").write_text(AGENTS.replace("MADE", made), encoding="utf-8")
-    metadata = folder / f"{name}-1.0.dist-info"
-    metadata.mkdir()
-    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: hisbus-{name}\nVersion: 1.0\n")
-    (metadata / "entry_points.txt").write_text(f"[hisbus.agents]\n{name} = {name}_module\n")
-    python = folder / "python"
-    python.write_text(f'#!/bin/sh\nPYTHONPATH={folder} exec {sys.executable} "$@"\n')
-    python.chmod(0o755)
-    return {name: {"python": python}}
+@pytest.fixture
+def install(tmp_path: Path, ship: Any) -> Callable[[str, str], dict[str, Any]]:
+    """Install a plugin with some of the agents."""
+    return lambda name, made: {name: {"python": ship(tmp_path, name, AGENTS.replace("MADE", made))}}
 
 
-async def test_an_agent_hears_of_what_another_proposed_and_a_person_sees_both(tmp_path: Path, hospital: Any) -> None:
-    async with hospital(plugins=install(tmp_path, "writer", "(Writer(), Check())")) as bus:
+async def test_an_agent_hears_of_what_another_proposed_and_a_person_sees_both(hospital: Any, install: Any) -> None:
+    async with hospital(plugins=install("writer", "(Writer(), Check())")) as bus:
         await bus.send([admission("V1"), admission("V2")])
         await bus.idle()
         shown = {
@@ -83,9 +79,9 @@ async def test_an_agent_hears_of_what_another_proposed_and_a_person_sees_both(tm
         assert await bus.everything("parked") == []
 
 
-async def test_two_agents_that_answer_each_other_come_to_an_end(tmp_path: Path, hospital: Any) -> None:
+async def test_two_agents_that_answer_each_other_come_to_an_end(hospital: Any, install: Any) -> None:
     made = '(Restless("first", "encounter.admitted", "proposals.changed"), Restless("second", "proposals.changed"))'
-    async with hospital(plugins=install(tmp_path, "first", made), agents={"qc": {"enabled": False}}) as bus:
+    async with hospital(plugins=install("first", made), agents={"qc": {"enabled": False}}) as bus:
         await bus.send([admission("V1")])
         await bus.idle()
         said = await bus.everything("proposals")

@@ -1,7 +1,6 @@
 """The server dies, freezes and comes back: questions wait, nothing is lost, nothing closes."""
 
 import asyncio
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -111,16 +110,9 @@ def backbone(embedded: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture
-def site(tmp_path: Path, hospital: Any, served: Served) -> Any:
+def site(tmp_path: Path, hospital: Any, served: Served, ship: Any) -> Any:
     """A site with an agent that always finds something, in words of the note, once the model has answered."""
-    (tmp_path / "asker_module.py").write_text(PLUGIN, encoding="utf-8")
-    metadata = tmp_path / "asker-1.0.dist-info"
-    metadata.mkdir()
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: vendor-asker\nVersion: 1.0\n")
-    (metadata / "entry_points.txt").write_text("[hisbus.agents]\nasker = asker_module\n")
-    python = tmp_path / "python"
-    python.write_text(f'#!/bin/sh\nPYTHONPATH={tmp_path} exec {sys.executable} "$@"\n')
-    python.chmod(0o755)
+    python = ship(tmp_path, "asker", PLUGIN)
     llm = served.settings(breaker_failures=1, breaker_pause_s=0.1).model_dump(mode="json")
     return hospital(plugins={"asker": {"python": python}}, llm=llm)
 

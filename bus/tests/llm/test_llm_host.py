@@ -1,7 +1,6 @@
 """A plugin's process asks, the bus answers: about the chart of the call, in the bus's time, as the bus counts it."""
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from textwrap import dedent, indent
@@ -56,19 +55,12 @@ Host = Callable[..., Awaitable[AgentHost]]
 
 
 @pytest.fixture
-async def host(server: FakeServer, tmp_path: Path) -> AsyncIterator[Host]:
+async def host(server: FakeServer, tmp_path: Path, ship: Any) -> AsyncIterator[Host]:
     opened: list[Any] = []
 
     async def start(assess: str = ONE, *, model: bool = True, agents: Any = None, **llm: Any) -> AgentHost:
         source = MODULE.replace("ASSESS", indent(dedent(assess), " " * 8))
-        (tmp_path / "asker_module.py").write_text(source, encoding="utf-8")
-        metadata = tmp_path / "asker-1.0.dist-info"
-        metadata.mkdir()
-        (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: vendor-asker\nVersion: 1.0\n")
-        (metadata / "entry_points.txt").write_text("[hisbus.agents]\nasker = asker_module\n")
-        python = tmp_path / "python"
-        python.write_text(f'#!/bin/sh\nPYTHONPATH={tmp_path} exec {sys.executable} "$@"\n')
-        python.chmod(0o755)
+        python = ship(tmp_path, "asker", source)
         settings = Settings(site="test", plugins={"asker": {"python": python}}, agents=agents or {})
         client = Client(server.settings(**llm), "salt") if model else None
         made = AgentHost(Plugin("asker"), settings, Policy(first_s=0.0, longest_s=0.01), client)
