@@ -1,7 +1,7 @@
 # Every target does its own set-up; nothing but Python 3.11 (python3-venv), git and make is needed,
 # and Java 17, Maven and PostgreSQL 15 for the targets with servers.
 PY := .venv/bin/python
-MEMBERS := schemas bus connectors/hl7v2 plugins/qc plugins/coding plugins/documentation ops/simulator ops/servers
+MEMBERS := $(patsubst %/pyproject.toml,%,$(wildcard */pyproject.toml */*/pyproject.toml))
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-servers test-vllm soak servers jars bench explore mutants check format
@@ -54,7 +54,7 @@ check: .venv/.ready ## lint, types, import rules
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy $(MEMBERS:%=%/src)
-	.venv/bin/lint-imports
+	$(PY) -m tests.rooms
 
 bench: .venv/.ready jars ## every figure beside its floor; BENCH_ONLY="intake_sqlite late" takes some of them
 	$(PY) -m hisbus_servers run -- $(PY) -m tests.bench

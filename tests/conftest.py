@@ -10,10 +10,10 @@ from typing import Any
 import httpx
 import pytest
 
-from hisbus.app import STEPS, App
-from hisbus.log.kafka_cluster import Cluster
-from hisbus.review import users
-from hisbus.settings import LogSettings, Settings
+from hisbus_bus.app import STEPS, App
+from hisbus_bus.kernel import people as users
+from hisbus_bus.kernel.log.kafka_cluster import Cluster
+from hisbus_bus.kernel.settings import LogSettings, Settings
 
 DEADLINE_S = 60
 

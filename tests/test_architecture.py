@@ -8,25 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.rooms import ROOT, members, package
 
-from hisbus.tables import KERNEL, WRITER, metadata
+from hisbus_bus.kernel.tables import KERNEL, WRITER, metadata
 
-ROOT = Path(__file__).parents[1]
-MEMBERS = (
-    "schemas",
-    "bus",
-    "connectors/hl7v2",
-    "plugins/qc",
-    "plugins/coding",
-    "plugins/documentation",
-    "ops/simulator",
-    "ops/servers",
-)
+MEMBERS = tuple(member.relative_to(ROOT).as_posix() for member in members())
 DISTRIBUTION_OF = {
     "aiokafka": "aiokafka", "alembic": "alembic", "argon2": "argon2-cffi", "fastapi": "fastapi",
     "faststream": "faststream", "hisbus": "hisbus", "hisbus_documentation": "hisbus-documentation",
     "hisbus_hl7v2": "hisbus-hl7v2", "hisbus_schemas": "hisbus-schemas", "hl7apy": "hl7apy", "httpx": "httpx",
-    "jinja2": "jinja2",
+    "hisbus_bus": "hisbus-bus", "hisbus_mapping": "hisbus-mapping", "hisbus_remote": "hisbus-remote",
+    "hisbus_servers": "hisbus-servers", "jinja2": "jinja2",
     "pluggy": "pluggy", "prometheus_client": "prometheus-client", "psycopg": "psycopg", "pydantic": "pydantic",
     "pydantic_core": "pydantic", "pydantic_settings": "pydantic-settings", "rapidfuzz": "rapidfuzz", "rich": "rich",
     "sqlalchemy": "sqlalchemy", "stamina": "stamina", "starlette": "fastapi", "structlog": "structlog",
@@ -50,14 +42,21 @@ def imported(path: Path) -> Iterator[str]:
             yield node.module.split(".")[0]
 
 
+def requirements(member: str) -> list[str]:
+    """Return what a member requires, with all its extras but the list of what comes bundled."""
+    table = project(member)
+    extras = table.get("optional-dependencies", {})
+    return table["dependencies"] + [one for name, its in extras.items() if name != "bundled" for one in its]
+
+
 def plain(requirement: str) -> str:
     return requirement.split(";")[0].split("[")[0].split(">")[0].split("=")[0].strip()
 
 
 @pytest.mark.parametrize("member", MEMBERS)
 def test_a_member_imports_only_what_it_declares(member: str) -> None:
-    own = "hisbus_schemas" if member == "schemas" else project(member)["name"].replace("-", "_")
-    declared = {plain(requirement) for requirement in project(member)["dependencies"]}
+    own = package(ROOT / member)
+    declared = {plain(requirement) for requirement in requirements(member)}
     used = {name for path in sources(member) for name in imported(path)} - set(sys.stdlib_module_names) - {own}
     unknown = used - DISTRIBUTION_OF.keys()
     assert not unknown, f"name their distributions in this test: {unknown}"
@@ -67,7 +66,7 @@ def test_a_member_imports_only_what_it_declares(member: str) -> None:
 @pytest.mark.parametrize("member", MEMBERS)
 def test_a_member_declares_only_what_it_imports(member: str) -> None:
     used = {DISTRIBUTION_OF.get(name) for path in sources(member) for name in imported(path)}
-    declared = {plain(requirement) for requirement in project(member)["dependencies"]}
+    declared = {plain(requirement) for requirement in requirements(member)}
     unseen = {"aiosqlite", "psycopg", "python-multipart"}  # loaded by name by SQLAlchemy and FastAPI
     unseen.add("simple-icd-10-cm")  # its data is read, it is never imported
     assert declared - unseen <= used
@@ -94,8 +93,8 @@ def test_a_member_has_one_spelling_everywhere(shelf: str, group: str) -> None:
 
 def step_of(path: Path) -> str:
     """Return the step that a file of hisbus belongs to; the page belongs to review, which people decide through."""
-    top = path.relative_to(ROOT / "bus/src/hisbus").parts[0].removesuffix(".py")
-    return "review" if top == "web" else top
+    room, *rest = path.relative_to(ROOT / "bus/src/hisbus_bus").parts
+    return "review" if room == "desk" else (rest or [room])[0].removesuffix(".py")
 
 
 def written_tables(path: Path) -> Iterator[str]:

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from hisbus import asyncapi
 from hisbus.frames import Call, Hello, Reply
-from hisbus.topics import AGENT_TOPICS, TOPICS
+from hisbus_bus.desk import asyncapi
+from hisbus_bus.kernel.topics import AGENT_TOPICS, TOPICS
 
 KEPT = Path(__file__).parents[1] / "schemas/asyncapi.json"
 
@@ -27,7 +27,7 @@ def refs(part: Any) -> set[str]:
 
 
 def test_the_topics_change_only_when_their_document_was_reviewed() -> None:
-    said = "write it again: python -m hisbus.asyncapi schemas/asyncapi.json"
+    said = "write it again: python -m hisbus_bus.desk.asyncapi schemas/asyncapi.json"
     assert KEPT.read_text(encoding="utf-8") == asyncapi.text(), said
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import typer
 
-from hisbus.cli import app
-from hisbus.settings import load
 from hisbus.testing import make_case, make_chart, make_document, run
+from hisbus_bus.command.main import app
+from hisbus_bus.kernel.settings import load
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -18,11 +18,13 @@ import httpx
 import pytest
 import uv
 
-from hisbus import Case, remote, scaffold
+import hisbus_remote as remote
+from hisbus import Case
 from hisbus.errors import ConfigError
 from hisbus.frames import Reply
-from hisbus.settings import Settings
 from hisbus.testing import NOW, AgentContract, FakeLLM, make_case, make_chart, make_document, run
+from hisbus_bus.command import scaffold
+from hisbus_bus.kernel.settings import Settings
 from hisbus_schemas import GRANTS, PROPOSALS, CodeSet, Finding, Text
 
 ROOT = Path(__file__).parents[1]
@@ -223,8 +225,10 @@ def test_the_service_that_it_shows_serves_the_agent(tmp_path: Path, monkeypatch:
 def test_every_code_with_which_a_plugin_is_refused_is_explained() -> None:
     explained = set(re.findall(r"`([a-z_]+)`", README.partition("## When it does not run")[2]))
     raised: set[str] = set(Reply.model_fields["failure"].annotation.__args__) - {""}  # type: ignore[union-attr]
-    for file in ("registry", "agent_process", "agent_host", "agent_child", "remote_host"):
-        source = (ROOT / f"bus/src/hisbus/{file}.py").read_text(encoding="utf-8")
+    host, sdk = ROOT / "bus/src/hisbus_bus/host", ROOT / "bus/sdk/src/hisbus"
+    files = [host / f"{name}.py" for name in ("registry", "process", "agents", "remote")]
+    for file in [*files, sdk / "load.py", sdk / "child.py"]:
+        source = file.read_text(encoding="utf-8")
         raised |= set(
             re.findall(r'(?:_refused\((?:[\w.]+, )?|code=|failure=|_turn(?:\(|, )"(?:failed|silent)", )"(\w+)"', source)
         )

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-import hisbus.llm
-from hisbus.settings import Settings
+import hisbus_bus.host.llm
+from hisbus_bus.kernel.settings import Settings
 from hisbus_servers.vllm import CONTRACT
 
 OPS = Path(__file__).parents[1] / "ops" / "vllm"
@@ -63,7 +63,7 @@ def directive(name: str) -> int:
 
 
 def test_the_gateway_lets_through_exactly_what_hisbus_asks_for() -> None:
-    sources = Path(hisbus.llm.__path__[0]).glob("*.py")
+    sources = Path(hisbus_bus.host.llm.__path__[0]).glob("*.py")
     asked = {path for source in sources if source.name != "fake_server.py" for path in paths(source)}
     assert asked == {"/v1/chat/completions", "/v1/models"}
     locations = re.findall(r"location (.*?) \{\s*(.*?);?\s", GATEWAY)

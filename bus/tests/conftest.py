@@ -7,12 +7,12 @@ from typing import Any
 import psycopg
 import pytest
 
-from hisbus import tables
-from hisbus.database import Database
-from hisbus.log import NewRecord, Record
-from hisbus.settings import Settings
-from hisbus.site import Site
-from hisbus.topics import Keys
+from hisbus_bus.kernel import tables
+from hisbus_bus.kernel.database import Database
+from hisbus_bus.kernel.log import NewRecord, Record
+from hisbus_bus.kernel.settings import Settings
+from hisbus_bus.kernel.site import Site
+from hisbus_bus.kernel.topics import Keys
 
 
 class RememberingLog:

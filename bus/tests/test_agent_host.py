@@ -16,13 +16,13 @@ import psutil
 import pytest
 
 from hisbus.agent import Case
-from hisbus.agent_call import StoredCase
-from hisbus.agent_host import AgentHost, Policy, start_all
-from hisbus.charts import StoredChart
 from hisbus.errors import CallFailed, RetryLater
-from hisbus.registry import Plugin
-from hisbus.settings import Settings
 from hisbus.testing import make_document, make_event, make_vital
+from hisbus_bus.host.agents import AgentHost, Policy, start_all
+from hisbus_bus.host.calls import StoredCase
+from hisbus_bus.host.registry import Plugin
+from hisbus_bus.kernel.charts import StoredChart
+from hisbus_bus.kernel.settings import Settings
 from hisbus_schemas import GRANTS, Assessment, Chart, Demographics, Event, Moment, Patient, PatientId, Position, VisitId
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -542,9 +542,9 @@ async def test_one_broken_plugin_stops_no_other_and_no_agent_is_served_twice(ven
 
 ORPHAN = """
 import asyncio, json, sys
-from hisbus.agent_host import AgentHost
-from hisbus.registry import Plugin
-from hisbus.settings import Settings
+from hisbus_bus.host.agents import AgentHost
+from hisbus_bus.host.registry import Plugin
+from hisbus_bus.kernel.settings import Settings
 from hisbus.testing import make_document, make_event, make_vital
 
 async def main():

@@ -7,11 +7,11 @@ import pytest
 import time_machine
 from sqlalchemy import delete, select, update
 
-from hisbus import audit, tables
-from hisbus.audit import Sealer, verify
 from hisbus.errors import ConfigError
-from hisbus.settings import Settings
-from hisbus.site import Site
+from hisbus_bus.kernel import audit, tables
+from hisbus_bus.kernel.audit import Sealer, verify
+from hisbus_bus.kernel.settings import Settings
+from hisbus_bus.kernel.site import Site
 
 DAY = datetime(2026, 1, 5, 12, tzinfo=UTC)
 

@@ -6,8 +6,18 @@ from typing import Any
 
 import pytest
 
-from hisbus.cases import Case, Facts, Found, Step, acks_differ, facts_differ, findings_differ, read, read_all
 from hisbus.errors import ConfigError
+from hisbus_bus.lab.conversations import (
+    Case,
+    Facts,
+    Found,
+    Step,
+    acks_differ,
+    facts_differ,
+    findings_differ,
+    read,
+    read_all,
+)
 
 TWO = "MSH|1\nPID|1\n\n\nMSH|2\r\nPID|2\r\n"
 

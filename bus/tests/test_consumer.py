@@ -11,17 +11,17 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from hisbus import outbox, parked, tables
-from hisbus.bulk import write
-from hisbus.consumer import Batch, Consumer, lag, position
-from hisbus.database import Database
 from hisbus.errors import BadMessage, ConfigError, RetryLater
-from hisbus.log import NewRecord, Record
-from hisbus.log.sqlite import SqliteLog
-from hisbus.settings import RetrySettings, Settings
-from hisbus.site import Site
-from hisbus.telemetry import REGISTRY
-from hisbus.topics import Keys, Name
+from hisbus_bus.kernel import outbox, parked, tables
+from hisbus_bus.kernel.bulk import write
+from hisbus_bus.kernel.consumer import Batch, Consumer, lag, position
+from hisbus_bus.kernel.database import Database
+from hisbus_bus.kernel.log import NewRecord, Record
+from hisbus_bus.kernel.log.sqlite import SqliteLog
+from hisbus_bus.kernel.settings import RetrySettings, Settings
+from hisbus_bus.kernel.site import Site
+from hisbus_bus.kernel.telemetry import REGISTRY
+from hisbus_bus.kernel.topics import Keys, Name
 
 PATIENCE_S = 20
 

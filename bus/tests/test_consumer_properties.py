@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from hisbus.consumer import Batch, Consumer
 from hisbus.errors import BadMessage, RetryLater
-from hisbus.keyed import Item, Keyed
-from hisbus.log import Record
-from hisbus.settings import RetrySettings, Settings
-from hisbus.site import Site
-from hisbus.topics import Keys, Name
+from hisbus_bus.kernel.consumer import Batch, Consumer
+from hisbus_bus.kernel.lanes import Item, Keyed
+from hisbus_bus.kernel.log import Record
+from hisbus_bus.kernel.settings import RetrySettings, Settings
+from hisbus_bus.kernel.site import Site
+from hisbus_bus.kernel.topics import Keys, Name
 
 ATTEMPTS = 3
 GRACE_S = 0.001

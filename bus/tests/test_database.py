@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from hisbus.database import Database
+from hisbus_bus.kernel.database import Database
 
 
 @pytest.mark.postgres

@@ -8,20 +8,13 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, select, update
 
-from hisbus import charts, tables
-from hisbus.consumer import Batch
 from hisbus.errors import Forbidden
-from hisbus.log import Record
-from hisbus.review import Review, decide, take_over
-from hisbus.review.errors import (
-    AlreadyDecided,
-    Changed,
-    Closed,
-    Invalid,
-    PreconditionRequired,
-    Unknown,
-)
-from hisbus.site import Site
+from hisbus_bus.flow.review import Review, decide, take_over
+from hisbus_bus.flow.review.errors import AlreadyDecided, Changed, Closed, Invalid, PreconditionRequired, Unknown
+from hisbus_bus.kernel import charts, tables
+from hisbus_bus.kernel.consumer import Batch
+from hisbus_bus.kernel.log import Record
+from hisbus_bus.kernel.site import Site
 from hisbus_schemas import Assessed, Assessment, Chart, Decision, Finding, Text, VisitId
 
 AT = datetime(2026, 1, 5, 8, tzinfo=UTC)

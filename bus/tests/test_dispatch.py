@@ -10,21 +10,21 @@ from typing import Any, cast
 import pytest
 from sqlalchemy import select
 
-from hisbus import parked, tables, wakes
-from hisbus.agent_call import StoredCase
-from hisbus.agent_host import AgentHost
-from hisbus.charts import StoredChart
-from hisbus.consumer import BATCH_SIZE, Batch
-from hisbus.database import Database
-from hisbus.dispatch import Dispatch
 from hisbus.errors import CallFailed, RetryLater
 from hisbus.frames import AgentInfo
-from hisbus.llm.turns import Priority
-from hisbus.log import NewRecord, Record
-from hisbus.log.sqlite import SqliteLog
-from hisbus.settings import Settings
-from hisbus.site import Site
-from hisbus.topics import Keys, digest
+from hisbus_bus.flow.dispatch import Dispatch
+from hisbus_bus.host.agents import AgentHost
+from hisbus_bus.host.calls import StoredCase
+from hisbus_bus.host.llm.turns import Priority
+from hisbus_bus.kernel import parked, tables, wakes
+from hisbus_bus.kernel.charts import StoredChart
+from hisbus_bus.kernel.consumer import BATCH_SIZE, Batch
+from hisbus_bus.kernel.database import Database
+from hisbus_bus.kernel.log import NewRecord, Record
+from hisbus_bus.kernel.log.sqlite import SqliteLog
+from hisbus_bus.kernel.settings import Settings
+from hisbus_bus.kernel.site import Site
+from hisbus_bus.kernel.topics import Keys, digest
 from hisbus_schemas import Assessed, Assessment, Charted, Due
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -74,8 +74,8 @@ def charted(monkeypatch: pytest.MonkeyPatch) -> Mapping[str, StoredChart]:
         }
         return {id: body for id, body in known.items() if id in ids}
 
-    monkeypatch.setattr("hisbus.charts.stored", stored)
-    monkeypatch.setattr("hisbus.charts.stored_events", stored_events)
+    monkeypatch.setattr("hisbus_bus.kernel.charts.stored", stored)
+    monkeypatch.setattr("hisbus_bus.kernel.charts.stored_events", stored_events)
     return charts
 
 
@@ -273,7 +273,7 @@ async def test_review_is_asked_to_tell_where_somebody_would_hear_and_not_for_eve
     async def stored_events(_connection: Any, ids: Collection[str]) -> Mapping[str, str]:
         return {id: json.dumps({"id": id, "data": {"depth": depth}}) for id in ids}
 
-    monkeypatch.setattr("hisbus.charts.stored_events", stored_events)
+    monkeypatch.setattr("hisbus_bus.kernel.charts.stored_events", stored_events)
     await Dispatch(site, cast(AgentHost, host), QC, others).handle(batch(record(kind=kind)))
     (out,) = log.appended
     assert out.headers.get("announce") == announced
@@ -402,7 +402,7 @@ async def test_what_is_charted_while_a_new_agent_looks_is_not_missed(
 
     await stays(real, e1="admitted")
     await append(real, "before")
-    monkeypatch.setattr("hisbus.wakes.send", and_meanwhile)
+    monkeypatch.setattr("hisbus_bus.kernel.wakes.send", and_meanwhile)
     step = dispatch(real, host)
     await step.first_look()
     assert await waiting(real, step) == ["meanwhile"]

@@ -5,8 +5,8 @@ import pytest
 
 from hisbus.connector import Arrival
 from hisbus.errors import RetryLater
-from hisbus.intake import Intake
-from hisbus.site import Site
+from hisbus_bus.flow.intake import Intake
+from hisbus_bus.kernel.site import Site
 from hisbus_schemas import PatientId
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)

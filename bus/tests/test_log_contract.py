@@ -15,12 +15,12 @@ from uuid import uuid4
 import pytest
 
 from hisbus.errors import BadMessage, ConfigError, RetryLater
-from hisbus.log import Log, NewRecord, Record, Subscription
-from hisbus.log.kafka import KafkaLog
-from hisbus.log.kafka_cluster import Cluster
-from hisbus.log.sqlite import SqliteLog
-from hisbus.settings import LogSettings
-from hisbus.topics import TOPICS
+from hisbus_bus.kernel.log import Log, NewRecord, Record, Subscription
+from hisbus_bus.kernel.log.kafka import KafkaLog
+from hisbus_bus.kernel.log.kafka_cluster import Cluster
+from hisbus_bus.kernel.log.sqlite import SqliteLog
+from hisbus_bus.kernel.settings import LogSettings
+from hisbus_bus.kernel.topics import TOPICS
 
 OpenLog = Callable[[], Awaitable[Log]]
 
@@ -73,7 +73,7 @@ def run(script: str, *args: str) -> str:
 
 
 class LogContract:
-    """The promises of ``hisbus.log.Log``. Inherit it and give ``open_log``: each call opens the same log again."""
+    """The promises of a log. Inherit it and give ``open_log``: each call opens the same log again."""
 
     @pytest.fixture
     async def log(self, open_log: OpenLog) -> AsyncIterator[Log]:
@@ -319,7 +319,7 @@ class TestSqliteLog:
 import asyncio
 from pathlib import Path
 from hisbus.errors import ConfigError
-from hisbus.log.sqlite import SqliteLog
+from hisbus_bus.kernel.log.sqlite import SqliteLog
 try:
     asyncio.run(SqliteLog.open(Path({str(path)!r})))
 except ConfigError as error:
@@ -455,8 +455,8 @@ except ConfigError as error:
 WRITER = """
 import asyncio, sys
 from pathlib import Path
-from hisbus.log import NewRecord
-from hisbus.log.sqlite import SqliteLog
+from hisbus_bus.kernel.log import NewRecord
+from hisbus_bus.kernel.log.sqlite import SqliteLog
 
 async def one(log, name):
     for n in range(100000):
@@ -504,8 +504,8 @@ DISK = """
 import asyncio, resource, sys
 from pathlib import Path
 from hisbus.errors import RetryLater
-from hisbus.log import NewRecord
-from hisbus.log.sqlite import SqliteLog
+from hisbus_bus.kernel.log import NewRecord
+from hisbus_bus.kernel.log.sqlite import SqliteLog
 
 def room(size):
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))

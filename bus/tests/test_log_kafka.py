@@ -15,10 +15,10 @@ from aiokafka.admin.records_to_delete import RecordsToDelete
 from cryptography.hazmat.primitives import serialization
 
 from hisbus.errors import ConfigError, RetryLater
-from hisbus.log import NewRecord, Record, Subscription
-from hisbus.log.kafka import KafkaLog
-from hisbus.log.kafka_cluster import Cluster
-from hisbus.settings import LogSettings
+from hisbus_bus.kernel.log import NewRecord, Record, Subscription
+from hisbus_bus.kernel.log.kafka import KafkaLog
+from hisbus_bus.kernel.log.kafka_cluster import Cluster
+from hisbus_bus.kernel.settings import LogSettings
 from hisbus_servers.kafka import Kafka, TlsFiles
 
 pytestmark = pytest.mark.kafka

@@ -9,11 +9,11 @@ import confluent_kafka
 import pytest
 
 from hisbus.errors import ConfigError, RetryLater
-from hisbus.log import NewRecord
-from hisbus.log.kafka import KafkaLog
-from hisbus.log.kafka_cluster import Cluster
-from hisbus.log.kafka_member import Member
-from hisbus.settings import LogSettings
+from hisbus_bus.kernel.log import NewRecord
+from hisbus_bus.kernel.log.kafka import KafkaLog
+from hisbus_bus.kernel.log.kafka_cluster import Cluster
+from hisbus_bus.kernel.log.kafka_member import Member
+from hisbus_bus.kernel.settings import LogSettings
 
 PRODUCE, FETCH, COMMIT, FIND = 0, 1, 8, 10
 """Keys of requests, as the protocol numbers them."""

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from hisbus.errors import ConfigError
-from hisbus.log import NewRecord
-from hisbus.log.sqlite import SqliteLog
-from hisbus.log.sqlite_reader import SqliteReader
+from hisbus_bus.kernel.log import NewRecord
+from hisbus_bus.kernel.log.sqlite import SqliteLog
+from hisbus_bus.kernel.log.sqlite_reader import SqliteReader
 
 
 async def test_what_another_holds_is_read_as_it_grows_and_never_written(tmp_path: Path) -> None:

@@ -7,9 +7,9 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
-from hisbus import migrations, tables
-from hisbus.database import Database
 from hisbus.errors import ConfigError
+from hisbus_bus.kernel import migrations, tables
+from hisbus_bus.kernel.database import Database
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from hisbus import outbox, tables
-from hisbus.database import Database
 from hisbus.errors import BadMessage, RetryLater
-from hisbus.log import NewRecord
-from hisbus.settings import RetrySettings, Settings
-from hisbus.site import Site
-from hisbus.topics import TOPICS, Keys
+from hisbus_bus.kernel import outbox, tables
+from hisbus_bus.kernel.database import Database
+from hisbus_bus.kernel.log import NewRecord
+from hisbus_bus.kernel.settings import RetrySettings, Settings
+from hisbus_bus.kernel.site import Site
+from hisbus_bus.kernel.topics import TOPICS, Keys
 
 
 class ListeningLog:

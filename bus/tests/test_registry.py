@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 import hisbus
-from hisbus import hookspecs, registry
+from hisbus import hookspecs, load
 from hisbus.errors import ConfigError
-from hisbus.registry import Plugin
-from hisbus.settings import Settings
+from hisbus_bus.host import registry
+from hisbus_bus.host.registry import Plugin
+from hisbus_bus.kernel.settings import Settings
 
 AGENT = """
 from hisbus import hookimpl
@@ -87,7 +88,7 @@ def settings(*tables: dict[str, Any], **more: Any) -> Settings:
 
 def refusal(plugin: str) -> str:
     with pytest.raises(ConfigError) as caught:
-        registry.load_agents(plugin)
+        load.load_agents(plugin)
     return caught.value.code
 
 
@@ -131,7 +132,7 @@ def test_a_plugin_that_is_switched_off_is_not_listed_for_its_site(installed: Sit
 def test_one_plugin_is_loaded_and_no_other(installed: Site) -> None:
     installed.agent("good")
     installed.agent("broken", "raise RuntimeError")
-    (agent,) = registry.load_agents("good")
+    (agent,) = load.load_agents("good")
     assert agent.name == "good"
 
 
@@ -165,7 +166,7 @@ def test_a_plugin_that_cannot_be_used_is_refused_with_a_code(installed: Site, ol
 @pytest.mark.parametrize("api", ["1", "1.0"])
 def test_a_plugin_written_for_our_api_or_an_earlier_minor_is_taken(installed: Site, api: str) -> None:
     installed.agent("good", AGENT.replace("class Agent", f'HISBUS_API = "{api}"\nclass Agent'))
-    assert len(registry.load_agents("good")) == 1
+    assert len(load.load_agents("good")) == 1
 
 
 def test_a_plugin_that_is_not_installed_is_refused() -> None:
@@ -227,8 +228,8 @@ def test_a_type_that_two_distributions_register_is_refused(installed: Site) -> N
 def test_there_are_two_hooks_and_each_says_in_its_words_where_it_is_found() -> None:
     hooks = {name: hook for name, hook in vars(hookspecs).items() if hasattr(hook, "hisbus_spec")}
     assert set(hooks) == {"register_agents", "register_connectors"}
-    assert registry.AGENTS in str(hooks["register_agents"].__doc__)
-    assert registry.CONNECTORS in str(hooks["register_connectors"].__doc__)
+    assert load.AGENTS in str(hooks["register_agents"].__doc__)
+    assert load.CONNECTORS in str(hooks["register_connectors"].__doc__)
     assert all(list(inspect.signature(hook).parameters) == ["register"] for hook in hooks.values())
 
 

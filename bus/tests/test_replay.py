@@ -12,15 +12,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, select, update
 
-from hisbus import outbox, parked, rehearsal, replay, tables
 from hisbus.connector import Raw, Translation
-from hisbus.consumer import Batch
 from hisbus.errors import BadMessage, ConfigError, RetryLater
-from hisbus.log import Record
-from hisbus.replay import Wanted, instant
-from hisbus.review import Review, proposals
-from hisbus.site import Site
-from hisbus.translate import Translate
+from hisbus_bus.flow.review import Review, proposals
+from hisbus_bus.flow.translate import Translate
+from hisbus_bus.kernel import outbox, parked, tables
+from hisbus_bus.kernel.consumer import Batch
+from hisbus_bus.kernel.log import Record
+from hisbus_bus.kernel.site import Site
+from hisbus_bus.lab import rehearsal, replay
+from hisbus_bus.lab.replay import Wanted, instant
 from hisbus_schemas import Assessed, Assessment, Due, Event, Evidence, Fact, Finding, Moment, Position, Text
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)

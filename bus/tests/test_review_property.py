@@ -14,15 +14,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from sqlalchemy import select
 
-from hisbus import charts, database, tables
-from hisbus.consumer import Batch
-from hisbus.database import Database
 from hisbus.errors import Refused
-from hisbus.log import Record
-from hisbus.review import Review, decide, refresh
-from hisbus.settings import Settings
-from hisbus.site import Site
-from hisbus.topics import Keys
+from hisbus_bus.flow.review import Review, decide, refresh
+from hisbus_bus.kernel import charts, database, tables
+from hisbus_bus.kernel.consumer import Batch
+from hisbus_bus.kernel.database import Database
+from hisbus_bus.kernel.log import Record
+from hisbus_bus.kernel.settings import Settings
+from hisbus_bus.kernel.site import Site
+from hisbus_bus.kernel.topics import Keys
 from hisbus_schemas import Assessed, Assessment, Chart, Finding, Text, VisitId
 
 AT = datetime(2026, 1, 5, 8, tzinfo=UTC)

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from hisbus import charts, tables
-from hisbus.consumer import Batch
 from hisbus.errors import BadMessage
-from hisbus.log import Record
-from hisbus.review import Review, notes, opinions, refresh
-from hisbus.site import Site
+from hisbus_bus.flow.review import Review, notes, opinions, refresh
+from hisbus_bus.kernel import charts, tables
+from hisbus_bus.kernel.consumer import Batch
+from hisbus_bus.kernel.log import Record
+from hisbus_bus.kernel.site import Site
 from hisbus_schemas import Asked, Assessed, Assessment, Chart, Due, Evidence, Finding, Opinion, Text, VisitId
 
 AT = datetime(2026, 1, 5, 8, tzinfo=UTC)

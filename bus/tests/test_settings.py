@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from hisbus.errors import ConfigError
-from hisbus.example import example
-from hisbus.settings import AgentSettings, PluginSettings, Settings, line_of, load
-from hisbus.site import load_secret
+from hisbus_bus.command.example import example
+from hisbus_bus.kernel.settings import AgentSettings, PluginSettings, Settings, line_of, load
+from hisbus_bus.kernel.site import load_secret
 
 SMALLEST = """\
 site = "demo"

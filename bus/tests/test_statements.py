@@ -9,19 +9,20 @@ from typing import Any, cast
 import pytest
 from sqlalchemy import event
 
-from hisbus import charts, tables, timers, translate
-from hisbus import dispatch as dispatching
-from hisbus.agent_host import AgentHost
-from hisbus.chart import store
-from hisbus.consumer import Batch, Step
-from hisbus.database import Database
-from hisbus.dispatch import Dispatch
 from hisbus.frames import AgentInfo
-from hisbus.log import Record
-from hisbus.review import Review, opinions
-from hisbus.review import step as review
-from hisbus.site import Site
-from hisbus.timers import Timers
+from hisbus_bus.flow import dispatch as dispatching
+from hisbus_bus.flow import timers, translate
+from hisbus_bus.flow.chart import store
+from hisbus_bus.flow.dispatch import Dispatch
+from hisbus_bus.flow.review import Review, opinions
+from hisbus_bus.flow.review import step as review
+from hisbus_bus.flow.timers import Timers
+from hisbus_bus.host.agents import AgentHost
+from hisbus_bus.kernel import charts, tables
+from hisbus_bus.kernel.consumer import Batch, Step
+from hisbus_bus.kernel.database import Database
+from hisbus_bus.kernel.log import Record
+from hisbus_bus.kernel.site import Site
 from hisbus_schemas import Assessed, Assessment, Charted, Evidence, Finding, Text, Wake
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import structlog
 
-from hisbus import telemetry
 from hisbus.errors import BadMessage
+from hisbus_bus.kernel import telemetry
 
 CANARY = "王建国110101196005041226"
 

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from hisbus import cli
 from hisbus.errors import ConfigError
 from hisbus.terms import Release, Terms, covers, icd10cm, plain, store, table
 from hisbus.terms.spans import any_covers, parse
 from hisbus.terms.store import Row
 from hisbus.terms.words import key, tokens, variants, words
+from hisbus_bus.command import main as cli
 
 TABLE = (
     "诊断编码,诊断名称,别名,灰码,性别\n"

@@ -11,13 +11,13 @@ import pytest
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from hisbus import tables
-from hisbus.bulk import Rows, write
-from hisbus.consumer import Batch
-from hisbus.log import Record
-from hisbus.site import Site
-from hisbus.timers import FIRED_AT_ONCE, Timers, due
-from hisbus.topics import digest
+from hisbus_bus.flow.timers import FIRED_AT_ONCE, Timers, due
+from hisbus_bus.kernel import tables
+from hisbus_bus.kernel.bulk import Rows, write
+from hisbus_bus.kernel.consumer import Batch
+from hisbus_bus.kernel.log import Record
+from hisbus_bus.kernel.site import Site
+from hisbus_bus.kernel.topics import digest
 from hisbus_schemas import Assessed, Assessment, Due, Wake
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -132,7 +132,7 @@ async def test_wakes_that_could_not_be_stored_with_their_position_are_not_stored
         if any(one.table is tables.offsets and one.rows for one in sets):
             raise RuntimeError
 
-    monkeypatch.setattr("hisbus.timers.write", fail)
+    monkeypatch.setattr("hisbus_bus.flow.timers.write", fail)
     with pytest.raises(RuntimeError):
         await timers.handle(batch(assessed(("a", NOON))))
     assert await stored(site) == set()
@@ -224,7 +224,7 @@ async def test_marking_and_sending_are_one_transaction(
 
     await timers.handle(batch(assessed(("a", NOON))))
     with monkeypatch.context() as broken:
-        broken.setattr("hisbus.wakes.send", fail)
+        broken.setattr("hisbus_bus.kernel.wakes.send", fail)
         with pytest.raises(RuntimeError):
             await timers.fire()
     assert await stored(site) == {("a", False)}

@@ -5,14 +5,14 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from hisbus import tables
 from hisbus.connector import Raw, Translation
-from hisbus.consumer import Batch
 from hisbus.errors import BadMessage
-from hisbus.log import Record
-from hisbus.site import Site
-from hisbus.topics import digest
-from hisbus.translate import Translate
+from hisbus_bus.flow.translate import Translate
+from hisbus_bus.kernel import tables
+from hisbus_bus.kernel.consumer import Batch
+from hisbus_bus.kernel.log import Record
+from hisbus_bus.kernel.site import Site
+from hisbus_bus.kernel.topics import digest
 from hisbus_schemas import Due, Fact, Moment, Translated
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)

@@ -8,11 +8,11 @@ import time_machine
 from argon2 import PasswordHasher
 from sqlalchemy import select, update
 
-from hisbus import tables
 from hisbus.errors import ConfigError
-from hisbus.review import users
-from hisbus.review.users import LogIn, User
-from hisbus.site import Site
+from hisbus_bus.kernel import people as users
+from hisbus_bus.kernel import tables
+from hisbus_bus.kernel.people import LogIn, User
+from hisbus_bus.kernel.site import Site
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 PASSWORD = "correct horse"

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, select, update
 
-from hisbus import charts, tables
-from hisbus.consumer import Batch
 from hisbus.errors import Forbidden, RetryLater
-from hisbus.log import Record
-from hisbus.settings import Settings
-from hisbus.site import Site
-from hisbus.topics import digest
-from hisbus.writeback import Incomplete, NotWaiting, Sender, Unknown, WriteBackStep, resolve, waiting
+from hisbus_bus.flow.writeback import Incomplete, NotWaiting, Sender, Unknown, WriteBackStep, resolve, waiting
+from hisbus_bus.kernel import charts, tables
+from hisbus_bus.kernel.consumer import Batch
+from hisbus_bus.kernel.log import Record
+from hisbus_bus.kernel.settings import Settings
+from hisbus_bus.kernel.site import Site
+from hisbus_bus.kernel.topics import digest
 from hisbus_schemas import (
     Chart,
     Decision,
@@ -600,7 +600,7 @@ async def test_there_is_nothing_to_answer_where_there_is_no_write_back(quick: Si
 
 
 async def test_a_running_sender_starts_as_soon_as_a_row_is_there(quick: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hisbus.writeback.sender.POLL_S", 3600)
+    monkeypatch.setattr("hisbus_bus.flow.writeback.sender.POLL_S", 3600)
     applied = asyncio.Event()
 
     class Telling(His):

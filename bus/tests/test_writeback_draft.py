@@ -5,7 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from hisbus.testing import make_chart, make_patient
-from hisbus.writeback.document import Approved, compose
+from hisbus_bus.flow.writeback.document import Approved, compose
 from hisbus_schemas import Code, Decision, Draft, Drafted, DraftedSection, DraftedSentence, Section, Text, WriteBack
 
 ROW: Any = SimpleNamespace(id="w1", connector="his", proposal="p1", decision="d1")

@@ -11,16 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, select, update
 
-from hisbus import charts, database, tables
-from hisbus.consumer import Batch
-from hisbus.database import Database
 from hisbus.errors import Refused, RetryLater
-from hisbus.log import Record
-from hisbus.review import Review, decide
-from hisbus.settings import Settings
-from hisbus.site import Site
-from hisbus.topics import Keys
-from hisbus.writeback import Sender, WriteBackStep
+from hisbus_bus.flow.review import Review, decide
+from hisbus_bus.flow.writeback import Sender, WriteBackStep
+from hisbus_bus.kernel import charts, database, tables
+from hisbus_bus.kernel.consumer import Batch
+from hisbus_bus.kernel.database import Database
+from hisbus_bus.kernel.log import Record
+from hisbus_bus.kernel.settings import Settings
+from hisbus_bus.kernel.site import Site
+from hisbus_bus.kernel.topics import Keys
 from hisbus_schemas import (
     Assessed,
     Assessment,

@@ -14,7 +14,7 @@ from sqlalchemy import Engine, create_engine, func, select
 from tests.bench.processes import ROOT, BenchError, cpu_s, listener, run
 from tests.bench.sites import KAFKA, POSTGRES, Running, Site, make, processes, up
 
-from hisbus.tables import events, messages, proposals
+from hisbus_bus.kernel.tables import events, messages, proposals
 from hisbus_simulator.api import GONE
 from hisbus_simulator.load import hospital
 

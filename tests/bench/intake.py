@@ -8,7 +8,7 @@ from tests.bench.figures import CONNECTIONS, Figure, compared
 from tests.bench.processes import BenchError, Server, cpu_s, free_port, run
 from tests.bench.sites import KAFKA, Site, make
 
-from hisbus.topics import topic_name
+from hisbus_bus.kernel.topics import topic_name
 
 RUNS = 5
 SECONDS = 2.0

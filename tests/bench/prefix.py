@@ -18,11 +18,11 @@ from tests.bench.processes import BenchError
 from tests.vllm.chart import made_up
 
 from hisbus.errors import NotEvaluated
-from hisbus.llm.client import Client, Question
-from hisbus.llm.layout import CONSTANT, Prompt
-from hisbus.llm.render import record
-from hisbus.llm.schema import brief, closed
-from hisbus.settings import LLMSettings
+from hisbus.schema import brief, closed
+from hisbus_bus.host.llm.client import Client, Question
+from hisbus_bus.host.llm.layout import CONSTANT, Prompt
+from hisbus_bus.host.llm.render import record
+from hisbus_bus.kernel.settings import LLMSettings
 from hisbus_schemas import Asked
 from hisbus_servers import ServerError, Vllm
 from hisbus_servers.vllm import CONTEXT, MODEL

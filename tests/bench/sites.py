@@ -13,7 +13,7 @@ import psutil
 import psycopg
 from tests.bench.processes import BenchError, Server, free_port, listens, peak_rss_mb, run, wait_until
 
-from hisbus.topics import FLOW
+from hisbus_bus.kernel.topics import FLOW
 from hisbus_simulator.oracle import RULES
 
 KAFKA = os.environ.get("HISBUS_TEST_KAFKA", "")
@@ -59,7 +59,7 @@ class Site:
 
     def command(self, *words: str) -> list[str]:
         """Return a hisbus command for this site, for ``Server`` and ``run``."""
-        return ["-m", "hisbus.cli", "--config", str(self.folder / "hisbus.toml"), *words]
+        return ["-m", "hisbus_bus", "--config", str(self.folder / "hisbus.toml"), *words]
 
     def lag(self) -> dict[str, int]:
         """Return what waits for each step."""

@@ -13,14 +13,15 @@ from typing import Any
 from tests.bench import message
 from tests.bench.figures import Figure, compared
 
-from hisbus import Raw, migrations
-from hisbus.chart import ChartStep
-from hisbus.consumer import Batch
-from hisbus.database import Database
-from hisbus.log import Record
-from hisbus.settings import Settings
-from hisbus.site import Site
-from hisbus.topics import Keys, digest
+from hisbus import Raw
+from hisbus_bus.flow.chart import ChartStep
+from hisbus_bus.kernel import migrations
+from hisbus_bus.kernel.consumer import Batch
+from hisbus_bus.kernel.database import Database
+from hisbus_bus.kernel.log import Record
+from hisbus_bus.kernel.settings import Settings
+from hisbus_bus.kernel.site import Site
+from hisbus_bus.kernel.topics import Keys, digest
 from hisbus_hl7v2.connector import Hl7v2Connector
 from hisbus_schemas import Event, Fact, Position, Translated
 from hisbus_simulator.facts import Admitted, Filed, Measured, Place, Reading, Section, Updated

@@ -10,7 +10,7 @@ import time
 
 from sqlalchemy import create_engine, select
 
-from hisbus.tables import proposal_history
+from hisbus_bus.kernel.tables import proposal_history
 
 EVERY_S = 0.005
 OVERLAP = 200

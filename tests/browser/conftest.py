@@ -16,10 +16,10 @@ import uvicorn
 from playwright.async_api import Browser, Page, async_playwright
 from sqlalchemy import delete, select, update
 
-from hisbus import tables
-from hisbus.review import users
-from hisbus.site import Site
-from hisbus.web import AgentState, ModelState, create_app
+from hisbus_bus.desk import AgentState, ModelState, create_app
+from hisbus_bus.kernel import people as users
+from hisbus_bus.kernel import tables
+from hisbus_bus.kernel.site import Site
 from hisbus_schemas import Decision
 
 CHROMIUM = shutil.which("chromium")

@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Page, expect
 
-from hisbus.site import Site
+from hisbus_bus.kernel.site import Site
 from hisbus_schemas import Assessment, Opinion, Text
 
 pytestmark = [pytest.mark.browser, pytest.mark.long, pytest.mark.asyncio(loop_scope="module")]

@@ -20,12 +20,12 @@ import httpx
 import psutil
 import psycopg
 
-from hisbus import migrations
-from hisbus.log import Log, Record
-from hisbus.review import users
-from hisbus.settings import Settings, load
-from hisbus.site import open_database, open_reader
-from hisbus.topics import FLOW, TOPICS, Name, group_name
+from hisbus_bus.kernel import migrations
+from hisbus_bus.kernel import people as users
+from hisbus_bus.kernel.log import Log, Record
+from hisbus_bus.kernel.settings import Settings, load
+from hisbus_bus.kernel.site import open_database, open_reader
+from hisbus_bus.kernel.topics import FLOW, TOPICS, Name, group_name
 from hisbus_servers.process import free_ports
 from hisbus_simulator.his import His
 from hisbus_simulator.oracle import RULES
@@ -152,7 +152,7 @@ class Site:
             + more
         )  # fmt: skip
         self.settings: Settings = load(self.config)
-        self.log = folder / "hisbus.log"
+        self.log = folder / "hisbus_bus.kernel.log"
         self.lives: dict[str, Life] = {}
         self.quick_session = True
         self.agents = ["qc"]
@@ -168,7 +168,7 @@ class Site:
     async def open(self) -> None:
         """Make topics, tables and a reviewer; get ready to live."""
         if not self.backbone.embedded:
-            from hisbus.log.kafka_cluster import Cluster
+            from hisbus_bus.kernel.log.kafka_cluster import Cluster
 
             await Cluster(self.settings.log, self.name).apply()
         database = open_database(self.settings)

@@ -22,17 +22,17 @@ from typing import Any
 
 import time_machine
 
-import hisbus.app  # noqa: F401 - so that no life has to
-from hisbus import cli
-from hisbus.chart import ChartStep
-from hisbus.dispatch import Dispatch
-from hisbus.intake import Intake
-from hisbus.log import kafka, kafka_member, sqlite
-from hisbus.outbox import Relay
-from hisbus.review import Review
-from hisbus.timers import Timers
-from hisbus.translate import Translate
-from hisbus.writeback import WriteBackStep
+import hisbus_bus.app  # noqa: F401 - so that no life has to
+from hisbus_bus.command import main as cli
+from hisbus_bus.flow.chart import ChartStep
+from hisbus_bus.flow.dispatch import Dispatch
+from hisbus_bus.flow.intake import Intake
+from hisbus_bus.flow.review import Review
+from hisbus_bus.flow.timers import Timers
+from hisbus_bus.flow.translate import Translate
+from hisbus_bus.flow.writeback import WriteBackStep
+from hisbus_bus.kernel.log import kafka, kafka_member, sqlite
+from hisbus_bus.kernel.outbox import Relay
 from hisbus_hl7v2.connector import Hl7v2Connector
 
 STEP_BACK = timedelta(hours=-2)

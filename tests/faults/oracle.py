@@ -12,10 +12,10 @@ from typing import Any
 from tests.faults.harness import Site, words_of
 from tests.faults.load import Load, sequence
 
-from hisbus import audit
-from hisbus.log import Record
-from hisbus.site import open_database
-from hisbus.topics import Name
+from hisbus_bus.kernel import audit
+from hisbus_bus.kernel.log import Record
+from hisbus_bus.kernel.site import open_database
+from hisbus_bus.kernel.topics import Name
 from hisbus_schemas import Assessed, Charted, Decision
 
 STATES = frozenset({"open", "stale", "accepted", "edited", "rejected", "superseded", "resolved", "withdrawn"})

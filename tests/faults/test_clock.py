@@ -8,7 +8,7 @@ from tests.faults.harness import Backbone, embedded, servers, site
 from tests.faults.load import Load, numbered
 from tests.faults.oracle import findings_are_those_of, judge
 
-from hisbus.topics import FLOW
+from hisbus_bus.kernel.topics import FLOW
 from hisbus_simulator.his import His
 
 pytestmark = pytest.mark.long

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from hisbus import parked
+from hisbus_bus.kernel import parked
 from hisbus_hl7v2.connector import Hl7v2Connector
 
 ADMISSION = (

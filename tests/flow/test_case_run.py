@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from hisbus.case_run import play, play_all, stage
-from hisbus.cases import read, read_all
 from hisbus.errors import ConfigError
-from hisbus.settings import Settings
+from hisbus_bus.kernel.settings import Settings
+from hisbus_bus.lab.conversations import read, read_all
+from hisbus_bus.play import play, play_all, stage
 
 pytestmark = pytest.mark.long
 
@@ -59,7 +59,7 @@ def command(folder: Path, *arguments: str) -> Any:
     config = folder / "hisbus.toml"
     config.write_text(block("toml"), encoding="utf-8")
     return subprocess.run(
-        [sys.executable, "-m", "hisbus.cli", "--config", str(config), "case", "run", *arguments],
+        [sys.executable, "-m", "hisbus_bus", "--config", str(config), "case", "run", *arguments],
         capture_output=True, text=True, cwd=folder, timeout=120, check=False,
     )  # fmt: skip
 

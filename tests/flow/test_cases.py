@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hisbus.cases import COUNTED, Found, acks_differ, facts_differ, findings_differ, read
+from hisbus_bus.lab.conversations import COUNTED, Found, acks_differ, facts_differ, findings_differ, read
 
 CASES = Path(__file__).parents[1] / "cases"
 

@@ -37,7 +37,7 @@ def hisbus(tmp_path: Path) -> Any:
 
     async def run(*arguments: str) -> tuple[int | None, str, str]:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "hisbus.cli", "--config", str(config), *arguments,
+            sys.executable, "-m", "hisbus_bus", "--config", str(config), *arguments,
             env=environment,
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
@@ -102,7 +102,13 @@ async def test_check_names_the_line_of_a_connector_s_mistake_and_what_an_agent_r
         '[agents.qc.settings.rules.R01]\nlimit_hours = "soon"\n'
     )
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "hisbus.cli", "check", "--config", str(config), stdout=asyncio.subprocess.PIPE
+        sys.executable,
+        "-m",
+        "hisbus_bus.command.main",
+        "check",
+        "--config",
+        str(config),
+        stdout=asyncio.subprocess.PIPE,
     )
     said, _ = await process.communicate()
     assert process.returncode == 1

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from hisbus.llm import fake_server as fake
-from hisbus.llm.fake_server import FakeServer, Said
+from hisbus_servers import fake_model as fake
+from hisbus_servers.fake_model import FakeServer, Said
 from hisbus_simulator.his import His
 
 pytestmark = pytest.mark.long

@@ -13,10 +13,10 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from hisbus import cli
 from hisbus.errors import ConfigError
-from hisbus.llm import fake_server
-from hisbus.llm.fake_server import FakeServer, Said
+from hisbus_bus.command import main as cli
+from hisbus_servers import fake_model as fake_server
+from hisbus_servers.fake_model import FakeServer, Said
 from hisbus_simulator import ward_week
 from hisbus_simulator.export import export
 from hisbus_simulator.oracle import RULES
@@ -186,7 +186,7 @@ async def test_an_interrupt_leaves_no_report_and_no_half_of_one(tmp_path: Path) 
         server.otherwise = never
         model = ("--llm-url", server.url, "--model", server.models[0])
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "hisbus.cli", "--config", "hisbus.toml", "evaluate", "run", "documentation"),
+            *(sys.executable, "-m", "hisbus_bus", "--config", "hisbus.toml", "evaluate", "run", "documentation"),
             *("aci.csv", "--out", "out", *model), cwd=tmp_path, stderr=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
         async with asyncio.timeout(100):

@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
-from hisbus.agent_child import LARGEST_FILE
+from hisbus.child import LARGEST_FILE
 
 pytestmark = pytest.mark.long
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from hisbus.llm import fake_server as fake
-from hisbus.llm.fake_server import FakeServer
-from hisbus.telemetry import REGISTRY
+from hisbus_bus.kernel.telemetry import REGISTRY
+from hisbus_servers import fake_model as fake
+from hisbus_servers.fake_model import FakeServer
 
 PLUGIN = """
 from typing import Annotated

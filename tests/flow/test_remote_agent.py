@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from hisbus.log.kafka_cluster import Cluster
-from hisbus.settings import LogSettings
+from hisbus_bus.kernel.log.kafka_cluster import Cluster
+from hisbus_bus.kernel.settings import LogSettings
 
 pytestmark = pytest.mark.parametrize(
     "backbone", [pytest.param("servers", marks=[pytest.mark.kafka, pytest.mark.postgres])], indirect=True
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.parametrize(
 
 SERVICE = '''
 import asyncio, sys
-from hisbus.remote import LogSettings, serve
+from hisbus_remote import LogSettings, serve
 from hisbus_schemas import Assessment, Finding, Text
 
 class Agent:

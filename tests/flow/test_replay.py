@@ -12,9 +12,10 @@ import pytest
 from sqlalchemy import func, select
 from typer.testing import CliRunner
 
-from hisbus import cli, tables
-from hisbus.cli_replay import replay_messages, replay_stays
 from hisbus.errors import ConfigError
+from hisbus_bus.command import main as cli
+from hisbus_bus.command.replay import replay_messages, replay_stays
+from hisbus_bus.kernel import tables
 
 pytestmark = pytest.mark.long
 

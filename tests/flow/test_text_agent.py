@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from hisbus.llm import fake_server as fake
-from hisbus.llm.fake_server import FakeServer
+from hisbus_servers import fake_model as fake
+from hisbus_servers.fake_model import FakeServer
 
 HEAD = "MSH|^~\\&|EMR|HOSP|HISBUS|QC|202603020830{n:02}+0800||{type}|{n}|P|2.5||||||UNICODE UTF-8\r"
 WHO = "EVN||202603020830{n:02}+0800\rPID|1||P{visit}^^^HOSP^MR||X^Y\rPV1|1|I|W3||||||||||||||||{visit}^^^HOSP\r"

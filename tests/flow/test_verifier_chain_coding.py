@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from hisbus.llm import fake_server as fake
-from hisbus.llm.fake_server import FakeServer
 from hisbus.terms import Release, store, table
+from hisbus_servers import fake_model as fake
+from hisbus_servers.fake_model import FakeServer
 
 TABLE = """编码,名称
 J18.900,肺炎

@@ -17,15 +17,14 @@ from typing import Any
 import pytest
 from sqlalchemy import Table, select
 
-from hisbus import Agent, Case, tables
-from hisbus.llm import fake_server as fake
-from hisbus.llm.case import CaseLLM
-from hisbus.llm.client import Client
-from hisbus.llm.fake_server import FakeServer
-from hisbus.llm.layout import CONSTANT
-from hisbus.llm.schema import brief
+from hisbus import Agent, Case
+from hisbus.schema import brief
 from hisbus.terms import Release, store, table
 from hisbus.testing import run
+from hisbus_bus.host.llm.case import CaseLLM
+from hisbus_bus.host.llm.client import Client
+from hisbus_bus.host.llm.layout import CONSTANT
+from hisbus_bus.kernel import tables
 from hisbus_coding import Agent as Coding
 from hisbus_documentation import Agent as Documentation
 from hisbus_qc import Agent as QC
@@ -33,6 +32,8 @@ from hisbus_qc.cases import chart as make_chart
 from hisbus_qc.rulebook import book
 from hisbus_qc.text.agent import TextAgent, text_shelf
 from hisbus_schemas import Assessment, Chart, Code, Evidence
+from hisbus_servers import fake_model as fake
+from hisbus_servers.fake_model import FakeServer
 
 HERE = Path(__file__).parent
 CASES = [case for file in sorted(HERE.glob("cases/*.toml")) for case in tomllib.loads(file.read_text("utf-8"))["case"]]

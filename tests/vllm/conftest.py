@@ -19,10 +19,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from pydantic import BaseModel
 
 from hisbus.errors import NotEvaluated, RetryLater
-from hisbus.llm.case import CaseLLM
-from hisbus.llm.client import Client
-from hisbus.llm.turns import Priority
-from hisbus.settings import LLMSettings
+from hisbus_bus.host.llm.case import CaseLLM
+from hisbus_bus.host.llm.client import Client
+from hisbus_bus.host.llm.turns import Priority
+from hisbus_bus.kernel.settings import LLMSettings
 from hisbus_schemas import Asked, Chart
 from hisbus_servers import Vllm
 from hisbus_servers.vllm import ADAPTERS

@@ -13,8 +13,8 @@ from tests.vllm.conftest import Connect, Served, Watched
 from tests.vllm.forms import FORMS, Long, Verdict, Yes
 
 from hisbus.errors import NotEvaluated
-from hisbus.llm.client import Client, Question
-from hisbus.llm.layout import Prompt
+from hisbus_bus.host.llm.client import Client, Question
+from hisbus_bus.host.llm.layout import Prompt
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(600)]
 

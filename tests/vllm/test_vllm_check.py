@@ -14,8 +14,8 @@ import pytest
 import yaml
 from tests.vllm.conftest import Served
 
-from hisbus.llm.check import Line, probe
-from hisbus.settings import Settings
+from hisbus_bus.host.llm.check import Line, probe
+from hisbus_bus.kernel.settings import Settings
 from hisbus_servers import Vllm
 from hisbus_servers.vllm import PROGRAMS
 

@@ -12,8 +12,8 @@ from tests.vllm.chart import made_up
 from tests.vllm.conftest import Asker, Connect, Served, Watched
 from tests.vllm.forms import Long, Yes
 
-from hisbus.llm.turns import Priority
-from hisbus.telemetry import REGISTRY
+from hisbus_bus.host.llm.turns import Priority
+from hisbus_bus.kernel.telemetry import REGISTRY
 from hisbus_servers import Vllm
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(300)]

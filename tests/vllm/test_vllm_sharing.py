@@ -10,8 +10,8 @@ from tests.vllm.chart import made_up
 from tests.vllm.conftest import DEADLINE_S, Asker, Connect, Served, Watched
 from tests.vllm.forms import Long, Some, Verdict, Yes
 
-from hisbus.llm.turns import Priority
-from hisbus.topics import Keys
+from hisbus_bus.host.llm.turns import Priority
+from hisbus_bus.kernel.topics import Keys
 from hisbus_servers.vllm import AT_A_TIME, QUEUE
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(300)]

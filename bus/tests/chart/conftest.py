@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine
 
-from hisbus import charts, tables
-from hisbus.chart import ChartStep
-from hisbus.consumer import Batch
-from hisbus.database import Database
-from hisbus.log import Record
-from hisbus.settings import Settings
-from hisbus.site import Site
-from hisbus.topics import Keys, digest
+from hisbus_bus.flow.chart import ChartStep
+from hisbus_bus.kernel import charts, tables
+from hisbus_bus.kernel.consumer import Batch
+from hisbus_bus.kernel.database import Database
+from hisbus_bus.kernel.log import Record
+from hisbus_bus.kernel.settings import Settings
+from hisbus_bus.kernel.site import Site
+from hisbus_bus.kernel.topics import Keys, digest
 from hisbus_schemas import (
     Chart,
     Charted,

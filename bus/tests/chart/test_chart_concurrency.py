@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from hisbus import tables
 from hisbus.errors import RetryLater
+from hisbus_bus.kernel import tables
 from hisbus_schemas import Translated
 
 

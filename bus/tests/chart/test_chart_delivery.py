@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from sqlalchemy import event as sql_event
 
-from hisbus import charts
-from hisbus.consumer import Batch
 from hisbus.errors import BadMessage
-from hisbus.log import Record
-from hisbus.topics import digest
+from hisbus_bus.kernel import charts
+from hisbus_bus.kernel.consumer import Batch
+from hisbus_bus.kernel.log import Record
+from hisbus_bus.kernel.topics import digest
 from hisbus_schemas import Code, Document, Due, Section
 
 

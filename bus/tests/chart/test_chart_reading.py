@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from hisbus import charts
+from hisbus_bus.kernel import charts
 from hisbus_schemas import GRANTS, Chart, Code, Demographics, Event, Reading, Report
 
 

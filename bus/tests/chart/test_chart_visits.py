@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from hisbus import charts, tables
+from hisbus_bus.kernel import charts, tables
 
 ANOTHER, UNASSIGNED, CIRCULAR = "visit_of_another_patient", "unassigned_visit", "circular_merge"
 

@@ -7,13 +7,13 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
 from hisbus import Case
-from hisbus.evaluate import rubric
-from hisbus.evaluate.build import build
-from hisbus.evaluate.report import AgentRun, DataUsed, Report
-from hisbus.evaluate.run import run
-from hisbus.evaluate.sample import DataSet, Expected, Sample
-from hisbus.settings import RetrySettings, Settings
 from hisbus.testing import make_chart, make_document
+from hisbus_bus.kernel.settings import RetrySettings, Settings
+from hisbus_bus.lab.evaluate import rubric
+from hisbus_bus.lab.evaluate.build import build
+from hisbus_bus.lab.evaluate.report import AgentRun, DataUsed, Report
+from hisbus_bus.lab.evaluate.run import run
+from hisbus_bus.lab.evaluate.sample import DataSet, Expected, Sample
 from hisbus_schemas import Assessment, Evidence, Finding, Text
 
 SECRET = "欧阳锋 took <b>arsenic</b>"

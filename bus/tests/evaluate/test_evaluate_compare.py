@@ -3,9 +3,9 @@
 import pytest
 
 from hisbus.errors import ConfigError
-from hisbus.evaluate.compare import compare
-from hisbus.evaluate.html import verdict
-from hisbus.evaluate.sample import DataSet
+from hisbus_bus.lab.evaluate.compare import compare
+from hisbus_bus.lab.evaluate.html import verdict
+from hisbus_bus.lab.evaluate.sample import DataSet
 
 from .conftest import DATA, Evaluate, Looker, sample
 

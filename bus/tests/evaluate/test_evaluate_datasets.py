@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from hisbus.errors import ConfigError
-from hisbus.evaluate.datasets import acibench, medec, read
-from hisbus.evaluate.sample import DataSet
 from hisbus.testing import make_chart, make_document
+from hisbus_bus.lab.evaluate.datasets import acibench, medec, read
+from hisbus_bus.lab.evaluate.sample import DataSet
 from hisbus_schemas import Section
 
 MEDEC = [

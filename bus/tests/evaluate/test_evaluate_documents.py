@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from hisbus.evaluate.documents import OTHER, DocumentResult, compare, scores
-from hisbus.evaluate.facts import Fact, content, facts, sentences
-from hisbus.evaluate.rubric import read
-from hisbus.evaluate.sample import Reference
+from hisbus_bus.lab.evaluate.documents import OTHER, DocumentResult, compare, scores
+from hisbus_bus.lab.evaluate.facts import Fact, content, facts, sentences
+from hisbus_bus.lab.evaluate.rubric import read
+from hisbus_bus.lab.evaluate.sample import Reference
 from hisbus_schemas import Assessment, Code, Draft, Drafted, DraftedSection, DraftedSentence, Text
 
 RECORD = (

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hisbus.evaluate.figures import (
+from hisbus_bus.lab.evaluate.figures import (
     Counts,
     bootstrap_difference,
     f1_intervals,

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from hisbus.evaluate.labels import Labels, judge, overlap
-from hisbus.evaluate.sample import Expected, Span
 from hisbus.testing import make_chart, make_document
+from hisbus_bus.lab.evaluate.labels import Labels, judge, overlap
+from hisbus_bus.lab.evaluate.sample import Expected, Span
 from hisbus_schemas import Assessment, CodeSet, Evidence, Finding, Text
 
 CHART = make_chart(documents=[make_document("C0034", "aaa bbb ccc", id="d1")])

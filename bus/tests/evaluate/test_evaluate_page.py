@@ -9,10 +9,11 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from hisbus.errors import ConfigError
-from hisbus.evaluate import html, plots, report, store
-from hisbus.evaluate.compare import compare
-from hisbus.evaluate.plots import Row
-from hisbus.evaluate.report import Rate
+from hisbus_bus.lab import plots
+from hisbus_bus.lab.evaluate import html, report, store
+from hisbus_bus.lab.evaluate.compare import compare
+from hisbus_bus.lab.evaluate.report import Rate
+from hisbus_bus.lab.plots import Row
 
 from .conftest import Evaluate, Looker
 

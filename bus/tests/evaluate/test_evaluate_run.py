@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from hisbus.errors import ConfigError, NotEvaluated, RetryLater
-from hisbus.evaluate.run import agent_of, run
-from hisbus.llm.client import Client
-from hisbus.llm.fake_server import FakeServer, answer
-from hisbus.settings import AgentSettings
+from hisbus_bus.host.llm.client import Client
+from hisbus_bus.kernel.settings import AgentSettings
+from hisbus_bus.lab.evaluate.run import agent_of, run
+from hisbus_servers.fake_model import FakeServer, answer
 
 from .conftest import DATA, SECRET, SETTINGS, Asker, Evaluate, Looker, outcomes
 

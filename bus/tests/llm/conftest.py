@@ -7,13 +7,13 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
 from hisbus import Quote
-from hisbus.llm.client import Client, Question
-from hisbus.llm.fake_server import FakeServer
-from hisbus.llm.layout import Prompt
-from hisbus.llm.schema import closed
-from hisbus.llm.turns import Priority
-from hisbus.telemetry import REGISTRY
+from hisbus.schema import closed
+from hisbus_bus.host.llm.client import Client, Question
+from hisbus_bus.host.llm.layout import Prompt
+from hisbus_bus.host.llm.turns import Priority
+from hisbus_bus.kernel.telemetry import REGISTRY
 from hisbus_schemas import Asked
+from hisbus_servers.fake_model import FakeServer
 
 
 class Verdict(BaseModel):

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
 from hisbus.errors import RetryLater
-from hisbus.llm.breaker import Breaker
-from hisbus.llm.turns import MOST_WAITING, Priority, Turns
+from hisbus_bus.host.llm.breaker import Breaker
+from hisbus_bus.host.llm.turns import MOST_WAITING, Priority, Turns
 
 FAILURES, PAUSE = 3, 10.0
 

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from hisbus import cli
 from hisbus.errors import ConfigError
-from hisbus.llm import fake_server as fake
-from hisbus.llm.check import Line, probe
-from hisbus.llm.fake_server import FakeServer
-from hisbus.settings import LLMSettings, Settings
+from hisbus_bus.command import main as cli
+from hisbus_bus.host.llm.check import Line, probe
+from hisbus_bus.kernel.settings import LLMSettings, Settings
+from hisbus_servers import fake_model as fake
+from hisbus_servers.fake_model import FakeServer
 
 SAID = {"colour": "blue", "certain": True}
 
@@ -119,7 +119,7 @@ def test_the_command_prints_what_was_tried_and_fails_with_what_does_not_work(mon
         yield Line(True, "One thing.")
         yield Line(False, "Another.")
 
-    monkeypatch.setattr("hisbus.llm.check.probe", made_up)
+    monkeypatch.setattr("hisbus_bus.host.llm.check.probe", made_up)
     monkeypatch.setattr(cli, "load", lambda _path: Settings(site="test"))
     monkeypatch.setattr(cli, "_run", asyncio.run)
     result = CliRunner().invoke(cli.app, ["llm", "check"])

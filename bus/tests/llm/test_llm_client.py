@@ -13,12 +13,12 @@ import pytest
 import trustme
 
 from hisbus.errors import ConfigError, NotEvaluated, RetryLater
-from hisbus.llm import fake_server as fake
-from hisbus.llm.client import Client
-from hisbus.llm.fake_server import FakeServer
-from hisbus.llm.reply import Unusable
-from hisbus.llm.turns import Priority
-from hisbus.settings import LLMSettings
+from hisbus_bus.host.llm.client import Client
+from hisbus_bus.host.llm.reply import Unusable
+from hisbus_bus.host.llm.turns import Priority
+from hisbus_bus.kernel.settings import LLMSettings
+from hisbus_servers import fake_model as fake
+from hisbus_servers.fake_model import FakeServer
 
 from .conftest import GOOD, SCHEMA, Asking, metric
 
@@ -271,7 +271,7 @@ async def test_after_some_failures_the_server_is_left_alone_and_then_tried_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock = [0.0]
-    monkeypatch.setattr("hisbus.llm.client._now", lambda: clock[0])
+    monkeypatch.setattr("hisbus_bus.host.llm.client._now", lambda: clock[0])
     ask = asking(breaker_failures=2, breaker_pause_s=60)
     server.otherwise = move
     for expected in (code, code, "llm", "llm"):
@@ -325,7 +325,7 @@ async def test_a_slow_answer_is_given_up_at_its_deadline_and_its_connection_clos
     server: FakeServer, asking: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.otherwise = fake.after(asyncio.Event(), fake.answer(GOOD))
-    monkeypatch.setattr("hisbus.llm.client.WELL_S", 0.05)
+    monkeypatch.setattr("hisbus_bus.host.llm.client.WELL_S", 0.05)
     ask = asking(deadline_s=0.05)
     with pytest.raises(RetryLater) as caught:
         await ask()
@@ -352,7 +352,7 @@ async def test_a_question_that_is_withdrawn_while_the_server_is_tried_lets_anoth
     server: FakeServer, asking: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = [0.0]
-    monkeypatch.setattr("hisbus.llm.client._now", lambda: clock[0])
+    monkeypatch.setattr("hisbus_bus.host.llm.client._now", lambda: clock[0])
     ask = asking(breaker_failures=1, breaker_pause_s=60)
     server.then(fake.busy(), fake.said(500), fake.after(asyncio.Event(), fake.busy()))
     with pytest.raises(RetryLater):

@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 
 from hisbus.agent import Case
-from hisbus.agent_host import AgentHost, Policy
-from hisbus.agent_process import MOST_ASKS
 from hisbus.errors import CallFailed, ConfigError, RetryLater
-from hisbus.llm import fake_server as fake
-from hisbus.llm.client import Client
-from hisbus.llm.fake_server import FakeServer
-from hisbus.llm.turns import Priority
-from hisbus.registry import Plugin
-from hisbus.settings import Settings
 from hisbus.testing import make_case, make_chart, make_document, make_patient, make_vital
+from hisbus_bus.host.agents import AgentHost, Policy
+from hisbus_bus.host.llm.client import Client
+from hisbus_bus.host.llm.turns import Priority
+from hisbus_bus.host.process import MOST_ASKS
+from hisbus_bus.host.registry import Plugin
+from hisbus_bus.kernel.settings import Settings
+from hisbus_servers import fake_model as fake
+from hisbus_servers.fake_model import FakeServer
 
 from .conftest import metric
 
@@ -291,7 +291,7 @@ async def test_a_bug_of_ours_fails_the_call_and_not_the_process(host: Host, monk
 
     running = await host()
     pid = running.pid
-    monkeypatch.setattr("hisbus.llm.case.record", broken)
+    monkeypatch.setattr("hisbus_bus.host.llm.case.record", broken)
     with pytest.raises(ZeroDivisionError):
         await running.assess("asker", case(), 20)
     assert running.pid == pid

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hisbus.llm.layout import CONSTANT, Prompt
-from hisbus.llm.render import record
 from hisbus.testing import make_chart, make_document, make_operation, make_order, make_patient, make_vital
 from hisbus.visible import comparable, places, visible
+from hisbus_bus.host.llm.layout import CONSTANT, Prompt
+from hisbus_bus.host.llm.render import record
 from hisbus_schemas import Chart, ChartCharge, ChartDiagnosis, Code, Moment, Person, Section
 
 SCHEMA = {"type": "object", "properties": {"yes": {"type": "boolean"}}, "required": ["yes"]}

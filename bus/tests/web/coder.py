@@ -5,8 +5,8 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from hisbus import tables
-from hisbus.review import notes, opinions
+from hisbus_bus.flow.review import notes, opinions
+from hisbus_bus.kernel import tables
 from hisbus_schemas import (
     Asked,
     Assessment,

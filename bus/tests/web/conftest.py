@@ -14,9 +14,9 @@ from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient
 from sqlalchemy import select
 
-from hisbus import tables
-from hisbus.site import Site
-from hisbus.web import AgentState, create_app
+from hisbus_bus.desk import AgentState, create_app
+from hisbus_bus.kernel import tables
+from hisbus_bus.kernel.site import Site
 
 ROLES = ("viewer", "reviewer", "admin")
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from sqlalchemy import select
 
-from hisbus import tables
-from hisbus.site import Site
+from hisbus_bus.kernel import tables
+from hisbus_bus.kernel.site import Site
 
 KEYS = {
     "id", "visit", "version", "status", "patient", "location", "admitted", "discharged", "documents", "diagnoses",

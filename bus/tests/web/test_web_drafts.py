@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from hisbus import tables
-from hisbus.site import Site
+from hisbus_bus.kernel import tables
+from hisbus_bus.kernel.site import Site
 from hisbus_schemas import (
     Code,
     Decision,

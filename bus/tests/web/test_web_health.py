@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
-from hisbus import tables
-from hisbus.database import Database
 from hisbus.errors import RetryLater
-from hisbus.log import NewRecord
-from hisbus.site import Site
-from hisbus.web import AgentState, create_app
-from hisbus.web.health import lag
+from hisbus_bus.desk import AgentState, create_app
+from hisbus_bus.desk.health import lag
+from hisbus_bus.kernel import tables
+from hisbus_bus.kernel.database import Database
+from hisbus_bus.kernel.log import NewRecord
+from hisbus_bus.kernel.site import Site
 
 STEPS = {"translate", "chart", "dispatch.qc", "timers", "review", "writeback", "outbox"}
 

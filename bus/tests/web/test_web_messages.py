@@ -6,10 +6,10 @@ from typing import Any
 
 from sqlalchemy import select
 
-from hisbus import tables
-from hisbus.log import NewRecord
-from hisbus.site import Site
-from hisbus.web import ledger
+from hisbus_bus.desk.read import messages as ledger
+from hisbus_bus.kernel import tables
+from hisbus_bus.kernel.log import NewRecord
+from hisbus_bus.kernel.site import Site
 from hisbus_schemas import Event, Evidence, Finding, Moment, Position, Text
 
 

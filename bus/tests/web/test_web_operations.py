@@ -4,8 +4,8 @@ from typing import Any
 
 from sqlalchemy import select
 
-from hisbus import tables
-from hisbus.site import Site
+from hisbus_bus.kernel import tables
+from hisbus_bus.kernel.site import Site
 
 
 async def test_write_backs_are_listed_by_status(client: Any) -> None:

@@ -8,10 +8,10 @@ from urllib.parse import unquote
 
 from sqlalchemy import select, update
 
-import hisbus.web
-from hisbus import tables
-from hisbus.site import Site
-from hisbus.web.texts import negotiate, texts
+import hisbus_bus.desk
+from hisbus_bus.desk.texts import negotiate, texts
+from hisbus_bus.kernel import tables
+from hisbus_bus.kernel.site import Site
 
 ZH = {"accept-language": "zh-CN,zh;q=0.9"}
 FORM = {"x-csrf-token": "reviewer-form", "hx-request": "true"}
@@ -147,7 +147,7 @@ async def test_no_address_and_no_title_names_a_patient(client: Any, site: Site) 
 
 
 async def test_the_page_says_what_is_off(client: Any, app: Any, rows: Any) -> None:
-    app.state.process = rows.Agents([hisbus.web.AgentState("qc-text", "failed")])
+    app.state.process = rows.Agents([hisbus_bus.desk.AgentState("qc-text", "failed")])
     text = (await client("viewer", page=True).get("/findings", headers=ZH)).text
     assert "qc-text" in text and "启动失败" in text and "内嵌日志" in text
 
@@ -177,7 +177,7 @@ def test_both_languages_say_the_same_things() -> None:
 
     chinese, english = keys(texts("zh")), keys(texts("en"))
     assert chinese == english
-    templates = Path(hisbus.web.__file__).parent / "templates"
+    templates = Path(hisbus_bus.desk.__file__).parent / "templates"
     used = "".join(file.read_text(encoding="utf-8") for file in templates.glob("*.html"))
     by_value = {
         "agent", "role", "status", "severity", "state", "sex", "reason", "refused", "receipt", "diagnosis", "order",

@@ -6,9 +6,9 @@ from typing import Any
 
 from sqlalchemy import delete, select, update
 
-from hisbus import tables
-from hisbus.review import opinions
-from hisbus.site import Site
+from hisbus_bus.flow.review import opinions
+from hisbus_bus.kernel import tables
+from hisbus_bus.kernel.site import Site
 from hisbus_schemas import Decision, Opinion, Text
 
 KEYS = {

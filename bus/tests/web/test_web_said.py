@@ -5,9 +5,9 @@ from typing import Any
 
 from sqlalchemy import delete, select
 
-from hisbus import tables
-from hisbus.site import Site
-from hisbus.web import AgentState, ModelState
+from hisbus_bus.desk import AgentState, ModelState
+from hisbus_bus.kernel import tables
+from hisbus_bus.kernel.site import Site
 from hisbus_schemas import Assessment, Opinion, Text
 
 ZH = {"accept-language": "zh-CN,zh;q=0.9"}

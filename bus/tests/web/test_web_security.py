@@ -9,12 +9,12 @@ from fastapi import FastAPI
 from sqlalchemy import select
 from structlog.testing import capture_logs
 
-import hisbus.web
-from hisbus import charts, tables
+import hisbus_bus.desk
 from hisbus.errors import RetryLater
-from hisbus.review import users
-from hisbus.site import Site
-from hisbus.web.security import HEADERS
+from hisbus_bus.desk.security import HEADERS
+from hisbus_bus.kernel import charts, tables
+from hisbus_bus.kernel import people as users
+from hisbus_bus.kernel.site import Site
 
 PAGES = ("/findings", "/messages", "/messages/0.0", "/writebacks", "/parked", "/audit")
 
@@ -28,7 +28,7 @@ async def test_every_answer_carries_the_security_headers(client: Any) -> None:
 
 
 def test_nothing_in_a_page_needs_a_looser_policy() -> None:
-    for file in (Path(hisbus.web.__file__).parent / "templates").glob("*.html"):
+    for file in (Path(hisbus_bus.desk.__file__).parent / "templates").glob("*.html"):
         text = file.read_text(encoding="utf-8")
         assert not re.search(r"\son[a-z]+=|\sstyle=|<style|hx-on|javascript:", text), file.name
         assert all("src=" in tag for tag in re.findall(r"<script[^>]*>", text)), file.name
@@ -189,7 +189,7 @@ async def test_a_view_that_cannot_be_audited_is_not_shown(
     async def full(*_args: Any, **_named: Any) -> None:
         raise RetryLater
 
-    monkeypatch.setattr("hisbus.audit.record", full)
+    monkeypatch.setattr("hisbus_bus.kernel.audit.record", full)
     for path in ("/api/v1/charts/e1", "/api/v1/messages/0.0", "/api/v1/proposals"):
         answer = await client("viewer").get(path)
         assert answer.status_code == 503, path

@@ -10,15 +10,15 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from hisbus import tables
-from hisbus.database import Database
-from hisbus.log import NewRecord
-from hisbus.log.sqlite import SqliteLog
-from hisbus.review import proposals
-from hisbus.settings import Settings
-from hisbus.site import Site
-from hisbus.topics import Keys, digest
-from hisbus.web import AgentState, ModelState
+from hisbus_bus.desk import AgentState, ModelState
+from hisbus_bus.flow.review import proposals
+from hisbus_bus.kernel import tables
+from hisbus_bus.kernel.database import Database
+from hisbus_bus.kernel.log import NewRecord
+from hisbus_bus.kernel.log.sqlite import SqliteLog
+from hisbus_bus.kernel.settings import Settings
+from hisbus_bus.kernel.site import Site
+from hisbus_bus.kernel.topics import Keys, digest
 from hisbus_schemas import (
     Chart,
     ChartDiagnosis,

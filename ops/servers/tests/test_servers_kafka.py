@@ -14,7 +14,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaConnectionError, KafkaError
 from cryptography.hazmat.primitives import serialization
 
-from hisbus.topics import TOPICS
+from hisbus_bus.kernel.topics import TOPICS
 from hisbus_servers import Kafka, TlsFiles
 from hisbus_servers.kafka import LARGEST
 

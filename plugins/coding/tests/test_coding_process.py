@@ -3,10 +3,10 @@
 import sys
 from pathlib import Path
 
-from hisbus.agent_host import AgentHost
-from hisbus.registry import Plugin
-from hisbus.settings import Settings
 from hisbus.testing import NOW, make_case, make_chart, make_document
+from hisbus_bus.host.agents import AgentHost
+from hisbus_bus.host.registry import Plugin
+from hisbus_bus.kernel.settings import Settings
 
 KIB_OF_THE_INDEX = 24 * 1024
 """What reading an index of 20 MB may add to the process: its cache, and the heads of its terms."""

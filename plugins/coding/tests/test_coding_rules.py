@@ -8,7 +8,16 @@ from pathlib import Path
 import pytest
 
 from hisbus import Case, RetryLater
-from hisbus.testing import NOW, AgentContract, FakeLLM, make_case, make_chart, make_document, make_patient, run
+from hisbus.testing import (
+    NOW,
+    AgentContract,
+    FakeLLM,
+    make_case,
+    make_chart,
+    make_document,
+    make_patient,
+    run,
+)
 from hisbus_coding.edits import EDITS
 from hisbus_coding.rules import Rules
 from hisbus_schemas import Chart, ChartDiagnosis, Code, Finding

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from hisbus import Case, Raw
-from hisbus.chart import demographics, entries, stay
 from hisbus.testing import run
+from hisbus_bus.flow.chart import demographics, entries, stay
 from hisbus_documentation import Agent
 from hisbus_documentation.gather import Material, gather, language_of
 from hisbus_documentation.subject import Subject, due

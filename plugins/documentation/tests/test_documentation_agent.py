@@ -7,9 +7,17 @@ from typing import Any
 import pytest
 
 from hisbus import Case, ConfigError
-from hisbus.testing import AgentContract, make_case, make_chart, make_document, make_operation, make_order, make_patient
-from hisbus.web.proofs import prove
-from hisbus.web.texts import texts
+from hisbus.testing import (
+    AgentContract,
+    make_case,
+    make_chart,
+    make_document,
+    make_operation,
+    make_order,
+    make_patient,
+)
+from hisbus_bus.desk.proofs import prove
+from hisbus_bus.desk.texts import texts
 from hisbus_documentation import Agent
 from hisbus_documentation.grounding import CHECKS
 from hisbus_documentation.template import TEMPLATES

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from hisbus import Case, ConfigError, NotEvaluated, RetryLater
-from hisbus.llm.schema import closed, reader
+from hisbus.schema import closed, reader
 from hisbus.testing import FakeLLM, make_chart, make_document, make_order, make_patient, run
 from hisbus_documentation import Agent
 from hisbus_documentation.model import Answer, Memory, Said

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from hisbus import Case, NotEvaluated
-from hisbus.llm.schema import closed
+from hisbus.schema import closed
 from hisbus.testing import run
 from hisbus_qc.text.agent import TextAgent, text_shelf
 from hisbus_qc.text.cases import Scripted, TextCase, read

@@ -8,9 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal, cast
 
-import prometheus_client
-
-from hisbus.telemetry import REGISTRY, logger
+from hisbus.observe import counter, logger
 from hisbus_hl7v2.mllp import Decoder, Fault, Frame, encode
 from hisbus_hl7v2.tls import certificate_names
 
@@ -18,12 +16,8 @@ LARGE = 1024 * 1024
 """A frame this long waits for one of a few places, which bounds the memory of all connections together."""
 CLOSE_S = 5.0
 
-_FRAMES = prometheus_client.Counter(
-    "hisbus_mllp_frames_total", "Frames by outcome.", ["connector", "code"], registry=REGISTRY
-)
-_DISCARDED = prometheus_client.Counter(
-    "hisbus_mllp_discarded_bytes_total", "Bytes that belonged to no message.", ["connector"], registry=REGISTRY
-)
+_FRAMES = counter("hisbus_mllp_frames_total", "Frames by outcome.", ["connector", "code"])
+_DISCARDED = counter("hisbus_mllp_discarded_bytes_total", "Bytes that belonged to no message.", ["connector"])
 
 
 Then = Literal["go_on", "pause", "close"]

@@ -6,9 +6,7 @@ import ssl
 from collections import Counter
 from functools import partial
 
-import prometheus_client
-
-from hisbus.telemetry import REGISTRY, logger
+from hisbus.observe import gauge, logger
 from hisbus_hl7v2.conversation import CLOSE_S, Conversation, Limits, Receive
 from hisbus_hl7v2.tls import Context, refusal
 
@@ -16,7 +14,7 @@ _LARGE_PLACES = 4
 _HANDSHAKE_S = 10.0
 _ACCEPT_AGAIN_S = 1.0
 
-_CONNECTIONS = prometheus_client.Gauge("hisbus_mllp_connections", "Open connections.", ["connector"], registry=REGISTRY)
+_CONNECTIONS = gauge("hisbus_mllp_connections", "Open connections.", ["connector"])
 
 
 class Server:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from hisbus import ConfigError
-from hisbus.telemetry import logger
+from hisbus.observe import logger
 
 _REFUSALS = {
     "PEER_DID_NOT_RETURN_A_CERTIFICATE": "no_certificate",

@@ -64,7 +64,7 @@ class Child:
         folder.mkdir(parents=True)
         self.web, self.listen = free_port(8080), free_port(2575)
         self.url = f"http://127.0.0.1:{self.web}"
-        self.log = folder / "hisbus.log"
+        self.log = folder / "hisbus_bus.kernel.log"
         self._configuration = folder / "hisbus.toml"
         place = folder.absolute().as_posix()
         rules = json.dumps(RULES)
@@ -97,7 +97,7 @@ class Child:
             await process.wait()
 
     def _command(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", "hisbus.cli", "--config", str(self._configuration), *arguments]
+        return [sys.executable, "-m", "hisbus_bus", "--config", str(self._configuration), *arguments]
 
     async def meanwhile(self, work: Coroutine[None, None, T]) -> T:
         """Do something that needs it running.

@@ -45,7 +45,7 @@ async def run(folder: Path, *, seed: int, patients: int, once: bool, console: Co
         return 130
     except (ChildError, DemoError, SendError) as error:
         console.print(f"The demo failed: {error}", markup=False, soft_wrap=True)
-        console.print(f"What hisbus logged is in {folder / 'hisbus.log'}.", soft_wrap=True)
+        console.print(f"What hisbus logged is in {folder / 'hisbus_bus.kernel.log'}.", soft_wrap=True)
         return 1
 
 

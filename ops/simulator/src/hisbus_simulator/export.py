@@ -11,17 +11,17 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from hisbus import charts, tables
-from hisbus.chart import ChartStep
 from hisbus.connector import Connector, Raw
-from hisbus.consumer import Batch
-from hisbus.database import Database
-from hisbus.log import Record
-from hisbus.log.sqlite import SqliteLog
-from hisbus.registry import connectors
-from hisbus.settings import Settings
-from hisbus.site import Site
-from hisbus.topics import Keys, digest
+from hisbus_bus.flow.chart import ChartStep
+from hisbus_bus.host.registry import connectors
+from hisbus_bus.kernel import charts, tables
+from hisbus_bus.kernel.consumer import Batch
+from hisbus_bus.kernel.database import Database
+from hisbus_bus.kernel.log import Record
+from hisbus_bus.kernel.log.sqlite import SqliteLog
+from hisbus_bus.kernel.settings import Settings
+from hisbus_bus.kernel.site import Site
+from hisbus_bus.kernel.topics import Keys, digest
 from hisbus_schemas import Chart, Event, Position, Translated
 from hisbus_simulator.oracle import RULES, Expected
 from hisbus_simulator.week import Message, Week

@@ -1,0 +1,366 @@
+"""What vendors test with: charts by hand, a run as the host would make it, a fake model, and the agents' contract.
+
+Nothing here starts a process, opens a connection or imports a broker, a driver or a web framework::
+
+    class TestContract(hisbus.testing.AgentContract):
+        agent = Agent()
+        patient_text = ["欧阳锋"]
+        def cases(self): return [make_case(make_chart(documents=[make_document("C0037", "欧阳锋，男")]))]
+"""
+
+# ruff: noqa: S101 - what follows are tests
+
+import asyncio
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from hisbus.agent import Agent, Case
+from hisbus.errors import BusError, NotEvaluated, RetryLater
+from hisbus.grants import project
+from hisbus.schema import closed
+from hisbus_schemas import (
+    GRANTS,
+    PROPOSALS,
+    Assessment,
+    Chart,
+    ChartDocument,
+    ChartOrder,
+    ChartProcedure,
+    ChartReading,
+    Code,
+    Event,
+    Evidence,
+    Moment,
+    Patient,
+    PatientId,
+    Person,
+    Position,
+    Section,
+    VisitId,
+)
+
+NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
+"""The present of a chart that is given none."""
+
+LOINC = "LN"
+
+
+def moment(at: datetime | str) -> Moment:
+    """Return a moment in its own offset. Texts are ISO 8601 with an offset: ``2026-03-01T08:00+08:00``."""
+    time = datetime.fromisoformat(at) if isinstance(at, str) else at
+    offset = time.utcoffset()
+    if offset is None:
+        raise ValueError("give the time an offset")
+    return Moment(at=time, offset=int(offset.total_seconds() // 60))
+
+
+def make_document(
+    type: str,
+    text: str = "",
+    *,
+    id: str = "",
+    at: datetime | str = NOW,
+    signed: datetime | str | None = None,
+    author: str = "",
+    **more: Any,
+) -> ChartDocument:
+    """Return a document of one section.
+
+    Args:
+        type: ``C0037`` ....
+        text: its text; for several sections give ``sections``.
+        id: of the entry; default: the type.
+        at: when it was filed, received, and what it is about.
+        signed: None leaves it a draft.
+        author: name.
+        more: further fields of ``ChartDocument``.
+    """
+    filed = moment(at)
+    fields: dict[str, Any] = {
+        "id": id or type,
+        "version": f"{id or type}-1",
+        "number": id or type,
+        "type": Code(code=type),
+        "status": "draft" if signed is None else "signed",
+        "about": filed,
+        "author": Person(name=author) if author else None,
+        "signed": None if signed is None else moment(signed),
+        "received": filed.at,
+        "filed": filed,
+        "sections": [Section(name="text", text=text)] if text else [],
+    }
+    return ChartDocument(**(fields | more))
+
+
+def make_vital(code: str, value: str, *, id: str = "", at: datetime | str = NOW, unit: str = "") -> ChartReading:
+    """Return a vital sign by its LOINC code; ``id`` defaults to the code."""
+    item = Code(code=code, system=LOINC)
+    return ChartReading(
+        id=id or code, version=f"{id or code}-1", report="R1", service=item, item=item, values=[value], unit=unit,
+        status="F", time=moment(at),
+    )  # fmt: skip
+
+
+def make_operation(
+    id: str, *, start: datetime | str, end: datetime | str | None = None, text: str = "", **more: Any
+) -> ChartProcedure:
+    """Return an operation; without ``end`` it goes on."""
+    fields: dict[str, Any] = {
+        "id": id,
+        "version": f"{id}-1",
+        "key": id,
+        "code": Code(code=id, text=text),
+        "start": moment(start),
+        "end": None if end is None else moment(end),
+        "operation": True,
+    }
+    return ChartProcedure(**(fields | more))
+
+
+def make_order(id: str, text: str, *, at: datetime | str = NOW, **more: Any) -> ChartOrder:
+    """Return a placed order."""
+    fields: dict[str, Any] = {
+        "id": id, "version": f"{id}-1", "key": id, "status": "placed", "what": Code(text=text), "time": moment(at),
+    }  # fmt: skip
+    return ChartOrder(**(fields | more))
+
+
+def make_patient(name: str = "", **more: Any) -> Patient:
+    """Return a patient."""
+    return Patient(**({"id": PatientId(authority="TEST", number="P1"), "name": name} | more))
+
+
+def make_chart(
+    *,
+    now: datetime | str = NOW,
+    admitted: datetime | str | None = NOW,
+    discharged: datetime | str | None = None,
+    patient: Patient | None = None,
+    **more: Any,
+) -> Chart:
+    """Return the chart of an inpatient.
+
+    Args:
+        now: the present.
+        admitted: None: registered only.
+        discharged: None: still there.
+        patient: default: one without a name.
+        more: further fields of ``Chart``: ``documents``, ``vitals``, ``procedures``, ``died`` ....
+    """
+    fields: dict[str, Any] = {
+        "encounter": "encounter-1",
+        "version": 1,
+        "now": moment(now).at,
+        "timezone": "Asia/Shanghai",
+        "connector": "test",
+        "visit": VisitId(authority="TEST", number="V1"),
+        "patient": patient or make_patient(),
+        "status": "registered" if admitted is None else "admitted" if discharged is None else "discharged",
+        "patient_class": "I",
+        "admitted": None if admitted is None else moment(admitted),
+        "discharged": None if discharged is None else moment(discharged),
+    }
+    return Chart(**(fields | more))
+
+
+def make_event(kind: str, *, at: datetime | str = NOW, **more: Any) -> Event:
+    """Return an event."""
+    fields: dict[str, Any] = {
+        "id": f"event-{kind}",
+        "kind": kind,
+        "time": moment(at),
+        "message": "message-1",
+        "revision": 1,
+        "ordinal": 0,
+        "connector": "test",
+        "position": Position(recorded=moment(at).at, partition=0, offset=0),
+    }
+    return Event(**(fields | more))
+
+
+def make_case(chart: Chart | None = None, *, kind: str = "", **more: Any) -> Case:
+    """Return a case whose present is the chart's; ``kind`` is of the event that wakes, none without it."""
+    chart = chart or make_chart()
+    event = make_event(kind, at=chart.now) if kind else None
+    return Case(**({"event": event, "chart": chart, "now": chart.now} | more))
+
+
+async def run(agent: Agent, case: Case) -> Assessment:
+    """Let an agent judge a case as the host does: it sees what it was granted, and its answer must survive JSON.
+
+    Raises:
+        TypeError: it answered with something else than an assessment.
+    """
+    answer: object = await agent.assess(project(case, agent.grants))
+    if not isinstance(answer, Assessment):
+        raise TypeError("assess must return an Assessment")
+    return Assessment.model_validate_json(answer.model_dump_json())
+
+
+class FakeLLM:
+    """A model that says what it is told to.
+
+    ``asked`` keeps every question. An answer may be an error, which is raised, or a function of the question.
+    """
+
+    def __init__(self, *answers: Any) -> None:
+        """Take the answers in their order; the last is repeated."""
+        self._answers = list(answers)
+        self.asked: list[dict[str, Any]] = []
+        self.model = "fake"
+
+    async def ask(self, *, system: str, question: str, answer: type[Any], only: Collection[str] | None = None) -> Any:
+        """Return the next answer.
+
+        Raises:
+            ConfigError: the answer's form is not bounded, which the bus would refuse.
+            RetryLater: there is none: the model is down.
+            TypeError: the answer is not of the model that was asked for.
+        """
+        closed(answer.model_json_schema())
+        self.asked.append({"system": system, "question": question, "answer": answer, "only": only})
+        if not self._answers:
+            raise RetryLater(code="llm")
+        said = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        if isinstance(said, BaseException):
+            raise said
+        if callable(said) and not isinstance(said, type):
+            said = said(question)
+        if not isinstance(said, answer):
+            raise TypeError(f"the fake answer is not of {answer.__name__}")
+        return said
+
+
+class AgentContract:
+    """What every agent must do, as tests to inherit. Name the object in ``agent`` and give cases of your own."""
+
+    agent: Agent
+    patient_text: Sequence[str] = ()
+    """Texts from the cases that must not appear in any output: names, sentences of documents."""
+
+    def cases(self) -> Sequence[Case]:
+        """Return the cases to run; override it with what the agent is for."""
+        return [make_case()]
+
+    def test_it_declares_name_version_kinds_and_grants(self) -> None:
+        """The host reads all four before the first call."""
+        assert isinstance(self.agent, Agent), "name, version, kinds, grants and assess are all needed"
+        assert self.agent.name and self.agent.version, "name and version must not be empty"
+        assert isinstance(self.agent.kinds, frozenset) and isinstance(self.agent.grants, frozenset)
+        assert all(kind and isinstance(kind, str) for kind in self.agent.kinds)
+
+    def test_it_asks_only_for_known_parts_of_the_chart(self) -> None:
+        """An unknown grant is refused when the plugin is loaded."""
+        known = (*GRANTS, *PROPOSALS)
+        assert self.agent.grants <= set(known), f"grants are {', '.join(known)}"
+
+    def test_the_same_case_twice_gives_the_same_proposals(self) -> None:
+        """Identity is the key, and the fingerprint says whether anything is new."""
+        for case in self._all_cases():
+            first, second = self._run(case), self._run(case)
+            if first is not None and second is not None:
+                assert _identities(first) == _identities(second)
+
+    def test_the_passing_of_time_alone_does_not_change_a_fingerprint(self) -> None:
+        """Else a decided finding would come back with every look."""
+        for case, answer in self._answers():
+            now = case.now + timedelta(minutes=1)
+            later = self._run(replace(case, now=now, chart=case.chart.model_copy(update={"now": now})))
+            said = {(proposal.key, proposal.state): proposal.stamp() for proposal in answer.proposals}
+            for proposal in () if later is None else later.proposals:
+                stamp = said.get((proposal.key, proposal.state), proposal.stamp())
+                assert stamp == proposal.stamp(), "a fingerprint changed with the clock alone"
+
+    def test_it_takes_an_empty_chart(self) -> None:
+        """A stay begins with nothing known of it but itself."""
+        for admitted in (NOW, None):
+            self._run(make_case(make_chart(admitted=admitted).project(frozenset())))
+
+    def test_keys_are_unique(self) -> None:
+        """Two proposals under one key would be one."""
+        for _, answer in self._answers():
+            keys = [proposal.key for proposal in answer.proposals]
+            assert len(keys) == len(set(keys)), "two proposals have one key"
+
+    def test_it_says_that_it_evaluated_the_rules_it_proposes_by(self) -> None:
+        """What is not in ``evaluated`` never closes by itself."""
+        for _, answer in self._answers():
+            assert {proposal.rule for proposal in answer.proposals} <= answer.evaluated
+
+    def test_what_it_read_is_in_the_chart(self) -> None:
+        """A read that does not hold makes the proposal stale from the start."""
+        for case, answer in self._answers():
+            seen = case.chart.project(self.agent.grants)
+            for proposal in answer.proposals:
+                for ref in proposal.reads:
+                    assert seen.holds(ref), "a read names no entry of the chart in its present version"
+
+    def test_quotes_are_verbatim(self) -> None:
+        """Evidence is shown to a person beside its source."""
+        for case, answer in self._answers():
+            documents = {document.id: document for document in case.chart.project(self.agent.grants).documents}
+            for said in (*answer.proposals, *answer.opinions):
+                for evidence in said.evidence:
+                    assert _verbatim(evidence, documents.get(evidence.document or "")), "a quote is not verbatim"
+
+    def test_it_survives_a_model_that_is_down(self) -> None:
+        """It answers without what needs the model, or asks to be called later."""
+        for case in self.cases():
+            self._run(replace(case, llm=FakeLLM()))
+
+    def test_it_goes_on_when_the_answers_of_the_model_cannot_be_used(self) -> None:
+        """What it asked then counts as not evaluated; the call does not fail with it."""
+        for case in self.cases():
+            if self._run(replace(case, llm=None)) is not None:
+                assert self._run(replace(case, llm=FakeLLM(NotEvaluated()))) is not None
+
+    def test_it_writes_no_patient_text(self, caplog: Any, capfd: Any) -> None:
+        """Not to the log, not to standard output, not to standard error."""
+        caplog.set_level("DEBUG")
+        for case in self._all_cases():
+            self._run(case)
+        printed = "".join(capfd.readouterr())
+        for text in {*self.patient_text, *self._texts()}:
+            assert text not in caplog.text and text not in printed, "patient text was written to the log or printed"
+
+    def _all_cases(self) -> Iterator[Case]:
+        for case in self.cases():
+            yield case
+            for kind in sorted(self.agent.kinds):
+                yield replace(case, event=case.event or make_event(kind, at=case.now))
+
+    def _answers(self) -> Iterator[tuple[Case, Assessment]]:
+        for case in self._all_cases():
+            answer = self._run(case)
+            if answer is not None:
+                yield case, answer
+
+    def _run(self, case: Case) -> Assessment | None:
+        try:
+            return asyncio.run(run(self.agent, case))
+        except BusError:
+            return None  # only these may leave an agent; any other error fails the test
+
+    def _texts(self) -> set[str]:
+        texts: set[str] = set()
+        for case in self.cases():
+            texts.update(section.text for document in case.chart.documents for section in document.sections)
+            if case.chart.patient is not None:
+                texts.add(case.chart.patient.name)
+        return {text for text in texts if text}
+
+
+def _identities(answer: Assessment | None) -> list[tuple[str, str]]:
+    return [] if answer is None else sorted((proposal.key, proposal.stamp()) for proposal in answer.proposals)
+
+
+def _verbatim(evidence: Evidence, document: ChartDocument | None) -> bool:
+    if evidence.quote is None:
+        return True
+    if document is None or evidence.section is None or evidence.section >= len(document.sections):
+        return False
+    if evidence.version not in {None, document.version}:
+        return False
+    return document.sections[evidence.section].text[evidence.begin : evidence.end] == evidence.quote

@@ -1,5 +1,0 @@
-"""The chart step: every event in once, each chart a pure fold of its events."""
-
-from hisbus.chart.step import ChartStep
-
-__all__ = ["ChartStep"]

@@ -1,0 +1,295 @@
+"""Joins the steps into a process: opens the site, starts what was asked for, stops it in order.
+
+A task that ends by itself ends the process: a supervisor starts it again, and every step goes on where its offset is.
+"""
+
+import asyncio
+import gc
+import signal
+import socket
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from typing import Any
+
+import uvicorn
+from sqlalchemy import func, select
+
+from hisbus.connector import Connector
+from hisbus.errors import ConfigError, RetryLater
+from hisbus_bus.desk import create_app
+from hisbus_bus.desk.process import ELSEWHERE, AgentState, ModelState
+from hisbus_bus.flow.chart import ChartStep
+from hisbus_bus.flow.dispatch import Dispatch
+from hisbus_bus.flow.intake import Intake
+from hisbus_bus.flow.review import Review, take_over
+from hisbus_bus.flow.timers import Timers
+from hisbus_bus.flow.translate import Translate
+from hisbus_bus.flow.writeback import Sender, WriteBackStep
+from hisbus_bus.host import registry
+from hisbus_bus.host.agents import Host, start_all
+from hisbus_bus.host.llm.client import Client, model
+from hisbus_bus.host.trial import tried
+from hisbus_bus.kernel import migrations, tables, telemetry
+from hisbus_bus.kernel.audit import Sealer
+from hisbus_bus.kernel.consumer import BATCH_SIZE, Consumer, Step
+from hisbus_bus.kernel.outbox import Relay
+from hisbus_bus.kernel.settings import Settings
+from hisbus_bus.kernel.site import Site, load_secret, open_database, open_log
+from hisbus_bus.kernel.topics import FLOW, Keys
+
+STEPS = (*FLOW, "web")
+CALLING = 2
+"""Batches of one agent at a time: while its process works on one, the next is read and the last is sent on."""
+GARBAGE = 20_000
+"""Objects made since the garbage collector's last round that begin the next: a batch makes thousands that live on."""
+
+log = telemetry.logger()
+
+
+class App:
+    """One process of a site."""
+
+    def __init__(self, settings: Settings, steps: Sequence[str] = STEPS) -> None:
+        """Take the configuration and the names of the steps to run; nothing is opened yet."""
+        self.settings = settings
+        self.steps = frozenset(steps)
+        self.site: Site
+        self._elsewhere: list[AgentState] = []
+        self._llm: Client | None = None
+        self._calling: dict[str, Consumer] = {}
+        self._sealer: Sealer
+        self.connectors: list[Connector] = []
+        self.hosts: list[Host] = []
+        self.web_address: tuple[str, int] = ("", 0)
+        self._tasks: asyncio.TaskGroup
+        self._intakes: list[asyncio.Task[None]] = []
+        self._consumers: list[asyncio.Task[None]] = []
+        self._others: list[asyncio.Task[None]] = []
+
+    @property
+    def _intake_only(self) -> bool:
+        return self.steps == {"intake"}
+
+    @property
+    def agents(self) -> Sequence[AgentState]:
+        """How each agent is doing, for the page; of one that another process calls, no more than its name."""
+        if "dispatch" not in self.steps:
+            return self._elsewhere
+        return [
+            AgentState(
+                agent.name,
+                host.state,
+                host.plugin.name,
+                agent.version,
+                host.reason,
+                self._calling[agent.name].waits_for if agent.name in self._calling else "",
+                agent.asks,
+            )
+            for host in self.hosts
+            for agent in host.agents
+        ]
+
+    @property
+    def model(self) -> ModelState:
+        """How the model is doing, for the page."""
+        its = self.settings.llm
+        if not its.url:
+            return ModelState("none")
+        if self._llm is None:
+            return ModelState(ELSEWHERE, its.model)
+        return ModelState("down" if self._llm.down else "up", its.model, self._llm.down)
+
+    async def serve(self) -> None:
+        """Run until SIGTERM or SIGINT, then finish what has begun."""
+        asked = asyncio.Event()
+        loop, starting = asyncio.get_running_loop(), asyncio.current_task()
+
+        def ask() -> None:
+            asked.set()
+            if starting is not None:
+                starting.cancel()  # an agent on trial, brokers that come up: it may wait for long
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, ask)
+        try:
+            async with self.running():
+                starting = None
+                _settle_memory()
+                await asked.wait()
+                log.info("stopping", site=self.settings.site)
+        except asyncio.CancelledError:
+            if not asked.is_set():
+                raise
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["App"]:
+        """Run while the block lasts.
+
+        Raises:
+            ConfigError: something that only an operator can mend.
+        """
+        async with AsyncExitStack() as stack:
+            self.connectors = registry.connectors(self.settings)
+            await self._open(stack)
+            try:
+                async with asyncio.TaskGroup() as self._tasks:
+                    await self._start()
+                    log.info("started", site=self.site.name)
+                    yield self
+                    await self._stop()
+            except BaseExceptionGroup as group:
+                raise _first(group) from group
+
+    async def _open(self, stack: AsyncExitStack) -> None:
+        settings = self.settings
+        secret = load_secret(settings)
+        database = open_database(settings)
+        stack.push_async_callback(database.close)
+        if database.sqlite and settings.log.url.startswith("kafka:") and self.steps != frozenset(STEPS):
+            raise ConfigError("database.url: steps in processes of their own need PostgreSQL.")
+        opened = await open_log(settings)
+        stack.push_async_callback(opened.close)
+        self.site = Site(settings, Keys(secret), opened, database)
+        if self._intake_only:
+            return  # it needs the log alone, and goes on taking messages while the database is away
+        await migrations.upgrade(database)
+        await _refuse_another_database(self.site)
+        self._sealer = Sealer(self.site)
+        if "dispatch" in self.steps:
+            await self._start_agents(stack)
+        else:
+            names = [*(plugin.name for plugin in registry.plugins(settings)), *settings.remote]
+            self._elsewhere = [AgentState(name, ELSEWHERE, name) for name in names]
+
+    async def _start_agents(self, stack: AsyncExitStack) -> None:
+        settings = self.settings
+        self._llm = await stack.enter_async_context(model(settings))
+        self.hosts = [*await start_all(registry.plugins(settings), settings, self._llm)]
+        for host in self.hosts:
+            stack.push_async_callback(host.close)
+        taken = {agent.name for host in self.hosts for agent in host.agents}
+        refused = [f"remote.{name}: a plugin has this agent." for name in settings.remote if name in taken]
+        trial = await tried(self.hosts, settings)
+        if refused := refused + trial.refused:
+            raise ConfigError("\n".join(refused))
+        for sentence in trial.left_out:
+            log.warning("not evaluated", reason=sentence)
+        if settings.remote:
+            from hisbus_bus.host.remote import start_remotes  # with a library that most sites do without
+
+            self.hosts += await start_remotes(self.site, stack)
+
+    async def _start(self) -> None:
+        """Start from the end of the flow, so that nothing is taken in before all of it runs."""
+        site = self.site
+        if not self._intake_only:
+            self._others.append(self._run("relay", Relay(site).run()))
+            self._others.append(self._run("sealer", self._sealer.run()))
+        if "writeback" in self.steps:
+            step = WriteBackStep(site, self.connectors)
+            self._others.append(self._run("sender", Sender(site, self.connectors, step.inserted).run()))
+            self._consume(step)
+        if "review" in self.steps:
+            await take_over(site)
+            self._consume(Review(site))
+        if "timers" in self.steps:
+            timers = Timers(site, {connector.name: connector.clock for connector in self.connectors})
+            self._others.append(self._run("timers.clock", timers.run()))
+            self._consume(timers)
+        if "dispatch" in self.steps:
+            await self._start_dispatch()
+        if "chart" in self.steps:
+            self._consume(ChartStep(site))
+        if "translate" in self.steps:
+            self._consume(Translate(site, self.connectors))
+        if "web" in self.steps:
+            self._start_web()
+        if "intake" in self.steps:
+            for connector in self.connectors:
+                self._intakes.append(self._run(f"intake.{connector.name}", Intake(site, connector).run()))
+
+    def _run(self, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        return self._tasks.create_task(work, name=name)
+
+    async def _start_dispatch(self) -> None:
+        called = [
+            (host, agent) for host in self.hosts for agent in host.agents if self.settings.agent(agent.name).enabled
+        ]
+        everybody = [agent for _, agent in called]
+        for host, agent in called:
+            dispatch = Dispatch(self.site, host, agent, everybody)
+            await dispatch.first_look()
+            self._calling[agent.name] = self._consume(dispatch, concurrency=CALLING, batch_size=dispatch.batch_size)
+
+    def _consume(self, step: Step, *, concurrency: int = 1, batch_size: int = BATCH_SIZE) -> Consumer:
+        consumer = Consumer(self.site, step, concurrency=concurrency, batch_size=batch_size)
+        self._consumers.append(self._run(step.name, consumer.run()))
+        return consumer
+
+    def _start_web(self) -> None:
+        host, _, port = self.settings.web.listen.rpartition(":")
+        try:
+            listening = socket.create_server((host, int(port)))
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"web.listen: {self.settings.web.listen} cannot be used. Is it taken?") from error
+        self.web_address = listening.getsockname()[:2]
+        page = create_app(self.site, connectors=self.connectors, process=self)
+        self._others.append(self._run("web", _serve(page, listening)))
+
+    async def _stop(self) -> None:
+        """Stop taking in, let the steps finish what they have begun, then end the rest."""
+        for phase in (self._intakes, self._consumers, self._others):
+            for task in phase:
+                task.cancel()
+            await asyncio.wait(phase) if phase else None
+        if self._intake_only:
+            return
+        try:
+            await self._sealer.seal()
+        except RetryLater as error:
+            log.warning("stopped with unsealed audit rows", code=error.code)  # the next process seals them
+
+
+def _settle_memory() -> None:
+    """Take what was loaded for good out of the garbage collector's rounds, and let it come round less often."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GARBAGE)
+
+
+async def _refuse_another_database(site: Site) -> None:
+    """Refuse a database that knows nothing of what the log says was worked on: charts would begin in the middle."""
+    done = await site.log.committed("raw", site.group("translate"))
+    async with site.database.read() as connection:
+        known = await connection.scalar(select(func.count()).select_from(tables.offsets))
+    if any(done.values()) and not known:
+        raise ConfigError("database.url: this database is empty, and the log was worked on with another. Restore it.")
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handlers: the process stops in our order."""
+
+    def capture_signals(self) -> nullcontext[None]:  # type: ignore[override]
+        return nullcontext()
+
+
+async def _serve(page: Any, listening: socket.socket) -> None:
+    """Answer requests until cancelled; then finish those that have begun."""
+    config = uvicorn.Config(page, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=2)
+    server = _Server(config)
+    serving = asyncio.ensure_future(server.serve([listening]))
+    try:
+        await asyncio.shield(serving)
+    except asyncio.CancelledError:
+        server.should_exit = True
+        await serving
+        raise
+    finally:
+        listening.close()
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the error that ended the process; what it dragged along is in its cause."""
+    for error in group.exceptions:
+        return _first(error) if isinstance(error, BaseExceptionGroup) else error
+    return group

@@ -1,0 +1,1 @@
+"""The command ``hisbus``: one file for a group of commands."""

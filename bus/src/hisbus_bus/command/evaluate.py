@@ -1,0 +1,173 @@
+"""``hisbus evaluate``: how an agent does on cases whose answers are known, and how two runs differ."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+from pydantic import ValidationError
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+from rich.table import Table
+
+from hisbus.agent import Agent
+from hisbus.errors import ConfigError
+from hisbus_bus.host.registry import Plugin
+from hisbus_bus.kernel.settings import LLMSettings, Settings
+from hisbus_bus.lab.evaluate import compare as comparing
+from hisbus_bus.lab.evaluate import datasets, html, report, rubric, store
+from hisbus_bus.lab.evaluate.build import build
+from hisbus_bus.lab.evaluate.report import AgentRun, DataUsed, Rate, Report
+from hisbus_bus.lab.evaluate.run import Progress, Result, agent_of, model, run
+
+PAGE = "report.html"
+COMPARISON_PAGE = "comparison.html"
+SHOWN = 20
+"""Most labels that the terminal shows."""
+
+out = Console(highlight=False, markup=False, soft_wrap=True)
+
+
+def with_model(settings: Settings, url: str, name: str) -> Settings:
+    """Return the settings with another server or model.
+
+    Raises:
+        ConfigError: they do not fit together.
+    """
+    given = {key: value for key, value in (("url", url), ("model", name)) if value}
+    if not given:
+        return settings
+    try:
+        llm = LLMSettings.model_validate(settings.llm.model_dump() | given)
+    except ValidationError as error:
+        mistakes = error.errors(include_input=False, include_context=False, include_url=False)
+        raise ConfigError("\n".join(f"--llm-url, --model: {mistake['msg']}" for mistake in mistakes)) from None
+    return settings.model_copy(update={"llm": llm})
+
+
+async def evaluate(
+    settings: Settings,
+    name: str,
+    data: Path,
+    folder: Path,
+    *,
+    format: str,
+    limit: int,
+    seed: int,
+    points: Path | None,
+    text: bool,
+) -> bool:
+    """Run an agent over a data set and write the report. Return whether any call succeeded.
+
+    Raises:
+        ConfigError: agent, data, rubric or folder cannot be used.
+    """
+    store.check(folder)
+    plugin, agent = agent_of(settings, name)
+    scale, whole = rubric.read(points), datasets.read(data, format)
+    taken = whole.drawn(limit, seed)
+    used = DataUsed(
+        name=whole.name, format=whole.format, sha256=taken.sha256, cases=len(taken.samples), of=len(whole.samples),
+        seed=seed,
+    )  # fmt: skip
+    begun = time.perf_counter()
+    async with model(settings) as client:
+        with _progress() as progress:
+            results = await run(agent, taken.samples, settings, client, progress)
+    made = build(
+        agent, results, used=used, ran=_ran(settings, plugin, agent, results), rubric=scale, hisbus=version("hisbus"),
+        wall_seconds=time.perf_counter() - begun, text=text,
+    )  # fmt: skip
+    store.store(folder, {report.FILE: made.model_dump_json(indent=1), PAGE: html.page(made)})
+    _say(made, folder)
+    return any(not result.failed for result in results)
+
+
+def compare(first: Path, second: Path, folder: Path | None) -> None:
+    """Compare two reports; write the comparison where a folder is named.
+
+    Raises:
+        ConfigError: they cannot be read, or are of different cases.
+    """
+    if folder is not None:
+        store.check(folder)
+    found = comparing.compare(report.load(first), report.load(second))
+    if said := html.verdict(found.cases):
+        out.print(said[1])
+    table = Table("figure", "first", "second", "difference", "95 %", "p")
+    for one in found.differences:
+        interval = f"{_plain(one.difference.low)} to {_plain(one.difference.high)}"
+        values = (one.first, one.second, one.difference.value)
+        table.add_row(html.FIGURES[one.name][1], *map(_plain, values), interval, _plain(one.p))
+    out.print(table)
+    moved = [label for label in found.labels if label.gained or label.lost]
+    if moved:
+        table = Table("label", "gained", "lost", "p", "Holm", "cases")
+        for label in moved[:SHOWN]:
+            ids = " ".join([*(f"+{id}" for id in label.gained[:SHOWN]), *(f"-{id}" for id in label.lost[:SHOWN])])
+            counts = (str(len(label.gained)), str(len(label.lost)))
+            table.add_row(label.name, *counts, _plain(label.p), _plain(label.p_holm), ids)
+        out.print(table)
+    if folder is not None:
+        page = html.comparison_page(found)
+        store.store(folder, {comparing.FILE: found.model_dump_json(indent=1), COMPARISON_PAGE: page})
+        out.print(f"{folder / COMPARISON_PAGE}")
+
+
+def _ran(settings: Settings, plugin: Plugin, agent: Agent, results: list[Result]) -> AgentRun:
+    its = settings.agent(agent.name)
+    asked = bool(settings.llm.url)
+    return AgentRun(
+        name=agent.name, version=agent.version, plugin=plugin.name, distribution=plugin.distribution,
+        distribution_version=plugin.version, settings=its.settings,
+        model=(its.model or settings.llm.model) if asked else "",
+        temperature=settings.llm.temperature if asked else None,
+        prompts=sorted({one.prompt for result in results for one in result.asked}),
+    )  # fmt: skip
+
+
+def _say(made: Report, folder: Path) -> None:
+    out.print(f"{made.data.cases} cases in {made.wall_seconds:.1f} s.")
+    if made.labels is not None:
+        table = Table("label", "right", "wrong", "missed", "precision", "recall", "F1")
+        for one in [made.labels.whole, *made.labels.each[:SHOWN]]:
+            counts = (str(one.tp), str(one.fp), str(one.fn))
+            table.add_row(one.name or "all", *counts, *map(_rate, (one.precision, one.recall, one.f1)))
+        out.print(table)
+    if made.documents is not None:
+        table = Table("section", "captured", "accurate", "unsupported", "omitted", "contradictions")
+        for part in made.documents.sections:
+            rates = map(_rate, (part.captured, part.accurate, part.unsupported, part.omitted))
+            table.add_row(part.title or part.name or "all", *rates, str(part.contradictions))
+        out.print(table)
+    for code, count in made.failed.items():
+        out.print(f"{count} calls failed: {code}.")
+    if unanswered := made.usage.unanswered:
+        out.print(
+            f"{unanswered} of {made.usage.questions} questions were not answered: these are not the model's figures."
+        )
+    out.print(made.notice.en)
+    out.print(f"{folder / PAGE}")
+
+
+def _rate(rate: Rate) -> str:
+    if rate.value is None:
+        return "-"
+    interval = "" if rate.low is None or rate.high is None else f" ({rate.low:.2f}-{rate.high:.2f})"
+    return f"{rate.value:.2f}{interval}"
+
+
+def _plain(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    """Show how far it is, on a terminal."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("evaluate", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -1,0 +1,108 @@
+"""``hisbus terms``: loads code systems and shows what is loaded. A new load needs no restart."""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from hisbus.errors import ConfigError
+from hisbus.terms import KINDS, Release, Terms, icd10cm, store, table
+from hisbus_bus.kernel.settings import Settings
+
+BUILT_IN = "icd-10-cm"
+SHOWN = 20
+"""Broken rows that are named; the others are counted."""
+
+out = Console(highlight=False)
+
+
+def load(
+    settings: Settings,
+    source: str,
+    *,
+    system: str,
+    version: str,
+    kind: str,
+    licence: str,
+    target: str,
+    columns: Sequence[str],
+    skip_broken: bool,
+) -> None:
+    """Load one code system into the site's file.
+
+    Raises:
+        ConfigError: the options, the file or its rows are wrong.
+    """
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    if source.casefold() == BUILT_IN or source.casefold().endswith(".xml"):
+        file = icd10cm.installed() if source.casefold() == BUILT_IN else Path(source)
+        edition, rows = icd10cm.read(file)
+        release = Release(
+            system or icd10cm.SYSTEM, "diagnosis", version or edition, file.name, _hash(_bytes(file)), now,
+            licence or icd10cm.LICENCE,
+        )  # fmt: skip
+        _say(store.load(settings.terms_file, release, rows))
+        return
+    if not system or not version:
+        raise ConfigError("Name the table: --system NAME --version VERSION.")
+    if kind not in KINDS:
+        raise ConfigError(f"There is no kind {kind!r}. Choose one of: {', '.join(KINDS)}.")
+    if (kind == "crosswalk") != bool(target):
+        raise ConfigError("A crosswalk, and nothing else, needs --target SYSTEM.")
+    content = _bytes(Path(source))
+    read = table.read(content, crosswalk=kind == "crosswalk", columns=_columns(columns))
+    for broken in read.broken[:SHOWN]:
+        out.print(f"line {broken.line}: {broken.reason}", markup=False, soft_wrap=True)
+    if read.broken and not skip_broken:
+        raise ConfigError(
+            f"{len(read.broken)} rows are broken, and nothing was loaded. Mend them, or leave them out: --skip-broken."
+        )
+    if not read.rows and not read.pairs:
+        raise ConfigError("The table has no rows.")
+    release = Release(
+        system, kind, version, Path(source).name, _hash(content), now, licence or "not noted",
+        refused=len(read.broken), target=target,
+    )  # fmt: skip
+    _say(store.load(settings.terms_file, release, read.rows, read.pairs))
+
+
+def show(settings: Settings) -> None:
+    """Print what is loaded, with its provenance."""
+    found = Table("system", "kind", "version", "rows", "left out", "source", "sha256", "loaded", "licence")
+    if settings.terms_file.exists():
+        terms = Terms(settings.terms_file)
+        for one in terms.releases():
+            system = f"{one.system} -> {one.target}" if one.target else one.system
+            counts = (str(one.rows), str(one.refused))
+            found.add_row(system, one.kind, one.version, *counts, one.source, one.sha256[:16], one.loaded, one.licence)
+        terms.close()
+    out.print(found)
+
+
+def _say(release: Release) -> None:
+    left = f"; {release.refused} broken rows were left out" if release.refused else ""
+    out.print(f"{release.system} {release.version}: {release.rows} rows{left}.", markup=False, soft_wrap=True)
+
+
+def _columns(given: Sequence[str]) -> dict[str, str]:
+    columns = {}
+    for one in given:
+        name, equals, header = one.partition("=")
+        if not equals or not header:
+            raise ConfigError("--column is written FIELD=HEADER, for example --column code=疾病编码.")
+        columns[name] = header
+    return columns
+
+
+def _bytes(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be read. Check its path and owner.") from error
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,71 @@
+"""``/writebacks``: what went back to the HIS, and a person's answer where nobody knows whether it arrived."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy import Row
+
+from hisbus_bus.desk import cursors
+from hisbus_bus.desk.cursors import LIMIT, Cursor, Items, Limit
+from hisbus_bus.desk.read import operations
+from hisbus_bus.desk.security import Reviewer, SiteOf, Viewer
+from hisbus_bus.desk.words import Note, Word
+
+router = APIRouter(prefix="/writebacks", tags=["writebacks"])
+
+STATES = ("queued", "sending", "applied", "rejected_by_his", "stale", "undecided")
+
+
+class WriteBackBody(BaseModel):
+    """One write-back."""
+
+    id: str
+    proposal: str
+    decision: str
+    encounter: str
+    connector: str
+    status: str
+    """``queued``, ``sending``, ``applied``, ``rejected_by_his``, ``stale`` or ``undecided``."""
+    attempts: int
+    code: str
+    """A stable word for the last receipt."""
+    created: datetime
+    changed: datetime
+    note: str
+    resolved_by: str
+
+    @classmethod
+    def of(cls, row: Row[Any]) -> "WriteBackBody":
+        """Return a row as the API shows it."""
+        return cls(**{name: getattr(row, name) for name in cls.model_fields})
+
+
+class ResolutionBody(BaseModel):
+    """A person's answer to an undecided write-back."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    resolution: Literal["applied", "not_applied"]
+    note: Note
+
+
+@router.get("")
+async def list_writebacks(
+    site: SiteOf,
+    user: Viewer,
+    status: Annotated[str, Query(pattern=f"^(|{'|'.join(STATES)})$")] = "",
+    limit: Limit = LIMIT,
+    cursor: Cursor = None,
+) -> Items[WriteBackBody]:
+    """List write-backs from the newest to the oldest."""
+    rows, following = await operations.writebacks(site, status, limit, cursors.read(cursor))
+    items = [WriteBackBody.of(row) for row in rows]
+    return Items(items=items, next_cursor=following.word() if following else None)
+
+
+@router.post("/{id}/resolution")
+async def resolve_writeback(site: SiteOf, user: Reviewer, id: Word, body: ResolutionBody) -> WriteBackBody:
+    """Say whether an undecided write-back took effect."""
+    return WriteBackBody.of(await operations.resolve(site, user, id, body.resolution, body.note))

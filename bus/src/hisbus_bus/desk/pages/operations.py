@@ -1,0 +1,114 @@
+"""Operations: agents, write-backs, what was set aside, and the audit."""
+
+import json
+
+from fastapi import APIRouter, Request
+from starlette.responses import RedirectResponse, Response
+
+from hisbus_bus.desk import cursors, health
+from hisbus_bus.desk.cursors import LIMIT, Cursor
+from hisbus_bus.desk.pages.frame import Someone, posted, render
+from hisbus_bus.desk.process import Process
+from hisbus_bus.desk.read import operations
+from hisbus_bus.desk.security import SiteOf, allow
+from hisbus_bus.desk.words import Word
+from hisbus_bus.kernel import charts
+
+router = APIRouter()
+
+WRITEBACKS = ("queued", "sending", "applied", "rejected_by_his", "stale", "undecided")
+FOR_A_PERSON = frozenset({"rejected_by_his", "stale", "undecided"})
+PARKED = ("parked", "replayed", "closed")
+
+
+@router.get("/agents")
+async def agents(request: Request, site: SiteOf, user: Someone) -> Response:
+    """Show how agents and their model are doing, and how far behind each step is."""
+    process: Process = request.app.state.process
+    behind = await health.lag(site, [agent.name for agent in health.agents_called(site, process)])
+    return render(
+        request,
+        "agents.html",
+        user,
+        agents=[(agent, behind.get(f"dispatch.{agent.name}")) for agent in process.agents],
+        model=process.model,
+        steps={step: count for step, count in behind.items() if not step.startswith("dispatch.")},
+    )
+
+
+@router.get("/writebacks")
+async def writebacks(
+    request: Request, site: SiteOf, user: Someone, status: Word = "", cursor: Cursor = None
+) -> Response:
+    """Show write-backs, and a form where a person must look in the HIS."""
+    rows, following = await operations.writebacks(site, status, LIMIT, cursors.read(cursor))
+    return render(
+        request,
+        "writebacks.html",
+        user,
+        rows=rows,
+        status=status,
+        states=WRITEBACKS,
+        for_a_person=FOR_A_PERSON,
+        following=following.word() if following else "",
+    )
+
+
+@router.post("/writebacks/{id}/resolution")
+async def resolve(request: Request, site: SiteOf, user: Someone, id: Word) -> Response:
+    """Take a person's answer about a write-back."""
+    fields = await posted(request, user)
+    reviewer = allow(user, "reviewer")
+    await operations.resolve(site, reviewer, id, fields.get("resolution", ""), fields.get("note", ""))
+    return RedirectResponse("/writebacks", 303)
+
+
+@router.get("/parked")
+async def parked(
+    request: Request, site: SiteOf, user: Someone, status: Word = "parked", cursor: Cursor = None
+) -> Response:
+    """Show what was set aside, and events that no stay could be found for."""
+    rows, following = await operations.parked_rows(site, status, "", LIMIT, cursors.read(cursor))
+    async with site.database.read() as connection:
+        unassigned = await charts.unassigned(connection, LIMIT)
+    return render(
+        request,
+        "parked.html",
+        user,
+        rows=rows,
+        status=status,
+        states=PARKED,
+        unassigned=unassigned,
+        following=following.word() if following else "",
+    )
+
+
+@router.post("/parked/{id}/replay")
+async def replay(request: Request, site: SiteOf, user: Someone, id: Word) -> Response:
+    """Append a parked record to its step's input again."""
+    await posted(request, user)
+    await operations.replay(site, allow(user, "admin"), id)
+    return RedirectResponse("/parked", 303)
+
+
+@router.get("/audit")
+async def audit(
+    request: Request,
+    site: SiteOf,
+    user: Someone,
+    by: Word = "",
+    action: Word = "",
+    cursor: Cursor = None,
+) -> Response:
+    """Show the audit to an admin."""
+    allow(user, "admin")
+    rows, following = await operations.audit_rows(site, by, action, "", LIMIT, cursors.number(cursor))
+    return render(
+        request,
+        "audit.html",
+        user,
+        rows=[(row, json.loads(row.detail)) for row in rows],
+        by=by,
+        action=action,
+        following=cursors.word_of(str(following)) if following else "",
+    )

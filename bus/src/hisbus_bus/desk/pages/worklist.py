@@ -1,0 +1,59 @@
+"""The worklist: findings that wait, by status, rule and department."""
+
+from fastapi import APIRouter, Request
+from starlette.responses import RedirectResponse, Response
+
+from hisbus_bus.desk import cursors
+from hisbus_bus.desk.cursors import LIMIT, Cursor
+from hisbus_bus.desk.pages.frame import Someone, render
+from hisbus_bus.desk.read import worklist as queue
+from hisbus_bus.desk.read.worklist import Filter
+from hisbus_bus.desk.security import SiteOf, actor
+from hisbus_bus.desk.views import viewed
+from hisbus_bus.desk.words import Word
+from hisbus_bus.flow.review import proposals
+
+router = APIRouter()
+
+STATES = ("open", "stale", "accepted", "edited", "rejected", "resolved")
+
+
+@router.get("/")
+async def start() -> Response:
+    """Go to the worklist."""
+    return RedirectResponse("/findings", 303)
+
+
+@router.get("/findings")
+async def worklist(
+    request: Request,
+    site: SiteOf,
+    user: Someone,
+    status: Word = "open",
+    rule: Word = "",
+    department: Word = "",
+    cursor: Cursor = None,
+) -> Response:
+    """Show findings from the newest to the oldest; ``status=all`` shows every status."""
+    wanted = Filter(status="" if status == "all" else status, rule=rule, department=department)
+    async with site.database.read() as connection:
+        rows, following = await queue.page(connection, wanted, LIMIT, cursors.read(cursor))
+        stays = await queue.stays(connection, (row.encounter for row in rows))
+        counts = await queue.counts(connection, wanted, "status")
+        rules = await queue.counts(connection, wanted, "rule")
+        departments = await queue.counts(connection, wanted, "department")
+    await viewed(site, actor(user), "proposals.listed", proposals=[row.id for row in rows])
+    return render(
+        request,
+        "worklist.html",
+        user,
+        lines=[(row, proposals.body(row), stays.get(row.encounter)) for row in rows],
+        counts=counts,
+        states=STATES,
+        rules=rules,
+        departments={name: count for name, count in departments.items() if name},
+        wanted=wanted,
+        status=status,
+        following=following.word() if following else "",
+        later=bool(cursor),
+    )

@@ -1,0 +1,1 @@
+"""What the desk reads: every query of the page and the API."""

@@ -1,0 +1,72 @@
+"""What agents say of themselves, short enough to stand beside their findings."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from hisbus_bus.flow.review.notes import Said
+from hisbus_schemas import Asked, Text
+
+ANSWERED = "answered"
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """All questions to one model."""
+
+    name: str
+    prompts: Sequence[str]
+    """Versions of the prompts."""
+    questions: int
+    failed: Sequence[tuple[str, int]]
+    """Why how many were not answered, as stable codes."""
+    prompt_tokens: int
+    cached_tokens: int
+    completion_tokens: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What one agent says of its newest assessment."""
+
+    agent: str
+    reasons: Sequence[tuple[Text, Sequence[str]]]
+    """Why which rules could not be judged."""
+    unverified: int
+    models: Sequence[Model]
+
+
+def lines(said: Iterable[Said]) -> list[Line]:
+    """Return a line for each agent that has something to say of itself."""
+    return [
+        Line(one.agent, _reasons(one.notes.unevaluated), one.notes.unverified, _models(one.notes.asked))
+        for one in said
+        if one.notes.unevaluated or one.notes.unverified or one.notes.asked
+    ]
+
+
+def _reasons(unevaluated: Mapping[str, Text]) -> list[tuple[Text, Sequence[str]]]:
+    reasons: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for rule, reason in sorted(unevaluated.items()):
+        reasons[reason.zh, reason.en].append(rule)
+    return [(Text(zh=zh, en=en), rules) for (zh, en), rules in reasons.items()]
+
+
+def _models(asked: Iterable[Asked]) -> list[Model]:
+    by_name: dict[str, list[Asked]] = defaultdict(list)
+    for one in asked:
+        by_name[one.model].append(one)
+    return [
+        Model(
+            name=name,
+            prompts=sorted({one.prompt for one in all_}),
+            questions=len(all_),
+            failed=sorted(Counter(one.outcome for one in all_ if one.outcome != ANSWERED).items()),
+            prompt_tokens=sum(one.prompt_tokens for one in all_),
+            cached_tokens=sum(one.cached_tokens for one in all_),
+            completion_tokens=sum(one.completion_tokens for one in all_),
+            seconds=sum(one.seconds for one in all_),
+        )
+        for name, all_ in sorted(by_name.items())
+    ]

@@ -1,0 +1,256 @@
+"""Where events belong: merges first, then whose a visit is, then the stays of events without a visit number.
+
+Each answer is a function of all stored events and rests on the one before, never on the order of arrival.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from hisbus_bus.flow.chart import stay
+from hisbus_bus.flow.chart.said import is_adt
+from hisbus_bus.flow.chart.scope import Scope
+from hisbus_bus.flow.chart.store import Encounter, Stored
+from hisbus_bus.flow.chart.visits import ANOTHER, CIRCULAR, UNASSIGNED, Claims, Merge, accepts, only_open, survivors
+from hisbus_bus.kernel import tables
+from hisbus_bus.kernel.bulk import within
+from hisbus_schemas import Due, Event
+
+New = tuple[Stored, Event]
+
+_ADT = tables.events.c.kind.startswith("encounter.") | tables.events.c.kind.startswith("patient.")
+_NAMED = tables.events.c.visit == tables.events.c.encounter
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """What made an encounter change: an event, and the message that is now being taken in."""
+
+    message: str
+    event: str
+    kind: str
+
+
+class Assignment:
+    """Assigns the new events, and every stored one that belongs elsewhere because of them."""
+
+    def __init__(self, scope: Scope, new: Sequence[New], gone: Sequence[Stored], merges: Sequence[Merge]) -> None:
+        self._scope = scope
+        self._store = scope.store
+        self._new = new
+        self._gone = gone
+        self._merges = merges
+        self._moved: dict[str, Stored] = {}
+        self._stirred: dict[str, Cause] = {}
+        """Patients whose events without a visit number must be looked at again."""
+        self.refold: set[str] = set()
+        """Encounters that gained or lost a stored event."""
+        self.remapped: dict[str, Cause] = {}
+        """Patients in whom others ended, or might have, since merges changed."""
+        self.causes: dict[str, dict[str, Cause]] = {}
+        """By encounter and kind: what else than its own new events changed it."""
+
+    def because(self, encounter: str, cause: Cause) -> None:
+        """Note what changed an encounter."""
+        self.causes.setdefault(encounter, {}).setdefault(cause.kind, cause)
+
+    async def run(self, linked: Collection[str], stored: Sequence[Merge]) -> None:
+        """Assign everything.
+
+        Args:
+            linked: patients that merges connect with the ends of merges which came or went.
+            stored: the stored merges among them.
+        """
+        for row in self._gone:
+            if row.encounter is not None:
+                self.refold.add(row.encounter)
+                self.because(row.encounter, _cause(row))
+        again = await self._merge(linked, stored)
+        again |= await self._claim()
+        await self._own(again)
+        await self._open()
+        await self._place()
+
+    # --- merges
+
+    async def _merge(self, linked: Collection[str], stored: Sequence[Merge]) -> set[str]:
+        """Fold the merges anew where one came or went. Return the visits to look at again."""
+        if not linked:
+            return set()
+        gone = {row.id for row in self._gone}
+        merges = [merge for merge in (*stored, *self._merges) if merge.event not in gone and merge.visit is None]
+        ended, circular = survivors(linked, merges)
+        for stored_row, _ in self._new:
+            if stored_row.id in circular:
+                stored_row.flag = CIRCULAR
+        again: set[str] = set()
+        for row in await self._store.light(within(tables.events.c.id, [merge.event for merge in merges])):
+            if (row.id in circular) != (row.flag == CIRCULAR):
+                row.flag = CIRCULAR if row.id in circular else ""
+                self._moved[row.id] = row
+                again |= {row.visit} if row.visit is not None else set()
+        if any(self._scope.root(patient) != root for patient, root in ended.items()):
+            self.remapped = dict.fromkeys(ended.values(), self._cause_of_merge())
+            self._stirred |= self.remapped
+            numbers = Counter(ended.values())
+            for patient, root in ended.items():
+                self._scope.patients[patient].survivor = root
+                self._scope.patients[patient].numbers = numbers[patient]
+                self._scope.touch(patient)
+            named = await self._store.light(within(tables.events.c.patient, linked), tables.events.c.visit.is_not(None))
+            again |= {row.visit for row in named if row.visit is not None}
+        await self._scope.bring(again)
+        return again
+
+    def _cause_of_merge(self) -> Cause:
+        made = {merge.event for merge in self._merges if merge.visit is None}
+        came = (_cause(row) for row, _ in self._new if row.id in made)
+        return next(came, None) or next(_cause(row) for row in self._gone)
+
+    # --- visits
+
+    async def _claim(self) -> set[str]:
+        """Take in who names visits. Return those whose events must be looked at again."""
+        before = {id: encounter.claims.holders() for id, encounter in self._scope.encounters.items()}
+        if lost := {row.visit for row in self._gone if row.visit is not None}:
+            for visit in lost:
+                self._scope.encounters[visit].claims = Claims()
+            for row in await self._store.light(within(tables.events.c.visit, lost)):
+                self._name(row)
+            for move in await self._store.moves(lost):
+                self._encounter(move.visit).claims.move(move)
+        for row, _ in self._new:
+            if row.visit is not None:
+                self._name(row)
+        for move in self._merges:
+            if move.visit is not None:
+                self._encounter(move.visit).claims.move(move)
+        self._store.add_merges(self._merges)
+        return {id for id, held in before.items() if self._scope.encounters[id].claims.holders() != held}
+
+    def _name(self, row: Stored) -> None:
+        encounter = self._encounter(row.visit)
+        encounter.claims.name(row.order, row.patient, row.connector, row.timezone)
+        self._scope.touch(encounter.id)
+
+    def _encounter(self, id: str | None) -> Encounter:
+        return self._scope.encounters[id or ""]
+
+    async def _own(self, again: Collection[str]) -> None:
+        """Give each visit its owner, and the events that name it their place."""
+        rows = await self._store.light(within(tables.events.c.visit, again)) if again else []
+        await self._scope.bring_patients({row.patient for row in rows if row.patient is not None})
+        await self._scope.bring_holders()
+        causes = {row.visit: _cause(row) for row in (*self._gone, *(row for row, _ in reversed(self._new)))}
+        for id, encounter in self._scope.encounters.items():
+            present = encounter.claims.present()
+            owner = self._scope.root(present) if present is not None else None
+            if owner != encounter.patient:
+                cause = causes.get(id) or self._cause_of_merge()
+                for patient in {encounter.patient, owner} - {None}:
+                    self._stirred.setdefault(self._scope.root(patient or ""), cause)
+                encounter.patient = owner
+                self._scope.touch(id)
+                self.because(id, cause)
+        for row in (self._moved.get(row.id, row) for row in rows):
+            cause = causes.get(row.visit) or self._cause_of_merge()
+            self._put(row, *self._of_visit(row), message=cause.message)
+        for row, event in self._new:
+            if row.visit is not None:
+                row.encounter, row.flag = self._of_visit(row)
+            elif isinstance(event.data, Due):
+                row.encounter = event.data.encounter
+        await self._store.assign(self._moved.values())
+
+    def _of_visit(self, row: Stored) -> tuple[str | None, str]:
+        if row.flag == CIRCULAR:
+            return None, CIRCULAR
+        if accepts(self._encounter(row.visit).claims, row.patient, self._scope.root):
+            return row.visit, ""
+        return None, ANOTHER
+
+    def _put(self, row: Stored, encounter: str | None, flag: str, *, message: str) -> None:
+        """Assign a stored event; where that is news, both encounters are folded again."""
+        if (row.encounter, row.flag) == (encounter, flag):
+            return
+        for changed in {row.encounter, encounter} - {None}:
+            if row.encounter != encounter:
+                self.refold.add(changed or "")
+                self.because(changed or "", Cause(message, row.id, row.kind))
+        row.encounter, row.flag = encounter, flag
+        self._moved[row.id] = row
+
+    # --- events without a visit number
+
+    async def _open(self) -> None:
+        """Hear what the events that name a visit say of its times; they alone decide when it is open."""
+        heard: dict[str, Cause] = {row.visit: _cause(row) for row in self._gone if row.visit is not None}
+        for id in self.refold & self._scope.encounters.keys():
+            self._scope.encounters[id].named = {}
+        for row, event in await self._stored_of(self.refold, _ADT, _NAMED):
+            self._hear(row, event, heard)
+        for row, event in self._new:
+            if row.visit is not None and row.encounter is not None:
+                self._hear(row, event, heard)
+        for id in heard.keys() | self.refold:
+            encounter = self._scope.encounters[id]
+            opened = stay.window(encounter.named)
+            if opened != (encounter.begins, encounter.ends):
+                encounter.begins, encounter.ends = opened
+                self._scope.touch(id)
+                if encounter.patient is not None:
+                    self._stirred.setdefault(encounter.patient, heard.get(id) or self._any_cause(id))
+
+    def _hear(self, row: Stored, event: Event, heard: dict[str, Cause]) -> None:
+        encounter = self._encounter(row.visit)
+        encounter.named = stay.hear(encounter.named, event)
+        self._scope.touch(encounter.id)
+        if is_adt(event.kind):
+            heard[encounter.id] = next(iter(self.causes.get(encounter.id, {}).values()), _cause(row))
+
+    def _any_cause(self, encounter: str) -> Cause:
+        return next(iter(self.causes[encounter].values()))
+
+    async def _stored_of(self, encounters: Collection[str], *more: object) -> Iterable[New]:
+        if not encounters:
+            return []
+        return await self._store.events(within(tables.events.c.encounter, encounters), *more)  # type: ignore[arg-type]
+
+    async def _place(self) -> None:
+        """Assign the events without a visit number: the new ones, and all of patients whose stays changed."""
+        free = [row for row, event in self._new if row.visit is None and _needs_stay(row, event)]
+        roots = {*self._stirred, *(self._scope.root(row.patient) for row in free if row.patient is not None)}
+        if not roots:
+            for row in free:
+                row.flag = UNASSIGNED
+            return
+        await self._scope.bring_stays(roots, open_only=True)
+        for row in free:
+            row.encounter, row.flag = self._of_time(row)
+        members = [patient.id for patient in self._scope.members(self._stirred.keys())]
+        again = await self._store.light(
+            within(tables.events.c.patient, members),
+            tables.events.c.visit.is_(None),
+            tables.events.c.kind.not_like("patient.%"),
+        )
+        await self._scope.bring({row.encounter for row in again if row.encounter is not None})
+        self._moved.clear()
+        for row in again:
+            cause = self._stirred[self._scope.root(row.patient or "")]
+            self._put(row, *self._of_time(row), message=cause.message)
+        await self._store.assign(self._moved.values())
+
+    def _of_time(self, row: Stored) -> tuple[str | None, str]:
+        if row.flag == CIRCULAR:
+            return None, CIRCULAR
+        stays = self._scope.stays({self._scope.root(row.patient)}) if row.patient is not None else []
+        found = only_open(row.order, ((stay.id, stay.begins, stay.ends) for stay in stays))
+        return (found, "") if found is not None else (None, UNASSIGNED)
+
+
+def _needs_stay(row: Stored, event: Event) -> bool:
+    return not row.kind.startswith("patient.") and not isinstance(event.data, Due)
+
+
+def _cause(row: Stored) -> Cause:
+    return Cause(row.message, row.id, row.kind)

@@ -1,0 +1,110 @@
+"""The patients and encounters that a set of messages concerns: locked, loaded once, and written back."""
+
+from collections.abc import Collection, Iterable, Mapping
+
+from hisbus_bus.flow.chart.store import Encounter, Patient, Store
+from hisbus_bus.flow.chart.visits import Merge
+from hisbus_schemas import PatientId, VisitId
+
+
+class Scope:
+    """Rows in memory. Whoever changes one says so with ``touch``."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.patients: dict[str, Patient] = {}
+        self.encounters: dict[str, Encounter] = {}
+        self._changed: set[str] = set()
+
+    def root(self, patient: str) -> str:
+        """Return the patient that a number ended in."""
+        return self.patients[patient].survivor
+
+    def members(self, roots: Collection[str]) -> list[Patient]:
+        """Return the numbers that ended in any of these patients."""
+        return [patient for patient in self.patients.values() if patient.survivor in roots]
+
+    def stays(self, roots: Collection[str]) -> list[Encounter]:
+        """Return the loaded encounters that these patients own."""
+        return [encounter for encounter in self.encounters.values() if encounter.patient in roots]
+
+    def touch(self, id: str) -> None:
+        """Note that a patient or an encounter was changed."""
+        self._changed.add(id)
+
+    async def open(
+        self,
+        patients: Mapping[str, PatientId],
+        visits: Mapping[str, VisitId],
+        *,
+        known: Collection[str],
+        encounters: Collection[str],
+        merged: Collection[str],
+    ) -> tuple[set[str], list[Merge]]:
+        """Lock all patients, then all encounters, each in id order; make those that do not exist.
+
+        Args:
+            patients: named by the messages.
+            visits: named by the messages.
+            known: further patients.
+            encounters: further encounters.
+            merged: ends of merges that come or go.
+
+        Returns:
+            Every patient that merges connect with those in ``merged``, and the stored merges among them.
+        """
+        wanted, stays = {*patients, *known, *merged}, {*visits, *encounters}
+        while True:
+            self.patients = await self.store.lock_patients(wanted)
+            if absent := patients.keys() - self.patients.keys():
+                await self.store.add_patients({id: patients[id] for id in absent})
+                continue
+            self.encounters = await self._lock(stays)
+            if absent := visits.keys() - self.encounters.keys():
+                await self.store.add_encounters({id: visits[id] for id in absent})
+                continue
+            # Read behind the locks, for it may have changed while waiting for them.
+            linked, merges = await self.store.connected(merged) if merged else (set[str](), list[Merge]())
+            concerned = linked | _holders(self.encounters.values())
+            if concerned <= self.patients.keys():
+                return linked, merges
+            wanted |= concerned
+
+    async def bring_patients(self, ids: Collection[str]) -> None:
+        """Load patients that turned out to be concerned, with every number merged with them."""
+        if absent := set(ids) - self.patients.keys():
+            self.patients = await self.store.lock_patients(absent) | self.patients
+
+    async def bring(self, encounters: Collection[str]) -> None:
+        """Load encounters that turned out to be concerned. Their patients' locks keep others away meanwhile."""
+        if absent := set(encounters) - self.encounters.keys():
+            self.encounters |= await self._lock(absent)
+            await self.bring_holders()
+
+    async def bring_holders(self) -> None:
+        """Load the patients who have or had the loaded encounters."""
+        await self.bring_patients(_holders(self.encounters.values()))
+
+    async def bring_stays(self, roots: Collection[str], *, open_only: bool = False) -> None:
+        """Load the encounters that patients own; on request only those with a beginning."""
+        await self.bring_patients(roots)
+        found = await self.store.lock_stays(roots, open_only=open_only)
+        self.encounters = found | self.encounters
+        await self.bring_holders()
+
+    def save(self) -> None:
+        """Write back what was changed."""
+        self.store.save(
+            [patient for id, patient in sorted(self.patients.items()) if id in self._changed],
+            [encounter for id, encounter in sorted(self.encounters.items()) if id in self._changed],
+        )
+
+    async def _lock(self, encounters: Collection[str]) -> dict[str, Encounter]:
+        if not encounters:
+            return {}
+        return await self.store.lock_encounters(encounters)
+
+
+def _holders(encounters: Iterable[Encounter]) -> set[str]:
+    held = {holder for encounter in encounters for holder in encounter.claims.holders()}
+    return held | {encounter.patient for encounter in encounters if encounter.patient is not None}

@@ -1,0 +1,111 @@
+"""The step: events in, charts written, versions out."""
+
+from collections.abc import Sequence
+
+from pydantic import TypeAdapter, ValidationError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from hisbus.errors import BadMessage
+from hisbus_bus.flow.chart.change import Change
+from hisbus_bus.flow.chart.store import Store
+from hisbus_bus.kernel import parked
+from hisbus_bus.kernel.consumer import Batch, position
+from hisbus_bus.kernel.log import NewRecord, Record
+from hisbus_bus.kernel.site import Site
+from hisbus_bus.kernel.topics import Name
+from hisbus_schemas import Charted, Translated
+
+_OUTPUTS = TypeAdapter(list[Charted])
+
+
+class ChartStep:
+    """Builds charts. A message is taken in once; its next copy is answered with the same output."""
+
+    name = "chart"
+    topic: Name = "events"
+    start = "begin"
+    latest_only = False
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self.group = site.group(self.name)
+
+    def wants(self, record: Record) -> bool:
+        """Tell whether the record concerns this step: every one does."""
+        return True
+
+    async def parked(self, connection: AsyncConnection, record: Record, reason: str) -> None:
+        """Note that a record was parked: its row says everything."""
+
+    async def handle(self, batch: Batch) -> None:
+        """Take a batch in with one transaction, then append what came of it.
+
+        Raises:
+            BadMessage: a record is not what ``events`` carries, or is for a stay that does not exist.
+            RetryLater: the database or the log is away.
+        """
+        messages = [(record, _read(record)) for record in batch.records]
+        async with self._site.database.write() as connection:
+            store = Store(connection)
+            records = await self._take_in(store, messages)
+            await store.flush(position(self.group, self.topic, batch.offsets))
+        await self._site.log.append(records)
+
+    async def _take_in(self, store: Store, messages: Sequence[tuple[Record, Translated]]) -> list[NewRecord]:
+        known = await store.outputs({message.message for _, message in messages})
+        records: list[NewRecord] = []
+        fresh: list[tuple[Record, Translated]] = []
+        for record, message in messages:
+            revision, outputs = known.get(message.message, (-1, "[]"))
+            if message.revision > revision:
+                fresh.append((record, message))
+            elif message.revision == revision:
+                records += self._records(message, _OUTPUTS.validate_json(outputs))
+                if parked.REPLAY in record.headers and await store.circular(message.message):
+                    await self._park(store.connection, record)
+        if fresh:
+            replaced = {message.message for _, message in fresh} & known.keys()
+            change = Change(store, self._site.keys, [message for _, message in fresh], replaced)
+            made = await change.run()
+            store.keep_outputs(
+                (message.message, message.revision, _OUTPUTS.dump_json(made[message.message]).decode())
+                for _, message in fresh
+            )
+            for record, message in fresh:
+                records += self._records(message, made[message.message])
+                if message.message in change.circular:
+                    await self._park(store.connection, record)
+        return records
+
+    async def _park(self, connection: AsyncConnection, record: Record) -> None:
+        # The event is stored, so that the fold knows it should a mended merge let it apply; a person still must look.
+        await parked.park(connection, self.name, record, BadMessage(code="circular_merge"), 1)
+
+    def _records(self, message: Translated, outputs: Sequence[Charted]) -> list[NewRecord]:
+        happened = message.events[0].time.at if message.events else message.position.recorded
+        return [
+            NewRecord(
+                "charted",
+                output.encounter,
+                output.model_dump_json().encode(),
+                self._site.headers(
+                    id=output.id,
+                    type="encounter.charted",
+                    source=self.name,
+                    time=happened,
+                    correlation=output.encounter,
+                    causation=output.event,
+                    kind=output.kind,
+                    agent=output.agent,
+                    by=output.by,
+                ),
+            )
+            for output in outputs
+        ]
+
+
+def _read(record: Record) -> Translated:
+    try:
+        return Translated.model_validate_json(record.value)
+    except ValidationError as error:
+        raise BadMessage("The record is not a translated message.", code="malformed") from error

@@ -1,0 +1,313 @@
+"""The chart step's tables: rows in, rows out. What they mean is said elsewhere."""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic_core import from_json, to_json
+from sqlalchemy import ColumnElement, Table, bindparam, delete, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from hisbus_bus.flow.chart.demographics import show
+from hisbus_bus.flow.chart.entries import Key, Slot, items, slot_id, trace
+from hisbus_bus.flow.chart.said import Said
+from hisbus_bus.flow.chart.visits import CIRCULAR, Claims, Merge
+from hisbus_bus.kernel import tables
+from hisbus_bus.kernel.bulk import Rows, given, within, write
+from hisbus_schemas import Event, PatientId, VisitId
+
+CHUNK = 100
+"""Entries that one statement looks for by their trace in events; databases bound the depth of a condition."""
+
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+"""The present of a stay that no clock has told of yet: no deadline has passed."""
+
+
+@dataclass(slots=True)
+class Patient:
+    """A patient's number."""
+
+    id: str
+    authority: str
+    number: str
+    survivor: str
+    shown: str
+    numbers: int = 1
+    """Numbers that ended in it, itself included; 0 once it is merged."""
+    said: Said = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Encounter:
+    """A stay, without its entries."""
+
+    id: str
+    authority: str
+    number: str
+    patient: str | None = None
+    connector: str = ""
+    timezone: str = "UTC"
+    key: str = ""
+    version: int = 0
+    now: datetime = LONG_AGO
+    status: str = "registered"
+    begins: str | None = None
+    ends: str | None = None
+    claims: Claims = field(default_factory=Claims)
+    named: Said = field(default_factory=dict)
+    assigned: Said = field(default_factory=dict)
+    stay: str = "{}"
+
+
+@dataclass(slots=True)
+class Stored:
+    """An event as stored, without its body."""
+
+    id: str
+    message: str
+    kind: str
+    patient: str | None
+    visit: str | None
+    order: str
+    connector: str
+    timezone: str
+    encounter: str | None = None
+    flag: str = ""
+    touched: str = ""
+    """What it touches in whichever stay it belongs to: the traces of keys."""
+
+
+_LIGHT = [tables.events.c[item.name] for item in fields(Stored)]
+
+
+_OUTPUTS = select(tables.charted_messages).where(within(tables.charted_messages.c.message, given("ids")))
+_PATIENTS = (
+    select(*(tables.patients.c[item.name] for item in fields(Patient)))
+    .where(within(tables.patients.c.id, given("ids")) | within(tables.patients.c.survivor, given("ids")))
+    .order_by(tables.patients.c.id)
+    .with_for_update()
+)
+_LOCKED = (
+    select(*(tables.encounters.c[item.name] for item in fields(Encounter)))
+    .order_by(tables.encounters.c.id)
+    .with_for_update()
+)
+_ENCOUNTERS = _LOCKED.where(within(tables.encounters.c.id, given("ids")))
+_OWNED = _LOCKED.where(within(tables.encounters.c.patient, given("ids")))
+_STAYS = {False: _OWNED, True: _OWNED.where(tables.encounters.c.begins.is_not(None))}
+_ASSIGN = (
+    update(tables.events)
+    .where(tables.events.c.id == bindparam("event"))
+    .values(encounter=bindparam("place"), flag=bindparam("why"))
+)
+_SLOTS = select(*(tables.entries.c[name] for name in ("entry", "part", "place", "last", "body"))).where(
+    within(tables.entries.c.encounter, given("encounters")), within(tables.entries.c.entry, given("entries"))
+)
+
+
+class Store:
+    """The chart's tables, within one transaction.
+
+    What is to be inserted or written back waits until ``flush``, which sends it all at once. Whoever reads what may be
+    waiting flushes before.
+    """
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self.connection = connection
+        self._waiting: dict[Table, list[dict[str, Any]]] = {}
+
+    def _put(self, table: Table, rows: Iterable[dict[str, Any]]) -> None:
+        self._waiting.setdefault(table, []).extend(rows)
+
+    async def flush(self, *more: Rows) -> None:
+        """Write what waits, and more beside it."""
+        waiting, self._waiting = self._waiting, {}
+        await write(self.connection, *(Rows(table, rows) for table, rows in waiting.items()), *more)
+
+    # --- messages
+
+    async def outputs(self, messages: Collection[str]) -> dict[str, tuple[int, str]]:
+        """Return, by message, the revision taken in and what was appended for it."""
+        rows = await self.connection.execute(_OUTPUTS, {"ids": sorted(messages)})
+        return {row.message: (row.revision, row.outputs) for row in rows}
+
+    def keep_outputs(self, rows: Iterable[tuple[str, int, str]]) -> None:
+        """Keep what is appended for messages."""
+        names = ("message", "revision", "outputs")
+        self._put(tables.charted_messages, (dict(zip(names, row, strict=True)) for row in rows))
+
+    async def circular(self, message: str) -> bool:
+        """Tell whether a message carries a merge that would close a circle."""
+        table = tables.events
+        query = select(table.c.id).where(table.c.message == message, table.c.flag == CIRCULAR).limit(1)
+        return await self.connection.scalar(query) is not None
+
+    # --- patients and encounters
+
+    async def lock_patients(self, ids: Collection[str]) -> dict[str, Patient]:
+        """Lock and return patients and every number merged with them, in id order."""
+        wanted = set(ids)
+        while True:
+            rows = await self.connection.execute(_PATIENTS, {"ids": sorted(wanted)})
+            found = {row.id: _patient(row) for row in rows}
+            numbers = Counter(patient.survivor for patient in found.values())
+            # Who was merged into these while the statement waited for its locks is seen by the next one only.
+            if all(id in found and found[id].numbers == count for id, count in numbers.items()):
+                return found
+            wanted |= numbers.keys()
+
+    async def lock_encounters(self, ids: Collection[str]) -> dict[str, Encounter]:
+        """Lock and return encounters, in id order."""
+        rows = await self.connection.execute(_ENCOUNTERS, {"ids": sorted(ids)})
+        return {row.id: _encounter(row) for row in rows}
+
+    async def lock_stays(self, patients: Collection[str], *, open_only: bool) -> dict[str, Encounter]:
+        """Lock and return the encounters that patients own, in id order; on request only those with a beginning."""
+        rows = await self.connection.execute(_STAYS[open_only], {"ids": sorted(patients)})
+        return {row.id: _encounter(row) for row in rows}
+
+    async def add_patients(self, new: dict[str, PatientId]) -> None:
+        """Insert patients that do not exist yet."""
+        rows = [_values(Patient(id, who.authority, who.number, id, show(who))) for id, who in sorted(new.items())]
+        await write(self.connection, Rows(tables.patients, rows, "keep"))
+
+    async def add_encounters(self, new: dict[str, VisitId]) -> None:
+        """Insert encounters that do not exist yet."""
+        rows = [_values(Encounter(id, visit.authority, visit.number)) for id, visit in sorted(new.items())]
+        await write(self.connection, Rows(tables.encounters, rows, "keep"))
+
+    def save(self, patients: Iterable[Patient], encounters: Iterable[Encounter]) -> None:
+        """Write rows back."""
+        self._put(tables.patients, map(_values, patients))
+        self._put(tables.encounters, map(_values, encounters))
+
+    # --- merges and moves
+
+    async def connected(self, patients: Collection[str]) -> tuple[set[str], list[Merge]]:
+        """Return every patient that merges connect with these, applied or not, and those merges."""
+        table, found, merges = tables.merges, set(patients), list[Merge]()
+        while True:
+            ends = or_(within(table.c.patient, found), within(table.c.prior, found))
+            rows = await self.connection.execute(select(table).where(table.c.visit.is_(None), ends))
+            merges = [Merge(*row) for row in rows]
+            reached = {end for merge in merges for end in (merge.patient, merge.prior) if end is not None}
+            if reached <= found:
+                return found, merges
+            found |= reached
+
+    async def merges_of(self, events: Collection[str]) -> list[Merge]:
+        """Return the merges and moves that events made."""
+        return await self._merges(within(tables.merges.c.event, events)) if events else []
+
+    async def moves(self, visits: Collection[str]) -> list[Merge]:
+        """Return the moves of visits."""
+        return await self._merges(within(tables.merges.c.visit, visits))
+
+    async def _merges(self, condition: ColumnElement[bool]) -> list[Merge]:
+        return [Merge(*row) for row in await self.connection.execute(select(tables.merges).where(condition))]
+
+    def add_merges(self, merges: Iterable[Merge]) -> None:
+        """Insert merges and moves."""
+        self._put(tables.merges, map(_values, merges))
+
+    # --- events
+
+    async def light(self, *conditions: ColumnElement[bool]) -> list[Stored]:
+        """Return stored events without their bodies."""
+        rows = await self.connection.execute(select(*_LIGHT).where(*conditions))
+        return [Stored(*row) for row in rows]
+
+    async def events(self, *conditions: ColumnElement[bool]) -> list[tuple[Stored, Event]]:
+        """Return stored events in the order of the fold."""
+        table = tables.events
+        rows = await self.connection.execute(
+            select(*_LIGHT, table.c.body).where(*conditions).order_by(table.c.order, table.c.id)
+        )
+        return [(Stored(*row[: len(_LIGHT)]), Event.model_validate_json(row.body)) for row in rows]
+
+    def add_events(self, rows: Iterable[tuple[Stored, Event]]) -> None:
+        """Insert events."""
+        bodies = ((stored, event.model_dump_json(exclude_none=True)) for stored, event in rows)
+        self._put(tables.events, (_values(stored) | {"body": body} for stored, body in bodies))
+
+    async def assign(self, rows: Iterable[Stored]) -> None:
+        """Write where stored events belong now."""
+        if places := [{"event": row.id, "place": row.encounter, "why": row.flag} for row in rows]:
+            await self.connection.execute(_ASSIGN, places)
+
+    async def drop_events(self, ids: Collection[str]) -> None:
+        """Delete events and their merges."""
+        if ids:
+            for column in (tables.events.c.id, tables.merges.c.event):
+                await self.connection.execute(delete(column.table).where(within(column, ids)))
+
+    # --- entries
+
+    async def slots(self, encounters: Collection[str], keys: Mapping[str, Key]) -> dict[str, Slot]:
+        """Return stored entries of encounters by their ids, under which their keys are given."""
+        rows = await self.connection.execute(_SLOTS, {"encounters": sorted(encounters), "entries": sorted(keys)})
+        return {
+            entry: Slot(entry, part, place, last, items(keys[entry], part, body))
+            for entry, part, place, last, body in rows
+        }
+
+    async def touching(self, encounters: Collection[str], keys: Collection[Key]) -> dict[str, list[Event]]:
+        """Return, by the ids of entries, the events that touched those with such keys, in the order of the fold."""
+        table, found, named = tables.events, dict[str, list[Event]](), {trace(key): key for key in keys}
+        for start in range(0, len(named), CHUNK):
+            touched = or_(*(table.c.touched.contains(name) for name in list(named)[start : start + CHUNK]))
+            query = select(table.c.encounter, table.c.touched, table.c.body).order_by(table.c.order)
+            query = query.where(within(table.c.encounter, encounters), touched)
+            for encounter, names, body in await self.connection.execute(query):
+                event = Event.model_validate_json(body)
+                for name in named.keys() & set(names.split()):
+                    found.setdefault(slot_id(encounter, named[name]), []).append(event)
+        return found
+
+    def save_slots(self, slots: Iterable[tuple[str, Slot]]) -> None:
+        """Write entries, each with its encounter."""
+        rows = (
+            {
+                "encounter": encounter,
+                "entry": slot.id,
+                "part": slot.part,
+                "place": slot.place,
+                "last": slot.last,
+                "body": slot.body(),
+            }
+            for encounter, slot in slots
+        )
+        self._put(tables.entries, rows)
+
+    async def clear(self, encounters: Collection[str]) -> None:
+        """Delete the entries of encounters."""
+        await self.connection.execute(delete(tables.entries).where(within(tables.entries.c.encounter, encounters)))
+
+
+def _patient(row: Any) -> Patient:
+    patient = Patient(*row)
+    patient.said = from_json(row.said)
+    return patient
+
+
+def _encounter(row: Any) -> Encounter:
+    encounter = Encounter(*row)
+    first, owner, moves = from_json(row.claims)
+    encounter.claims = Claims(first and tuple(first), owner and tuple(owner), [tuple(move) for move in moves])
+    encounter.named, encounter.assigned = from_json(row.named), from_json(row.assigned)
+    return encounter
+
+
+def _values(row: Patient | Encounter | Stored | Merge) -> dict[str, Any]:
+    """Return a row as its table has it; what is neither text nor number nor time is JSON there."""
+    values = {name: getattr(row, name) for name in row.__slots__}
+    if isinstance(row, Encounter):
+        claims = [row.claims.first, row.claims.owner, row.claims.moves]
+        return values | {"claims": _json(claims), "named": _json(row.named), "assigned": _json(row.assigned)}
+    return values | {"said": _json(row.said)} if isinstance(row, Patient) else values
+
+
+def _json(value: Any) -> str:
+    return to_json(value).decode()

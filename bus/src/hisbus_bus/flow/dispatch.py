@@ -1,0 +1,192 @@
+"""The dispatch step: hands charts to one agent and its answers on. One consumer group for each agent."""
+
+import asyncio
+from collections.abc import Collection
+from typing import Any
+
+from pydantic_core import from_json
+from sqlalchemy import bindparam, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from hisbus.errors import RetryLater
+from hisbus.frames import AgentInfo
+from hisbus_bus.host.agents import Host
+from hisbus_bus.host.calls import StoredCase
+from hisbus_bus.host.llm.turns import Priority
+from hisbus_bus.kernel import changed, charts, parked, tables, wakes
+from hisbus_bus.kernel.bulk import given, within
+from hisbus_bus.kernel.consumer import BATCH_SIZE, Batch
+from hisbus_bus.kernel.log import NewRecord, Record
+from hisbus_bus.kernel.site import Site
+from hisbus_bus.kernel.topics import Name, digest
+from hisbus_schemas import PROPOSALS, Assessed, Assessment, Charted
+
+FIRST_LOOK = "first_look"
+"""Name of the wake with which a new agent sees the stays that are already there."""
+LOOKS_BACK = (FIRST_LOOK, "replay")
+"""How the names of wakes begin that nothing new at the patient has caused."""
+
+Seen = tuple[Charted, StoredCase]
+
+_OPEN = select(
+    tables.proposals.c.id, tables.proposals.c.agent, tables.proposals.c.encounter, tables.proposals.c.body
+).where(
+    within(tables.proposals.c.encounter, given("ids")),
+    tables.proposals.c.status == "open",
+    tables.proposals.c.agent != bindparam("own"),
+    within(tables.proposals.c.kind, given("kinds")),
+)
+_PARKED = select(tables.parked.c.encounter).where(
+    tables.parked.c.step == bindparam("step"),
+    tables.parked.c.status == "parked",
+    within(tables.parked.c.encounter, given("ids")),
+)
+
+
+class Dispatch:
+    """Calls one agent for every chart that concerns it. It has no tables: answers are appended, nothing is kept."""
+
+    topic: Name = "charted"
+    start = "end"
+
+    def __init__(self, site: Site, host: Host, info: AgentInfo, others: Collection[AgentInfo] = ()) -> None:
+        """Take one agent of a host; of the site's other agents those are told that asked for news of its proposals."""
+        self.name = f"dispatch.{info.name}"
+        self.group = site.group(self.name)
+        self._agent = site.settings.agent(info.name)
+        self.latest_only = info.latest_only if self._agent.latest_only is None else self._agent.latest_only
+        # What a batch has asked the model is lost with the process: no more than the server answers at a time.
+        self.batch_size = site.settings.llm.concurrency if info.asks and site.settings.llm.url else BATCH_SIZE
+        self._site = site
+        self._host = host
+        self._info = info
+        self._heard = any(changed.KIND in other.kinds and other.name != info.name for other in others)
+        self._hears = [word.removesuffix("s") for word in PROPOSALS if word in info.grants]
+
+    def wants(self, record: Record) -> bool:
+        """Take what is bound for this agent alone, and of the rest the kinds that it asked for; never its own news."""
+        if record.headers.get("by") == self._info.name:
+            return False
+        bound_for = record.headers.get("agent", "")
+        return bound_for == self._info.name if bound_for else record.headers.get("kind") in self._info.kinds
+
+    async def handle(self, batch: Batch) -> None:
+        """Call the agent for every record at once and append its answers; all or none."""
+        seen, answered = await self._read([Charted.model_validate_json(record.value) for record in batch.records])
+        answers = await asyncio.gather(*(self._assess(*one) for one in seen), return_exceptions=True)
+        failures = [answer for answer in answers if isinstance(answer, BaseException)]
+        if failures:
+            # A failed call must come to be alone; what only has to wait would hide it for ever.
+            raise next((failure for failure in failures if not isinstance(failure, RetryLater)), failures[0])
+        await self._site.log.append(
+            [
+                self._record(*one, answer)
+                for one, answer in zip(seen, answers, strict=True)
+                if isinstance(answer, Assessment)
+            ]
+        )
+        await self._close_parked(answered)
+
+    async def parked(self, connection: AsyncConnection, record: Record, reason: str) -> None:
+        """Note nothing: the parked row says it all, and a newer success closes it."""
+
+    async def first_look(self) -> None:
+        """Give a new agent its place: behind what is charted now, after one wake for every stay that is not closed.
+
+        To be awaited before the consumer starts. A second time, or after a crash in the middle, it does no harm.
+        """
+        if await self._site.log.committed(self.topic, self.group):
+            return
+        # The end is read before the stays: what is charted in between is then delivered, at worst twice.
+        ends = await self._site.log.ends(self.topic)
+        async with self._site.database.write() as connection:
+            rows = tables.encounters.c
+            open_stays = (
+                select(rows.id, rows.now, rows.key).where(rows.status.in_(("registered", "admitted"))).order_by(rows.id)
+            )
+            stays = await connection.execute(open_stays)
+            looks = [wakes.Wake(self._info.name, stay.id, FIRST_LOOK, stay.now, stay.key) for stay in stays]
+            await wakes.send(connection, self._site, self.name, looks)
+        await self._site.log.place(self.topic, self.group, ends)
+
+    async def _read(self, records: list[Charted]) -> tuple[list[Seen], set[str]]:
+        """Return the charts that there are, and of their stays those with a parked call; all in one snapshot."""
+        async with self._site.database.read() as connection:
+            stored = await charts.stored(connection, {record.encounter for record in records})
+            events = await charts.stored_events(connection, {record.event for record in records})
+            waiting = {"step": self.name, "ids": sorted(stored)}
+            answered = set(await connection.scalars(_PARKED, waiting))
+            said = await self._said(connection, sorted(stored)) if self._hears else {}
+        # A stay that is not there is no more, and with it what could be said of it.
+        known = [record for record in records if record.encounter in stored]
+        if any(stored[record.encounter].version < record.version for record in known):
+            raise RetryLater("The chart is behind its topic: it is being restored.", code="chart_behind")
+        cases = [StoredCase(events.get(one.event), stored[one.encounter], said.get(one.encounter, ())) for one in known]
+        return list(zip(known, cases, strict=True)), answered
+
+    async def _said(self, connection: AsyncConnection, encounters: list[str]) -> dict[str, list[dict[str, Any]]]:
+        """Return what other agents have open and this one was granted, by encounter."""
+        said: dict[str, list[dict[str, Any]]] = {}
+        wanted = {"ids": encounters, "own": self._info.name, "kinds": self._hears}
+        for row in await connection.execute(_OPEN, wanted):
+            proposal = from_json(row.body) | {"id": row.id, "agent": row.agent}
+            said.setdefault(row.encounter, []).append(proposal)
+        return {encounter: sorted(its, key=lambda one: str(one["id"])) for encounter, its in said.items()}
+
+    async def _assess(self, record: Charted, case: StoredCase) -> Assessment:
+        priority = Priority.BACKFILL if _looks_back(record, case) else Priority.LIVE
+        return await self._host.assess(self._info.name, case, self._agent.deadline_s, priority)
+
+    @property
+    def _version(self) -> str:
+        """The version that answers now: a remote agent's service changes its own."""
+        return next(agent.version for agent in self._host.agents if agent.name == self._info.name)
+
+    def _record(self, record: Charted, case: StoredCase, assessment: Assessment) -> NewRecord:
+        chart = case.chart
+        assessed = Assessed(
+            id=digest("assessed", self._info.name, record.id),
+            agent=self._info.name,
+            agent_version=self._version,
+            encounter=chart.encounter,
+            version=chart.version,
+            event=record.event,
+            key=chart.key,
+            now=chart.now,
+            assessment=assessment,
+        )
+        headers = self._site.headers(
+            id=assessed.id,
+            type="encounter.assessed",
+            source=self.name,
+            time=chart.now,
+            correlation=chart.encounter,
+            causation=record.id,
+            agent=self._info.name,
+            **self._announced(record, case),
+        )
+        return NewRecord("assessments", chart.encounter, assessed.model_dump_json().encode(), headers)
+
+    def _announced(self, record: Charted, case: StoredCase) -> dict[str, str]:
+        """Return the header that asks review to tell of changes; none where nobody would hear, or it is deep enough."""
+        if not self._heard:
+            return {}
+        depth = 1
+        if record.kind == changed.KIND and case.event is not None:
+            depth = from_json(case.event)["data"]["depth"] + 1
+        return {changed.ANNOUNCE: str(depth)} if depth <= changed.DEEPEST else {}
+
+    async def _close_parked(self, encounters: set[str]) -> None:
+        if not encounters:
+            return
+        async with self._site.database.write() as connection:
+            for encounter in sorted(encounters):
+                await parked.close(connection, step=self.name, encounter=encounter)
+
+
+def _looks_back(record: Charted, case: StoredCase) -> bool:
+    """Tell whether an agent is called for what is there already: its questions to the model give way to the others."""
+    if record.kind != "timer.due" or case.event is None:
+        return False
+    data = from_json(case.event).get("data") or {}
+    return str(data.get("name", "")).startswith(LOOKS_BACK)

@@ -1,0 +1,56 @@
+"""Intake: what a connector hands over is stored in ``raw`` before it is acknowledged.
+
+It touches no database: verdict and acknowledgement are a pure function of frame and configuration, so a message
+is taken as long as the log can be written.
+"""
+
+from datetime import UTC, datetime
+
+from hisbus.connector import Arrival, Connector
+from hisbus_bus.kernel import topics
+from hisbus_bus.kernel.log import NewRecord
+from hisbus_bus.kernel.site import Site
+
+
+class Intake:
+    """The way in for one connector."""
+
+    def __init__(self, site: Site, connector: Connector) -> None:
+        self._site = site
+        self._connector = connector
+        self._origin = {
+            **topics.origin(type="message.received", site=site.name, keyid=site.keys.id, source=connector.name),
+            "connector": connector.name,
+        }
+
+    async def run(self) -> None:
+        """Take messages until cancelled."""
+        await self._connector.listen(self.store)
+
+    async def store(self, arrival: Arrival) -> None:
+        """Return once the message is stored durably.
+
+        Raises:
+            RetryLater: the log did not confirm within its deadline. It may hold the message all the same;
+                the sender's next copy is then a duplicate, which is acknowledged the same.
+        """
+        await self._site.log.append([self._record(arrival)])
+
+    def _record(self, arrival: Arrival) -> NewRecord:
+        keys = self._site.keys
+        # What names no patient still needs an order of its own, and a copy of it must meet the first in one place.
+        key = keys.patient(arrival.patient) if arrival.patient else keys.of("message", arrival.id)
+        headers = topics.stamped(
+            self._origin,
+            id=arrival.id,
+            time=arrival.received,
+            recorded=datetime.now(UTC),
+            message=arrival.id,
+            control_id=arrival.control_id,
+            msgtype=arrival.type,
+            verdict=arrival.verdict,
+            flags=",".join(arrival.flags),
+            ack=arrival.ack,
+        )
+        headers["received"] = headers["ce_time"]
+        return NewRecord("raw", key, arrival.body, headers)

@@ -1,0 +1,109 @@
+"""Writing what assessments change: few statements, however many there are."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from hisbus_bus.flow.review import proposals
+from hisbus_bus.flow.review.proposals import ACTOR, Note
+from hisbus_bus.flow.review.reconcile import Changes, Open
+from hisbus_bus.kernel import charts, tables
+from hisbus_bus.kernel.bulk import given, within
+from hisbus_bus.kernel.site import Site
+from hisbus_schemas import Decision
+
+_DECISIONS = select(tables.decisions.c.proposal, tables.decisions.c.body).where(
+    within(tables.decisions.c.proposal, given("ids"))
+)
+
+
+async def apply(site: Site, connection: AsyncConnection, changes: Sequence[Changes]) -> None:
+    """Write changes, with history and audit. The rows that they change are locked."""
+    notes: list[Note] = []
+    for one in (each for change in changes for each in change.updates):
+        its = tables.proposals.c.id == one.row.id
+        await connection.execute(update(tables.proposals).where(its).values(**one.values))
+        if one.told:
+            notes.append(Note(one.row.id, one.row.encounter, one.told))
+    opens = [each for change in changes for each in change.opens]
+    if opens:
+        rows = await _rows(site, connection, opens)
+        await connection.execute(tables.proposals.insert(), rows)
+        notes += (Note(row["id"], row["encounter"], row["status"]) for row in rows)
+    await proposals.note(connection, ACTOR, notes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    status: str
+    fingerprint: str
+
+
+async def _rows(site: Site, connection: AsyncConnection, opens: Sequence[Open]) -> list[dict[str, Any]]:
+    departments = await charts.departments(connection, {_stay(one) for one in opens})
+    rows: list[dict[str, Any]] = []
+    waiting = [(one, one.revision) for one in opens]
+    while waiting:
+        ids = {proposals.revision_id(_identity(site, one), revision) for one, revision in waiting}
+        decided = await _decided(connection, ids)
+        passed = []
+        for one, revision in waiting:
+            taken = decided.get(proposals.revision_id(_identity(site, one), revision))
+            if taken is not None and taken.fingerprint != one.fingerprint:
+                passed.append((one, revision + 1))
+            else:
+                status = taken.status if taken else "open"
+                rows.append(_row(site, one, revision, status, departments.get(_stay(one), "")))
+        waiting = passed
+    return rows
+
+
+async def _decided(connection: AsyncConnection, ids: set[str]) -> Mapping[str, _Taken]:
+    """Return the decisions on revisions that are only now opened: taken over from the topic after a restore."""
+    found: dict[str, _Taken] = {}
+    for row in await connection.execute(_DECISIONS, {"ids": sorted(ids)}):
+        decision = Decision.model_validate_json(row.body)
+        fingerprint = decision.approved.stamp() if decision.approved else ""
+        found[row.proposal] = _Taken(proposals.STATUS[decision.decision], fingerprint)
+    return found
+
+
+def _stay(one: Open) -> str:
+    return one.answer.encounter
+
+
+def _identity(site: Site, one: Open) -> str:
+    return proposals.identity(site.name, one.answer.agent, one.answer.encounter, one.proposal.key)
+
+
+def _row(site: Site, one: Open, revision: int, status: str, department: str) -> dict[str, Any]:
+    answer, proposal, identity = one.answer, one.proposal, _identity(site, one)
+    body = proposal.model_dump_json().encode()
+    return {
+        "id": proposals.revision_id(identity, revision),
+        "identity": identity,
+        "revision": revision,
+        "agent": answer.agent,
+        "agent_version": answer.agent_version,
+        "encounter": answer.encounter,
+        "key": proposal.key,
+        "kind": proposal.kind,
+        "rule": proposal.rule,
+        "state": proposal.state,
+        "severity": proposal.severity,
+        "points": proposal.points,
+        "department": department,
+        "fingerprint": one.fingerprint,
+        "status": status,
+        "rectified": False,
+        "version": answer.version,
+        "event": answer.event,
+        "opened": datetime.now(UTC),
+        "due": proposal.due,
+        "body": body,
+        "etag": proposals.etag(body, revision),
+    }

@@ -1,0 +1,205 @@
+"""Deciding: what a person answers, in one transaction, and never anything else than they saw.
+
+It fails closed: a missing user, role, reason or precondition is a refusal.
+"""
+
+import json
+from datetime import UTC, datetime
+from typing import Any, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from sqlalchemy import Row, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from hisbus.errors import Forbidden
+from hisbus_bus.flow.review import codes, proposals
+from hisbus_bus.flow.review.errors import AlreadyDecided, Changed, Closed, Invalid, PreconditionRequired, Unknown
+from hisbus_bus.kernel import charts, outbox, payloads, tables
+from hisbus_bus.kernel.log import NewRecord
+from hisbus_bus.kernel.people import DECIDERS
+from hisbus_bus.kernel.site import Site
+from hisbus_bus.kernel.topics import digest
+from hisbus_schemas import Answer, Decision, Finding, Proposal, Reason, Text
+
+MAX_EDIT = 256 * 1024
+"""Largest edit, characters of JSON."""
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+    zh: str = Field(min_length=1, max_length=2000)
+    en: str = Field(min_length=1, max_length=2000)
+
+
+class _Edit(BaseModel):
+    """What a person changes: the message, and whatever else by its name in the proposal's payload."""
+
+    model_config = ConfigDict(extra="allow", hide_input_in_errors=True)
+    message: _Message | None = None
+    note: str | None = Field(None, max_length=2000)
+
+    @property
+    def payload(self) -> dict[str, Any]:
+        """The changed fields of the payload; a note stands among them."""
+        return {**(self.model_extra or {}), **({} if self.note is None else {"note": self.note})}
+
+
+async def decide(
+    site: Site,
+    *,
+    proposal_id: str,
+    user: str,
+    role: str,
+    if_match: str | None,
+    decision: str,
+    reason: str | None = None,
+    note: str = "",
+    payload: Any = None,
+) -> Decision:
+    """Record a decision, and let it follow to the topic. Of two people at once one wins.
+
+    Args:
+        site: the site.
+        proposal_id: the revision's id.
+        user: the name of who decides.
+        role: the role they came with; the one in the table must do as well.
+        if_match: the etag of what they saw.
+        decision: ``accept``, ``edit`` or ``reject``.
+        reason: coded; a rejection needs one.
+        note: a sentence of theirs.
+        payload: an edit's changes: ``message`` (``zh`` and ``en``), ``note``, and other fields of the payload.
+
+    Raises:
+        Refused: one of ``review.errors``; nothing was decided. ``Changed`` may have made the proposal stale.
+    """
+    if role not in DECIDERS:
+        raise Forbidden
+    if not if_match:
+        raise PreconditionRequired
+    edit = _checked(decision, reason, note, payload)
+    try:
+        async with site.database.write() as connection:
+            await _authorise(connection, user)
+            row = await _locked(connection, proposal_id)
+            _still_waiting(row, if_match)
+            chart = await charts.chart(connection, row.encounter)
+            if await proposals.refresh(connection, row, chart) == "open":
+                made = _made(row, user, decision, reason, note, edit)
+                await _store(site, connection, row, made)
+                return made
+    except IntegrityError as error:
+        raise AlreadyDecided from error
+    # Outside of the transaction, so that what it noted of the proposal's becoming stale is kept.
+    raise Changed
+
+
+def _checked(decision: str, reason: str | None, note: str, payload: Any) -> _Edit | None:
+    """Return the edit, where there is one. Raises Invalid."""
+    complete = (
+        decision in get_args(Answer)
+        and (reason is None or reason in get_args(Reason))
+        and (decision != "reject" or reason is not None)
+        and len(note) <= 2000
+    )
+    if not complete:
+        raise Invalid
+    if decision != "edit":
+        return None
+    try:
+        edit = _Edit.model_validate(payload)
+    except ValidationError:
+        raise Invalid from None
+    changed = edit.payload
+    nothing = edit.message is None and not changed
+    # Rule, evidence and the like are the agent's: nobody shall believe to have changed them.
+    if nothing or changed.keys() & Finding.model_fields.keys() or len(json.dumps(changed)) > MAX_EDIT:
+        raise Invalid
+    return edit
+
+
+async def _authorise(connection: AsyncConnection, user: str) -> None:
+    """Look the user up now: a role or an account may have ended since the page was shown."""
+    users = tables.users
+    known = select(users.c.role).where(users.c.name == user, users.c.active).with_for_update(read=True)
+    if await connection.scalar(known) not in DECIDERS:
+        raise Forbidden
+
+
+async def _locked(connection: AsyncConnection, proposal_id: str) -> Row[Any]:
+    wanted = select(tables.proposals).where(tables.proposals.c.id == proposal_id).with_for_update()
+    row = (await connection.execute(wanted)).one_or_none()
+    if row is None:
+        raise Unknown
+    return row
+
+
+def _still_waiting(row: Row[Any], if_match: str) -> None:
+    if row.etag != if_match or row.status == "stale":
+        raise Changed
+    if row.status in proposals.DECIDED:
+        raise AlreadyDecided
+    if row.status != "open":
+        raise Closed
+
+
+def _made(row: Row[Any], user: str, decision: str, reason: str | None, note: str, edit: _Edit | None) -> Decision:
+    return Decision(
+        id=digest("decision", row.id),
+        proposal=row.id,
+        revision=row.revision,
+        agent=row.agent,
+        rule=row.rule,
+        encounter=row.encounter,
+        decision=decision,
+        reason=reason,
+        note=note,
+        user=user,
+        decided=datetime.now(UTC),
+        etag=row.etag,
+        approved=_edited(proposals.body(row), edit),
+    )
+
+
+def _edited(proposal: Proposal, edit: _Edit | None) -> Proposal:
+    if edit is None:
+        return proposal
+    changes: dict[str, Any] = {}
+    if edit.message is not None:
+        changes["message"] = Text(zh=edit.message.zh, en=edit.message.en)
+    if edit.payload:
+        changes["payload"] = {**proposal.payload, **edit.payload}
+    edited = proposal.model_copy(update=changes)
+    proposed = payloads.coded(proposal)
+    if proposed is not None:
+        codes.check(proposed, payloads.coded(edited))
+    # The fingerprint is of what the agent said, and stays so.
+    return edited.model_copy(update={"fingerprint": proposal.stamp()})
+
+
+async def _store(site: Site, connection: AsyncConnection, row: Row[Any], made: Decision) -> None:
+    actor = f"user:{made.user}"
+    await keep(connection, made)
+    await proposals.turn(connection, row, proposals.STATUS[made.decision], actor)
+    headers = site.headers(
+        id=made.id,
+        type="proposal.decided",
+        source="review",
+        time=made.decided,
+        correlation=made.encounter,
+        causation=made.proposal,
+    )
+    await outbox.send(connection, NewRecord("decisions", made.encounter, made.model_dump_json().encode(), headers))
+
+
+async def keep(connection: AsyncConnection, made: Decision) -> None:
+    """Insert a decision with exactly what was approved."""
+    row = {
+        "id": made.id,
+        "proposal": made.proposal,
+        "user": made.user,
+        "decided": made.decided,
+        "body": made.model_dump_json().encode(),
+        "payload": made.approved.model_dump_json().encode() if made.approved else b"",
+    }
+    await connection.execute(tables.decisions.insert(), row)

@@ -1,0 +1,123 @@
+"""The review step: assessments in, proposals opened, superseded and resolved. It decides nothing."""
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Row, Select, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from hisbus_bus.flow.review import notes, opinions
+from hisbus_bus.flow.review.apply import apply
+from hisbus_bus.flow.review.proposals import ACTOR
+from hisbus_bus.flow.review.reconcile import Changes, reconcile
+from hisbus_bus.kernel import audit, changed, tables
+from hisbus_bus.kernel.bulk import Rows, given, within, write
+from hisbus_bus.kernel.consumer import Batch, position
+from hisbus_bus.kernel.log import Record
+from hisbus_bus.kernel.site import Site
+from hisbus_bus.kernel.topics import Name
+from hisbus_schemas import Assessed
+
+Place = tuple[str, str]
+"""Agent and encounter."""
+
+_known, _proposal = tables.assessment_heads.c, tables.proposals.c
+_HEADS = select(_known.agent, _known.encounter, _known.version).where(within(_known.encounter, given("ids")))
+_STANDING = select(tables.proposals).where(within(_proposal.encounter, given("ids"))).order_by(_proposal.id)
+_LOCKED = _STANDING.with_for_update()
+
+
+class Review:
+    """Reconciles; most assessments change nothing, and of these only the version is written."""
+
+    name = "review"
+    topic: Name = "assessments"
+    start = "begin"
+    latest_only = False
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self.group = site.group(self.name)
+
+    def wants(self, record: Record) -> bool:
+        """Take every assessment."""
+        return True
+
+    async def handle(self, batch: Batch) -> None:
+        """Reconcile a batch in one transaction. Nothing is appended.
+
+        Raises:
+            BadMessage: an assessment gives two proposals one key.
+            RetryLater: the database is away.
+        """
+        answers = [Assessed.model_validate_json(record.value) for record in batch.records]
+        heard = {
+            _place(answer): int(record.headers[changed.ANNOUNCE])
+            for answer, record in zip(answers, batch.records, strict=True)
+            if changed.ANNOUNCE in record.headers
+        }
+        async with self._site.database.write() as connection:
+            heads = await _heads(connection, answers)
+            current = [answer for answer in answers if answer.version >= heads.get(_place(answer), 0)]
+            changing = await _compare(connection, _STANDING, current, heads)
+            if changing:
+                # Only what changes is locked. A decision of the same moment takes changes away and brings none.
+                locked = await _compare(connection, _LOCKED, [answer for answer, _ in changing], heads)
+                await apply(self._site, connection, [changes for _, changes in locked])
+                news = [(said, heard[_place(said)]) for said, its in locked if its.told and _place(said) in heard]
+                await changed.send(connection, self._site, self.name, news)
+            heads_now = Rows(tables.assessment_heads, [_head(answer) for answer in current])
+            await write(connection, heads_now, position(self.group, self.topic, batch.offsets))
+
+    async def parked(self, connection: AsyncConnection, record: Record, reason: str) -> None:
+        """Audit that an assessment was set aside: what was open stays open."""
+        await audit.record(
+            connection,
+            actor=ACTOR,
+            action="assessment.parked",
+            object=record.headers.get("ce_id", ""),
+            encounter=record.key,
+            reason=reason,
+        )
+
+
+async def _heads(connection: AsyncConnection, answers: Sequence[Assessed]) -> Mapping[Place, int]:
+    """Return the chart's version that was last reconciled, by place."""
+    rows = await connection.execute(_HEADS, _stays(answers))
+    return {(row.agent, row.encounter): row.version for row in rows}
+
+
+async def _compare(
+    connection: AsyncConnection, query: Select[Any], answers: Sequence[Assessed], heads: Mapping[Place, int]
+) -> list[tuple[Assessed, Changes]]:
+    """Return what the answers change, those that change anything; rows are read in the order of their ids."""
+    standing: dict[Place, list[Row[Any]]] = defaultdict(list)
+    for row in await connection.execute(query, _stays(answers)):
+        standing[row.agent, row.encounter].append(row)
+    compared = [
+        (answer, reconcile(answer, standing[_place(answer)], answer.version > heads.get(_place(answer), 0)))
+        for answer in answers
+    ]
+    return [(answer, changes) for answer, changes in compared if changes]
+
+
+def _stays(answers: Sequence[Assessed]) -> dict[str, list[str]]:
+    return {"ids": sorted({answer.encounter for answer in answers})}
+
+
+def _place(answer: Assessed) -> Place:
+    return answer.agent, answer.encounter
+
+
+def _head(answer: Assessed) -> dict[str, Any]:
+    return {
+        "agent": answer.agent,
+        "encounter": answer.encounter,
+        "version": answer.version,
+        "evaluated": json.dumps(sorted(answer.assessment.evaluated)),
+        "opinions": opinions.stored(answer.assessment.opinions),
+        "notes": notes.stored(answer.assessment),
+        "time": answer.now,
+    }

@@ -1,0 +1,84 @@
+"""After a restore from a backup: the topic knows decisions that the table has lost."""
+
+from collections.abc import AsyncIterator, Sequence
+
+from pydantic import ValidationError
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from hisbus_bus.flow.review import proposals
+from hisbus_bus.flow.review.decide import keep
+from hisbus_bus.kernel import audit, tables
+from hisbus_bus.kernel.log import Record
+from hisbus_bus.kernel.people import DECIDERS
+from hisbus_bus.kernel.site import Site
+from hisbus_bus.kernel.telemetry import logger
+from hisbus_schemas import Decision
+
+CHUNK = 500
+"""Records read at a time."""
+
+log = logger(step="review")
+
+
+async def take_over(site: Site) -> int:
+    """Insert the decisions that the topic holds and the table lacks; return how many. Before new ones are accepted.
+
+    A decision of somebody who may not decide, as far as the table of users knows, is left out and logged.
+    Where nothing is missing this only reads.
+
+    Raises:
+        RetryLater: log or database is away.
+    """
+    taken = 0
+    async for records in _chunks(site):
+        made = {decision.id: decision for decision in map(_read, records) if decision is not None}
+        async with site.database.read() as connection:
+            known = set(await connection.scalars(select(tables.decisions.c.id).where(tables.decisions.c.id.in_(made))))
+        missing = [decision for id, decision in made.items() if id not in known]
+        if missing:
+            async with site.database.write() as connection:
+                for decision in missing:
+                    taken += await _take(connection, decision)
+    return taken
+
+
+async def _chunks(site: Site) -> AsyncIterator[Sequence[Record]]:
+    ends = await site.log.ends("decisions")
+    for partition, offset in (await site.log.begins("decisions")).items():
+        while offset < ends.get(partition, 0):
+            records = await site.log.read("decisions", partition, offset, CHUNK)
+            if not records:
+                break
+            yield records
+            offset = records[-1].offset + 1
+
+
+def _read(record: Record) -> Decision | None:
+    try:
+        return Decision.model_validate_json(record.value)
+    except ValidationError:
+        log.error("a decision cannot be read", topic=record.topic, partition=record.partition, offset=record.offset)
+        return None
+
+
+async def _take(connection: AsyncConnection, decision: Decision) -> bool:
+    users, table = tables.users, tables.proposals
+    role = await connection.scalar(select(users.c.role).where(users.c.name == decision.user))
+    if role not in DECIDERS:
+        log.warning("a decision of an unknown user is not taken over", user=decision.user, proposal=decision.proposal)
+        return False
+    await keep(connection, decision)
+    await audit.record(
+        connection,
+        actor="step:review",
+        action="decision.taken_over",
+        object=decision.id,
+        encounter=decision.encounter,
+        user=decision.user,
+    )
+    row = (await connection.execute(select(table).where(table.c.id == decision.proposal))).one_or_none()
+    same = row is not None and decision.approved is not None and row.fingerprint == decision.approved.stamp()
+    if row is not None and same and row.status not in proposals.DECIDED:
+        await proposals.turn(connection, row, proposals.STATUS[decision.decision], f"user:{decision.user}")
+    return True

@@ -1,0 +1,311 @@
+"""Translate: says what each stored message means, and keeps the ledger of messages.
+
+The ledger decides what is new, what is a copy, and under which revision of the mapping a message was read.
+A mapping that is mended is replayed over old messages under a higher revision, and charts heal.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from pydantic_core import to_json
+from sqlalchemy import literal_column, select, union_all
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from hisbus.connector import Connector, Raw, Translation
+from hisbus.errors import BadMessage
+from hisbus_bus.kernel import parked, tables
+from hisbus_bus.kernel.bulk import Rows, given, within, write
+from hisbus_bus.kernel.consumer import Batch, position
+from hisbus_bus.kernel.log import NewRecord, Record
+from hisbus_bus.kernel.site import Site
+from hisbus_bus.kernel.topics import Name, digest
+from hisbus_schemas import Due, Event, Fact, Moment, Position, Translated
+
+_Row = Mapping[str, Any]
+
+REUSES = 500
+"""Most messages looked at that share a control id with those of a batch: some senders have but a few ids, or one."""
+
+_message = tables.messages.c
+_reused = (
+    select(tables.messages)
+    .where(within(_message.control_id, given("controls")))
+    .limit(literal_column(str(REUSES)))
+    .subquery()
+)
+# Joined by OR, PostgreSQL would read the whole table for as long as it is small.
+_CONCERNED = union_all(
+    select(tables.messages).where(within(_message.id, given("copies"))),
+    select(tables.messages).where(_message.first, within(_message.message, given("messages"))),
+    select(_reused),
+)
+
+INTERNAL = "hisbus"
+"""The connector name of records that the bus itself puts into ``raw``."""
+
+
+class _Ledger:
+    """What the ledger says about the messages of a batch, and what is to be entered."""
+
+    def __init__(self, rows: Iterable[_Row]) -> None:
+        rows = list(rows)
+        self.first = {row["message"]: row for row in rows if row["first"]}
+        """By message id: the row of its first stored copy."""
+        self._copies = {row["id"] for row in rows}
+        self._control_ids = {(row["sender"], row["control_id"]): row["message"] for row in rows if row["first"]}
+        self._entered: dict[str, _Row] = {}
+
+    @classmethod
+    async def read(cls, connection: AsyncConnection, records: Sequence[Record]) -> "_Ledger":
+        """Read what concerns a batch: first copies, the copies themselves, and who used their control ids."""
+        wanted = {
+            "messages": [record.headers["message"] for record in records],
+            "copies": [_row_id(record) for record in records],
+            "controls": [control for record in records if (control := record.headers.get("control_id"))],
+        }
+        return cls(row._asdict() for row in await connection.execute(_CONCERNED, wanted))
+
+    def enter(
+        self,
+        record: Record,
+        *,
+        status: str,
+        reason: str = "",
+        revision: int = 0,
+        mapping: str = "",
+        flags: Sequence[str] = (),
+        unmapped: Sequence[str] = (),
+    ) -> None:
+        """Enter a message, or what became of its first copy by now."""
+        headers = record.headers
+        first = self.first.get(headers["message"])
+        if first is not None and status != "duplicate":
+            found = {"status": status, "reason": reason, "unmapped": json.dumps(list(unmapped))}
+            read = {"revision": revision, "mapping": mapping} if revision else {}
+            self._entered[first["id"]] = {**first, **found, **read}
+            return
+        if _row_id(record) in self._copies:
+            return
+        sender = headers["connector"]
+        control_id = headers.get("control_id", "")
+        all_flags = dict.fromkeys([*filter(None, headers.get("flags", "").split(",")), *flags])
+        name = (sender, control_id)
+        if control_id and self._control_ids.setdefault(name, headers["message"]) != headers["message"]:
+            all_flags["control_id_reused"] = None
+        self._entered[_row_id(record)] = {
+            "id": _row_id(record),
+            "message": headers["message"],
+            "first": first is None,
+            "connector": sender,
+            "control_id": control_id,
+            "sender": sender,
+            "type": headers.get("msgtype", ""),
+            "received": record.time,
+            "partition": record.partition,
+            "offset": record.offset,
+            "status": status,
+            "revision": revision,
+            "mapping": mapping,
+            "flags": json.dumps(list(all_flags)),
+            "unmapped": json.dumps(list(unmapped)),
+            "reason": reason,
+            "ack": headers.get("ack", ""),
+        }
+
+    @property
+    def rows(self) -> Rows:
+        """What was entered."""
+        return Rows(tables.messages, list(self._entered.values()))
+
+
+class Translate:
+    """The step from ``raw`` to ``events``."""
+
+    name = "translate"
+    topic: Name = "raw"
+    start = "begin"
+    latest_only = False
+
+    def __init__(self, site: Site, connectors: Iterable[Connector]) -> None:
+        self._site = site
+        self._connectors = {connector.name: connector for connector in connectors}
+        self.group = site.group(self.name)
+
+    def wants(self, record: Record) -> bool:
+        """Every record concerns this step."""
+        return True
+
+    async def handle(self, batch: Batch) -> None:
+        """Translate a batch: ledger and feed clock in one transaction, then the events."""
+        async with self._site.database.write() as connection:
+            ledger = await _Ledger.read(connection, batch.records)
+            outputs = [await self._one(connection, record, ledger) for record in batch.records]
+            await write(connection, ledger.rows, _clock(outputs), position(self.group, self.topic, batch.offsets))
+        records = [self._record(output) for output in outputs if output is not None]
+        del outputs  # a large document is held once while it is appended
+        await self._site.log.append(records)
+
+    async def parked(self, connection: AsyncConnection, record: Record, reason: str) -> None:
+        """Enter a message that this step failed on as parked."""
+        if record.headers.get("connector") == INTERNAL:
+            return
+        ledger = await _Ledger.read(connection, [record])
+        ledger.enter(record, status="parked", reason=reason)
+        await write(connection, ledger.rows)
+
+    async def _one(self, connection: AsyncConnection, record: Record, ledger: _Ledger) -> Translated | None:
+        if record.headers["connector"] == INTERNAL:
+            return _internal(record)
+        first = ledger.first.get(record.headers["message"])
+        if first is not None and _is_copy(record, first):
+            ledger.enter(record, status="duplicate")
+            if first["status"] not in {"parked", "unmapped"}:
+                return None
+        return await self._translate(connection, record, ledger, first)
+
+    async def _translate(
+        self, connection: AsyncConnection, record: Record, ledger: _Ledger, first: _Row | None
+    ) -> Translated | None:
+        """Read the message and enter what became of it under the row of its first copy."""
+        position = _position(record, first)
+        try:
+            connector, translation = self._read(record, position.recorded)
+        except BadMessage as error:
+            await parked.park(connection, self.name, record, error, attempts=1)
+            ledger.enter(record, status="parked", reason=error.code)
+            return None
+        revision = _revision(first, connector.mapping)
+        ledger.enter(
+            record,
+            status="mapped" if translation.mapped else "unmapped",
+            revision=revision,
+            mapping=connector.mapping,
+            flags=translation.flags,
+            unmapped=translation.unmapped,
+        )
+        message = record.headers["message"]
+        return Translated.model_construct(
+            message=message,
+            revision=revision,
+            connector=connector.name,
+            key=record.key,
+            timezone=connector.timezone,
+            clock=connector.clock,
+            position=position,
+            events=[
+                _stamp(fact, message, revision, ordinal, connector.name, position)
+                for ordinal, fact in enumerate(translation.facts)
+            ],
+        )
+
+    def _read(self, record: Record, received: datetime) -> tuple[Connector, Translation]:
+        headers = record.headers
+        if headers.get("verdict"):
+            raise BadMessage("The message was refused when it arrived.", code=headers["verdict"])
+        connector = self._connectors.get(headers["connector"])
+        if connector is None:
+            raise BadMessage("No connector of this name is configured. Add it, then replay.", code="no_connector")
+        return connector, connector.translate(raw_of(record, received))
+
+    def _record(self, output: Translated) -> NewRecord:
+        headers = self._site.headers(
+            id=digest("translated", output.message, output.revision),
+            type="events.translated",
+            source=self.name,
+            time=output.events[0].time.at if output.events else output.position.recorded,
+            causation=output.message,
+            message=output.message,
+            revision=str(output.revision),
+        )
+        return NewRecord("events", output.key, to_json(output, exclude_none=True), headers)
+
+
+def raw_of(record: Record, received: datetime) -> Raw:
+    """Return what a connector is given of a record. A replay is read as of the time when the first copy came."""
+    headers = record.headers
+    flags = tuple(filter(None, headers.get("flags", "").split(",")))
+    return Raw(
+        headers["message"],
+        record.value,
+        received,
+        headers.get("control_id", ""),
+        headers.get("msgtype", ""),
+        flags,
+    )
+
+
+def _internal(record: Record) -> Translated:
+    """Pass on what the bus itself appended (a timer, news): it needs no ledger, chart drops a second copy."""
+    due = Due.model_validate_json(record.value)
+    position = Position(recorded=record.time, partition=record.partition, offset=record.offset)
+    message = record.headers["message"]
+    fact = Fact(kind=record.headers.get("kind", "timer.due"), time=Moment(at=due.due), data=due)
+    return Translated(
+        message=message,
+        revision=1,
+        connector=INTERNAL,
+        key=record.key,
+        position=position,
+        events=[_stamp(fact, message, 1, 0, INTERNAL, position)],
+    )
+
+
+def _stamp(fact: Fact, message: str, revision: int, ordinal: int, connector: str, position: Position) -> Event:
+    # The fact was validated when the connector made it; validating it again would cost as much as reading it.
+    return Event.model_construct(
+        **dict(fact),
+        id=digest(message, revision, ordinal),
+        message=message,
+        revision=revision,
+        ordinal=ordinal,
+        connector=connector,
+        position=position,
+    )
+
+
+def _own_position(record: Record) -> tuple[int, int]:
+    """Return where the copy lies that this record is, or that it is the replay of."""
+    origin = record.headers.get("origin")
+    if origin is None:
+        return record.partition, record.offset
+    partition, _, offset = origin.partition(":")
+    return int(partition), int(offset)
+
+
+def _is_copy(record: Record, first: _Row) -> bool:
+    """Tell a further copy from a redelivery or replay of the first one."""
+    return _own_position(record) != (first["partition"], first["offset"])
+
+
+def _position(record: Record, first: _Row | None) -> Position:
+    """Return the position of the first stored copy, which decides the place in the fold."""
+    if first is None:
+        return Position(recorded=record.time, partition=record.partition, offset=record.offset)
+    return Position(recorded=first["received"], partition=first["partition"], offset=first["offset"])
+
+
+def _revision(first: _Row | None, mapping: str) -> int:
+    """Return the number under which a message is read now: a new one whenever the mapping is another than last time."""
+    if first is None or first["revision"] == 0:
+        return 1
+    changed = bool(first["mapping"] != mapping)
+    return int(first["revision"]) + changed
+
+
+def _row_id(record: Record) -> str:
+    partition, offset = _own_position(record)
+    return f"{partition}.{offset}"
+
+
+def _clock(outputs: Iterable[Translated | None]) -> Rows:
+    """Return the feed clock, moved on to the newest source time. A time flagged as future does not move it."""
+    times = [
+        event.time.at
+        for output in outputs
+        if output is not None and output.clock == "feed"
+        for event in output.events
+        if "future_time" not in event.flags
+    ]
+    return Rows(tables.clock, [{"id": 1, "time": max(times)}] if times else [], rising="time")

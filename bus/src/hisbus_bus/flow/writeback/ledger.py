@@ -1,0 +1,212 @@
+"""The rows of write-backs: how one is claimed, and how it moves from state to state.
+
+``queued -> sending -> applied | rejected_by_his | stale | undecided``; undecided goes on by a look-up or a person.
+A lease says who works on a row. It runs out by the database's clock, because those of machines differ.
+"""
+
+import secrets
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row, and_, func, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from hisbus_bus.kernel import audit, outbox, tables
+from hisbus_bus.kernel.log import NewRecord
+from hisbus_bus.kernel.site import Site
+from hisbus_bus.kernel.topics import digest
+from hisbus_schemas import Outcome, Receipt
+
+ACTOR = "step:writeback"
+
+OPEN = ("queued", "sending")
+"""What leaves without a person's help."""
+FOR_A_PERSON = ("undecided", "stale", "rejected_by_his")
+
+table = tables.writebacks
+
+
+async def waiting(connection: AsyncConnection) -> int:
+    """Count what has still to leave. What waits for a person does not count, nor what is held behind that."""
+    earlier = table.alias()
+    held = select(earlier.c.id).where(earlier.c.document == table.c.document, earlier.c.status == "undecided").exists()
+    return await connection.scalar(select(func.count()).where(table.c.status.in_(OPEN), ~held)) or 0
+
+
+async def now(connection: AsyncConnection) -> datetime:
+    """Return the time that leases are compared with: the server's, or ours where we are the server."""
+    if connection.dialect.name == "postgresql":
+        time: datetime = (await connection.execute(select(func.clock_timestamp()))).scalar_one()
+        return time
+    return datetime.now(UTC)
+
+
+async def claim(connection: AsyncConnection, status: str, connector: str, lease_s: float) -> Row[Any] | None:
+    """Take a lease on a connector's next row that is due: to send (``queued``) or to look up (``undecided``).
+
+    A document whose earlier write-back is queued, on its way or undecided holds back its later ones.
+    """
+    time = await now(connection)
+    earlier = table.alias()
+    held = (
+        select(earlier.c.id)
+        .where(
+            earlier.c.document == table.c.document,
+            earlier.c.id != table.c.id,
+            or_(
+                earlier.c.status.in_(("sending", "undecided")),
+                and_(
+                    earlier.c.status == "queued",
+                    or_(
+                        earlier.c.created < table.c.created,
+                        and_(earlier.c.created == table.c.created, earlier.c.id < table.c.id),
+                    ),
+                ),
+            ),
+        )
+        .exists()
+    )
+    due = select(table).where(
+        table.c.status == status,
+        table.c.not_before <= time,
+        table.c.connector == connector,
+        or_(table.c.lease_until.is_(None), table.c.lease_until < time),
+    )
+    if status == "queued":
+        due = due.where(~held)
+    due = due.order_by(table.c.not_before, table.c.id).limit(1).with_for_update(skip_locked=True, of=table)
+    row = (await connection.execute(due)).one_or_none()
+    if row is None:
+        return None
+    lease = {"lease": secrets.token_hex(16), "lease_until": time + timedelta(seconds=lease_s)}
+    wanted = update(table).where(table.c.id == row.id).values(**lease).returning(table)
+    claimed: Row[Any] = (await connection.execute(wanted)).one()
+    return claimed
+
+
+async def begin(connection: AsyncConnection, row: Row[Any], body: bytes) -> bool:
+    """Note that the first byte is about to leave. False where the lease is no longer ours."""
+    mine = and_(
+        table.c.id == row.id,
+        table.c.lease == row.lease,
+        table.c.status == "queued",
+        table.c.lease_until > await now(connection),
+    )
+    values = {"attempts": table.c.attempts + 1, "control_id": row.id, "body": body}
+    return await _move(connection, row, mine, "sending", "", actor=ACTOR, **values)
+
+
+async def settle(
+    site: Site, connection: AsyncConnection, row: Row[Any], status: str, receipt: Receipt, **values: Any
+) -> bool:
+    """Move a row of ours to what came of it, and let the receipt follow. False where it is no longer ours."""
+    mine = and_(table.c.id == row.id, table.c.lease == row.lease, table.c.status.in_(("sending", "undecided")))
+    moved = await _move(connection, row, mine, status, receipt.code, actor=ACTOR, **_free(values))
+    if moved:
+        await send_receipt(site, connection, row, receipt)
+    return moved
+
+
+async def set_aside(connection: AsyncConnection, row: Row[Any], status: str, code: str, **values: Any) -> bool:
+    """Move a row of ours without an answer of the HIS. False where it is no longer ours."""
+    mine = and_(table.c.id == row.id, table.c.lease == row.lease, table.c.status.in_(("queued", "sending")))
+    return await _move(connection, row, mine, status, code, actor=ACTOR, **_free(values))
+
+
+async def put_off(connection: AsyncConnection, row: Row[Any], code: str, wait_s: float) -> None:
+    """Leave a row in its state, and try again later."""
+    time = await now(connection)
+    values = {"not_before": time + timedelta(seconds=wait_s), "failures": table.c.failures + 1, "code": code}
+    mine = and_(table.c.id == row.id, table.c.lease == row.lease, table.c.status.in_(("queued", "undecided")))
+    await connection.execute(update(table).where(mine).values(**_free(values)))
+
+
+async def end_leases(connection: AsyncConnection) -> None:
+    """End every lease at once: those who hold them are known to be gone."""
+    past = await now(connection) - timedelta(seconds=1)
+    await connection.execute(update(table).where(table.c.lease_until.is_not(None)).values(lease_until=past))
+
+
+async def reclaim(connection: AsyncConnection) -> int:
+    """Declare undecided what was being sent by somebody who is gone. Return how many."""
+    time = await now(connection)
+    lost = (
+        select(table).where(table.c.status == "sending", table.c.lease_until < time).with_for_update(skip_locked=True)
+    )
+    rows = list(await connection.execute(lost))
+    for row in rows:
+        mine = and_(table.c.id == row.id, table.c.lease == row.lease, table.c.status == "sending")
+        # The lease id stays: the answer, should it come after all, is still taken.
+        await _move(connection, row, mine, "undecided", "lost", actor=ACTOR, not_before=time)
+    return len(rows)
+
+
+async def stir(connection: AsyncConnection) -> bool:
+    """Tell whether there is any row that may have something to do."""
+    some = select(table.c.id).where(table.c.status.in_((*OPEN, "undecided"))).limit(1)
+    return await connection.scalar(some) is not None
+
+
+async def homeless(connection: AsyncConnection) -> list[Row[Any]]:
+    """Return the rows that were inserted before their stay's chart was there."""
+    wanted = select(table).where(table.c.connector == "", table.c.status.in_(("queued", "undecided")))
+    return list(await connection.execute(wanted))
+
+
+async def house(connection: AsyncConnection, row: Row[Any], connector: str) -> None:
+    """Give a row the connector of its stay."""
+    await connection.execute(update(table).where(table.c.id == row.id).values(connector=connector))
+
+
+async def answer(
+    site: Site, connection: AsyncConnection, row: Row[Any], note: str, user: str, receipt: Receipt
+) -> bool:
+    """Take a person's answer. False where somebody was quicker."""
+    mine = and_(table.c.id == row.id, table.c.status == row.status, table.c.changed == row.changed)
+    status = "applied" if receipt.outcome == "applied" else "queued"
+    values = {"note": note, "resolved_by": user, "not_before": receipt.received, "failures": 0}
+    moved = await _move(connection, row, mine, status, receipt.code, actor=f"user:{user}", **_free(values))
+    if moved:
+        await send_receipt(site, connection, row, receipt)
+    return moved
+
+
+def _free(values: dict[str, Any]) -> dict[str, Any]:
+    return {**values, "lease": "", "lease_until": None}
+
+
+async def _move(
+    connection: AsyncConnection, row: Row[Any], mine: Any, status: str, code: str, *, actor: str, **values: Any
+) -> bool:
+    changed = {**values, "status": status, "code": code, "changed": datetime.now(UTC)}
+    moved = await connection.execute(update(table).where(mine).values(**changed))
+    if not moved.rowcount:
+        return False
+    await tell(connection, row.id, row.proposal, row.encounter, status, code, actor)
+    return True
+
+
+async def tell(
+    connection: AsyncConnection, id: str, proposal: str, encounter: str, status: str, code: str, actor: str
+) -> None:
+    """Write the audit of a change of state, and the line that the reviewer sees."""
+    await audit.record(connection, actor=actor, action=f"writeback.{status}", object=id, encounter=encounter, code=code)
+    await audit.history(connection, proposal=proposal, status=f"writeback.{status}", actor=actor, detail=code)
+
+
+async def send_receipt(site: Site, connection: AsyncConnection, row: Row[Any], receipt: Receipt) -> None:
+    """Append a receipt once this transaction has committed."""
+    headers = site.headers(
+        id=digest("receipt", row.id, row.attempts, receipt.outcome, receipt.code, receipt.received.isoformat()),
+        type="writeback.answered",
+        source="writeback",
+        time=receipt.received,
+        correlation=row.encounter,
+        causation=row.decision,
+    )
+    await outbox.send(connection, NewRecord("receipts", row.encounter, receipt.model_dump_json().encode(), headers))
+
+
+def receipt(row: Row[Any], outcome: Outcome, code: str) -> Receipt:
+    """Return a receipt of ours, where the HIS gave none."""
+    return Receipt(writeback=row.id, outcome=outcome, code=code, received=datetime.now(UTC))

@@ -1,0 +1,279 @@
+"""One member of a consumer group on Kafka.
+
+The client's listener only notes what is assigned; where to start is settled by the next ``fetch``, so that waiting for
+the database holds up no heartbeat, and an error reaches whoever fetches. Nothing is returned in between.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka.errors import (
+    CommitFailedError,
+    IllegalStateError,
+    KafkaError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+)
+
+from hisbus.errors import ConfigError, RetryLater
+from hisbus_bus.kernel.log import Assigned, Record, Revoked, gone
+from hisbus_bus.kernel.log.kafka_cluster import Cluster, sorted_error
+from hisbus_bus.kernel.telemetry import logger
+from hisbus_bus.kernel.topics import MIB, Name
+
+SESSION_MS = 10_000
+"""A member that is silent this long loses its partitions."""
+HEARTBEAT_MS = 1_000
+"""Also how soon a member notices that another came or went."""
+REBALANCE_MS = 30_000
+"""How long the others wait for a member that finishes what it has begun."""
+NEVER_MS = 2**31 - 1
+"""A member that pauses for hours stays a member: the loop has deadlines of its own."""
+FETCH_BYTES = 16 * MIB
+COMMIT_S = 10.0
+CLOSE_S = 3.0
+
+
+def record_of(topic: Name, found: ConsumerRecord) -> Record:
+    """Return a record as the steps know it."""
+    return Record(
+        topic,
+        found.partition,
+        found.offset,
+        (found.key or b"").decode(),
+        found.value or b"",
+        {name: value.decode() for name, value in found.headers},
+        datetime.fromtimestamp(found.timestamp / 1000, UTC),
+    )
+
+
+class Member(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no types
+    """One member of a group. See ``hisbus_bus.kernel.log.Subscription``."""
+
+    commit_every_s = 0.2
+
+    def __init__(
+        self, cluster: Cluster, topic: Name, group: str, assigned: Assigned, revoked: Revoked, start: str
+    ) -> None:
+        self._cluster = cluster
+        self._topic = topic
+        self._group = group
+        self._assigned = assigned
+        self._revoked = revoked
+        self._start = start
+        self._log = logger(topic=topic, group=group)
+        self._consumer: AIOKafkaConsumer | None = None
+        self._poll: asyncio.Task[dict[TopicPartition, list[ConsumerRecord]]] | None = None
+        self._turn = asyncio.Lock()
+        """Held while partitions are taken over or given up, so that the two never overlap."""
+        self._generation = 0
+        self._waiting: set[int] | None = None
+        """Assigned and not settled; None: nothing new was assigned."""
+        self._held: set[int] = set()
+        self._floor: dict[int, int] = {}
+        """What is committed: it never goes back, also not after a restore of the database."""
+        self._changed = asyncio.Event()
+        """Something may be fetched now that could not before."""
+        self._paused = False
+        self._closed = False
+
+    async def open(self) -> None:
+        """Join the group, and wait until it has its partitions.
+
+        Raises:
+            RetryLater: the brokers are away.
+            ConfigError: they refuse us, or no longer keep what the group needs.
+        """
+        consumer = AIOKafkaConsumer(
+            **self._cluster.connection,
+            group_id=self._group,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            session_timeout_ms=SESSION_MS,
+            heartbeat_interval_ms=HEARTBEAT_MS,
+            rebalance_timeout_ms=REBALANCE_MS,
+            max_poll_interval_ms=NEVER_MS,
+            fetch_max_bytes=FETCH_BYTES,
+        )
+        consumer.subscribe([self._cluster.full(self._topic)], listener=self)
+        self._consumer = consumer
+        try:
+            await consumer.start()
+            await self._settle()
+        except (KafkaError, OSError) as error:
+            await self._stop()
+            raise sorted_error(error) from error
+        except BaseException:
+            await self._stop()
+            raise
+
+    # --- what the client tells
+
+    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
+        """Give everything up: the group is dealt anew."""
+        self._generation += 1
+        self._waiting = None
+        if self._poll is not None:
+            self._poll.cancel()
+        async with self._turn:
+            await self._give_up()
+
+    async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+        """Note what was dealt."""
+        self._generation += 1
+        self._waiting = {at.partition for at in assigned}
+        self._changed.set()
+
+    async def _give_up(self) -> None:
+        held, self._held = self._held, set()
+        if held:
+            try:
+                await self._revoked(held)
+            except (ConfigError, RetryLater) as error:
+                self._log.warning("revoke_failed", code=error.code)  # what is not committed is delivered again
+
+    async def _settle(self) -> None:
+        """Take over what was assigned: ask where to start, and go there."""
+        async with self._turn:
+            generation, partitions = self._generation, self._waiting
+            if partitions is None:
+                return
+            committed = await self._positions(partitions)
+            begins = await self._cluster.begins(self._topic)
+            known = await self._assigned(partitions) if partitions else {}
+            self._held = set(partitions)
+            if generation != self._generation or self._consumer is None:
+                return  # dealt anew meanwhile; whoever does that waits for the turn and gives up what is held
+            for partition in sorted(partitions):
+                position = min(committed[partition], known.get(partition, committed[partition]))
+                if position < begins[partition]:
+                    raise gone(self._topic, self._group, position)
+                self._consumer.seek(TopicPartition(self._cluster.full(self._topic), partition), position)
+            self._floor = committed
+            self._waiting = None
+
+    async def _positions(self, partitions: set[int]) -> dict[int, int]:
+        """Return the committed offsets; where there is none, the first one is written down before the first record."""
+        found = await self._cluster.committed(self._topic, self._group)
+        absent = partitions - found.keys()
+        if absent:
+            first = await (
+                self._cluster.begins(self._topic) if self._start == "begin" else self._cluster.ends(self._topic)
+            )
+            await self._commit({partition: first[partition] for partition in absent})
+            found |= {partition: first[partition] for partition in absent}
+        return {partition: found[partition] for partition in partitions}
+
+    # --- what the step asks for
+
+    async def fetch(self, max_records: int, timeout: float) -> Sequence[Record]:
+        """Return the next records of the partitions it has; wait up to ``timeout`` seconds for the first."""
+        now = asyncio.get_running_loop().time
+        deadline = now() + timeout
+        while not self._closed:
+            self._changed.clear()
+            if self._consumer is None:
+                await self.open()
+            if self._waiting is not None:
+                await self._settle()
+            elif not self._paused:
+                if records := await self._next(max_records, max(0.0, deadline - now())):
+                    return records
+                if now() >= deadline:
+                    break
+            else:
+                try:
+                    async with asyncio.timeout_at(deadline):
+                        await self._changed.wait()
+                except TimeoutError:
+                    break
+        return []
+
+    async def _next(self, max_records: int, timeout: float) -> Sequence[Record]:
+        consumer = self._consumer
+        if consumer is None:
+            return []
+        generation = self._generation
+        poll = self._poll = asyncio.ensure_future(
+            consumer.getmany(timeout_ms=round(timeout * 1000), max_records=max_records)
+        )
+        try:
+            found = await poll
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if generation == self._generation or (task is not None and task.cancelling()):
+                raise
+            return []
+        except NoOffsetForPartitionError:
+            return []  # noted before we said where to start
+        except OffsetOutOfRangeError as error:
+            raise gone(self._topic, self._group, min(dict(*error.args).values())) from error
+        except KafkaError as error:
+            if not error.retriable:
+                await self._stop()  # the next fetch joins again
+            raise sorted_error(error) from error
+        finally:
+            self._poll = None
+        if generation != self._generation or self._paused:
+            self._step_back(generation, found)
+            return []
+        return [record_of(self._topic, record) for records in found.values() for record in records]
+
+    def _step_back(self, generation: int, found: Mapping[TopicPartition, Sequence[ConsumerRecord]]) -> None:
+        """Leave for later what is not wanted now; what is not ours any more is somebody else's to fetch."""
+        if generation == self._generation and self._consumer is not None:
+            for at, records in found.items():
+                self._consumer.seek(at, records[0].offset)
+
+    def pause(self) -> None:
+        """Stop fetching until resumed."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """Go on fetching."""
+        if self._paused:
+            self._paused = False
+            self._changed.set()
+
+    async def commit(self, offsets: Mapping[int, int]) -> None:
+        """Store the next offset to read. What the group took away meanwhile is left to whoever has it now."""
+        higher = {partition: offset for partition, offset in offsets.items() if offset > self._floor.get(partition, -1)}
+        if higher:
+            await self._commit(higher)
+            self._floor.update(higher)
+
+    async def _commit(self, offsets: Mapping[int, int]) -> None:
+        if self._consumer is None:
+            return
+        name = self._cluster.full(self._topic)
+        try:
+            async with asyncio.timeout(COMMIT_S):
+                await self._consumer.commit({TopicPartition(name, at): offset for at, offset in offsets.items()})
+        except (CommitFailedError, IllegalStateError):
+            self._log.info("commit_too_late")  # dealt anew: these records are delivered again and dropped by id
+        except (KafkaError, TimeoutError) as error:
+            raise sorted_error(error) from error
+
+    async def close(self) -> None:
+        """Leave the group without committing."""
+        self._closed = True
+        self._changed.set()
+        await self._stop()
+
+    async def _stop(self) -> None:
+        consumer, self._consumer = self._consumer, None
+        self._generation += 1
+        self._waiting = None
+        if consumer is None:
+            return
+        async with self._turn:
+            if not self._closed:
+                await self._give_up()
+        try:
+            async with asyncio.timeout(CLOSE_S):
+                await consumer.stop()
+        except (KafkaError, TimeoutError):
+            self._log.warning("leave_failed")  # the group finds out when the session ends
+            await consumer._client.close()  # stop() offers no way out of a join that it waits for

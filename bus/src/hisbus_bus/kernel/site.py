@@ -1,0 +1,132 @@
+"""What every step is given: the site's settings, keys, log and database."""
+
+import os
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from hisbus.errors import ConfigError
+from hisbus_bus.kernel import topics
+from hisbus_bus.kernel.database import Database
+from hisbus_bus.kernel.log import Log
+from hisbus_bus.kernel.log.sqlite import SqliteLog
+from hisbus_bus.kernel.log.sqlite_reader import SqliteReader
+from hisbus_bus.kernel.settings import Settings
+from hisbus_bus.kernel.topics import Keys
+
+
+@dataclass(frozen=True)
+class Site:
+    """One site, opened."""
+
+    settings: Settings
+    keys: Keys
+    log: Log
+    database: Database
+
+    @property
+    def name(self) -> str:
+        """The site's short name."""
+        return self.settings.site
+
+    def group(self, step: str) -> str:
+        """Return a step's consumer group."""
+        return topics.group_name(self.name, step)
+
+    def headers(self, *, id: str, type: str, source: str, time: datetime, **more: Any) -> dict[str, str]:
+        """Return a record's headers (``topics.headers``), recorded now."""
+        return topics.headers(
+            id=id,
+            type=type,
+            source=source,
+            time=time,
+            site=self.name,
+            keyid=self.keys.id,
+            recorded=datetime.now(UTC),
+            **more,
+        )
+
+
+def open_database(settings: Settings) -> Database:
+    """Return the configured database. Raises ConfigError where its password cannot be read."""
+    url = settings.database.url
+    if settings.database.password_file is not None:
+        try:
+            password = settings.database.password_file.read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise ConfigError("database.password_file cannot be read. Check its path and owner.") from error
+        scheme, _, rest = url.partition("://")
+        user, at, host = rest.partition("@")
+        if not at:
+            raise ConfigError("database.url needs a user (postgresql://USER@HOST/NAME) for database.password_file.")
+        url = f"{scheme}://{user}:{quote(password, safe='')}@{host}"
+    return Database(url)
+
+
+async def open_log(settings: Settings) -> Log:
+    """Open the configured log.
+
+    Raises:
+        ConfigError: only an operator can mend it.
+        RetryLater: its disk or its brokers are away.
+    """
+    log = settings.log
+    path = _embedded(settings)
+    if path is not None:
+        return await SqliteLog.open(
+            path, max_mb=log.max_mb, append_deadline_s=log.append_deadline_s, retention_days=log.retention_days
+        )
+    from hisbus_bus.kernel.log.kafka import KafkaLog  # a client for a server that most trials do not have
+
+    return await KafkaLog.open(log, settings.site, settings.remote)
+
+
+async def open_reader(settings: Settings) -> Log:
+    """Open the configured log beside the process that may hold it. Commands read it and write to the outbox.
+
+    Raises:
+        ConfigError: nothing was stored yet, or only an operator can mend it.
+        RetryLater: its brokers are away.
+    """
+    path = _embedded(settings)
+    return await open_log(settings) if path is None else SqliteReader(path)
+
+
+def _embedded(settings: Settings) -> Path | None:
+    """Return the file of the embedded log; None where Kafka is configured."""
+    url = settings.log.url
+    return Path(url.removeprefix("sqlite:///")) if url.startswith("sqlite:///") else None
+
+
+def load_secret(settings: Settings) -> bytes:
+    """Return the site's secret; on the embedded log it is made at the first start, readable by its owner only.
+
+    Raises:
+        ConfigError: it cannot be read, or Kafka is configured and no file is named.
+    """
+    embedded = _embedded(settings)
+    path = settings.secret_file or (embedded.with_name("site.secret") if embedded else None)
+    if path is None:
+        raise ConfigError(
+            "secret_file is missing. Every process of a site on Kafka needs the same secret:"
+            " `head -c 32 /dev/urandom | xxd -p -c 64 > site.secret`, readable by its owner only."
+        )
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        if settings.secret_file is not None:
+            raise ConfigError(f"secret_file {path} does not exist. Restore it: with another, no key fits.") from error
+    except OSError as error:
+        raise ConfigError(f"The site's secret {path} cannot be read. Check its owner.") from error
+    if embedded is not None and embedded.exists():
+        raise ConfigError(f"The site's secret {path} is gone, and the log was written with it. Restore the file.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    secret = secrets.token_hex(32).encode()
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(secret)
+        file.flush()
+        os.fsync(file.fileno())
+    return secret

@@ -1,0 +1,388 @@
+"""Every table, and which step writes it. Reading another step's table is allowed, writing it is not.
+
+``WRITER`` is checked by an architecture test. The kernel's own tables are written by whoever needs them.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+
+metadata = MetaData()
+
+Big = BigInteger().with_variant(Integer, "sqlite")
+"""What a busy site counts past 2^31; SQLite's integers hold it anyway, and count up by themselves only as such."""
+
+
+class Instant(TypeDecorator[datetime]):
+    """A point in time, aware and in UTC on both sides of the database."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Refuse naive times; store UTC."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise TypeError("a naive time was given to the database")
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        """Return UTC."""
+        if value is None:
+            return None
+        stored: datetime = value
+        return stored.replace(tzinfo=UTC) if stored.tzinfo is None else stored.astimezone(UTC)
+
+
+# --- the kernel's own -------------------------------------------------------------------------------------------------
+
+offsets = Table(
+    "offsets",
+    metadata,
+    Column("group", String, primary_key=True),
+    Column("topic", String, primary_key=True),
+    Column("partition", Integer, primary_key=True),
+    Column("next", Big, nullable=False),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", Big, primary_key=True, autoincrement=True),
+    Column("topic", String, nullable=False),
+    Column("key", String, nullable=False),
+    Column("headers", Text, nullable=False),
+    Column("value", LargeBinary, nullable=False),
+    Column("created", Instant, nullable=False),
+)
+
+parked = Table(
+    "parked",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("step", String, nullable=False),
+    Column("topic", String, nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("offset", Big, nullable=False),
+    Column("key", String, nullable=False),
+    Column("headers", Text, nullable=False),
+    Column("value", LargeBinary, nullable=False),
+    Column("reason", String, nullable=False),
+    Column("stack", String, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("parked", Instant, nullable=False),
+    Column("status", String, nullable=False),  # parked | replayed | closed
+    Column("message", String, nullable=False),
+    Column("encounter", String, nullable=False),
+    UniqueConstraint("step", "topic", "partition", "offset"),
+    Index("parked_open", "status", "step"),
+    Index("parked_encounter", "encounter", "step"),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Big, primary_key=True, autoincrement=True),
+    Column("time", Instant, nullable=False),
+    Column("actor", String, nullable=False),
+    Column("action", String, nullable=False),
+    Column("object", String, nullable=False),
+    Column("encounter", String, nullable=False),
+    Column("detail", Text, nullable=False),
+)
+
+audit_seals = Table(
+    "audit_seals",
+    metadata,
+    Column("number", Big, primary_key=True, autoincrement=False),
+    Column("audit", Big, nullable=False, unique=True),
+    Column("hash", String, nullable=False),
+    Column("sealed", Instant, nullable=False),
+)
+
+# --- translate --------------------------------------------------------------------------------------------------------
+
+messages = Table(
+    "messages",
+    metadata,
+    Column("id", String, primary_key=True),  # of this stored copy: "<partition>.<offset>"
+    Column("message", String, nullable=False),
+    Column("first", Boolean, nullable=False),
+    Column("connector", String, nullable=False),
+    Column("control_id", String, nullable=False, index=True),
+    Column("sender", String, nullable=False),
+    Column("type", String, nullable=False),
+    Column("received", Instant, nullable=False, index=True),
+    Column("partition", Integer, nullable=False),
+    Column("offset", Big, nullable=False),
+    Column("status", String, nullable=False, index=True),  # mapped | unmapped | duplicate | parked
+    Column("revision", Integer, nullable=False),
+    Column("mapping", String, nullable=False),
+    Column("flags", Text, nullable=False),
+    Column("unmapped", Text, nullable=False),
+    Column("reason", String, nullable=False),
+    Column("ack", Text, nullable=False),
+    Index("messages_first", "message", "first"),
+)
+
+clock = Table(
+    "clock",
+    metadata,
+    Column("id", Integer, primary_key=True),  # always 1
+    Column("time", Instant, nullable=False),
+)
+
+# --- chart ------------------------------------------------------------------------------------------------------------
+
+patients = Table(
+    "patients",
+    metadata,
+    Column("id", String, primary_key=True),  # Keys.patient
+    Column("authority", String, nullable=False),
+    Column("number", String, nullable=False, index=True),
+    Column("survivor", String, nullable=False, index=True),  # the patient it ended in; itself while not merged
+    Column("numbers", Integer, nullable=False),  # that ended in it, itself included; 0 once it is merged
+    Column("said", Text, nullable=False),  # demographics under this number: the newest word of each
+    Column("shown", Text, nullable=False),  # the Patient that stays show, JSON; kept on survivors
+)
+
+encounters = Table(
+    "encounters",
+    metadata,
+    Column("id", String, primary_key=True),  # Keys.encounter
+    Column("authority", String, nullable=False),
+    Column("number", String, nullable=False, index=True),
+    Column("patient", String, nullable=True, index=True),  # present owner, aliases resolved; null: none yet
+    Column("connector", String, nullable=False),
+    Column("timezone", String, nullable=False),
+    Column("key", String, nullable=False),  # in raw, of its latest message
+    Column("version", Integer, nullable=False),
+    Column("now", Instant, nullable=False),
+    Column("status", String, nullable=False, index=True),
+    Column("begins", String, nullable=True),  # fold stamps between which events without a visit number belong here,
+    Column("ends", String, nullable=True),  # by the events that carry its number; no beginning: never
+    Column("claims", Text, nullable=False),  # who named the visit first, and its moves
+    Column("named", Text, nullable=False),  # the newest words about the stay from events that carry its number
+    Column("assigned", Text, nullable=False),  # and from events that were assigned to it
+    Column("stay", Text, nullable=False),  # the stay's own fields as the chart shows them, JSON
+)
+
+merges = Table(
+    "merges",
+    metadata,
+    Column("event", String, primary_key=True),
+    Column("prior", String, nullable=True, index=True),  # as received
+    Column("patient", String, nullable=True, index=True),  # as received: where prior ends
+    Column("visit", String, nullable=True, index=True),  # set: only this visit moves
+    Column("order", String, nullable=False),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("message", String, nullable=False, index=True),
+    Column("kind", String, nullable=False),
+    Column("patient", String, nullable=True),  # as received
+    Column("visit", String, nullable=True, index=True),  # as received, as Keys.encounter
+    Column("encounter", String, nullable=True, index=True),  # as assigned; null: unassigned
+    Column("flag", String, nullable=False, index=True),  # why not folded: unassigned_visit | circular_merge | ...
+    Column("connector", String, nullable=False),
+    Column("timezone", String, nullable=False),
+    Column("order", String, nullable=False),
+    Column("touched", Text, nullable=False),  # traces of the keys of the entries that it touches, between spaces
+    Column("body", Text, nullable=False),  # the event, JSON
+    Index("events_patient", "patient", "visit"),
+)
+
+entries = Table(
+    "entries",
+    metadata,
+    Column("encounter", String, primary_key=True),
+    Column("entry", String, primary_key=True),
+    Column("part", String, nullable=False),  # documents, diagnoses ..., perhaps two; empty: nothing to show
+    Column("place", String, nullable=False),  # its order within the part: when it was first touched
+    Column("last", String, nullable=False),  # fold order of the event that last touched it
+    Column("body", Text, nullable=False),  # for each part a line with a JSON list; a report holds several
+)
+
+charted_messages = Table(
+    "charted_messages",
+    metadata,
+    Column("message", String, primary_key=True),
+    Column("revision", Integer, nullable=False),
+    Column("outputs", Text, nullable=False),  # what was appended, for a redelivery
+)
+
+# --- timers -----------------------------------------------------------------------------------------------------------
+
+wakes = Table(
+    "wakes",
+    metadata,
+    Column("encounter", String, primary_key=True),
+    Column("agent", String, primary_key=True),
+    Column("name", String, primary_key=True),
+    Column("due", Instant, primary_key=True),
+    Column("key", String, nullable=False),
+    Column("clock", String, nullable=False),  # wall | feed
+    Column("fired", Boolean, nullable=False),
+    Index("wakes_due", "fired", "clock", "due"),
+)
+
+wake_heads = Table(
+    "wake_heads",
+    metadata,
+    Column("encounter", String, primary_key=True),
+    Column("agent", String, primary_key=True),
+    Column("version", Integer, nullable=False),
+)
+
+# --- review -----------------------------------------------------------------------------------------------------------
+
+assessment_heads = Table(
+    "assessment_heads",
+    metadata,
+    Column("encounter", String, primary_key=True),
+    Column("agent", String, primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("evaluated", Text, nullable=False),
+    Column("time", Instant, nullable=False),
+    Column("opinions", Text, nullable=False, server_default=""),  # on other agents' proposals, JSON; empty: none
+    Column("notes", Text, nullable=False, server_default=""),  # what it could not judge, JSON; empty: nothing
+)
+
+proposals = Table(
+    "proposals",
+    metadata,
+    Column("id", String, primary_key=True),  # of this revision
+    Column("identity", String, nullable=False, index=True),  # hash of (site, agent, encounter, key)
+    Column("revision", Integer, nullable=False),
+    Column("agent", String, nullable=False),
+    Column("agent_version", String, nullable=False),
+    Column("encounter", String, nullable=False, index=True),
+    Column("key", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("rule", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("severity", String, nullable=False),
+    Column("points", Float, nullable=False),
+    Column("department", String, nullable=False),
+    Column("fingerprint", String, nullable=False),
+    Column("status", String, nullable=False, index=True),
+    Column("rectified", Boolean, nullable=False),
+    Column("version", Integer, nullable=False),  # chart version of the assessment that made it
+    Column("event", String, nullable=False),  # that woke the agent
+    Column("opened", Instant, nullable=False, index=True),
+    Column("due", Instant, nullable=True),
+    Column("body", LargeBinary, nullable=False),  # the proposal, JSON
+    Column("etag", String, nullable=False),
+    UniqueConstraint("identity", "revision"),
+)
+
+proposal_history = Table(
+    "proposal_history",
+    metadata,
+    Column("id", Big, primary_key=True, autoincrement=True),
+    Column("proposal", String, nullable=False, index=True),
+    Column("time", Instant, nullable=False),
+    Column("status", String, nullable=False),
+    Column("actor", String, nullable=False),
+    Column("detail", Text, nullable=False),
+)
+
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("proposal", String, nullable=False, unique=True),
+    Column("user", String, nullable=False),
+    Column("decided", Instant, nullable=False),
+    Column("body", LargeBinary, nullable=False),  # the decision, JSON
+    Column("payload", LargeBinary, nullable=False),  # exactly what was approved, JSON
+)
+
+users = Table(
+    "users",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("role", String, nullable=False),  # viewer | reviewer | admin
+    Column("password", String, nullable=False),  # argon2
+    Column("token", String, nullable=True, unique=True),  # sha-256 of the bearer token
+    Column("active", Boolean, nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("locked_until", Instant, nullable=True),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", String, primary_key=True),  # sha-256 of the cookie
+    Column("user", String, nullable=False, index=True),
+    Column("csrf", String, nullable=False),
+    Column("created", Instant, nullable=False),
+    Column("seen", Instant, nullable=False),
+)
+
+# --- writeback --------------------------------------------------------------------------------------------------------
+
+writebacks = Table(
+    "writebacks",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("decision", String, nullable=False, unique=True),
+    Column("proposal", String, nullable=False, index=True),
+    Column("encounter", String, nullable=False, index=True),
+    Column("connector", String, nullable=False),
+    Column("document", String, nullable=False, index=True),  # what is held in order: the proposal's identity
+    Column("status", String, nullable=False, index=True),
+    Column("attempts", Integer, nullable=False),  # times it was begun
+    Column("failures", Integer, nullable=False),  # in a row; the wait grows with them
+    Column("not_before", Instant, nullable=False),  # undecided: of the next look-up
+    Column("lease", String, nullable=False),
+    Column("lease_until", Instant, nullable=True),
+    Column("code", String, nullable=False),  # of the last receipt
+    Column("control_id", String, nullable=False),
+    Column("created", Instant, nullable=False),
+    Column("changed", Instant, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("resolved_by", String, nullable=False),
+    Column("body", LargeBinary, nullable=False),  # as last sent, JSON; empty until then
+)
+
+KERNEL = frozenset({"offsets", "outbox", "parked", "audit", "audit_seals", "proposal_history", "users", "sessions"})
+
+WRITER = {
+    "messages": "translate",
+    "clock": "translate",
+    "patients": "chart",
+    "encounters": "chart",
+    "merges": "chart",
+    "events": "chart",
+    "entries": "chart",
+    "charted_messages": "chart",
+    "wakes": "timers",
+    "wake_heads": "timers",
+    "assessment_heads": "review",
+    "proposals": "review",
+    "decisions": "review",
+    "writebacks": "writeback",
+}

@@ -1,0 +1,1 @@
+"""Trying without effect: replay, rehearsal, evaluation."""

@@ -1,0 +1,204 @@
+"""Plays cases against a site's own configuration: its mappings, its agents, its rules.
+
+Each case gets a site of its own in a temporary folder. Nothing listens, nothing is written to a HIS, and the feed's
+clock runs, because a case brings its own time.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import select
+
+from hisbus.connector import Connector, Playable
+from hisbus.errors import ConfigError
+from hisbus_bus.desk.health import lag
+from hisbus_bus.flow.chart import ChartStep
+from hisbus_bus.flow.dispatch import Dispatch
+from hisbus_bus.flow.intake import Intake
+from hisbus_bus.flow.review import Review, proposals
+from hisbus_bus.flow.timers import Timers
+from hisbus_bus.flow.translate import Translate
+from hisbus_bus.host.agents import AgentHost, start_all
+from hisbus_bus.host.registry import connectors, plugins
+from hisbus_bus.host.trial import tried
+from hisbus_bus.kernel import charts, consumer, tables
+from hisbus_bus.kernel.database import Database
+from hisbus_bus.kernel.log.sqlite import SqliteLog
+from hisbus_bus.kernel.outbox import Relay
+from hisbus_bus.kernel.settings import RetrySettings, Settings
+from hisbus_bus.kernel.site import Site
+from hisbus_bus.kernel.topics import Keys
+from hisbus_bus.lab.conversations import Case, Found, Step, acks_differ, facts_differ, facts_of, findings_differ
+
+AT_ONCE = 4
+"""Cases played at a time."""
+DEADLINE_S = 60.0
+"""Longest time after a step's messages until nothing is left to do."""
+POLL_S = 0.03
+HURRY = RetrySettings(attempts=2, first_s=0.05, longest_s=0.2)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What cases are played on: a site's configuration, its connectors, and its plugins as they run."""
+
+    settings: Settings
+    connectors: Sequence[Connector]
+    hosts: Sequence[AgentHost]
+    feed: Playable
+    """Takes the messages."""
+
+
+@asynccontextmanager
+async def stage(settings: Settings, connector: str = "") -> AsyncIterator[Stage]:
+    """Start a site's plugins for cases.
+
+    Args:
+        settings: the site's.
+        connector: the name of the one that takes the messages; may be left out where there is one.
+
+    Raises:
+        ConfigError: the configuration is wrong, or it must be said which connector takes the messages.
+    """
+    tables_ = [{**table, "clock": "feed"} for table in settings.connectors]
+    settings = settings.model_copy(update={"connectors": tables_, "retry": HURRY})
+    made = connectors(settings)
+    feed = _feed(made, connector)
+    async with AsyncExitStack() as stack:
+        hosts = await start_all(plugins(settings), settings)
+        for host in hosts:
+            stack.push_async_callback(host.close)
+        wrong = [f"plugin {host.plugin.name}: it cannot run ({host.reason})." for host in hosts if not host.agents]
+        if wrong := wrong + (await tried(hosts, settings)).refused:
+            raise ConfigError("\n".join(wrong))
+        yield Stage(settings, made, hosts, feed)
+
+
+async def play_all(on: Stage, cases: Iterable[Case]) -> AsyncGenerator[tuple[Case, list[str]], None]:
+    """Play cases, some at a time. Yield each in its turn, with how it differs from what it expects."""
+    places = asyncio.Semaphore(AT_ONCE)
+
+    async def played(case: Case) -> list[str]:
+        async with places:
+            return await play(on, case)
+
+    playing = [(case, asyncio.create_task(played(case))) for case in cases]
+    try:
+        for case, task in playing:
+            yield case, await task
+    finally:
+        for _, task in playing:
+            task.cancel()
+        await asyncio.gather(*(task for _, task in playing), return_exceptions=True)
+
+
+async def play(on: Stage, case: Case) -> list[str]:
+    """Play one case on a new site. Return how it differs from what it expects, one line each."""
+    differences: list[str] = []
+    taken = 0
+    with TemporaryDirectory(prefix="hisbus-case-") as folder:
+        async with _running(on, Path(folder)) as site:
+            intake = Intake(site, on.feed)
+            for step in case.steps:
+                answers = [await on.feed.take(message, intake.store) for message in case.messages[taken : step.after]]
+                differs = list(acks_differ(step, taken + 1, answers))
+                taken = step.after
+                differs += await _compare(on, site, case, step)
+                differences += [f"after {step.after}: {line}" for line in differs]
+    return differences
+
+
+async def findings(site: Site) -> list[Found]:
+    """Return every proposal as it stands, with its times in the zone of its stay."""
+    table, stays = tables.proposals, tables.encounters
+    joined = table.join(stays, stays.c.id == table.c.encounter)
+    found: list[Found] = []
+    async with site.database.read() as connection:
+        query = select(table, stays.c.number, stays.c.timezone).select_from(joined).order_by(table.c.opened, table.c.id)
+        for row in await connection.execute(query):
+            chart = await charts.chart(connection, row.encounter)
+            reads = {ref.rpartition("@")[0] for ref in proposals.body(row).reads}
+            numbers = [document.number for document in chart.documents if document.id in reads] if chart else []
+            due = row.due.astimezone(ZoneInfo(row.timezone)) if row.due else None
+            found.append(Found(row.number, row.rule, row.state, row.status, due, tuple(numbers)))
+    return found
+
+
+@asynccontextmanager
+async def _running(on: Stage, folder: Path) -> AsyncIterator[Site]:
+    """Run the steps between intake and write-back on an empty site."""
+    async with AsyncExitStack() as stack:
+        log = await SqliteLog.open(folder / "log.db")
+        stack.push_async_callback(log.close)
+        database = Database(f"sqlite:///{folder}/hisbus.db")
+        stack.push_async_callback(database.close)
+        async with database.write() as connection:
+            await connection.run_sync(tables.metadata.create_all)
+        site = Site(on.settings, Keys(b"cases"), log, database)
+        timers = Timers(site, {connector.name: connector.clock for connector in on.connectors})
+        called = [(host, agent) for host in on.hosts for agent in host.agents if on.settings.agent(agent.name).enabled]
+        dispatches = [Dispatch(site, host, agent, [each for _, each in called]) for host, agent in called]
+        for dispatch in dispatches:
+            await dispatch.first_look()
+        steps: list[consumer.Step] = [Review(site), timers, *dispatches]
+        steps += [ChartStep(site), Translate(site, on.connectors)]
+        work = [Relay(site).run(), timers.run(), *(consumer.Consumer(site, step).run() for step in steps)]
+        tasks = [asyncio.create_task(one) for one in work]
+        try:
+            yield site
+        finally:
+            for task in tasks:
+                task.cancel()
+            ended = await asyncio.gather(*tasks, return_exceptions=True)
+        for error in ended:
+            if isinstance(error, Exception):
+                raise error
+
+
+def _feed(made: Sequence[Connector], name: str) -> Playable:
+    able = {connector.name: connector for connector in made if isinstance(connector, Playable)}
+    if name and name not in able:
+        raise ConfigError(f"There is no connector {name!r} that can play cases. Known: {', '.join(able) or 'none'}.")
+    if not name and len(able) != 1:
+        raise ConfigError(f"Say with --connector which one takes the messages. Known: {', '.join(able) or 'none'}.")
+    return able[name] if name else next(iter(able.values()))
+
+
+async def _compare(on: Stage, site: Site, case: Case, step: Step) -> list[str]:
+    if late := await _settled(on, site):
+        return [f"{', '.join(late)} did not finish within {DEADLINE_S:.0f} s"]
+    differs = list(findings_differ(case, step, await findings(site)))
+    if step.duplicates is not None and (number := await _duplicates(site)) != step.duplicates:
+        differs.append(f"{number} duplicates, expected {step.duplicates}")
+    if step.chart is not None:
+        differs += facts_differ(step.chart, await _facts(site, step.chart.visit))
+    return differs
+
+
+async def _settled(on: Stage, site: Site) -> list[str]:
+    """Wait until nothing is left to do. Return the names of the steps that do not get there."""
+    agents = [agent.name for host in on.hosts for agent in host.agents if on.settings.agent(agent.name).enabled]
+    deadline = asyncio.get_running_loop().time() + DEADLINE_S
+    while busy := [name for name, count in (await lag(site, agents)).items() if count and name != "writeback"]:
+        if asyncio.get_running_loop().time() > deadline:
+            return busy
+        await asyncio.sleep(POLL_S)
+    return []
+
+
+async def _duplicates(site: Site) -> int:
+    row = tables.messages.c
+    async with site.database.read() as connection:
+        return len((await connection.scalars(select(row.id).where(row.status == "duplicate"))).all())
+
+
+async def _facts(site: Site, visit: str) -> Mapping[str, str | int]:
+    async with site.database.read() as connection:
+        ids = await charts.find(connection, visit=visit)
+        chart = await charts.chart(connection, ids[0]) if ids else None
+    return facts_of(chart) if chart else {}
