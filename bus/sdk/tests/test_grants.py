@@ -5,10 +5,9 @@ from typing import Any
 
 import pytest
 
-from hisbus import grants as projection
 from hisbus.grants import project, project_event
 from hisbus.testing import make_case, make_chart, make_event, make_patient, make_vital
-from hisbus_schemas import GRANTS, CodeSet, Event, Fact, Finding, Text
+from hisbus_schemas import GRANTS, PARTS, CodeSet, Event, Fact, Finding, Text
 
 CODE: dict[str, Any] = {"code": "x"}
 PATIENT = {"authority": "A", "number": "P"}
@@ -38,8 +37,8 @@ def test_an_events_body_is_sent_with_its_grant_and_with_no_other(kind: str, gran
 def test_every_body_of_the_contract_belongs_to_a_grant() -> None:
     models = Fact.model_json_schema()["$defs"].values()
     bodies = {model["properties"]["body"]["const"] for model in models if "body" in model["properties"]}
-    assert bodies == {*projection._PART_OF, "due"}
-    assert set(projection._PART_OF.values()) | {"vitals"} == set(GRANTS)
+    assert bodies == {body for part in PARTS for body in part.bodies} | {"due"}
+    assert [part.name for part in PARTS if not part.bodies] == []
 
 
 def test_a_wake_is_sent_whatever_was_granted() -> None:

@@ -10,7 +10,7 @@ from hisbus_bus.kernel.site import Site
 
 KEYS = {
     "id", "visit", "version", "status", "patient", "location", "admitted", "discharged", "documents", "diagnoses",
-    "procedures", "orders", "results", "vitals",
+    "procedures", "orders", "results", "vitals", "charges",
 }  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from hisbus_bus.kernel.settings import Settings
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.topics import Keys, digest
 from hisbus_schemas import (
+    LISTS,
     Chart,
     ChartDiagnosis,
     ChartDocument,
@@ -379,8 +380,7 @@ async def put_chart(connection: AsyncConnection, chart: Chart) -> None:
         "stay": json.dumps(stay),
     }
     await connection.execute(tables.encounters.insert(), row)
-    parts = ("documents", "diagnoses", "procedures", "results", "vitals")
-    entries = [(part, entry) for part in parts for entry in getattr(chart, part)]
+    entries = [(part.name, entry) for part in LISTS for entry in getattr(chart, part.name)]
     for number, (part, entry) in enumerate(entries):
         body = json.dumps([entry.model_dump(mode="json")])
         place = {"entry": entry.id, "part": part, "place": f"{number:04}", "last": "", "body": body}

@@ -14,19 +14,7 @@ from hisbus_schemas.assessment import (
     Text,
     Wake,
 )
-from hisbus_schemas.chart import (
-    GRANTS,
-    Chart,
-    ChartCharge,
-    ChartDiagnosis,
-    ChartDocument,
-    Charted,
-    ChartOrder,
-    ChartProcedure,
-    ChartReading,
-    Entry,
-    Patient,
-)
+from hisbus_schemas.chart import Chart, Charted
 from hisbus_schemas.coded import (
     Coded,
     CodedDoubt,
@@ -41,6 +29,17 @@ from hisbus_schemas.coded import (
 from hisbus_schemas.contract import Contract, Instant
 from hisbus_schemas.decision import Answer, Decision, Reason
 from hisbus_schemas.drafted import Drafted, DraftedSection, DraftedSentence
+from hisbus_schemas.entry import (
+    ChartCharge,
+    ChartDiagnosis,
+    ChartDocument,
+    ChartOrder,
+    ChartProcedure,
+    ChartReading,
+    Entry,
+    Patient,
+    called,
+)
 from hisbus_schemas.event import (
     Attachment,
     Charge,
@@ -68,10 +67,13 @@ from hisbus_schemas.event import (
     VisitId,
 )
 from hisbus_schemas.moment import Moment, Precision
+from hisbus_schemas.parts import GRANTS, LISTS, PARTS, Part, part_of
 from hisbus_schemas.writeback import Effect, Outcome, Receipt, WriteBack
 
 __all__ = [
     "GRANTS",
+    "LISTS",
+    "PARTS",
     "PROPOSALS",
     "Answer",
     "Asked",
@@ -122,6 +124,7 @@ __all__ = [
     "Opinion",
     "Order",
     "Outcome",
+    "Part",
     "Patient",
     "PatientId",
     "Person",
@@ -141,4 +144,6 @@ __all__ = [
     "VisitId",
     "Wake",
     "WriteBack",
+    "called",
+    "part_of",
 ]

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 from hisbus_bus.flow.chart.order import order_of
 from hisbus_bus.kernel.topics import digest
 from hisbus_schemas import (
+    LISTS,
     Charge,
     ChartCharge,
     ChartDiagnosis,
@@ -29,22 +30,17 @@ from hisbus_schemas import (
 )
 
 Key = tuple[str, ...]
-"""Names an entry by what the hospital calls it: ``("document", number)`` ...."""
+"""Names an entry by what the hospital calls it, behind its part: ``("documents", number)`` ...; a report has two."""
 
 
 class Vital(ChartReading):
     """A reading that the chart shows among the vital signs."""
 
 
-_LISTS: Mapping[str, TypeAdapter[Any]] = {
-    "document": TypeAdapter(list[ChartDocument]),
-    "diagnoses": TypeAdapter(list[ChartDiagnosis]),
-    "procedure": TypeAdapter(list[ChartProcedure]),
-    "order": TypeAdapter(list[ChartOrder]),
-    "results": TypeAdapter(list[ChartReading]),
-    "vitals": TypeAdapter(list[Vital]),
-    "charge": TypeAdapter(list[ChartCharge]),
-}
+_MODELS: Mapping[str, type[Entry]] = {part.name: part.entry for part in LISTS if part.entry} | {"vitals": Vital}
+_LISTS: Mapping[str, TypeAdapter[Any]] = {name: TypeAdapter(list[model]) for name, model in _MODELS.items()}  # type: ignore[valid-type]
+_PARTS: Mapping[type[Entry], str] = {model: name for name, model in _MODELS.items()}
+"""The part of the chart that shows an item, by the item's own class."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +61,7 @@ class Slot:
         """Return the items as JSON, for each part a line with a list."""
         lines = [self.items]
         if " " in self.part:
-            lines = [tuple(item for item in self.items if _part(item) == part) for part in self.part.split()]
+            lines = [tuple(item for item in self.items if _PARTS[type(item)] == part) for part in self.part.split()]
         return "\n".join(f"[{','.join(map(_json, line))}]" for line in lines)
 
 
@@ -75,17 +71,10 @@ def _json(item: Entry) -> str:
 
 
 def items(key: Key, part: str, body: str) -> tuple[Entry, ...]:
-    """Return a stored slot's items."""
-    kinds = part.split() if key[0] == "report" else [key[0]]
-    return tuple(
-        chain.from_iterable(
-            _LISTS[kind].validate_json(line) for kind, line in zip(kinds, body.split("\n"), strict=False)
-        )
-    )
-
-
-def _part(reading: Entry) -> str:
-    return "vitals" if isinstance(reading, Vital) else "results"
+    """Return a stored slot's items. What is known of and not shown is of the part that its key names."""
+    names = part.split() or [key[0]] * (key[0] in _LISTS)
+    lines = zip(names, body.split("\n"), strict=False)
+    return tuple(chain.from_iterable(_LISTS[name].validate_json(line) for name, line in lines))
 
 
 def slot_id(encounter: str, key: Key) -> str:
@@ -103,19 +92,19 @@ def touched(event: Event) -> list[Key]:
     keys: list[Key] = []
     match event.data:
         case Document() as document:
-            keys = [("document", document.number)]
+            keys = [("documents", document.number)]
             if document.action == "replace" and document.parent:
-                keys.append(("document", document.parent))
+                keys.append(("documents", document.parent))
         case Diagnoses() as diagnoses:
             keys = [("diagnoses", diagnoses.type)]
         case Procedure() as procedure:
-            keys = [("procedure", procedure.key)]
+            keys = [("procedures", procedure.key)]
         case Order() as order:
-            keys = [("order", order.key)]
+            keys = [("orders", order.key)]
         case Report() as report:
             keys = [("report", report.number)]
         case Charge() as charge:
-            keys = [("charge", charge.key)]
+            keys = [("charges", charge.key)]
     return list(dict.fromkeys(keys))
 
 
@@ -265,4 +254,4 @@ def _report(slot: Slot, event: Event, report: Report) -> Slot:
             **dict(reading),
         )
     items = tuple(known.values())
-    return replace(slot, part=" ".join(sorted(set(map(_part, items)))), items=items)
+    return replace(slot, part=" ".join(sorted({_PARTS[type(item)] for item in items})), items=items)
