@@ -13,7 +13,7 @@ CODE: dict[str, Any] = {"code": "x"}
 PATIENT = {"authority": "A", "number": "P"}
 DUE = {"body": "due", "agent": "qc", "name": "n", "due": datetime(2026, 3, 1, tzinfo=UTC), "encounter": "e"}
 BODIES: list[tuple[str, str, dict[str, Any]]] = [
-    ("diagnosis.recorded", "diagnoses", {"body": "diagnoses", "type": "F", "items": []}),
+    ("diagnosis.recorded", "diagnoses", {"body": "diagnoses", "status": "final", "items": []}),
     ("procedure.started", "procedures", {"body": "procedure", "key": "k", "code": CODE}),
     ("order.placed", "orders", {"body": "order", "key": "k", "action": "placed", "what": CODE}),
     ("result.reported", "results", {"body": "report", "number": "n", "service": CODE}),

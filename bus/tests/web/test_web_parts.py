@@ -14,7 +14,7 @@ from hisbus_schemas import LISTS, Entry, Evidence
 async def test_a_reviewer_sees_every_part_of_the_chart(
     client: Any, site: Site, rows: Any, parts: dict[str, Entry], language: str
 ) -> None:
-    chart = rows.stay("e9", "ZY9", "李", "M", date(1959, 8, 14), "05")
+    chart = rows.stay("e9", "ZY9", "李", "male", date(1959, 8, 14), "05")
     chart = chart.model_copy(update={name: [entry] for name, entry in parts.items()})
     charge = parts["charges"]
     evidence = [Evidence(path=f"charges/{charge.id}", value=charge.value)]

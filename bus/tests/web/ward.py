@@ -81,7 +81,7 @@ def stay(id: str, number: str, name: str, sex: str, born: date, bed: str, **more
         "visit": VisitId(authority="HOSP", number=number),
         "patient": Patient(id=PatientId(authority="HOSP", number=f"P{number}"), name=name, sex=sex, birth_date=born),
         "status": "admitted",
-        "patient_class": "I",
+        "patient_class": "inpatient",
         "department": "呼吸内科",
         "attending": Person(id="D9", name="周建平"),
         "location": Location(ward="呼吸一区", room="0312", bed=bed),
@@ -96,7 +96,7 @@ def pneumonia() -> Chart:
         "e1",
         "ZY2603001",
         "张建国",
-        "M",
+        "male",
         date(1959, 8, 14),
         "05",
         documents=[
@@ -140,7 +140,9 @@ def pneumonia() -> Chart:
             ),
         ],
         diagnoses=[
-            ChartDiagnosis(id="dg", version="v", type="A", code=Code(code="J18.900", text="肺炎"), time=at(0)),
+            ChartDiagnosis(
+                id="dg", version="v", status="admitting", code=Code(code="J18.900", text="肺炎"), time=at(0)
+            ),
         ],
         vitals=[
             ChartReading(
@@ -182,7 +184,7 @@ def appendicitis() -> Chart:
         "e2",
         "ZY2603014",
         "欧阳慧敏",
-        "F",
+        "female",
         date(1991, 2, 3),
         "11",
         department="普外科",
@@ -215,7 +217,7 @@ def stroke() -> Chart:
         "e3",
         "ZY2602188",
         "马淑兰",
-        "F",
+        "female",
         date(1950, 3, 7),
         "02",
         department="神经内科",

@@ -64,13 +64,16 @@ from hisbus_schemas.event import (
     Section,
     Stay,
     Translated,
+    Unknown,
     VisitId,
 )
 from hisbus_schemas.moment import Moment, Precision
 from hisbus_schemas.parts import GRANTS, LISTS, PARTS, Part, part_of
+from hisbus_schemas.words import DIED, DiagnosisStatus, PatientClass, ResultStatus, Sex
 from hisbus_schemas.writeback import Effect, Outcome, Receipt, WriteBack
 
 __all__ = [
+    "DIED",
     "GRANTS",
     "LISTS",
     "PARTS",
@@ -104,6 +107,7 @@ __all__ = [
     "Demographics",
     "Diagnoses",
     "Diagnosis",
+    "DiagnosisStatus",
     "Document",
     "Draft",
     "Drafted",
@@ -126,6 +130,7 @@ __all__ = [
     "Outcome",
     "Part",
     "Patient",
+    "PatientClass",
     "PatientId",
     "Person",
     "Position",
@@ -137,10 +142,13 @@ __all__ = [
     "Reason",
     "Receipt",
     "Report",
+    "ResultStatus",
     "Section",
+    "Sex",
     "Stay",
     "Text",
     "Translated",
+    "Unknown",
     "VisitId",
     "Wake",
     "WriteBack",

@@ -17,6 +17,7 @@ from hisbus_schemas.entry import (
 from hisbus_schemas.event import Location, Person, VisitId
 from hisbus_schemas.moment import Moment
 from hisbus_schemas.parts import LISTS, PARTS
+from hisbus_schemas.words import PatientClass
 
 Status = Literal["registered", "admitted", "discharged", "cancelled"]
 
@@ -36,15 +37,16 @@ class Chart(Contract):
     visit: VisitId
     patient: Patient | None = None
     status: Status
-    patient_class: str = ""
+    patient_class: PatientClass | Literal[""] = ""
     location: Location = Location()
     attending: Person | None = None
     department: str = ""
     admitted: Moment | None = None
     discharged: Moment | None = None
     disposition: str = ""
+    """``died``; any other as its source sent it."""
     died: bool = False
-    """PV1-36 is ``20`` or the patient is dead."""
+    """The disposition says so, or the patient is dead."""
     documents: list[ChartDocument] = []
     diagnoses: list[ChartDiagnosis] = []
     procedures: list[ChartProcedure] = []

@@ -9,6 +9,7 @@ from typing import Literal
 from hisbus_schemas.contract import Contract, Instant
 from hisbus_schemas.event import Attachment, Code, PatientId, Person, Section
 from hisbus_schemas.moment import Moment
+from hisbus_schemas.words import DiagnosisStatus, ResultStatus, Sex
 
 
 def called(code: Code) -> str:
@@ -22,7 +23,7 @@ class Patient(Contract):
     id: PatientId
     name: str = ""
     birth_date: date | None = None
-    sex: str = ""
+    sex: Sex | Literal[""] = ""
     id_card: str = ""
     marital_status: str = ""
     dead: bool = False
@@ -100,9 +101,9 @@ class ChartDocument(Entry):
 
 
 class ChartDiagnosis(Entry):
-    """One diagnosis of the newest set of its type."""
+    """One diagnosis of the newest set of its status."""
 
-    type: str
+    status: DiagnosisStatus | Literal[""]
     code: Code
     time: Moment | None = None
     rank: int | None = None
@@ -146,7 +147,7 @@ class ChartOrder(Entry):
 
 
 class ChartReading(Entry):
-    """A result or vital sign in its newest state; ``withdrawn`` ones stay visible."""
+    """A result or vital sign in its newest state; what is withdrawn stays visible."""
 
     report: str
     service: Code
@@ -156,9 +157,10 @@ class ChartReading(Entry):
     unit: str = ""
     range: str = ""
     flags: list[str] = []
-    status: str = ""
+    status: ResultStatus | Literal[""] = ""
     time: Moment | None = None
     withdrawn: bool = False
+    """Its source took it back."""
 
     @property
     def title(self) -> str:

@@ -101,7 +101,7 @@ def make_vital(code: str, value: str, *, id: str = "", at: datetime | str = NOW,
     item = Code(code=code, system=LOINC)
     return ChartReading(
         id=id or code, version=f"{id or code}-1", report="R1", service=item, item=item, values=[value], unit=unit,
-        status="F", time=moment(at),
+        status="final", time=moment(at),
     )  # fmt: skip
 
 
@@ -133,7 +133,7 @@ def make_result(code: str, value: str, *, id: str = "", at: datetime | str = NOW
     """Return one value of a laboratory report; ``id`` defaults to the code. ``more``: ``unit``, ``flags`` ...."""
     fields: dict[str, Any] = {
         "id": id or code, "version": f"{id or code}-1", "report": "R1", "service": Code(text="laboratory"),
-        "item": Code(code=code), "values": [value], "status": "F", "time": moment(at),
+        "item": Code(code=code), "values": [value], "status": "final", "time": moment(at),
     }  # fmt: skip
     return ChartReading(**(fields | more))
 
@@ -141,7 +141,7 @@ def make_result(code: str, value: str, *, id: str = "", at: datetime | str = NOW
 def make_diagnosis(code: str, text: str = "", *, id: str = "", at: datetime | str = NOW, **more: Any) -> ChartDiagnosis:
     """Return a final diagnosis; ``id`` defaults to its code. ``rank=1`` makes it the principal one."""
     fields: dict[str, Any] = {
-        "id": id or code, "version": f"{id or code}-1", "type": "F", "code": Code(code=code, text=text),
+        "id": id or code, "version": f"{id or code}-1", "status": "final", "code": Code(code=code, text=text),
         "time": moment(at),
     }  # fmt: skip
     return ChartDiagnosis(**(fields | more))
@@ -186,7 +186,7 @@ def make_chart(
         "visit": VisitId(authority="TEST", number="V1"),
         "patient": patient or make_patient(),
         "status": "registered" if admitted is None else "admitted" if discharged is None else "discharged",
-        "patient_class": "I",
+        "patient_class": "inpatient",
         "admitted": None if admitted is None else moment(admitted),
         "discharged": None if discharged is None else moment(discharged),
     }

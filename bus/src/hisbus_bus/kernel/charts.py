@@ -11,10 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hisbus_bus.kernel import tables
 from hisbus_bus.kernel.bulk import given, within
-from hisbus_schemas import GRANTS, Chart, Event
-
-DIED = "20"
-"""Discharge disposition (HL7 v2 PV1-36) of a patient who died."""
+from hisbus_schemas import DIED, GRANTS, Chart, Event
 
 _STAYS = (
     select(tables.encounters, tables.patients.c.shown)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
@@ -21,6 +21,7 @@ from hisbus_schemas import (
     Code,
     Diagnoses,
     Diagnosis,
+    DiagnosisStatus,
     Document,
     Entry,
     Event,
@@ -96,7 +97,7 @@ def touched(event: Event) -> list[Key]:
             if document.action == "replace" and document.parent:
                 keys.append(("documents", document.parent))
         case Diagnoses() as diagnoses:
-            keys = [("diagnoses", diagnoses.type)]
+            keys = [("diagnoses", diagnoses.status)]
         case Procedure() as procedure:
             keys = [("procedures", procedure.key)]
         case Order() as order:
@@ -188,7 +189,7 @@ def _diagnoses(slot: Slot, event: Event, said: Diagnoses) -> Slot:
     for item in kept:
         ids[_name(item.code)] = count = ids.get(_name(item.code), 0) + 1
         id = digest(slot.id, *_name(item.code), count)[:20]
-        rows.append(_diagnosis(id, event, said.type, item))
+        rows.append(_diagnosis(id, event, said.status, item))
     return replace(slot, part="diagnoses", items=tuple(rows))
 
 
@@ -196,8 +197,8 @@ def _name(code: Code) -> tuple[str, str]:
     return (code.system, code.code) if code.code else ("", code.text)
 
 
-def _diagnosis(id: str, event: Event, type: str, said: Diagnosis) -> ChartDiagnosis:
-    return ChartDiagnosis(id=id, version=event.id, type=type, code=said.code, time=said.time, rank=said.rank)
+def _diagnosis(id: str, event: Event, status: DiagnosisStatus | Literal[""], said: Diagnosis) -> ChartDiagnosis:
+    return ChartDiagnosis(id=id, version=event.id, status=status, code=said.code, time=said.time, rank=said.rank)
 
 
 def _procedure(slot: Slot, event: Event, said: Procedure) -> Slot:
@@ -250,7 +251,7 @@ def _report(slot: Slot, event: Event, report: Report) -> Slot:
             version=event.id,
             report=report.number,
             service=report.service,
-            withdrawn=reading.withdrawn,
+            withdrawn=reading.status == "withdrawn",
             **dict(reading),
         )
     items = tuple(known.values())

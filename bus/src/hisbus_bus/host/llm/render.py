@@ -50,7 +50,7 @@ def _entry(label: str, entry: Entry) -> Iterator[str]:
 
 
 def _diagnosis(entry: ChartDiagnosis) -> Words:
-    return "diagnosis", entry.type, _code(entry.code), _time(entry.time)
+    return "diagnosis", entry.status, _code(entry.code), _time(entry.time)
 
 
 def _procedure(entry: ChartProcedure) -> Words:
