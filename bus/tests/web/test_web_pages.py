@@ -183,7 +183,7 @@ def test_both_languages_say_the_same_things() -> None:
     by_value = {
         "agent", "role", "status", "severity", "state", "sex", "reason", "refused", "receipt", "diagnosis", "order",
         "document", "field", "message-status", "writeback-status", "verdict",
-        "kind", "model",
+        "kind", "model", "class", "ordered", "administration", "unknown",
     }  # fmt: skip
     by_value |= {
         "site.embedded",
@@ -202,6 +202,7 @@ def test_both_languages_say_the_same_things() -> None:
     by_value |= {f"draft.{written}" for written in ("assembled", "model", "mixed")}
     by_value |= {key for key in chinese if key.startswith("draft.reason.")}
     by_value |= {key for key in chinese if key.startswith(("codes.role.", "codes.method.", "codes.verified."))}
+    by_value |= {key for key in chinese if key.startswith("allergy.")}
     by_value |= {f"message.{field}" for field in ("patient", "visit", "text")}
     by_value |= {f"parked.{status}" for status in ("parked", "replayed", "closed")}
     for key in chinese:

@@ -30,17 +30,23 @@ from hisbus_schemas.contract import Contract, Instant
 from hisbus_schemas.decision import Answer, Decision, Reason
 from hisbus_schemas.drafted import Drafted, DraftedSection, DraftedSentence
 from hisbus_schemas.entry import (
+    ChartAdministration,
+    ChartAllergy,
     ChartCharge,
     ChartDiagnosis,
     ChartDocument,
+    ChartMove,
     ChartOrder,
     ChartProcedure,
     ChartReading,
+    ChartUnknown,
     Entry,
     Patient,
     called,
 )
 from hisbus_schemas.event import (
+    Administration,
+    Allergy,
     Attachment,
     Charge,
     Code,
@@ -69,7 +75,18 @@ from hisbus_schemas.event import (
 )
 from hisbus_schemas.moment import Moment, Precision
 from hisbus_schemas.parts import GRANTS, LISTS, PARTS, Part, part_of
-from hisbus_schemas.words import DIED, DiagnosisStatus, PatientClass, ResultStatus, Sex
+from hisbus_schemas.words import (
+    DIED,
+    AdministrationStatus,
+    AllergyKind,
+    AllergyStatus,
+    DiagnosisStatus,
+    OrderClass,
+    PatientClass,
+    ResultStatus,
+    Severity,
+    Sex,
+)
 from hisbus_schemas.writeback import Effect, Outcome, Receipt, WriteBack
 
 __all__ = [
@@ -78,6 +95,11 @@ __all__ = [
     "LISTS",
     "PARTS",
     "PROPOSALS",
+    "Administration",
+    "AdministrationStatus",
+    "Allergy",
+    "AllergyKind",
+    "AllergyStatus",
     "Answer",
     "Asked",
     "Assessed",
@@ -85,12 +107,16 @@ __all__ = [
     "Attachment",
     "Charge",
     "Chart",
+    "ChartAdministration",
+    "ChartAllergy",
     "ChartCharge",
     "ChartDiagnosis",
     "ChartDocument",
+    "ChartMove",
     "ChartOrder",
     "ChartProcedure",
     "ChartReading",
+    "ChartUnknown",
     "Charted",
     "Code",
     "CodeOption",
@@ -127,6 +153,7 @@ __all__ = [
     "Move",
     "Opinion",
     "Order",
+    "OrderClass",
     "Outcome",
     "Part",
     "Patient",
@@ -144,6 +171,7 @@ __all__ = [
     "Report",
     "ResultStatus",
     "Section",
+    "Severity",
     "Sex",
     "Stay",
     "Text",

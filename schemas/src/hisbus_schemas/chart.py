@@ -5,12 +5,16 @@ from typing import Any, Literal
 
 from hisbus_schemas.contract import Contract, Instant
 from hisbus_schemas.entry import (
+    ChartAdministration,
+    ChartAllergy,
     ChartCharge,
     ChartDiagnosis,
     ChartDocument,
+    ChartMove,
     ChartOrder,
     ChartProcedure,
     ChartReading,
+    ChartUnknown,
     Entry,
     Patient,
 )
@@ -54,6 +58,11 @@ class Chart(Contract):
     results: list[ChartReading] = []
     vitals: list[ChartReading] = []
     charges: list[ChartCharge] = []
+    allergies: list[ChartAllergy] = []
+    administrations: list[ChartAdministration] = []
+    moves: list[ChartMove] = []
+    """Wards, departments and classes one after the other, by what the ADT said."""
+    unknown: list[ChartUnknown] = []
 
     def entries(self) -> Iterator[Entry]:
         """Yield every row of the chart."""

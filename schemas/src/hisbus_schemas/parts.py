@@ -8,12 +8,16 @@ from dataclasses import dataclass
 
 from hisbus_schemas.contract import Contract
 from hisbus_schemas.entry import (
+    ChartAdministration,
+    ChartAllergy,
     ChartCharge,
     ChartDiagnosis,
     ChartDocument,
+    ChartMove,
     ChartOrder,
     ChartProcedure,
     ChartReading,
+    ChartUnknown,
     Entry,
     Patient,
 )
@@ -49,6 +53,10 @@ PARTS = (
     Part("results", ChartReading, "R", ("report",)),
     Part("vitals", ChartReading, "V", ("report",), kind="vitals.recorded"),
     Part("charges", ChartCharge, "C", ("charge",)),
+    Part("allergies", ChartAllergy, "A", ("allergy",)),
+    Part("administrations", ChartAdministration, "M", ("administration",)),
+    Part("moves", ChartMove, "W"),
+    Part("unknown", ChartUnknown, "U"),
 )
 """In the order in which a model is shown them."""
 

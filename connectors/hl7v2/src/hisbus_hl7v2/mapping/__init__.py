@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from hisbus import Translation
-from hisbus_hl7v2.mapping import adt, charges, clinical, documents, orders, results
+from hisbus_hl7v2.mapping import adt, allergies, charges, clinical, documents, drugs, orders, results
 from hisbus_hl7v2.mapping.patient import Draft, Subject, only_subject
 from hisbus_hl7v2.mapping.profile import Profile
 from hisbus_hl7v2.mapping.source import Source
@@ -11,14 +11,15 @@ from hisbus_hl7v2.mapping.source import Source
 __all__ = ["Profile", "Source", "translate"]
 
 _COMMON = frozenset({"MSH", "EVN", "PID", "PV1"})
-_CLINICAL = _COMMON | {"DG1", "PR1"}
+_CLINICAL = _COMMON | {"DG1", "PR1"} | allergies.READS
 
 _READERS: list[tuple[frozenset[str], Callable[[Source, Subject, str], list[Draft]], frozenset[str]]] = [
     (documents.TYPES, documents.document_drafts, documents.READS),
     (results.TYPES, results.result_drafts, results.READS),
     (orders.TYPES, orders.order_drafts, orders.READS),
     (charges.TYPES, charges.charge_drafts, charges.READS),
-    (clinical.TYPES, lambda _source, _about, _trigger: [], frozenset()),
+    (drugs.TYPES, drugs.administration_drafts, drugs.READS),
+    (clinical.TYPES | allergies.TYPES, lambda _source, _about, _trigger: [], frozenset()),
 ]
 """Types of message, what reads them, and the segments that it reads."""
 
@@ -35,17 +36,22 @@ def translate(source: Source) -> Translation:
     family, _, trigger = type.partition("^")
     if family == "ADT" and trigger in source.profile.adt:
         about = only_subject(source)
-        drafts = [Draft(about, source.profile.adt[trigger]), *clinical.drafts(source, about, trigger)]
+        drafts = [Draft(about, source.profile.adt[trigger]), *_clinical(source, about, trigger)]
         reads = _CLINICAL
     elif type in _BY_TYPE:
         about = only_subject(source)
         read, reads = _BY_TYPE[type]
-        drafts = [*read(source, about, trigger), *clinical.drafts(source, about, trigger)]
+        drafts = [*read(source, about, trigger), *_clinical(source, about, trigger)]
     elif type in adt.PATIENTS:
         drafts, reads = adt.patient_drafts(source, type), _COMMON | adt.READS
     else:
         return Translation(mapped=False, flags=source.message.flags)
     return _stamped(source, drafts, reads)
+
+
+def _clinical(source: Source, about: Subject, trigger: str) -> list[Draft]:
+    """Return what any message may say of the patient's state."""
+    return [*clinical.drafts(source, about, trigger), *allergies.drafts(source, about)]
 
 
 def _stamped(source: Source, drafts: list[Draft], reads: frozenset[str]) -> Translation:
