@@ -38,8 +38,23 @@ def blocks(language: str) -> list[str]:
 
 PREPARE, START, SEND = blocks("sh")
 SETTINGS, PROJECT, DECLARED = blocks("toml")
-PACKAGE, AGENT, TEST, SECOND, SERVICE = blocks("python")
+WHOLE, PACKAGE, AGENT, TEST, SECOND, SERVICE = blocks("python")
 (ASKING,) = blocks("py")
+
+
+async def test_the_first_plugin_finds_the_empty_note_and_only_that() -> None:
+    scope: dict[str, Any] = {}
+    exec(WHOLE, scope)
+    registered: list[Any] = []
+    scope["register_agents"](registered.append)
+    (agent,) = registered
+    notes = [
+        make_document("C0038", number="D1", text=" "),
+        make_document("C0038", number="D2", text="患者今日诉胸痛缓解。"),
+    ]
+    answer = await run(agent, make_case(make_chart(documents=notes)))
+    assert [(found.rule, found.reads) for found in answer.proposals] == [("empty-note", [notes[0].ref])]
+    assert agent.name == "empty-notes"
 
 
 # --- ten minutes ------------------------------------------------------------------------------------------------------
