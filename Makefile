@@ -4,7 +4,7 @@ PY := .venv/bin/python
 MEMBERS := $(patsubst %/pyproject.toml,%,$(wildcard */pyproject.toml */*/pyproject.toml))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-servers test-vllm soak servers jars bench explore mutants check format
+.PHONY: help demo test test-servers test-vllm soak servers jars bench picture explore mutants check format
 
 help: ## print this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -58,6 +58,9 @@ check: .venv/.ready ## lint, types, import rules
 
 bench: .venv/.ready jars ## every figure beside its floor; BENCH_ONLY="intake_sqlite late" takes some of them
 	$(PY) -m hisbus_servers run -- $(PY) -m tests.bench
+
+picture: .venv/.ready ## the README's picture, from the demo's hospital (needs Chromium)
+	$(PY) -m tests.browser.picture
 
 explore: .venv/.ready ## property tests with new examples each time
 	HISBUS_EXPLORE=1 $(PY) -m pytest -q -n 2 --dist worksteal -k "propert or order or interleaving"

@@ -152,7 +152,7 @@ class Site:
             + more
         )  # fmt: skip
         self.settings: Settings = load(self.config)
-        self.log = folder / "hisbus_bus.kernel.log"
+        self.log = folder / "hisbus.log"
         self.lives: dict[str, Life] = {}
         self.quick_session = True
         self.agents = ["qc"]

@@ -190,7 +190,7 @@ def main() -> int:
         report = asyncio.run(soak(Path(folder), minutes, rate, seed))
         if report["verdict"] != "holds":
             VAR.mkdir(exist_ok=True)
-            (VAR / "soak.log").write_bytes((Path(folder) / "site" / "hisbus_bus.kernel.log").read_bytes())
+            (VAR / "soak.log").write_bytes((Path(folder) / "site" / "hisbus.log").read_bytes())
     VAR.mkdir(exist_ok=True)
     (VAR / "soak.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     table = Table("figure", "value")

@@ -50,7 +50,7 @@ def record_of(topic: Name, found: ConsumerRecord) -> Record:
 
 
 class Member(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no types
-    """One member of a group. See ``hisbus_bus.kernel.log.Subscription``."""
+    """One member of a group. See ``hisbus_bus.kernel.log``."""
 
     commit_every_s = 0.2
 
