@@ -385,6 +385,7 @@ class Scripted:
     topic: Name = "events"
     group = "test.scripted"
     start = "begin"
+    stores = False
     latest_only = False
 
     def __init__(self, plan: Mapping[At, list[Outcome]], turns: Sequence[int]) -> None:

@@ -499,6 +499,7 @@ async def put_messages(site: Site) -> None:
     await subscription.commit({0: 3})
     await subscription.close()
     async with site.database.write() as connection:
+        await write(connection, position(site.group("translate"), "raw", {0: 3}))
         for number, (status, reason, kind) in enumerate(states):
             row = {
                 "id": f"0.{number}",

@@ -11,12 +11,11 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 from prometheus_client import Counter, Histogram
-from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hisbus.errors import BadMessage, ConfigError, RetryLater, reason_code, stack_hash
-from hisbus_bus.kernel import parked, tables
-from hisbus_bus.kernel.bulk import Rows
+from hisbus_bus.kernel import parked, positions
+from hisbus_bus.kernel.bulk import write
 from hisbus_bus.kernel.lanes import Item, Keyed
 from hisbus_bus.kernel.log import Record, Subscription
 from hisbus_bus.kernel.site import Site
@@ -50,7 +49,7 @@ class Batch:
 
     records: Sequence[Record]
     offsets: Mapping[int, int]
-    """Next offset by partition, below which everything is done when this batch is. For ``position``."""
+    """Next offset by partition, below which everything is done when this batch is. For ``positions.position``."""
 
 
 class Step(Protocol):
@@ -62,6 +61,8 @@ class Step(Protocol):
     group: str
     start: str
     """Where a group without position starts: ``begin`` or ``end``."""
+    stores: bool
+    """Whether it stores its position beside what it writes."""
     latest_only: bool
     """Hand over only the newest waiting record of a key; the older ones are done with it."""
 
@@ -70,7 +71,7 @@ class Step(Protocol):
         ...
 
     async def handle(self, batch: Batch) -> None:
-        """Commit tables (with ``position`` in the same transaction), then append.
+        """Commit tables (with ``positions.position`` in the same transaction), then append.
 
         Raises:
             RetryLater: what it depends on is down; the loop pauses and tries again, nothing counts as an attempt.
@@ -81,47 +82,6 @@ class Step(Protocol):
     async def parked(self, connection: AsyncConnection, record: Record, reason: str) -> None:
         """Note that the record was parked, in the same transaction."""
         ...
-
-
-def position(group: str, topic: Name, offsets: Mapping[int, int]) -> Rows:
-    """Return a step's position, to be written beside what it writes; it never goes backwards."""
-    rows = [
-        {"group": group, "topic": topic, "partition": partition, "next": next}
-        for partition, next in sorted(offsets.items())
-    ]
-    return Rows(tables.offsets, rows, rising="next")
-
-
-async def stored_offsets(site: Site, topic: Name, group: str) -> dict[int, int]:
-    """Return where a group stands by what is stored beside what it wrote.
-
-    Raises:
-        RetryLater: the database is away.
-    """
-    at = tables.offsets.c
-    query = select(at.partition, at.next).where(at.group == group, at.topic == topic)
-    async with site.database.read() as connection:
-        return {row.partition: row.next for row in await connection.execute(query)}
-
-
-async def lag(site: Site, topic: Name, group: str, ends: Mapping[int, int] | None = None) -> int:
-    """Return how many records of a topic wait for a group or are being worked on, also again after a restore.
-
-    Args:
-        ends: the topic's ends, where they were read before.
-
-    Raises:
-        RetryLater: the log or the database is away.
-    """
-    ends = await site.log.ends(topic) if ends is None else ends
-    committed = await site.log.committed(topic, group)
-    stored = await stored_offsets(site, topic, group)
-    begins = {} if ends.keys() <= committed.keys() else await site.log.begins(topic)
-    waiting = 0
-    for partition, end in ends.items():
-        reached = committed.get(partition, begins.get(partition, 0))
-        waiting += max(0, end - min(reached, stored.get(partition, reached)))
-    return waiting
 
 
 class Consumer:
@@ -277,7 +237,9 @@ class Consumer:
             async with self._site.database.write() as connection:
                 id = await parked.park(connection, step.name, record, error, item.attempts)
                 await step.parked(connection, record, reason_code(error))
-                await _advance(connection, step.group, step.topic, self._keyed.offsets(without=[item]))
+                if step.stores:
+                    offsets = self._keyed.offsets(without=[item])
+                    await write(connection, positions.position(step.group, step.topic, offsets))
         except RetryLater as outage:
             self._keyed.put_back([item])
             self._pause(outage)
@@ -376,10 +338,11 @@ class Consumer:
 
     async def _assigned(self, partitions: Iterable[int]) -> Mapping[int, int]:
         """Return where the database stands: behind the log's position after a restore from a backup."""
-        partitions = list(partitions)
-        known = await self._patiently(partial(stored_offsets, self._site, self._step.topic, self._step.group))
+        partitions, step, known = list(partitions), self._step, {}
+        if step.stores:
+            known = await self._patiently(partial(positions.taken, self._site, step.topic, step.group, partitions))
         self._keyed.assign(partitions)
-        return {partition: known[partition] for partition in partitions if partition in known}
+        return known
 
     async def _hand_over(self, partitions: Iterable[int]) -> None:
         """Give partitions up: let what runs finish within the grace time, commit what is done, forget the rest."""
@@ -420,14 +383,3 @@ class Consumer:
             await subscription.commit(offsets)
             self._committed.update(offsets)
         return bool(offsets)
-
-
-async def _advance(connection: AsyncConnection, group: str, topic: Name, offsets: Mapping[int, int]) -> None:
-    """Raise the position of a group that stores one; a group without tables shall not get one by parking."""
-    at = tables.offsets.c
-    for partition, next in sorted(offsets.items()):
-        await connection.execute(
-            update(tables.offsets)
-            .where(at.group == group, at.topic == topic, at.partition == partition, at.next < next)
-            .values(next=next)
-        )

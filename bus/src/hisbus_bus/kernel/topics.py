@@ -53,13 +53,15 @@ class Hop:
 
     reads: Name | None
     writes: tuple[Name, ...]
+    stores: bool = True
+    """Whether the database keeps its position beside what it writes there."""
 
 
 FLOW: Mapping[str, Hop] = {
-    "intake": Hop(None, ("raw",)),
+    "intake": Hop(None, ("raw",), stores=False),
     "translate": Hop("raw", ("events",)),
     "chart": Hop("events", ("charted",)),
-    "dispatch": Hop("charted", ("assessments",)),
+    "dispatch": Hop("charted", ("assessments",), stores=False),
     "timers": Hop("assessments", ("raw",)),
     "review": Hop("assessments", ("decisions", "raw")),
     "writeback": Hop("decisions", ("receipts",)),

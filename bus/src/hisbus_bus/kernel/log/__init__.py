@@ -52,7 +52,8 @@ class Record:
 
 
 Assigned = Callable[[Iterable[int]], Awaitable[Mapping[int, int]]]
-"""Called with new partitions before the first record of them; returns where to start for those it knows better."""
+"""Called with new partitions before the first record of them, and before the group's first offset is committed; returns
+where to start for those it knows better."""
 
 Revoked = Callable[[Iterable[int]], Awaitable[None]]
 """Called before partitions are taken away; what it does not commit is delivered again."""

@@ -140,10 +140,10 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships 
             generation, partitions = self._generation, self._waiting
             if partitions is None:
                 return
-            committed = await self._positions(partitions)
-            begins = await self._cluster.begins(self._topic)
             known = await self._assigned(partitions) if partitions else {}
             self._held = set(partitions)
+            committed = await self._positions(partitions)
+            begins = await self._cluster.begins(self._topic)
             if generation != self._generation or self._consumer is None:
                 return  # dealt anew meanwhile; whoever does that waits for the turn and gives up what is held
             for partition in sorted(partitions):

@@ -285,13 +285,13 @@ class _Member:
         """Take the partition if no other member has it, and find where to start."""
         if self._log.members(self._topic, self._group)[0] is not self:
             return
+        known = await self._assigned({0})
         begin = (await self._log.begins(self._topic))[0]
         committed = (await self._log.committed(self._topic, self._group)).get(0)
         if committed is None:
             # Written down before the first record: after a crash, "end" would be somewhere else.
             committed = begin if self._start == "begin" else self._log.end(self._topic)
             await self._log.commit(self._topic, self._group, committed, lazy=False)
-        known = await self._assigned({0})
         position = min(committed, known.get(0, committed))
         if position < begin:
             raise gone(self._topic, self._group, position)
