@@ -5,8 +5,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from prometheus_client import Counter
+
 from hisbus.errors import BadMessage, ConfigError
+from hisbus_bus.kernel.telemetry import REGISTRY
 from hisbus_bus.kernel.topics import TOPICS, Name
+
+REJOINS = Counter(
+    "hisbus_rejoins", "Times a consumer that had fallen silent joined its group again.", ["group"], registry=REGISTRY
+)
 
 
 @dataclass(frozen=True, slots=True)
