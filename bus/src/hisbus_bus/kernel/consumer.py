@@ -6,6 +6,7 @@ settled, and pauses where others would fail. What it has in hand is ``keyed``'s 
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, TypeVar
@@ -21,6 +22,7 @@ from hisbus_bus.kernel.log import Record, Subscription
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.telemetry import REGISTRY, logger
 from hisbus_bus.kernel.topics import MIB, Name
+from hisbus_bus.kernel.watchdog import Silent, Watchdog
 
 T = TypeVar("T")
 
@@ -118,6 +120,7 @@ class Consumer:
         self._grace_s = grace_s
         self._log = logger(step=step.name, topic=step.topic, group=step.group)
         self._keyed = Keyed(latest_only=step.latest_only)
+        self._watchdog = Watchdog(site, step, self._busy, lambda: self._running.keys(), lambda: self._keyed.partitions)
         self._running: dict[asyncio.Task[None], list[Item]] = {}
         self._subscription: Subscription | None = None
         self._committed: dict[int, int] = {}
@@ -130,11 +133,19 @@ class Consumer:
     async def run(self) -> None:
         """Work until cancelled; then let running batches finish within the grace time, and commit what is done.
 
+        One that has fallen silent leaves its group in the same way, and begins anew.
+
         Raises:
             ConfigError: the log holds records under another secret, or no longer holds what this group needs.
         """
+        while True:
+            with suppress(Silent):
+                await self._run()
+
+    async def _run(self) -> None:
         try:
             async with asyncio.TaskGroup() as group:
+                group.create_task(self._watchdog.watch())
                 subscription = await self._patiently(self._subscribe)
                 self._subscription = subscription
                 group.create_task(self._fetch(subscription))
@@ -150,12 +161,13 @@ class Consumer:
         """What the records in hand wait for since it is not available, as a stable code; empty: they do not."""
         return self._waits_for if self._keyed.count else ""
 
-    # --- the three tasks ---
+    # --- the three tasks, besides the watchdog's ---
 
     async def _fetch(self, subscription: Subscription) -> None:
         while True:
             room = max(1, min(FETCH, self._max_records - self._keyed.count))
             records = await self._patiently(partial(subscription.fetch, room, POLL_S))
+            self._watchdog.fetched(len(records))
             for record in records:
                 self._refuse_foreign(record)
                 self._keyed.add(record, wanted=self._wants(record))
@@ -322,6 +334,10 @@ class Consumer:
         else:
             self._subscription.resume()
 
+    def _busy(self) -> bool:
+        """Tell whether it has a reason to take nothing now: an outage, or records that are worked on or held."""
+        return self._now() < self._paused_until or bool(self._running) or self._keyed.wakes() is not None
+
     def _next_time(self, now: float) -> float | None:
         """Return when to look again without being woken."""
         if now < self._paused_until:
@@ -372,9 +388,12 @@ class Consumer:
         finally:
             for task in self._running:
                 task.cancel()
+            if self._running:
+                await asyncio.wait(self._running)
             if self._subscription is not None:
                 await self._subscription.close()
                 self._subscription = None
+            self._keyed = Keyed(latest_only=self._step.latest_only)
 
     async def _commit(self, subscription: Subscription) -> bool:
         """Commit what has changed. Tell whether there was anything."""
