@@ -58,6 +58,7 @@ async def abandon(client: Client, within_s: float) -> None:
         fetcher, coordinator = client._fetcher, client._coordinator
         tasks |= {fetcher.error_future} if fetcher else set()
         tasks |= {getattr(coordinator, name, None) for name in _COORDINATION}
+    client._closed = True
     alive = {task for task in tasks if task is not None and not task.done()}
     for task in alive:
         task.cancel()
