@@ -4,7 +4,7 @@ PY := .venv/bin/python
 MEMBERS := $(patsubst %/pyproject.toml,%,$(wildcard */pyproject.toml */*/pyproject.toml))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-servers test-vllm soak servers jars bench picture explore mutants check format
+.PHONY: help demo test test-servers test-busy test-vllm soak servers jars bench picture explore mutants check format
 
 help: ## print this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -27,6 +27,9 @@ test: .venv/.ready ## every test but test-vllm's; those marked kafka and postgre
 test-servers: .venv/.ready jars ## only those and the long ones, on a real Kafka and PostgreSQL that come and go with them
 	$(PY) -m hisbus_servers run -- $(PY) -m pytest -q -n 3 --dist worksteal -m "kafka or postgres or long"
 
+test-busy: .venv/.ready jars ## the fault tests beside busy loops, each five times (BUSY_RUNS= BUSY_ONLY= BUSY_MINUTES=)
+	$(PY) -m hisbus_servers run -- $(PY) -m tests.faults.busy
+
 test-vllm: .venv/.ready ## those marked vllm, on a real vLLM with a tiny random model (HISBUS_LLM_URL=: on that one)
 	@if [ -z "$$HISBUS_LLM_URL" ]; then $(MAKE) .venv-vllm/.ready; fi
 	HISBUS_TEST_VLLM=.venv-vllm/bin/python $(PY) -m pytest -q -m vllm
@@ -37,7 +40,7 @@ test-vllm: .venv/.ready ## those marked vllm, on a real vLLM with a tiny random 
 		-c ops/vllm/cpu/constraints.txt --overrides ops/vllm/cpu/overrides.txt
 	@touch $@
 
-soak: .venv/.ready jars ## half an hour of killing brokers, database, steps and agents under load (SOAK_MINUTES=)
+soak: .venv/.ready jars ## half an hour of killing servers, steps and agents under load (SOAK_MINUTES=), then test-busy
 	$(PY) -m tests.faults.soak
 
 servers: .venv/.ready jars ## a real Kafka and PostgreSQL on this machine until Ctrl-C
