@@ -147,23 +147,6 @@ async def test_a_member_whose_client_has_fallen_silent_joins_anew(
     assert all(task.done() for task in (fetching(silent), silent._coordinator._coordination_task))
 
 
-@on_kafka
-async def test_other_clients_that_have_fallen_silent_are_opened_anew(log: KafkaLog) -> None:
-    await log.append([NewRecord("events", "k", b"x")])
-    [partition] = [at for at, end in (await log.ends("events")).items() if end]
-    assert len(await log.read("events", partition, 0)) == 1
-    producer, reader, cluster = log._producer, log._reader, log._cluster
-    assert producer is not None
-    for client in (producer.client, reader, cluster._client, cluster._offsets):
-        await ends(learning(client))
-    await log.append([NewRecord("events", "k", b"y")])
-    assert [record.value for record in await log.read("events", partition, 0, 2)] == [b"x", b"y"]
-    assert await log.committed("events", "g") == {}
-    assert log._producer is not producer
-    assert log._reader is not reader
-    assert not fell_silent(cluster._client)
-
-
 class Storing:
     """A step with tables: it stores what it read, and its position."""
 
