@@ -1,7 +1,7 @@
 """A consumer that falls silent is noticed and begins anew; one that has a reason to take nothing is left alone."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,23 +23,24 @@ from hisbus_bus.kernel.settings import RetrySettings, Settings
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.telemetry import REGISTRY
 from hisbus_bus.kernel.topics import Keys, Name
-from hisbus_bus.kernel.watchdog import Clock, Sight
+from hisbus_bus.kernel.watchdog import Clock, Silent, State, Watchdog
 
 PATIENCE_S = 60
 DEFAULTS = {"POLL_S": consumer.POLL_S, "PATROL_S": watchdog.PATROL_S, "SILENT_S": watchdog.SILENT_S}
 
-sights = st.builds(Sight, busy=st.booleans(), waiting=st.integers(0, 2), progress=st.integers(0, 1))
+looks = st.dictionaries(st.integers(0, 2), st.integers(0, 1), max_size=3)
 
 
-@given(st.lists(st.tuples(sights, st.integers(1, 9)), min_size=1, max_size=30))
-def test_silence_lasts_since_it_last_worked_or_had_nothing_to_take(seen: list[tuple[Sight, int]]) -> None:
-    clock, now, since, last = Clock(), 0, 0, None
-    for sight, seconds in seen:
+@given(st.lists(st.tuples(looks, st.integers(1, 9)), min_size=1, max_size=30))
+def test_silence_lasts_since_the_first_look_that_saw_a_partition_wait_where_it_still_does(
+    seen: list[tuple[dict[int, int], int]],
+) -> None:
+    clock, now, since = Clock(), 0, dict[int, tuple[int, int]]()
+    for waiting, seconds in seen:
         now += seconds
-        if last is None or sight.progress != last.progress or sight.busy or not sight.waiting:
-            since = now
-        last = sight
-        assert clock.silent_s(now, sight) == now - since
+        stood = {at: since[at][1] for at, offset in waiting.items() if at in since and since[at][0] == offset}
+        since = {at: (offset, stood.get(at, now)) for at, offset in waiting.items()}
+        assert clock.silent_s(now, waiting) == max((now - when for _, when in since.values()), default=0)
 
 
 @pytest.fixture
@@ -69,22 +70,14 @@ async def never() -> None:
 
 
 class Watched:
-    """The embedded log, whose first subscription is spoilt; it tells when it was looked at."""
+    """The embedded log, whose first subscription is spoilt."""
 
     def __init__(self, log: SqliteLog, spoil: Callable[[Any], None] = lambda _: None) -> None:
         self._log, self._spoil = log, spoil
         self.subscribed = 0
-        self.looked = 0
-        self.changed = asyncio.Condition()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._log, name)
-
-    async def ends(self, topic: Name) -> Any:
-        async with self.changed:
-            self.looked += 1
-            self.changed.notify_all()
-        return await self._log.ends(topic)
 
     async def subscribe(self, *args: Any, **kwargs: Any) -> Any:
         self.subscribed += 1
@@ -92,11 +85,6 @@ class Watched:
         if self.subscribed == 1:
             self._spoil(subscription)
         return subscription
-
-    async def was_looked_at(self, times: int) -> None:
-        until = self.looked + times
-        async with asyncio.timeout(PATIENCE_S), self.changed:
-            await self.changed.wait_for(lambda: self.looked >= until)
 
 
 @dataclass
@@ -154,6 +142,22 @@ async def running(site: Site, log: Watched, step: Noting) -> AsyncIterator[Consu
     assert task.cancelled()
 
 
+async def was_looked_at(consuming: Consumer, times: int) -> None:
+    """Wait until its watchdog has looked so often."""
+    dog, enough, left = consuming._watchdog, asyncio.Event(), times
+    look = dog._waiting
+
+    async def looking() -> Mapping[int, int]:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            enough.set()
+        return await look()
+
+    dog._waiting = looking  # type: ignore[method-assign]
+    await asyncio.wait_for(enough.wait(), PATIENCE_S)
+
+
 def rejoins() -> float:
     return REGISTRY.get_sample_value("hisbus_rejoins_total", {"group": "test.noting"}) or 0
 
@@ -178,6 +182,37 @@ def does_not_answer(subscription: Any) -> None:
     subscription.fetch = fetch
 
 
+class Two:
+    """A log of two partitions: the first stands still, of the second each record is taken at once."""
+
+    def __init__(self) -> None:
+        self.end = 0
+
+    async def ends(self, _topic: Name) -> dict[int, int]:
+        self.end += 1
+        return {0: 9, 1: self.end}
+
+    async def committed(self, _topic: Name, _group: str) -> dict[int, int]:
+        return {0: 5, 1: self.end - 1}
+
+
+async def test_one_partition_that_stands_still_is_seen_beside_another_that_moves(site: Site) -> None:
+    working = State(paused=False, partitions=[0, 1], at_work=[1], batches=[])
+    dog = Watchdog(replace(site, log=Two()), Noting(), lambda: working)  # type: ignore[arg-type]
+    with pytest.raises(Silent):
+        async with asyncio.timeout(PATIENCE_S):
+            await dog.watch()
+
+
+@pytest.mark.parametrize("reason", [{"paused": True}, {"at_work": [0]}, {"partitions": []}])
+async def test_who_has_a_reason_to_take_nothing_is_not_silent(site: Site, reason: dict[str, Any]) -> None:
+    state = replace(State(paused=False, partitions=[0, 1], at_work=[], batches=[]), **reason)
+    dog = Watchdog(replace(site, log=Two()), Noting(), lambda: state)  # type: ignore[arg-type]
+    for _ in range(3):
+        dog.fetched()
+        assert not {at for at in await dog._waiting() if at == 0}
+
+
 @pytest.mark.parametrize("spoil", [finds_nothing, does_not_answer])
 async def test_a_consumer_that_falls_silent_says_so_and_joins_anew(
     site: Site, log: SqliteLog, spoil: Callable[[Any], None]
@@ -191,7 +226,7 @@ async def test_a_consumer_that_falls_silent_says_so_and_joins_anew(
             await step.until(lambda: len(step.done) == 2)
     [line] = [line for line in lines if line.get("code") == "silent"]
     assert line["log_level"] == "error"
-    assert (line["step"], line["group"], line["count"]) == ("noting", "test.noting", 2)
+    assert (line["step"], line["group"], line["count"]) == ("noting", "test.noting", 1)
     assert (watched.subscribed, rejoins() - before) == (2, 1)
 
 
@@ -216,7 +251,7 @@ async def test_a_lane_that_nobody_works_on_ends_with_the_old_life(site: Site, lo
     step, watched = Noting(), Watched(log)
     step.gate.set()
     async with running(site, watched, step) as consuming:
-        await watched.was_looked_at(1)
+        await was_looked_at(consuming, 1)
         take = consuming._keyed.take
         consuming._keyed.take = lambda now, limit: take(now, limit) and []  # type: ignore[method-assign]
         await log.append(records(site, "a"))
@@ -225,12 +260,12 @@ async def test_a_lane_that_nobody_works_on_ends_with_the_old_life(site: Site, lo
 
 async def test_who_has_nothing_to_do_or_no_partition_is_left_alone(site: Site, log: SqliteLog) -> None:
     owner, spare, first, second = Noting(), Noting(), Watched(log), Watched(log)
-    async with running(site, first, owner):
-        await first.was_looked_at(200)
+    async with running(site, first, owner) as consuming:
+        await was_looked_at(consuming, 200)
         await log.append(records(site, "a"))
         await owner.until(lambda: owner.batches == 1)
-        async with running(site, second, spare):
-            await second.was_looked_at(200)
+        async with running(site, second, spare) as idle:
+            await was_looked_at(idle, 200)
     assert (first.subscribed, second.subscribed, spare.batches) == (1, 1, 0)
 
 

@@ -22,7 +22,7 @@ from hisbus_bus.kernel.log import Record, Subscription
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.telemetry import REGISTRY, logger
 from hisbus_bus.kernel.topics import MIB, Name
-from hisbus_bus.kernel.watchdog import Silent, Watchdog
+from hisbus_bus.kernel.watchdog import Silent, State, Watchdog
 
 T = TypeVar("T")
 
@@ -120,7 +120,7 @@ class Consumer:
         self._grace_s = grace_s
         self._log = logger(step=step.name, topic=step.topic, group=step.group)
         self._keyed = Keyed(latest_only=step.latest_only)
-        self._watchdog = Watchdog(site, step, self._busy, lambda: self._running.keys(), lambda: self._keyed.partitions)
+        self._watchdog = Watchdog(site, step, self._state)
         self._running: dict[asyncio.Task[None], list[Item]] = {}
         self._subscription: Subscription | None = None
         self._committed: dict[int, int] = {}
@@ -167,7 +167,7 @@ class Consumer:
         while True:
             room = max(1, min(FETCH, self._max_records - self._keyed.count))
             records = await self._patiently(partial(subscription.fetch, room, POLL_S))
-            self._watchdog.fetched(len(records))
+            self._watchdog.fetched()
             for record in records:
                 self._refuse_foreign(record)
                 self._keyed.add(record, wanted=self._wants(record))
@@ -328,15 +328,24 @@ class Consumer:
         """Fetch only while there is room and no pause."""
         if self._subscription is None:
             return
-        full = self._keyed.count >= self._max_records or self._keyed.bytes >= self._max_bytes
-        if full or now < self._paused_until:
+        if self._full or now < self._paused_until:
             self._subscription.pause()
         else:
             self._subscription.resume()
 
-    def _busy(self) -> bool:
-        """Tell whether it has a reason to take nothing now: an outage, or records that are worked on or held."""
-        return self._now() < self._paused_until or bool(self._running) or self._keyed.wakes() is not None
+    @property
+    def _full(self) -> bool:
+        return self._keyed.count >= self._max_records or self._keyed.bytes >= self._max_bytes
+
+    def _state(self) -> State:
+        """Tell how it is, for the watchdog. What nobody works on and nobody holds back is not at work."""
+        works = bool(self._running) or self._keyed.wakes() is not None
+        return State(
+            paused=self._now() < self._paused_until or (self._full and works),
+            partitions=self._keyed.partitions,
+            at_work=self._keyed.in_hand if works else (),
+            batches=self._running.keys(),
+        )
 
     def _next_time(self, now: float) -> float | None:
         """Return when to look again without being woken."""

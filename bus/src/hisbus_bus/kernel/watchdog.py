@@ -30,31 +30,34 @@ class Silent(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
-    """What is seen of a consumer at one moment."""
+class State:
+    """How a consumer is at one moment."""
 
-    busy: bool
-    """It works, waits for another attempt, or pauses for an outage: no wonder that nothing comes."""
-    waiting: int
-    """Records that wait for it."""
-    progress: object
-    """Other than the last one where anything was done."""
+    paused: bool
+    """It takes nothing: for an outage, or because it has its hands full."""
+    partitions: Collection[int]
+    """Those that it has."""
+    at_work: Collection[int]
+    """Those of which it has records in hand that run, or wait for another attempt."""
+    batches: Collection[asyncio.Task[None]]
+    """Those that run."""
 
 
 class Clock:
-    """How long it has been silent, from one sight to the next. Pure."""
+    """For how long partitions have been where they are, from one look to the next. Pure."""
 
     def __init__(self) -> None:
-        self._since: float | None = None
-        self._last: Sight | None = None
+        self._since: dict[tuple[int, int], float] = {}
 
-    def silent_s(self, now: float, sight: Sight) -> float:
-        """Return for how long every sight has been of a consumer that could have taken something and did not."""
-        last, self._last = self._last, sight
-        moved = last is None or last.progress != sight.progress
-        if self._since is None or moved or sight.busy or not sight.waiting:
-            self._since = now
-        return now - self._since
+    def silent_s(self, now: float, waiting: Mapping[int, int]) -> float:
+        """Return for how long the one that has stood still longest has.
+
+        Args:
+            now: seconds, of a clock that never goes back.
+            waiting: the partitions of which something should have been taken, each with the offset where it stands.
+        """
+        self._since = {place: self._since.get(place, now) for place in waiting.items()}
+        return max((now - since for since in self._since.values()), default=0.0)
 
 
 class Consuming(Protocol):
@@ -69,36 +72,17 @@ class Consuming(Protocol):
 class Watchdog:
     """Watches one consumer."""
 
-    def __init__(
-        self,
-        site: Site,
-        step: Consuming,
-        busy: Callable[[], bool],
-        running: Callable[[], Collection[asyncio.Task[None]]],
-        partitions: Callable[[], Collection[int]],
-    ) -> None:
-        """Take what tells how the consumer is.
-
-        Args:
-            site: the site it works for.
-            step: what it consumes.
-            busy: whether it has a reason to take nothing.
-            running: the batches that run.
-            partitions: those that it has.
-        """
-        self._site, self._step = site, step
-        self._busy, self._running, self._partitions = busy, running, partitions
+    def __init__(self, site: Site, step: Consuming, state: Callable[[], State]) -> None:
+        self._site, self._step, self._state = site, step, state
         self._log = logger(step=step.name, topic=step.topic, group=step.group)
         self._fetches = 0
         self._fetches_seen = 0
-        self._records = 0
         self._begun: dict[asyncio.Task[None], float] = {}
         self._said: set[asyncio.Task[None]] = set()
 
-    def fetched(self, records: int) -> None:
-        """Note that a fetch has come back, and with how many records."""
+    def fetched(self) -> None:
+        """Note that a fetch has come back, with records or without."""
         self._fetches += 1
-        self._records += records
 
     async def watch(self) -> None:
         """Watch until it has fallen silent.
@@ -110,36 +94,34 @@ class Watchdog:
         while True:
             await asyncio.sleep(PATROL_S)
             self._say_what_is_stuck(now())
-            sight = await self._look()
-            seconds = clock.silent_s(now(), sight)
+            waiting = await self._waiting()
+            seconds = clock.silent_s(now(), waiting)
             if seconds >= SILENT_S:
                 text = "records wait and none comes: the group is joined anew"
-                self._log.error(text, code="silent", seconds=round(seconds), count=sight.waiting)
+                self._log.error(text, code="silent", seconds=round(seconds), count=len(waiting))
                 REJOINS.labels(self._step.group).inc()
                 raise Silent
 
-    async def _look(self) -> Sight:
+    async def _waiting(self) -> Mapping[int, int]:
+        """Return the partitions of which it could take records and has none, each with the offset where it stands."""
         answers, self._fetches_seen = self._fetches != self._fetches_seen, self._fetches
-        if self._busy():
-            return Sight(True, 0, None)
-        site, step = self._site, self._step
+        site, step, before = self._site, self._step, self._state()
+        # One that has no partition may be one too many; one whose fetch does not come back waits for its share.
+        if before.paused or (answers and not before.partitions):
+            return {}
         try:
             ends = await site.log.ends(step.topic)
-            # One that has no partition may be one too many; one whose fetch does not come back waits for its share.
-            mine = self._partitions() or ([] if answers else ends.keys())
-            done = await positions.reached(site, step.topic, step.group, mine, stores=step.stores)
+            mine = before.partitions or ends.keys()
+            done = await positions.reached(site, step.topic, step.group, set(mine), stores=step.stores)
         except RetryLater:
-            return Sight(True, 0, None)  # log or database is away: an outage, which others say
-        return Sight(self._busy(), _waiting(ends, done), (self._records, done))
+            return {}  # log or database is away: an outage, which others say
+        at_work = {*before.at_work, *self._state().at_work}
+        return {at: offset for at, offset in done.items() if offset < ends[at] and at not in at_work}
 
     def _say_what_is_stuck(self, now: float) -> None:
-        self._begun = {task: self._begun.get(task, now) for task in self._running()}
+        self._begun = {task: self._begun.get(task, now) for task in self._state().batches}
         self._said &= self._begun.keys()
         for task, begun in self._begun.items():
             if now - begun >= STUCK_S and task not in self._said:
                 self._said.add(task)
                 self._log.error("a batch does not return", code="stuck", seconds=round(now - begun))
-
-
-def _waiting(ends: Mapping[int, int], done: Mapping[int, int]) -> int:
-    return sum(max(0, ends[partition] - offset) for partition, offset in done.items())
