@@ -12,8 +12,6 @@ from hisbus.errors import ConfigError
 from hisbus_bus.kernel import topics
 from hisbus_bus.kernel.database import Database
 from hisbus_bus.kernel.log import Log
-from hisbus_bus.kernel.log.sqlite import SqliteLog
-from hisbus_bus.kernel.log.sqlite_reader import SqliteReader
 from hisbus_bus.kernel.settings import Settings
 from hisbus_bus.kernel.topics import Keys
 
@@ -76,6 +74,8 @@ async def open_log(settings: Settings) -> Log:
     log = settings.log
     path = _embedded(settings)
     if path is not None:
+        from hisbus_bus.kernel.log.sqlite import SqliteLog  # what opens the database alone needs neither log
+
         return await SqliteLog.open(
             path, max_mb=log.max_mb, append_deadline_s=log.append_deadline_s, retention_days=log.retention_days
         )
@@ -92,7 +92,11 @@ async def open_reader(settings: Settings) -> Log:
         RetryLater: its brokers are away.
     """
     path = _embedded(settings)
-    return await open_log(settings) if path is None else SqliteReader(path)
+    if path is None:
+        return await open_log(settings)
+    from hisbus_bus.kernel.log.sqlite_reader import SqliteReader
+
+    return SqliteReader(path)
 
 
 def _embedded(settings: Settings) -> Path | None:
