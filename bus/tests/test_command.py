@@ -64,3 +64,33 @@ def test_a_group_has_the_commands_of_the_file_of_its_name(group: str, tmp_path: 
     modules = loaded(tmp_path, group, "--help")
     assert f"hisbus_bus.command.{group}" in modules
     assert not {f"hisbus_bus.command.{other}" for other in GROUPS if other != group} & modules
+
+
+WITHOUT = """
+import sys
+sys.modules[sys.argv.pop(1)] = None  # as where it is not installed
+from hisbus_bus.command.main import main
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("library", "arguments", "sentence"),
+    [
+        ("rapidfuzz", ["evaluate", "compare", "a", "b"], "needs rapidfuzz: pip install 'hisbus-bus[evaluate]'."),
+        ("faststream", ["check"], "remote: remote agents need FastStream: pip install 'hisbus-bus[remote]'."),
+    ],
+)
+def test_an_extra_that_is_missing_is_named(library: str, arguments: list[str], sentence: str, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("s" * 64)
+    (tmp_path / "hisbus.toml").write_text(
+        'site = "test"\nsecret_file = "secret"\n[log]\nurl = "kafka://127.0.0.1:1"\n'
+        '[remote.far]\nkinds = ["document.filed"]\n'
+        "[plugins]\nqc.enabled = false\ncoding.enabled = false\ndocumentation.enabled = false\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT, library, *arguments],
+        cwd=tmp_path, check=False, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    assert done.returncode in {1, 2} and sentence in done.stdout
+    assert "Traceback" not in done.stdout
