@@ -90,7 +90,8 @@ def test_an_extra_that_is_missing_is_named(library: str, arguments: list[str], s
     )
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT, library, *arguments],
-        cwd=tmp_path, check=False, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        cwd=tmp_path, check=False, text=True,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     assert done.returncode in {1, 2} and sentence in done.stdout
     assert "Traceback" not in done.stdout
