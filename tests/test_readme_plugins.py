@@ -22,9 +22,21 @@ import hisbus_remote as remote
 from hisbus import Case, new
 from hisbus.errors import ConfigError
 from hisbus.frames import Reply
-from hisbus.testing import NOW, AgentContract, FakeLLM, make_case, make_chart, make_document, run
+from hisbus.resolve import resolves
+from hisbus.testing import (
+    NOW,
+    AgentContract,
+    FakeLLM,
+    make_case,
+    make_chart,
+    make_document,
+    make_operation,
+    make_patient,
+    make_vital,
+    run,
+)
 from hisbus_bus.kernel.settings import Settings
-from hisbus_schemas import GRANTS, PROPOSALS, CodeSet, Finding, Text
+from hisbus_schemas import GRANTS, KINDS, PROPOSALS, CodeSet, Finding, Text
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "plugins/README.md").read_text(encoding="utf-8")
@@ -231,6 +243,35 @@ def test_the_service_that_it_shows_serves_the_agent(tmp_path: Path, monkeypatch:
     exec(SERVICE, {"__name__": "__main__"})
     assert (served["agent"].name, served["site"]) == ("brevity", "north")
     assert served["log"].sasl_mechanism == "SCRAM-SHA-512"
+
+
+# --- kinds and paths --------------------------------------------------------------------------------------------------
+
+
+def rows(heading: str) -> list[tuple[str, str]]:
+    """Return the first two columns of the table with that heading, the first one without its backticks."""
+    _, _, table = README.partition(f"| {heading} |")
+    lines = table.partition("\n\n")[0].splitlines()[2:]
+    return [(cells[1].strip(" `"), cells[2].strip()) for cells in (line.split("|") for line in lines)]
+
+
+def test_it_lists_the_kinds_of_events_that_there_are() -> None:
+    assert rows("kind of event") == list(KINDS.items())
+
+
+def test_the_evidence_paths_that_it_lists_lead_somewhere_and_nothing_else_does() -> None:
+    chart = make_chart(
+        patient=make_patient(sex="F"),
+        documents=[make_document("C0037", id="ID", fields={"NAME": "x"})],
+        vitals=[make_vital("8867-4", "80", id="ID")],
+        procedures=[make_operation("ID", start=NOW)],
+    )
+    listed = [path for path, _ in rows("path")]
+    assert len(listed) == 5
+    for path in listed:
+        assert resolves(chart, path), path
+        assert not resolves(chart, f"{path}x"), path
+        assert not resolves(make_chart().project(frozenset()), path) or "/" not in path, path
 
 
 # --- the tables -------------------------------------------------------------------------------------------------------
