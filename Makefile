@@ -4,7 +4,7 @@ PY := .venv/bin/python
 MEMBERS := $(patsubst %/pyproject.toml,%,$(wildcard */pyproject.toml */*/pyproject.toml))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-servers test-busy test-vllm soak servers jars bench picture explore mutants check format
+.PHONY: help demo test test-servers test-busy test-vllm soak servers jars bench picture explore mutants check format setup wheels
 
 help: ## print this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -12,8 +12,10 @@ help: ## print this
 .venv/.ready: pyproject.toml constraints.txt $(MEMBERS:%=%/pyproject.toml)
 	python3 -m venv .venv
 	.venv/bin/pip install -q --disable-pip-version-check -c constraints.txt uv
-	.venv/bin/uv pip install -q -p .venv -c constraints.txt $(MEMBERS:%=-e %) --group dev
+	.venv/bin/uv pip install -q -p .venv --compile-bytecode -c constraints.txt $(MEMBERS:%=-e %) --group dev
 	@touch $@
+
+setup: .venv/.ready ## what the other targets begin with: an environment with every member in it
 
 demo: .venv/.ready ## the imaginary hospital: messages in, findings, decisions, write-backs
 	$(PY) -m hisbus_simulator demo
@@ -52,6 +54,11 @@ ops/kafka/lib/.ready: ops/kafka/pom.xml
 	rm -rf $(@D)
 	mvn -q -B -f $< dependency:copy-dependencies
 	@touch $@
+
+wheels: .venv/.ready ## every member as a wheel, in dist/
+	rm -rf dist
+	@for member in $(MEMBERS); do .venv/bin/uv build -q --wheel -b constraints.txt -o dist $$member || exit; done
+	@ls dist
 
 check: .venv/.ready ## lint, types, import rules
 	.venv/bin/ruff check .

@@ -32,12 +32,12 @@ from aiokafka.protocol.commit import OffsetCommitRequest, OffsetFetchRequest
 
 from hisbus.errors import ConfigError, RetryLater
 from hisbus_bus.kernel.log.kafka_life import abandon, fell_silent
-from hisbus_bus.kernel.settings import LogSettings
+from hisbus_bus.kernel.settings import SAFE_REPLICAS, LogSettings
 from hisbus_bus.kernel.telemetry import logger
 from hisbus_bus.kernel.topics import AGENT_TOPICS, TOPICS, Name, Topic, agent_topic, topic_name
 
-MIN_REPLICAS, MIN_ISR = 3, 2
-"""One broker may be lost, and a second one be down meanwhile, without losing what was acknowledged."""
+MIN_ISR = 2
+"""With three replicas: see ``SAFE_REPLICAS``."""
 ENVELOPE = 64 * 1024
 """Room for key, headers and framing beside a record's value, bytes."""
 REQUEST_MS = 10_000
@@ -47,6 +47,8 @@ DAY_MS = 86_400_000
 LOG = logger()
 _GROUP = 0
 _MOVING = (GroupCoordinatorNotAvailableError, GroupLoadInProgressError, NotCoordinatorForGroupError)
+REFUSED = "kafka_refused"
+"""Code of the error that says that the brokers are there and do not let us in."""
 _FORBIDDEN = (
     AuthenticationFailedError,
     AuthenticationMethodNotSupported,
@@ -61,7 +63,7 @@ _FORBIDDEN = (
 def sorted_error(error: KafkaError | TimeoutError | OSError) -> ConfigError | RetryLater:
     """Tell what only an operator can mend from an outage, which is waited for."""
     if isinstance(error, _FORBIDDEN):
-        return ConfigError("Kafka refuses us. Check log.sasl_*, log.tls_* and the rights of that user.")
+        return ConfigError("Kafka refuses us. Check log.sasl_*, log.tls_* and the rights of that user.", code=REFUSED)
     return RetryLater("The log (Kafka) is not available. Check its brokers.", code="log")
 
 
@@ -284,9 +286,9 @@ class Cluster:
             )
         replicas = min(len(partition["replicas"]) for partition in partitions)
         isr = int(found["min.insync.replicas"])
-        if not self.settings.single_broker and (replicas < MIN_REPLICAS or isr < MIN_ISR):
+        if not self.settings.single_broker and (replicas < SAFE_REPLICAS or isr < MIN_ISR):
             yield (
-                f"{name} has {replicas} replicas and min.insync.replicas {isr}; at least {MIN_REPLICAS} and {MIN_ISR}"
+                f"{name} has {replicas} replicas and min.insync.replicas {isr}; at least {SAFE_REPLICAS} and {MIN_ISR}"
                 ' are needed. Set durability = "single-broker" only where a lost disk may lose messages.'
             )
         if int(found["max.message.bytes"]) < int(wanted["max.message.bytes"]):
@@ -316,8 +318,9 @@ class Cluster:
             await admin.start()
             made = []
             for name, topic in self._wanted.items():
-                replicas = 1 if self.settings.single_broker else self.settings.replicas
-                new = NewTopic(name, self.settings.partitions, replicas, topic_configs=self._config(topic))
+                new = NewTopic(
+                    name, self.settings.partitions, self.settings.replicas, topic_configs=self._config(topic)
+                )
                 answer = await admin.create_topics([new])
                 kind = for_code(answer.topic_errors[0][1])
                 if kind is NoError:

@@ -24,6 +24,7 @@ from pydantic_core import to_json
 from hisbus.errors import ConfigError, RetryLater
 from hisbus_bus.kernel.log import Assigned, NewRecord, Record, Revoked, gone, refuse_oversize
 from hisbus_bus.kernel.log.writer import Writer
+from hisbus_bus.kernel.paths import unmade
 from hisbus_bus.kernel.telemetry import logger
 from hisbus_bus.kernel.topics import MIB, TOPICS, Name
 
@@ -360,7 +361,7 @@ def _locked(path: Path) -> IO[str]:
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         lock = path.with_name(f"{path.name}.lock").open("a+")
     except OSError as error:
-        raise ConfigError(f"The log {path} cannot be opened. Check log.url, and who may write there.") from error
+        raise ConfigError(f"log.url: {path} cannot be opened. {unmade(error)}") from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
