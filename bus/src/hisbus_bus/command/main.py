@@ -15,9 +15,10 @@ from sqlalchemy import select
 
 from hisbus.errors import BusError, ConfigError
 from hisbus_bus.command.example import example
+from hisbus_bus.command.staff import staff_commands
+from hisbus_bus.command.users import user_commands
 from hisbus_bus.host import registry
-from hisbus_bus.kernel import audit, migrations, parked, tables, telemetry
-from hisbus_bus.kernel import people as users
+from hisbus_bus.kernel import audit, parked, tables, telemetry
 from hisbus_bus.kernel.settings import Settings, load
 from hisbus_bus.kernel.site import open_database
 from hisbus_bus.kernel.topics import FLOW
@@ -31,7 +32,6 @@ llm_commands = typer.Typer(no_args_is_help=True, help="The model's server.")
 new_commands = typer.Typer(no_args_is_help=True, help="Files to begin with.")
 term_commands = typer.Typer(no_args_is_help=True, help="Code systems that agents read.")
 topic_commands = typer.Typer(no_args_is_help=True, help="The topics on Kafka.")
-user_commands = typer.Typer(no_args_is_help=True, help="Who may look and decide.")
 app.add_typer(audit_commands, name="audit")
 app.add_typer(case_commands, name="case")
 app.add_typer(config_commands, name="config")
@@ -41,6 +41,7 @@ app.add_typer(new_commands, name="new")
 app.add_typer(term_commands, name="terms")
 app.add_typer(topic_commands, name="topics")
 app.add_typer(user_commands, name="user")
+app.add_typer(staff_commands, name="staff")
 out = Console(highlight=False)
 
 
@@ -363,35 +364,6 @@ def apply_topics() -> None:
     for name in made:
         out.print(name, markup=False)
     out.print(f"{len(made)} topics were made; all have their settings.")
-
-
-@user_commands.command(name="add")
-def add_user(name: str, role: Annotated[str, typer.Option(help="viewer, reviewer or admin.")] = "reviewer") -> None:
-    """Add a user. The password is asked for; without a terminal it is made and printed once."""
-    password = None
-    if sys.stdin.isatty():
-        password = typer.prompt("Password (empty: make one)", default="", hide_input=True, show_default=False) or None
-    made = _with_users(lambda database: users.add(database, name, role, password))
-    if made is not None:
-        typer.echo(made)
-
-
-@user_commands.command(name="token")
-def make_token(name: str) -> None:
-    """Print a new bearer token, once and alone; an older one stops working."""
-    typer.echo(_with_users(lambda database: users.token(database, name)))
-
-
-def _with_users(work: Any) -> Any:
-    async def done() -> Any:
-        database = open_database(chosen.settings)
-        try:
-            await migrations.upgrade(database)
-            return await work(database)
-        finally:
-            await database.close()
-
-    return _run(done())
 
 
 def _config_first(arguments: list[str]) -> list[str]:
