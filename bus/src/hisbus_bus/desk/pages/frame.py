@@ -115,9 +115,14 @@ async def _reading(user: Someone) -> User:
     return allow(user, "see_bodies")
 
 
+async def _administering(user: Someone) -> User:
+    return allow(user, "administer")
+
+
 # Who is logged in, by what they may.
 Viewer = Annotated[User, Depends(_viewing)]
 Reader = Annotated[User, Depends(_reading)]
+Admin = Annotated[User, Depends(_administering)]
 
 
 async def posted(request: Request, user: User | None, passages: str = "") -> Mapping[str, str]:
