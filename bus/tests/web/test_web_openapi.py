@@ -24,6 +24,11 @@ def test_every_agreed_path_is_described_with_models(description: dict[str, Any])
         ("get", "proposals"), ("get", "proposals/{id}"), ("post", "proposals/{id}/decision"),
         ("get", "writebacks"), ("post", "writebacks/{id}/resolution"),
         ("get", "parked"), ("post", "parked/{id}/replay"), ("get", "audit"),
+        ("get", "users"), ("post", "users"), ("get", "users/{name}"), ("post", "users/{name}/role"),
+        ("post", "users/{name}/password"), ("post", "users/{name}/disable"), ("post", "users/{name}/enable"),
+        ("post", "users/{name}/sessions/end"), ("post", "users/{name}/details"), ("post", "users/{name}/numbers"),
+        ("post", "users/{name}/numbers/remove"), ("get", "users/{name}/tokens"), ("post", "users/{name}/tokens"),
+        ("post", "users/{name}/tokens/{id}/revoke"),
     }  # fmt: skip
     described = {
         (method, path.removeprefix("/api/v1/"))

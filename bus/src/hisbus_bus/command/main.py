@@ -6,7 +6,7 @@ What takes long to import is imported by the command that needs it; a group of c
 import sys
 from contextlib import aclosing
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -23,16 +23,16 @@ GROUPS = {
     "evaluate": "How good an agent is, on cases whose answers are known.",
     "llm": "The model's server.",
     "new": "Files to begin with.",
+    "staff": "The hospital's staff, as its directory says.",
     "terms": "Code systems that agents read.",
     "topics": "The topics on Kafka.",
+    "user": "Who may look and decide.",
 }
 """Groups of commands, each in the file of its name."""
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="The bus between a HIS and AI agents.")
 case_commands = typer.Typer(no_args_is_help=True, help="Conversations with what must be found after them.")
-user_commands = typer.Typer(no_args_is_help=True, help="Who may look and decide.")
 app.add_typer(case_commands, name="case")
-app.add_typer(user_commands, name="user")
 for _name, _help in GROUPS.items():
     app.add_typer(typer.Typer(cls=Later, no_args_is_help=True, help=_help), name=_name)
 out = Console(highlight=False)
@@ -171,42 +171,6 @@ def run_cases(
     out.print(f"{len(cases)} cases, {failed} failed.")
     if failed:
         raise typer.Exit(1)
-
-
-@user_commands.command(name="add")
-def add_user(name: str, role: Annotated[str, typer.Option(help="viewer, reviewer or admin.")] = "reviewer") -> None:
-    """Add a user. The password is asked for; without a terminal it is made and printed once."""
-    from hisbus_bus.kernel import people as users
-
-    password = None
-    if sys.stdin.isatty():
-        password = typer.prompt("Password (empty: make one)", default="", hide_input=True, show_default=False) or None
-    made = _with_users(lambda database: users.add(database, name, role, password))
-    if made is not None:
-        typer.echo(made)
-
-
-@user_commands.command(name="token")
-def make_token(name: str) -> None:
-    """Print a new bearer token, once and alone; an older one stops working."""
-    from hisbus_bus.kernel import people as users
-
-    typer.echo(_with_users(lambda database: users.token(database, name)))
-
-
-def _with_users(work: Any) -> Any:
-    from hisbus_bus.kernel import migrations
-    from hisbus_bus.kernel.site import open_database
-
-    async def done() -> Any:
-        database = open_database(chosen.settings)
-        try:
-            await migrations.upgrade(database)
-            return await work(database)
-        finally:
-            await database.close()
-
-    return _run(done())
 
 
 def _config_first(arguments: list[str]) -> list[str]:

@@ -326,10 +326,45 @@ users = Table(
     Column("name", String, primary_key=True),
     Column("role", String, nullable=False),  # viewer | reviewer | admin
     Column("password", String, nullable=False),  # argon2
-    Column("token", String, nullable=True, unique=True),  # sha-256 of the bearer token
     Column("active", Boolean, nullable=False),
     Column("failures", Integer, nullable=False),
     Column("locked_until", Instant, nullable=True),
+    Column("full_name", String, nullable=False, server_default=""),
+    Column("department", String, nullable=False, server_default=""),
+    Column("title", String, nullable=False, server_default=""),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", String, primary_key=True),  # what lists show and a revocation names
+    Column("hash", String, nullable=False, unique=True),  # sha-256 of the bearer token
+    Column("user", String, nullable=False, index=True),
+    Column("purpose", String, nullable=False),
+    Column("created", Instant, nullable=False),
+    Column("until", Instant, nullable=False),
+    Column("revoked", Instant, nullable=True),
+    Column("used", Instant, nullable=True),  # last, to the minute
+)
+
+staff_numbers = Table(
+    "staff_numbers",
+    metadata,
+    Column("authority", String, primary_key=True),  # as the HIS sends it; often empty
+    Column("number", String, primary_key=True),
+    Column("user", String, nullable=False, index=True),
+)
+
+staff = Table(
+    "staff",
+    metadata,
+    Column("authority", String, primary_key=True),  # as the HIS sends it; often empty
+    Column("number", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("department", String, nullable=False, index=True),
+    Column("title", String, nullable=False),
+    Column("head", Boolean, nullable=False),  # of the department: whom what is overdue escalates to
+    Column("left", Instant, nullable=True),  # since when the directory does not have them; null: it does
 )
 
 sessions = Table(
@@ -368,7 +403,21 @@ writebacks = Table(
     Column("body", LargeBinary, nullable=False),  # as last sent, JSON; empty until then
 )
 
-KERNEL = frozenset({"offsets", "outbox", "parked", "audit", "audit_seals", "proposal_history", "users", "sessions"})
+KERNEL = frozenset(
+    {
+        "offsets",
+        "outbox",
+        "parked",
+        "audit",
+        "audit_seals",
+        "proposal_history",
+        "users",
+        "sessions",
+        "tokens",
+        "staff_numbers",
+        "staff",
+    }
+)
 
 WRITER = {
     "messages": "translate",

@@ -10,7 +10,7 @@ from hisbus_bus.desk import cursors
 from hisbus_bus.desk.cursors import LIMIT, MOST, Items
 from hisbus_bus.desk.plain import at_site, moment, plain
 from hisbus_bus.desk.problems import Problem
-from hisbus_bus.desk.security import SiteOf, Viewer, actor
+from hisbus_bus.desk.security import Reader, SiteOf, actor
 from hisbus_bus.desk.views import viewed
 from hisbus_bus.desk.words import Word
 from hisbus_bus.flow.review import notes
@@ -178,7 +178,7 @@ class Assessments(BaseModel):
 
 
 @router.post("/search")
-async def search_charts(site: SiteOf, user: Viewer, search: ChartSearch) -> Items[ChartBody]:
+async def search_charts(site: SiteOf, user: Reader, search: ChartSearch) -> Items[ChartBody]:
     """Find stays by visit or patient, the latest active first."""
     start = cursors.number(search.cursor) or 0
     end = start + search.limit
@@ -192,7 +192,7 @@ async def search_charts(site: SiteOf, user: Viewer, search: ChartSearch) -> Item
 
 
 @router.get("/{id}")
-async def read_chart(site: SiteOf, user: Viewer, id: Word) -> ChartBody:
+async def read_chart(site: SiteOf, user: Reader, id: Word) -> ChartBody:
     """Read one stay."""
     async with site.database.read() as connection:
         chart = await charts.chart(connection, id)
@@ -203,7 +203,7 @@ async def read_chart(site: SiteOf, user: Viewer, id: Word) -> ChartBody:
 
 
 @router.get("/{id}/assessments")
-async def read_assessments(site: SiteOf, user: Viewer, id: Word) -> Assessments:
+async def read_assessments(site: SiteOf, user: Reader, id: Word) -> Assessments:
     """Read what agents could and could not judge of a stay, and what the model was asked."""
     async with site.database.read() as connection:
         if await charts.chart(connection, id) is None:

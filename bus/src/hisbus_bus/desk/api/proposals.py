@@ -14,7 +14,7 @@ from hisbus_bus.desk.cursors import LIMIT, Cursor, Items, Limit
 from hisbus_bus.desk.problems import MEDIA_TYPE, ProblemBody
 from hisbus_bus.desk.read import worklist as queue
 from hisbus_bus.desk.read.worklist import Filter, StayLine
-from hisbus_bus.desk.security import Reviewer, SiteOf, Viewer, actor
+from hisbus_bus.desk.security import Reader, Reviewer, SiteOf, actor
 from hisbus_bus.desk.views import viewed
 from hisbus_bus.desk.words import Note, Tree, Word
 from hisbus_bus.flow.review import opinions, proposals
@@ -129,7 +129,7 @@ class DecisionBody(BaseModel):
 @router.get("")
 async def list_proposals(
     site: SiteOf,
-    user: Viewer,
+    user: Reader,
     status: Word = "",
     agent: Word = "",
     rule: Word = "",
@@ -147,7 +147,7 @@ async def list_proposals(
 
 
 @router.get("/{id}")
-async def read_proposal(site: SiteOf, user: Viewer, id: Word, response: Response) -> ProposalBody:
+async def read_proposal(site: SiteOf, user: Reader, id: Word, response: Response) -> ProposalBody:
     """Read one proposal. Its `ETag` is what a decision names."""
     row, _ = await queue.look(site, actor(user), id)
     return await _answer(site, row, response)

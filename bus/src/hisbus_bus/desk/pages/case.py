@@ -9,7 +9,7 @@ from starlette.responses import RedirectResponse, Response
 
 from hisbus.errors import Refused
 from hisbus_bus.desk import codes, drafts, said
-from hisbus_bus.desk.pages.frame import Someone, posted, render
+from hisbus_bus.desk.pages.frame import Reader, posted, render
 from hisbus_bus.desk.read import stays as cases
 from hisbus_bus.desk.read import worklist as queue
 from hisbus_bus.desk.read.stays import Finding
@@ -28,7 +28,7 @@ REASONS = ("wrong", "not_relevant", "already_fixed", "duplicate", "rule_outdated
 
 
 @router.get("/{id}")
-async def case(request: Request, site: SiteOf, user: Someone, id: Word) -> Response:
+async def case(request: Request, site: SiteOf, user: Reader, id: Word) -> Response:
     """Show the stay that a finding is about, the finding first."""
     async with site.database.read() as connection:
         row = await queue.one(connection, id)
@@ -51,7 +51,7 @@ async def case(request: Request, site: SiteOf, user: Someone, id: Word) -> Respo
 
 
 @router.post("/{id}/decision")
-async def decision(request: Request, site: SiteOf, user: Someone, id: Word) -> Response:
+async def decision(request: Request, site: SiteOf, user: Reader, id: Word) -> Response:
     """Record what a person answered; show what became of the finding."""
     fields = await posted(request, user, passages=drafts.FIELD)
     async with site.database.read() as connection:
@@ -81,7 +81,7 @@ async def decision(request: Request, site: SiteOf, user: Someone, id: Word) -> R
 
 
 @router.get("/{id}/receipt")
-async def receipt(request: Request, site: SiteOf, user: Someone, id: Word) -> Response:
+async def receipt(request: Request, site: SiteOf, user: Reader, id: Word) -> Response:
     """Show how far the write-back is. It names no patient, so the look is not audited."""
     async with site.database.read() as connection:
         (finding,) = await cases.of_rows(connection, [await queue.one(connection, id)], None)

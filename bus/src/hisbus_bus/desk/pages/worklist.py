@@ -5,7 +5,7 @@ from starlette.responses import RedirectResponse, Response
 
 from hisbus_bus.desk import cursors
 from hisbus_bus.desk.cursors import LIMIT, Cursor
-from hisbus_bus.desk.pages.frame import Someone, render
+from hisbus_bus.desk.pages.frame import Reader, render
 from hisbus_bus.desk.read import worklist as queue
 from hisbus_bus.desk.read.worklist import Filter
 from hisbus_bus.desk.security import SiteOf, actor
@@ -28,7 +28,7 @@ async def start() -> Response:
 async def worklist(
     request: Request,
     site: SiteOf,
-    user: Someone,
+    user: Reader,
     status: Word = "open",
     rule: Word = "",
     department: Word = "",

@@ -15,9 +15,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from hisbus.errors import Forbidden
 from hisbus_bus.flow.review import codes, proposals
 from hisbus_bus.flow.review.errors import AlreadyDecided, Changed, Closed, Invalid, PreconditionRequired, Unknown
-from hisbus_bus.kernel import charts, outbox, payloads, tables
+from hisbus_bus.kernel import charts, outbox, payloads, people, tables
 from hisbus_bus.kernel.log import NewRecord
-from hisbus_bus.kernel.people import DECIDERS
+from hisbus_bus.kernel.people import Object, User, may
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.topics import digest
 from hisbus_schemas import Answer, Decision, Finding, Proposal, Reason, Text
@@ -73,15 +73,18 @@ async def decide(
     Raises:
         Refused: one of ``review.errors``; nothing was decided. ``Changed`` may have made the proposal stale.
     """
-    if role not in DECIDERS:
+    if not may(User(user, role), "decide", Object("proposal")):
         raise Forbidden
     if not if_match:
         raise PreconditionRequired
     edit = _checked(decision, reason, note, payload)
     try:
         async with site.database.write() as connection:
-            await _authorise(connection, user)
+            # Looked up now: a role or an account may have ended since the page was shown.
+            acting = await people.acting(connection, user, lock=True)
             row = await _locked(connection, proposal_id)
+            if not may(acting, "decide", Object("proposal", department=row.department)):
+                raise Forbidden
             _still_waiting(row, if_match)
             chart = await charts.chart(connection, row.encounter)
             if await proposals.refresh(connection, row, chart) == "open":
@@ -116,14 +119,6 @@ def _checked(decision: str, reason: str | None, note: str, payload: Any) -> _Edi
     if nothing or changed.keys() & Finding.model_fields.keys() or len(json.dumps(changed)) > MAX_EDIT:
         raise Invalid
     return edit
-
-
-async def _authorise(connection: AsyncConnection, user: str) -> None:
-    """Look the user up now: a role or an account may have ended since the page was shown."""
-    users = tables.users
-    known = select(users.c.role).where(users.c.name == user, users.c.active).with_for_update(read=True)
-    if await connection.scalar(known) not in DECIDERS:
-        raise Forbidden
 
 
 async def _locked(connection: AsyncConnection, proposal_id: str) -> Row[Any]:

@@ -8,9 +8,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hisbus_bus.flow.review import proposals
 from hisbus_bus.flow.review.decide import keep
-from hisbus_bus.kernel import audit, tables
+from hisbus_bus.kernel import audit, people, tables
 from hisbus_bus.kernel.log import Record
-from hisbus_bus.kernel.people import DECIDERS
+from hisbus_bus.kernel.people import Object, may
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.telemetry import logger
 from hisbus_schemas import Decision
@@ -63,9 +63,8 @@ def _read(record: Record) -> Decision | None:
 
 
 async def _take(connection: AsyncConnection, decision: Decision) -> bool:
-    users, table = tables.users, tables.proposals
-    role = await connection.scalar(select(users.c.role).where(users.c.name == decision.user))
-    if role not in DECIDERS:
+    table = tables.proposals
+    if not may(await people.once_known(connection, decision.user), "decide", Object("proposal")):
         log.warning("a decision of an unknown user is not taken over", user=decision.user, proposal=decision.proposal)
         return False
     await keep(connection, decision)

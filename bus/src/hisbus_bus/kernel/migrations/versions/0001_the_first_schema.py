@@ -283,13 +283,54 @@ def upgrade() -> None:
         sa.Column("name", sa.String(), nullable=False),
         sa.Column("role", sa.String(), nullable=False),
         sa.Column("password", sa.String(), nullable=False),
-        sa.Column("token", sa.String(), nullable=True),
         sa.Column("active", sa.Boolean(), nullable=False),
         sa.Column("failures", sa.Integer(), nullable=False),
         sa.Column("locked_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("full_name", sa.String(), nullable=False, server_default=""),
+        sa.Column("department", sa.String(), nullable=False, server_default=""),
+        sa.Column("title", sa.String(), nullable=False, server_default=""),
         sa.PrimaryKeyConstraint("name"),
-        sa.UniqueConstraint("token"),
     )
+    op.create_table(
+        "tokens",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("hash", sa.String(), nullable=False),
+        sa.Column("user", sa.String(), nullable=False),
+        sa.Column("purpose", sa.String(), nullable=False),
+        sa.Column("created", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("until", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("revoked", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("used", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("hash"),
+    )
+    with op.batch_alter_table("tokens", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_tokens_user"), ["user"], unique=False)
+
+    op.create_table(
+        "staff_numbers",
+        sa.Column("authority", sa.String(), nullable=False),
+        sa.Column("number", sa.String(), nullable=False),
+        sa.Column("user", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("authority", "number"),
+    )
+    with op.batch_alter_table("staff_numbers", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_staff_numbers_user"), ["user"], unique=False)
+
+    op.create_table(
+        "staff",
+        sa.Column("authority", sa.String(), nullable=False),
+        sa.Column("number", sa.String(), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("department", sa.String(), nullable=False),
+        sa.Column("title", sa.String(), nullable=False),
+        sa.Column("head", sa.Boolean(), nullable=False),
+        sa.Column("left", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("authority", "number"),
+    )
+    with op.batch_alter_table("staff", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_staff_department"), ["department"], unique=False)
+
     op.create_table(
         "wake_heads",
         sa.Column("agent", sa.String(), nullable=False),
@@ -356,6 +397,9 @@ def downgrade() -> None:
 
     op.drop_table("wakes")
     op.drop_table("wake_heads")
+    op.drop_table("staff")
+    op.drop_table("staff_numbers")
+    op.drop_table("tokens")
     op.drop_table("users")
 
     with op.batch_alter_table("sessions", schema=None) as batch_op:
