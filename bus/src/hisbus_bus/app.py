@@ -26,14 +26,16 @@ from hisbus_bus.flow.timers import Timers
 from hisbus_bus.flow.translate import Translate
 from hisbus_bus.flow.writeback import Sender, WriteBackStep
 from hisbus_bus.host import registry
-from hisbus_bus.host.agents import Host, start_all
+from hisbus_bus.host.agents import Host, start_all, tell
 from hisbus_bus.host.llm.client import Client, model
 from hisbus_bus.host.trial import tried
 from hisbus_bus.kernel import migrations, tables, telemetry
 from hisbus_bus.kernel.audit import Sealer
 from hisbus_bus.kernel.consumer import BATCH_SIZE, Consumer, Step
+from hisbus_bus.kernel.controls import Part, Watcher
 from hisbus_bus.kernel.outbox import Relay
 from hisbus_bus.kernel.settings import Settings
+from hisbus_bus.kernel.signals import Signals
 from hisbus_bus.kernel.site import Site, load_secret, open_database, open_log
 from hisbus_bus.kernel.topics import FLOW, Keys
 
@@ -58,6 +60,8 @@ class App:
         self._llm: Client | None = None
         self._calling: dict[str, Consumer] = {}
         self._sealer: Sealer
+        self._signals: Signals
+        self._controls: Watcher
         self.connectors: list[Connector] = []
         self.hosts: list[Host] = []
         self.web_address: tuple[str, int] = ("", 0)
@@ -150,6 +154,8 @@ class App:
         opened = await open_log(settings)
         stack.push_async_callback(opened.close)
         self.site = Site(settings, Keys(secret), opened, database)
+        self._signals = Signals(database)
+        self._controls = Watcher(database, self._signals)
         if self._intake_only:
             return  # it needs the log alone, and goes on taking messages while the database is away
         await migrations.upgrade(database)
@@ -182,20 +188,28 @@ class App:
     async def _start(self) -> None:
         """Start from the end of the flow, so that nothing is taken in before all of it runs."""
         site = self.site
+        self._others.append(self._run("signals", self._signals.run()))
+        self._others.append(self._run("controls", self._controls.run()))
+        await self._controls.first_look()
         if not self._intake_only:
             self._others.append(self._run("relay", Relay(site).run()))
             self._others.append(self._run("sealer", self._sealer.run()))
         if "writeback" in self.steps:
             step = WriteBackStep(site, self.connectors)
-            self._others.append(self._run("sender", Sender(site, self.connectors, step.inserted).run()))
+            ways_out = {
+                connector.name: self._controls.part(f"connector:{connector.name}", "step:writeback")
+                for connector in self.connectors
+            }
+            self._others.append(self._run("sender", Sender(site, self.connectors, step.inserted, ways_out).run()))
             self._consume(step)
         if "review" in self.steps:
             await take_over(site)
             self._consume(Review(site))
         if "timers" in self.steps:
-            timers = Timers(site, {connector.name: connector.clock for connector in self.connectors})
+            part = self._controls.part("step:timers")
+            timers = Timers(site, {connector.name: connector.clock for connector in self.connectors}, part=part)
             self._others.append(self._run("timers.clock", timers.run()))
-            self._consume(timers)
+            self._consume(timers, part)
         if "dispatch" in self.steps:
             await self._start_dispatch()
         if "chart" in self.steps:
@@ -206,7 +220,8 @@ class App:
             self._start_web()
         if "intake" in self.steps:
             for connector in self.connectors:
-                self._intakes.append(self._run(f"intake.{connector.name}", Intake(site, connector).run()))
+                part = self._controls.part(f"connector:{connector.name}", "step:intake")
+                self._intakes.append(self._run(f"intake.{connector.name}", Intake(site, connector, part).run()))
 
     def _run(self, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         return self._tasks.create_task(work, name=name)
@@ -219,10 +234,17 @@ class App:
         for host, agent in called:
             dispatch = Dispatch(self.site, host, agent, everybody)
             await dispatch.first_look()
-            self._calling[agent.name] = self._consume(dispatch, concurrency=CALLING, batch_size=dispatch.batch_size)
+            part = self._controls.part(f"agent:{agent.name}", "step:dispatch")
+            self._calling[agent.name] = self._consume(
+                dispatch, part, concurrency=CALLING, batch_size=dispatch.batch_size
+            )
+        self._others.append(self._run("agents", tell(self.hosts, self._signals)))
 
-    def _consume(self, step: Step, *, concurrency: int = 1, batch_size: int = BATCH_SIZE) -> Consumer:
-        consumer = Consumer(self.site, step, concurrency=concurrency, batch_size=batch_size)
+    def _consume(
+        self, step: Step, part: Part | None = None, *, concurrency: int = 1, batch_size: int = BATCH_SIZE
+    ) -> Consumer:
+        part = part or self._controls.part(f"step:{step.name}")
+        consumer = Consumer(self.site, step, concurrency=concurrency, batch_size=batch_size, part=part)
         self._consumers.append(self._run(step.name, consumer.run()))
         return consumer
 
@@ -245,6 +267,7 @@ class App:
         if self._intake_only:
             return
         try:
+            await self._signals.write()
             await self._sealer.seal()
         except RetryLater as error:
             log.warning("stopped with unsealed audit rows", code=error.code)  # the next process seals them

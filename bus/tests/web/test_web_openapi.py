@@ -24,6 +24,7 @@ def test_every_agreed_path_is_described_with_models(description: dict[str, Any])
         ("get", "proposals"), ("get", "proposals/{id}"), ("post", "proposals/{id}/decision"),
         ("get", "writebacks"), ("post", "writebacks/{id}/resolution"),
         ("get", "parked"), ("post", "parked/{id}/replay"), ("get", "audit"),
+        ("get", "controls"), ("post", "controls"), ("get", "signals"),
     }  # fmt: skip
     described = {
         (method, path.removeprefix("/api/v1/"))

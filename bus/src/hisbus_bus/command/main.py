@@ -14,6 +14,7 @@ from rich.table import Table
 from sqlalchemy import select
 
 from hisbus.errors import BusError, ConfigError
+from hisbus_bus.command import operate
 from hisbus_bus.command.example import example
 from hisbus_bus.host import registry
 from hisbus_bus.kernel import audit, migrations, parked, tables, telemetry
@@ -193,6 +194,40 @@ def replay(
     missing = _run(again())
     if missing:
         raise ConfigError(f"Not parked (any more): {', '.join(missing)}. `hisbus parked` lists what is.")
+
+
+Targets = Annotated[list[str], typer.Argument(metavar="TARGET", help="step:NAME, connector:NAME or agent:NAME.")]
+Reason = Annotated[str, typer.Option(help="Why, for the others. Kept in the audit: no patient's data.")]
+
+
+@app.command()
+def pause(targets: Targets, reason: Reason = "") -> None:
+    """Let parts of the site start nothing more; what runs is finished. Senders are told to send again."""
+    _run(operate.ask(chosen.settings, targets, "pause", reason))
+
+
+@app.command()
+def drain(targets: Targets, reason: Reason = "") -> None:
+    """Let parts of the site take nothing new in, and finish what they have in hand."""
+    _run(operate.ask(chosen.settings, targets, "drain", reason))
+
+
+@app.command()
+def resume(targets: Targets, reason: Reason = "") -> None:
+    """Let parts of the site go on."""
+    _run(operate.ask(chosen.settings, targets, "run", reason))
+
+
+@app.command(name="controls")
+def list_controls() -> None:
+    """List what was asked of which part, and what it does now."""
+    _run(operate.show_controls(chosen.settings))
+
+
+@app.command(name="signals")
+def list_signals() -> None:
+    """List what changed its state and when: outages, agents that are down, parts that are held."""
+    _run(operate.show_signals(chosen.settings))
 
 
 @audit_commands.command()

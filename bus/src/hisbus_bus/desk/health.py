@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from hisbus_bus.desk.process import ELSEWHERE, AgentState, Process
+from hisbus_bus.desk.read import operations
 from hisbus_bus.flow import timers, writeback
 from hisbus_bus.kernel import consumer, outbox
 from hisbus_bus.kernel.site import Site
@@ -57,6 +58,14 @@ class Model(BaseModel):
     """Why it is left alone, as a stable code."""
 
 
+class Held(BaseModel):
+    """A part of the site that an operator holds."""
+
+    target: str
+    now: str
+    """``stopping``, ``paused`` or ``drained``."""
+
+
 class Readiness(BaseModel):
     """Whether it can work, and how much waits."""
 
@@ -73,6 +82,8 @@ class Readiness(BaseModel):
     """Connectors whose messages travel unencrypted between machines, as the configuration allows."""
     agents: list[Agent]
     model: Model
+    held: list[Held]
+    """What an operator has paused or drains. It leaves the site ready: somebody wants it so."""
 
 
 @router.get("/healthz", tags=["health"])
@@ -95,6 +106,7 @@ async def ready(request: Request) -> Readiness:
         plaintext=request.app.state.plaintext,
         agents=[Agent(**asdict(agent)) for agent in process.agents],
         model=Model(**asdict(process.model)),
+        held=[Held(target=one.target, now=one.now) for one in await operations.asked(site) if one.wanted != "run"],
     )
 
 

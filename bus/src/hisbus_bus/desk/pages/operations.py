@@ -33,6 +33,8 @@ async def agents(request: Request, site: SiteOf, user: Someone) -> Response:
         agents=[(agent, behind.get(f"dispatch.{agent.name}")) for agent in process.agents],
         model=process.model,
         steps={step: count for step, count in behind.items() if not step.startswith("dispatch.")},
+        held=[control for control in await operations.asked(site) if control.now != "running"],
+        lasting=await operations.lasting(site),
     )
 
 
