@@ -21,11 +21,10 @@ from hisbus_bus.kernel import audit, migrations, parked, tables, telemetry
 from hisbus_bus.kernel import people as users
 from hisbus_bus.kernel.settings import Settings, load
 from hisbus_bus.kernel.site import open_database
-from hisbus_bus.kernel.topics import FLOW
+from hisbus_bus.kernel.topics import STEPS
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="The bus between a HIS and AI agents.")
 audit_commands = typer.Typer(no_args_is_help=True, help="The audit trail.")
-case_commands = typer.Typer(no_args_is_help=True, help="Conversations with what must be found after them.")
 evaluate_commands = typer.Typer(no_args_is_help=True, help="How good an agent is, on cases whose answers are known.")
 config_commands = typer.Typer(no_args_is_help=True, help="The configuration.")
 llm_commands = typer.Typer(no_args_is_help=True, help="The model's server.")
@@ -34,7 +33,6 @@ term_commands = typer.Typer(no_args_is_help=True, help="Code systems that agents
 topic_commands = typer.Typer(no_args_is_help=True, help="The topics on Kafka.")
 user_commands = typer.Typer(no_args_is_help=True, help="Who may look and decide.")
 app.add_typer(audit_commands, name="audit")
-app.add_typer(case_commands, name="case")
 app.add_typer(config_commands, name="config")
 app.add_typer(evaluate_commands, name="evaluate")
 app.add_typer(llm_commands, name="llm")
@@ -43,9 +41,6 @@ app.add_typer(term_commands, name="terms")
 app.add_typer(topic_commands, name="topics")
 app.add_typer(user_commands, name="user")
 out = Console(highlight=False)
-
-
-STEPS = (*FLOW, "web")
 
 
 @dataclass
@@ -248,29 +243,29 @@ def verify() -> None:
         raise typer.Exit(1)
 
 
-@case_commands.command(name="run")
-def run_cases(
-    paths: Annotated[list[Path], typer.Argument(help="Cases (NAME.hl7 with NAME.json), or folders of them.")],
+@app.command(name="play")
+def play_conversations(
+    paths: Annotated[list[Path], typer.Argument(help="Conversations (NAME.hl7 with NAME.json), or folders of them.")],
     connector: Annotated[str, typer.Option(help="Which takes the messages, where there are several.")] = "",
 ) -> None:
-    """Play cases with this configuration, beside the site: say which end otherwise than they must."""
+    """Play conversations with this configuration, beside the site: say which end otherwise than they must."""
     from hisbus_bus.lab.conversations import read_all
     from hisbus_bus.play import play_all, stage
 
-    cases = read_all(paths)
+    conversations = read_all(paths)
 
     async def played() -> int:
         failed = 0
-        async with stage(chosen.settings, connector) as on, aclosing(play_all(on, cases)) as results:
-            async for case, differences in results:
+        async with stage(chosen.settings, connector) as on, aclosing(play_all(on, conversations)) as results:
+            async for one, differences in results:
                 failed += bool(differences)
-                out.print(f"{'FAIL' if differences else 'ok'}\t{case.name}\t{case.title}", markup=False, soft_wrap=True)
+                out.print(f"{'FAIL' if differences else 'ok'}\t{one.name}\t{one.title}", markup=False, soft_wrap=True)
                 for line in differences:
                     out.print(f"\t{line}", markup=False, soft_wrap=True)
         return failed
 
     failed = _run(played())
-    out.print(f"{len(cases)} cases, {failed} failed.")
+    out.print(f"{len(conversations)} conversations, {failed} failed.")
     if failed:
         raise typer.Exit(1)
 
