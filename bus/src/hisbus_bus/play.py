@@ -17,8 +17,8 @@ from sqlalchemy import select
 from hisbus.connector import Connector, Playable
 from hisbus.errors import ConfigError
 from hisbus_bus.app import App
-from hisbus_bus.desk.health import lag
 from hisbus_bus.flow.intake import Intake
+from hisbus_bus.flow.lag import lag
 from hisbus_bus.flow.review import proposals
 from hisbus_bus.host.agents import AgentHost, start_all
 from hisbus_bus.host.registry import connectors, plugins
