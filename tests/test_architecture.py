@@ -134,6 +134,19 @@ def test_every_table_has_one_writing_step() -> None:
     assert seen == metadata.tables.keys(), "a table that nothing writes, or a write this test does not see"
 
 
+def test_all_sql_of_the_desk_is_in_its_room_for_reading() -> None:
+    desk = ROOT / "bus/src/hisbus_bus/desk"
+    for path in desk.rglob("*.py"):
+        if desk / "read" in path.parents:
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            asked = node.names if isinstance(node, ast.ImportFrom | ast.Import) else []
+            named = {alias.name.rpartition(".")[2] for alias in asked}
+            assert not named & {"select", "insert", "update", "delete", "text", "tables"}, f"{path.name} asks by itself"
+            called = node.func.attr if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) else ""
+            assert called not in {"execute", "scalar", "scalars", "stream"}, f"{path.name} asks by itself"
+
+
 @pytest.mark.parametrize("member", MEMBERS)
 def test_no_file_is_longer_than_a_reader_can_hold(member: str) -> None:
     assert not [path.name for path in sources(member) if len(path.read_text().splitlines()) > 500]

@@ -16,6 +16,7 @@ from hisbus.errors import BadMessage, ConfigError, RetryLater
 from hisbus_bus.kernel import outbox, parked, tables
 from hisbus_bus.kernel.bulk import write
 from hisbus_bus.kernel.consumer import Batch, Consumer
+from hisbus_bus.kernel.controls import Part
 from hisbus_bus.kernel.database import Database
 from hisbus_bus.kernel.log import NewRecord, Record
 from hisbus_bus.kernel.log.sqlite import SqliteLog
@@ -228,6 +229,89 @@ async def test_nothing_is_started_or_fetched_while_the_step_pauses(site: Site) -
         await site.log.append(records(site, "b1"))
         await asyncio.wait([task], timeout=0.05)
         assert (step.batches, step.seen) == ([["a1"]], 1)
+
+
+async def test_a_paused_step_finishes_and_commits_what_runs_and_starts_nothing_more(site: Site) -> None:
+    await site.log.append(records(site, "a1 b1 a2"))
+    step, part = Told(site), Part("step:told")
+    step.gate.clear()
+    async with running(step, part=part):
+        await step.until(lambda: step.batches == [["a1", "b1"]])
+        part.hear({"step:told": "pause"})
+        assert not part.at_rest
+        step.gate.set()
+        await step.until(lambda: len(step.done) == 2)
+        await until_true(lambda: _is(committed(site), 2))
+        assert part.at_rest, "what it has in hand waits"
+        await site.log.append(records(site, "c1"))
+        part.hear({"step:told": "run"})
+        await step.until(lambda: len(step.done) == 4)
+    assert step.batches[0] == ["a1", "b1"] and sorted(step.done[2:]) == ["a2", "c1"]
+    assert await committed(site) == 4
+
+
+async def test_a_paused_step_starts_nothing_and_does_not_spin_when_a_held_key_gets_ready(site: Site) -> None:
+    await site.log.append(records(site, "a1"))
+    step, part = Told(a_site(site.database, site.log, first_s=0.05)), Part("step:told")
+    step.outcomes["a1"] = [ValueError()]
+    rounds = 0
+
+    class Counting(Consumer):
+        def _reap(self) -> None:
+            nonlocal rounds
+            rounds += 1
+            super()._reap()
+
+    task = asyncio.create_task(Counting(step.site, step, part=part).run())
+    await step.until(lambda: step.batches == [["a1"]])
+    part.hear({"step:told": "pause"})
+    before = rounds
+    await asyncio.sleep(0.3)  # longer than its key is held
+    assert (step.batches, rounds - before < 5) == ([["a1"]], True)
+    part.hear({"step:told": "run"})
+    await step.until(lambda: step.done == ["a1"])
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def test_a_step_that_drains_finishes_what_it_has_in_hand_and_takes_nothing_new(site: Site) -> None:
+    await site.log.append(records(site, "a1 a2 a3"))
+    step, part = Told(site), Part("step:told")
+    step.gate.clear()
+    async with running(step, part=part):
+        await step.until(lambda: step.batches == [["a1"]])
+        part.hear({"step:told": "drain"})
+        await site.log.append(records(site, "b1"))
+        assert not part.at_rest
+        step.gate.set()
+        await step.until(lambda: step.done == ["a1", "a2", "a3"])
+        await until_true(lambda: _is(committed(site), 3))
+        assert part.at_rest
+        part.hear({"step:told": "run"})
+        await step.until(lambda: step.done[3:] == ["b1"])
+
+
+async def test_an_outage_that_lasts_is_said_once_when_it_begins_and_once_when_it_ends(site: Site) -> None:
+    told: list[str] = []
+
+    class Speaking(Part):
+        def waits(self, code: str) -> None:
+            told.append(code)
+
+        def goes_on(self) -> None:
+            told.append("on")
+
+    await site.log.append(records(site, "a1"))
+    step = Told(site)
+    step.outcomes["a1"] = [RetryLater(code="llm"), RetryLater(code="llm"), RetryLater(code="llm")]
+    async with running(step, part=Speaking("step:told")):
+        await step.until(lambda: step.done == ["a1"])
+        await until_true(lambda: _is(committed(site), 1))
+    assert told == ["on", "llm", "llm", "on"], "joined, the second and third repeat, done"
+
+
+async def _is(asked: Awaitable[Any], wanted: Any) -> bool:
+    return bool(await asked == wanted)
 
 
 async def test_the_loop_says_what_its_records_wait_for_until_they_are_done(site: Site) -> None:

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hisbus.errors import BadMessage, RetryLater
 from hisbus_bus.kernel.consumer import Batch, Consumer
+from hisbus_bus.kernel.controls import Part
 from hisbus_bus.kernel.lanes import Item, Keyed
 from hisbus_bus.kernel.log import Record
 from hisbus_bus.kernel.settings import RetrySettings, Settings
@@ -429,6 +430,7 @@ class Scripted:
         self.finished.append(at(record))
 
 
+DISTURBANCES = ["crash", "move", "stop", "pause", "drain", "run"]
 outcomes = st.lists(st.sampled_from(["fail", "fail", "bad", "away"]), max_size=4)
 
 
@@ -455,7 +457,7 @@ class Nothing:
 @given(
     arrivals=st.lists(st.tuples(st.sampled_from(sorted(KEYS)), outcomes), min_size=1, max_size=14),
     turns=st.lists(st.integers(0, 6), min_size=1, max_size=6),
-    disturbances=st.lists(st.tuples(st.sampled_from(["crash", "move", "stop"]), st.integers(0, 40)), max_size=5),
+    disturbances=st.lists(st.tuples(st.sampled_from(DISTURBANCES), st.integers(0, 40)), max_size=8),
     concurrency=st.integers(1, 3),
     batch_size=st.integers(1, 4),
 )
@@ -492,14 +494,24 @@ async def play(
     retry = RetrySettings(attempts=ATTEMPTS, first_s=0, longest_s=0)
     site = Site(Settings(site="test", retry=retry), SECRET, broker, Nothing())  # type: ignore[arg-type]
 
+    part = Part("step:scripted")
+
     def start() -> asyncio.Task[None]:
-        return asyncio.create_task(Consumer(site, step, grace_s=GRACE_S, **options).run())
+        nonlocal part
+        wanted, part = part.wanted, Part("step:scripted")
+        part.hear({part.name: wanted})
+        return asyncio.create_task(Consumer(site, step, grace_s=GRACE_S, part=part, **options).run())
 
     task = start()
     for what, after in disturbances:
+        await asyncio.sleep(0)  # what has been started begins
+        calls = step.calls
         for _ in range(after):
             await asyncio.sleep(0)
-        if what == "move" and broker.member is not None and broker.member.positions:
+        assert part.starts or step.calls == calls, "started while it was paused"
+        if what in {"pause", "drain", "run"}:
+            part.hear({part.name: what})  # type: ignore[dict-item]
+        elif what == "move" and broker.member is not None and broker.member.positions:
             await broker.member.move({0})
         elif what == "crash":
             await kill(broker, task)
@@ -508,6 +520,7 @@ async def play(
             task.cancel()
             await asyncio.wait([task])
             task = start()
+    part.hear({})
     finished = asyncio.create_task(broker.everything_is_committed())
     await asyncio.wait([task, finished], timeout=20, return_when=asyncio.FIRST_COMPLETED)
     assert finished.done()

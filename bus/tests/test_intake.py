@@ -1,3 +1,4 @@
+import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
@@ -6,6 +7,7 @@ import pytest
 from hisbus.connector import Arrival
 from hisbus.errors import RetryLater
 from hisbus_bus.flow.intake import Intake
+from hisbus_bus.kernel.controls import Part
 from hisbus_bus.kernel.site import Site
 from hisbus_schemas import PatientId
 
@@ -60,3 +62,41 @@ async def test_what_the_log_does_not_confirm_is_not_taken(
     monkeypatch.setattr(log, "append", away)
     with pytest.raises(RetryLater):
         await intake.store(arrival())
+
+
+@pytest.mark.parametrize("wanted", ["pause", "drain"])
+async def test_what_comes_while_an_operator_holds_the_connector_is_neither_stored_nor_taken(
+    site: Site, log: Any, wanted: Any
+) -> None:
+    connector: Any = Connector()
+    part = Part("connector:his", "step:intake")
+    held = Intake(site, connector, part)
+    part.hear({"step:intake": wanted})
+    with pytest.raises(RetryLater):
+        await held.store(arrival())
+    assert log.appended == []
+    part.hear({})
+    await held.store(arrival())
+    assert len(log.appended) == 1
+
+
+async def test_a_connector_comes_to_rest_when_what_is_being_stored_is_stored(
+    site: Site, log: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, confirmed, append = asyncio.Event(), asyncio.Event(), log.append
+
+    async def slow(records: Any) -> None:
+        begun.set()
+        await confirmed.wait()
+        await append(records)
+
+    monkeypatch.setattr(log, "append", slow)
+    connector: Any = Connector()
+    part = Part("connector:his")
+    storing = asyncio.create_task(Intake(site, connector, part).store(arrival()))
+    await begun.wait()
+    part.hear({"connector:his": "pause"})
+    assert not part.at_rest
+    confirmed.set()
+    await storing
+    assert (part.at_rest, len(log.appended)) == (True, 1)

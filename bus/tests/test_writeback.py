@@ -12,6 +12,7 @@ from hisbus.errors import Forbidden, RetryLater
 from hisbus_bus.flow.writeback import Incomplete, NotWaiting, Sender, Unknown, WriteBackStep, resolve, waiting
 from hisbus_bus.kernel import charts, tables
 from hisbus_bus.kernel.consumer import Batch
+from hisbus_bus.kernel.controls import Part
 from hisbus_bus.kernel.log import Record
 from hisbus_bus.kernel.settings import Settings
 from hisbus_bus.kernel.site import Site
@@ -422,6 +423,21 @@ async def test_an_answer_after_the_lease_is_still_taken(quick: Site) -> None:
     await queued(quick, slow)
     await Sender(quick, [slow]).once()
     assert (await state(quick))[0] == "applied"
+
+
+async def test_nothing_leaves_while_an_operator_holds_the_way_out(quick: Site) -> None:
+    his, part = His(), Part("connector:his", "step:writeback")
+    part.hear({"step:writeback": "pause"})
+    await queued(quick, his)
+    running = asyncio.create_task(Sender(quick, [his], parts={his.name: part}).run())
+    await asyncio.sleep(0.2)  # time enough to send it
+    assert (await state(quick))[0] == "queued" and not his.effects and part.at_rest
+    part.hear({"step:writeback": "drain"})  # what is queued is in hand
+    async with asyncio.timeout(10):
+        while (await state(quick))[0] != "applied":
+            await asyncio.sleep(0.01)
+    running.cancel()
+    await asyncio.wait([running])
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # it has one process; elsewhere the lease runs out

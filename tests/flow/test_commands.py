@@ -93,6 +93,28 @@ async def test_whom_a_command_disables_a_running_bus_refuses_with_the_next_reque
         assert await told() == (401, 303)
 
 
+async def test_an_agent_is_held_and_goes_on_by_command(hospital: Any, hisbus: Any) -> None:
+    async with hospital() as bus:
+
+        async def until(now: str) -> None:
+            while {one["now"] for one in (await bus.get("controls"))["items"]} != {now}:
+                await asyncio.sleep(0.1)
+
+        assert await hisbus("pause", "agent:qc", "step:chart", "--reason", "new rules") == (0, "", "")
+        await until("paused")
+        held = (await bus.api.get("/readyz")).json()["held"]
+        assert {one["target"] for one in held} == {"agent:qc", "step:chart"}
+        code, said, _ = await hisbus("controls")
+        assert code == 0 and "new rules" in said and "paused" in said
+        code, _, complaint = await hisbus("pause", "step:charts")
+        assert (code, "Known: intake, translate, chart" in complaint) == (1, True)
+        assert (await hisbus("resume", "agent:qc", "step:chart"))[0] == 0
+        await until("running")
+        code, said, _ = await hisbus("signals")
+        assert code == 0 and "agent:qc" in said and "held" in said
+        assert (await bus.api.get("/readyz")).json()["held"] == []
+
+
 async def test_plugins_are_listed_without_a_site(hisbus: Any) -> None:
     code, said, _ = await hisbus("plugins")
     assert code == 0

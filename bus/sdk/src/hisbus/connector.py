@@ -102,7 +102,7 @@ class Connector(Protocol):
 
 @runtime_checkable
 class Playable(Connector, Protocol):
-    """A connector that can be handed a message from a file, so that cases can be played (``hisbus case run``)."""
+    """A connector that can be handed a message from a file, for conversations (``hisbus play``)."""
 
     async def take(self, body: bytes, sink: Sink) -> str:
         """Take one message as if its sender had sent it.

@@ -6,7 +6,7 @@ What takes long to import is imported by the command that needs it; a group of c
 import sys
 from contextlib import aclosing
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -15,7 +15,7 @@ from rich.table import Table
 from hisbus_bus.command.chosen import chosen
 from hisbus_bus.command.chosen import run as _run
 from hisbus_bus.command.later import Later
-from hisbus_bus.kernel.topics import FLOW
+from hisbus_bus.kernel.topics import STEPS
 
 GROUPS = {
     "audit": "The audit trail.",
@@ -31,14 +31,9 @@ GROUPS = {
 """Groups of commands, each in the file of its name."""
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="The bus between a HIS and AI agents.")
-case_commands = typer.Typer(no_args_is_help=True, help="Conversations with what must be found after them.")
-app.add_typer(case_commands, name="case")
 for _name, _help in GROUPS.items():
     app.add_typer(typer.Typer(cls=Later, no_args_is_help=True, help=_help), name=_name)
 out = Console(highlight=False)
-
-
-STEPS = (*FLOW, "web")
 
 
 @app.callback()
@@ -146,29 +141,73 @@ def replay(
     _run(again(chosen.settings, ids or [], everything=everything))
 
 
-@case_commands.command(name="run")
-def run_cases(
-    paths: Annotated[list[Path], typer.Argument(help="Cases (NAME.hl7 with NAME.json), or folders of them.")],
+Targets = Annotated[list[str], typer.Argument(metavar="TARGET", help="step:NAME, connector:NAME or agent:NAME.")]
+Reason = Annotated[str, typer.Option(help="Why, for the others. Kept in the audit: no patient's data.")]
+
+
+@app.command()
+def pause(targets: Targets, reason: Reason = "") -> None:
+    """Let parts of the site start nothing more; what runs is finished. Senders are told to send again."""
+    _hold(targets, "pause", reason)
+
+
+@app.command()
+def drain(targets: Targets, reason: Reason = "") -> None:
+    """Let parts of the site take nothing new in, and finish what they have in hand."""
+    _hold(targets, "drain", reason)
+
+
+@app.command()
+def resume(targets: Targets, reason: Reason = "") -> None:
+    """Let parts of the site go on."""
+    _hold(targets, "run", reason)
+
+
+def _hold(targets: list[str], wanted: Literal["run", "pause", "drain"], reason: str) -> None:
+    from hisbus_bus.command import operate
+
+    _run(operate.ask(chosen.settings, targets, wanted, reason))
+
+
+@app.command(name="controls")
+def list_controls() -> None:
+    """List what was asked of which part, and what it does now."""
+    from hisbus_bus.command import operate
+
+    _run(operate.show_controls(chosen.settings))
+
+
+@app.command(name="signals")
+def list_signals() -> None:
+    """List what changed its state and when: outages, agents that are down, parts that are held."""
+    from hisbus_bus.command import operate
+
+    _run(operate.show_signals(chosen.settings))
+
+
+@app.command(name="play")
+def play_conversations(
+    paths: Annotated[list[Path], typer.Argument(help="Conversations (NAME.hl7 with NAME.json), or folders of them.")],
     connector: Annotated[str, typer.Option(help="Which takes the messages, where there are several.")] = "",
 ) -> None:
-    """Play cases with this configuration, beside the site: say which end otherwise than they must."""
+    """Play conversations with this configuration, beside the site: say which end otherwise than they must."""
     from hisbus_bus.lab.conversations import read_all
     from hisbus_bus.play import play_all, stage
 
-    cases = read_all(paths)
+    conversations = read_all(paths)
 
     async def played() -> int:
         failed = 0
-        async with stage(chosen.settings, connector) as on, aclosing(play_all(on, cases)) as results:
-            async for case, differences in results:
+        async with stage(chosen.settings, connector) as on, aclosing(play_all(on, conversations)) as results:
+            async for one, differences in results:
                 failed += bool(differences)
-                out.print(f"{'FAIL' if differences else 'ok'}\t{case.name}\t{case.title}", markup=False, soft_wrap=True)
+                out.print(f"{'FAIL' if differences else 'ok'}\t{one.name}\t{one.title}", markup=False, soft_wrap=True)
                 for line in differences:
                     out.print(f"\t{line}", markup=False, soft_wrap=True)
         return failed
 
     failed = _run(played())
-    out.print(f"{len(cases)} cases, {failed} failed.")
+    out.print(f"{len(conversations)} conversations, {failed} failed.")
     if failed:
         raise typer.Exit(1)
 

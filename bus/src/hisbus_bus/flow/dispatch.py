@@ -102,9 +102,7 @@ class Dispatch:
         ends = await self._site.log.ends(self.topic)
         async with self._site.database.write() as connection:
             rows = tables.encounters.c
-            open_stays = (
-                select(rows.id, rows.now, rows.key).where(rows.status.in_(("registered", "admitted"))).order_by(rows.id)
-            )
+            open_stays = select(rows.id, rows.now, rows.key).where(rows.status.in_(charts.OPEN)).order_by(rows.id)
             stays = await connection.execute(open_stays)
             looks = [wakes.Wake(self._info.name, stay.id, FIRST_LOOK, stay.now, stay.key) for stay in stays]
             await wakes.send(connection, self._site, self.name, looks)

@@ -7,7 +7,9 @@ is taken as long as the log can be written.
 from datetime import UTC, datetime
 
 from hisbus.connector import Arrival, Connector
+from hisbus.errors import RetryLater
 from hisbus_bus.kernel import topics
+from hisbus_bus.kernel.controls import Part
 from hisbus_bus.kernel.log import NewRecord
 from hisbus_bus.kernel.site import Site
 
@@ -15,8 +17,10 @@ from hisbus_bus.kernel.site import Site
 class Intake:
     """The way in for one connector."""
 
-    def __init__(self, site: Site, connector: Connector) -> None:
+    def __init__(self, site: Site, connector: Connector, part: Part | None = None) -> None:
+        """Take a connector, and what an operator asks of it."""
         self._site = site
+        self._part = part or Part(f"connector:{connector.name}")
         self._connector = connector
         self._origin = {
             **topics.origin(type="message.received", site=site.name, keyid=site.keys.id, source=connector.name),
@@ -32,9 +36,13 @@ class Intake:
 
         Raises:
             RetryLater: the log did not confirm within its deadline. It may hold the message all the same;
-                the sender's next copy is then a duplicate, which is acknowledged the same.
+                the sender's next copy is then a duplicate, which is acknowledged the same. Or an operator holds the
+                connector: nothing was stored, and the sender repeats it.
         """
-        await self._site.log.append([self._record(arrival)])
+        if not self._part.takes:
+            raise RetryLater("An operator holds this connector.", code="held")
+        with self._part.at_work():
+            await self._site.log.append([self._record(arrival)])
 
     def _record(self, arrival: Arrival) -> NewRecord:
         keys = self._site.keys

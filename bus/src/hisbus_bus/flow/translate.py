@@ -21,7 +21,7 @@ from hisbus_bus.kernel.consumer import Batch
 from hisbus_bus.kernel.log import NewRecord, Record
 from hisbus_bus.kernel.positions import position
 from hisbus_bus.kernel.site import Site
-from hisbus_bus.kernel.topics import Name, digest
+from hisbus_bus.kernel.topics import INTERNAL, Name, digest
 from hisbus_schemas import Due, Event, Fact, Moment, Position, Translated
 
 _Row = Mapping[str, Any]
@@ -42,9 +42,6 @@ _CONCERNED = union_all(
     select(tables.messages).where(_message.first, within(_message.message, given("messages"))),
     select(_reused),
 )
-
-INTERNAL = "hisbus"
-"""The connector name of records that the bus itself puts into ``raw``."""
 
 
 class _Ledger:

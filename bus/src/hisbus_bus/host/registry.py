@@ -13,8 +13,9 @@ from hisbus.errors import ConfigError
 from hisbus.hookspecs import ConnectorFactory
 from hisbus.load import AGENTS, CONNECTORS, NAME, distribution_of, one_point, refuse_twins, register
 from hisbus_bus.kernel.settings import Settings
+from hisbus_bus.kernel.topics import INTERNAL
 
-RESERVED = frozenset({"hisbus"})
+RESERVED = frozenset({INTERNAL})
 """Connector names that records of the bus's own carry."""
 
 

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from hisbus.errors import BadMessage, ConfigError, RetryLater, reason_code, stack_hash
 from hisbus_bus.kernel import parked, positions
 from hisbus_bus.kernel.bulk import write
+from hisbus_bus.kernel.controls import Part
 from hisbus_bus.kernel.lanes import Item, Keyed
 from hisbus_bus.kernel.log import Record, Subscription
 from hisbus_bus.kernel.site import Site
@@ -99,6 +100,7 @@ class Consumer:
         max_records: int = 1000,
         max_bytes: int = 64 * MIB,
         grace_s: float = 10.0,
+        part: Part | None = None,
     ) -> None:
         """Take a step.
 
@@ -110,6 +112,7 @@ class Consumer:
             max_records: nothing is fetched while this many records are in hand,
             max_bytes: or their values have this size. One fetch may pass it.
             grace_s: how long running batches may take to finish when the loop ends or loses a partition, seconds.
+            part: what an operator asks of it; nobody asks anything where it is left out.
         """
         self._site = site
         self._step = step
@@ -129,6 +132,8 @@ class Consumer:
         self._paused_until = 0.0
         self._woken = asyncio.Event()
         self._progress = asyncio.Event()
+        self._part = part or Part(f"step:{step.name}")
+        self._part.attach(self._woken.set, self._rests)
 
     async def run(self) -> None:
         """Work until cancelled; then let running batches finish within the grace time, and commit what is done.
@@ -148,6 +153,7 @@ class Consumer:
                 group.create_task(self._watchdog.watch())
                 subscription = await self._patiently(self._subscribe)
                 self._subscription = subscription
+                self._part.goes_on()
                 group.create_task(self._fetch(subscription))
                 group.create_task(self._work())
                 group.create_task(self._commit_progress(subscription))
@@ -181,7 +187,7 @@ class Consumer:
             self._woken.clear()
             self._reap()
             now = self._now()
-            if now >= self._paused_until:
+            if now >= self._paused_until and self._part.starts:
                 self._start(now)
             self._regulate(now)
             self._progress.set()
@@ -226,6 +232,7 @@ class Consumer:
             await self._failed(items, error)
         else:
             self._outages, self._waits_for = 0, ""
+            self._part.goes_on()
             self._keyed.done(items)
             PROCESSED.labels(self._step.name).inc(len(items))
 
@@ -314,21 +321,29 @@ class Consumer:
         self._woken.set()
         PAUSES.labels(self._step.name).inc()
         self._log.warning("paused", code=error.code, seconds=round(wait, 3))
+        if self._outages > 1:  # what the first repeat mends is no outage to tell of
+            self._part.waits(error.code)
 
     async def _patiently(self, work: Callable[[], Awaitable[T]]) -> T:
         """Do something that may have to wait for what it depends on."""
+        waited = False
         while True:
             try:
-                return await work()
+                done = await work()
             except RetryLater as error:
+                waited = True
                 self._pause(error)
                 await asyncio.sleep(self._paused_until - self._now())
+            else:
+                if waited:
+                    self._part.goes_on()
+                return done
 
     def _regulate(self, now: float) -> None:
-        """Fetch only while there is room and no pause."""
+        """Fetch only while there is room, no pause, and nobody asked otherwise."""
         if self._subscription is None:
             return
-        if self._full or now < self._paused_until:
+        if self._full or now < self._paused_until or not self._part.takes:
             self._subscription.pause()
         else:
             self._subscription.resume()
@@ -340,18 +355,24 @@ class Consumer:
     def _state(self) -> State:
         """Tell how it is, for the watchdog. What nobody works on and nobody holds back is not at work."""
         works = bool(self._running) or self._keyed.wakes() is not None
+        held = not self._part.takes or self._now() < self._paused_until
         return State(
-            paused=self._now() < self._paused_until or (self._full and works),
+            paused=held or (self._full and works),
             partitions=self._keyed.partitions,
             at_work=self._keyed.in_hand if works else (),
             batches=self._running.keys(),
         )
 
+    def _rests(self) -> bool:
+        """Tell whether it has come to what an operator asks: nothing runs, or nothing is in hand."""
+        return not (self._keyed.count if self._part.starts else self._running)
+
     def _next_time(self, now: float) -> float | None:
         """Return when to look again without being woken."""
         if now < self._paused_until:
             return self._paused_until
-        return None if len(self._running) >= self._concurrency else self._keyed.wakes()
+        full = len(self._running) >= self._concurrency or not self._part.starts
+        return None if full else self._keyed.wakes()
 
     # --- joining and leaving ---
 

@@ -119,6 +119,36 @@ audit_seals = Table(
     Column("sealed", Instant, nullable=False),
 )
 
+controls = Table(
+    "controls",
+    metadata,
+    Column("target", String, primary_key=True),  # step:NAME | connector:NAME | agent:NAME
+    Column("wanted", String, nullable=False),  # run | pause | drain
+    Column("who", String, nullable=False),
+    Column("changed", Instant, nullable=False),
+    Column("reason", Text, nullable=False),
+)
+
+signals = Table(
+    "signals",
+    metadata,
+    Column("id", Big, primary_key=True, autoincrement=True),
+    Column("part", String, nullable=False),  # as the target of a control
+    Column("kind", String, nullable=False),  # outage | down | held
+    Column("since", Instant, nullable=False),
+    Column("ended", Instant, nullable=True),  # null: it lasts
+    Column("detail", String, nullable=False),
+    Column("count", Integer, nullable=False),
+)
+Index(
+    "signals_lasting",
+    signals.c.part,
+    signals.c.kind,
+    unique=True,
+    sqlite_where=signals.c.ended.is_(None),
+    postgresql_where=signals.c.ended.is_(None),
+)
+
 # --- translate --------------------------------------------------------------------------------------------------------
 
 messages = Table(
@@ -416,6 +446,8 @@ KERNEL = frozenset(
         "tokens",
         "staff_numbers",
         "staff",
+        "controls",
+        "signals",
     }
 )
 

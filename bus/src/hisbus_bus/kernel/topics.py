@@ -68,6 +68,12 @@ FLOW: Mapping[str, Hop] = {
     "writeback": Hop("decisions", ("receipts",)),
 }
 
+STEPS = (*FLOW, "web")
+"""What a process can be asked to run."""
+
+INTERNAL = "hisbus"
+"""The connector of what the bus itself appends to ``raw``: wakes, and news of proposals."""
+
 
 def topic_name(site: str, name: Name) -> str:
     """Return the topic's full name, ``<site>.<name>.v1``."""

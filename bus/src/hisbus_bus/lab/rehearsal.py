@@ -18,7 +18,7 @@ from hisbus_bus.host.agents import AgentHost
 from hisbus_bus.host.llm.turns import Priority
 from hisbus_bus.kernel import charts, tables
 from hisbus_bus.kernel.site import Site
-from hisbus_bus.kernel.topics import digest
+from hisbus_bus.kernel.topics import INTERNAL, digest
 from hisbus_bus.lab.replay import Original, Progress, Wanted, count, count_stays, encounters, originals
 from hisbus_schemas import Assessment, Chart, Due, Event, Fact, Moment, Position
 
@@ -175,7 +175,7 @@ def _wake(agent: str, chart: Chart) -> Event:
         message=message,
         revision=1,
         ordinal=0,
-        connector="hisbus",
+        connector=INTERNAL,
         position=Position(recorded=chart.now, partition=0, offset=0),
     )
 

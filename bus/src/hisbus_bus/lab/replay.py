@@ -21,7 +21,7 @@ from hisbus.frames import AgentInfo
 from hisbus_bus.host.agents import AgentHost, start_all
 from hisbus_bus.host.llm.client import model
 from hisbus_bus.host.registry import connectors, plugins
-from hisbus_bus.kernel import audit, outbox, parked, positions, tables, wakes
+from hisbus_bus.kernel import audit, charts, outbox, parked, positions, tables, wakes
 from hisbus_bus.kernel.log import NewRecord, Record
 from hisbus_bus.kernel.settings import Settings
 from hisbus_bus.kernel.site import Site, load_secret, open_database, open_reader
@@ -36,7 +36,6 @@ SPAN = 32
 AHEAD = 1000
 """Most replays on their way at a time: what arrives meanwhile waits behind no more than these."""
 PATIENCE_S = 30.0
-OPEN = ("registered", "admitted")
 
 Progress = Callable[[int, int], None]
 """Called with how many are done, of how many."""
@@ -243,7 +242,7 @@ async def encounters(site: Site, *, closed: bool) -> AsyncIterator[Sequence[Any]
 
 def _counts(closed: bool) -> ColumnElement[bool]:
     """Tell which stays count: the open ones, or all that some event has named."""
-    return tables.encounters.c.version > 0 if closed else tables.encounters.c.status.in_(OPEN)
+    return tables.encounters.c.version > 0 if closed else tables.encounters.c.status.in_(charts.OPEN)
 
 
 async def _read(site: Site, rows: Sequence[Row[Any]]) -> AsyncIterator[Original]:

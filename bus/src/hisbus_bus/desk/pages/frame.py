@@ -17,12 +17,12 @@ from hisbus_bus.desk.process import Process
 from hisbus_bus.desk.security import SESSION, VISITOR, allow, check_form, set_cookie, site_of, visitor_token
 from hisbus_bus.desk.texts import negotiate, texts
 from hisbus_bus.desk.words import Note, Passage
+from hisbus_bus.host.agents import DOWN
 from hisbus_bus.kernel import people as users
 from hisbus_bus.kernel.people import User, may
 from hisbus_schemas import Moment
 
 LANGUAGE = "hisbus_language"
-DOWN = frozenset({"failed", "quarantined", "silent"})
 
 _FORM: TypeAdapter[dict[str, str]] = TypeAdapter(dict[str, Note])
 _LONG: TypeAdapter[dict[str, str]] = TypeAdapter(dict[str, Passage])

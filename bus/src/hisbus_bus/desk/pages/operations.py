@@ -12,6 +12,7 @@ from hisbus_bus.desk.process import Process
 from hisbus_bus.desk.read import operations
 from hisbus_bus.desk.security import SiteOf, allow
 from hisbus_bus.desk.words import Word
+from hisbus_bus.flow.lag import lag
 from hisbus_bus.kernel import charts
 from hisbus_bus.kernel.people import Object
 
@@ -26,7 +27,7 @@ PARKED = ("parked", "replayed", "closed")
 async def agents(request: Request, site: SiteOf, user: Viewer) -> Response:
     """Show how agents and their model are doing, and how far behind each step is."""
     process: Process = request.app.state.process
-    behind = await health.lag(site, [agent.name for agent in health.agents_called(site, process)])
+    behind = await lag(site, [agent.name for agent in health.agents_called(site, process)])
     return render(
         request,
         "agents.html",
@@ -34,6 +35,8 @@ async def agents(request: Request, site: SiteOf, user: Viewer) -> Response:
         agents=[(agent, behind.get(f"dispatch.{agent.name}")) for agent in process.agents],
         model=process.model,
         steps={step: count for step, count in behind.items() if not step.startswith("dispatch.")},
+        held=[control for control in await operations.asked(site) if control.now != "running"],
+        lasting=await operations.lasting(site),
     )
 
 

@@ -19,9 +19,8 @@ from hisbus_bus.kernel import positions, tables
 from hisbus_bus.kernel.log import Record
 from hisbus_bus.kernel.parked import REPLAY
 from hisbus_bus.kernel.site import Site
+from hisbus_bus.kernel.topics import INTERNAL
 
-INTERNAL = "hisbus"
-"""The connector name of what the bus itself puts into ``raw``; no message."""
 TAIL = 500
 """Most messages of a partition beyond translate's position that are listed."""
 SCAN = 2000

@@ -6,7 +6,7 @@ leaves the row queued; after it the row is undecided until the HIS or a person s
 
 import asyncio
 import secrets
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -17,6 +17,7 @@ from hisbus.errors import RetryLater, reason_code
 from hisbus_bus.flow.writeback import document, ledger
 from hisbus_bus.flow.writeback.document import Withheld
 from hisbus_bus.kernel import charts
+from hisbus_bus.kernel.controls import Part
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.telemetry import logger
 from hisbus_schemas import Receipt, WriteBack
@@ -32,11 +33,25 @@ log = logger(step="writeback")
 class Sender:
     """Works the queued rows off. Any number may run; leases keep them apart."""
 
-    def __init__(self, site: Site, connectors: Iterable[Connector], wake: asyncio.Event | None = None) -> None:
-        """Take the step's ``inserted`` as ``wake`` to start at once; without it a row waits up to a second."""
+    def __init__(
+        self,
+        site: Site,
+        connectors: Iterable[Connector],
+        wake: asyncio.Event | None = None,
+        parts: Mapping[str, Part] | None = None,
+    ) -> None:
+        """Take what it sends through.
+
+        Args:
+            site: the site.
+            connectors: those that do not write are left out.
+            wake: the step's ``inserted``, to start at once; without it a row waits up to a second.
+            parts: by connector, what an operator asks of the way out.
+        """
         self._site = site
         self._connectors = [connector for connector in connectors if connector.writes]
         self._wake = wake or asyncio.Event()
+        self._parts = parts or {}
         settings = site.settings.writeback
         self._within_s = settings.attempt_s
         self._lease_s = self._within_s + 60
@@ -57,11 +72,14 @@ class Sender:
         return any([await self._turn(connector) for connector in self._connectors])
 
     async def _work(self, connector: Connector) -> None:
+        part = self._parts.get(connector.name) or Part(f"connector:{connector.name}")
+        part.attach(self._wake.set)
         while True:
             self._wake.clear()
             try:
-                if await self._turn(connector):
-                    continue
+                with part.at_work():
+                    while part.starts and await self._turn(connector):
+                        pass
             except RetryLater as error:
                 log.warning("write-back waits", connector=connector.name, code=error.code)
             try:

@@ -54,6 +54,34 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_table(
+        "controls",
+        sa.Column("target", sa.String(), nullable=False),
+        sa.Column("wanted", sa.String(), nullable=False),
+        sa.Column("who", sa.String(), nullable=False),
+        sa.Column("changed", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("target"),
+    )
+    op.create_table(
+        "signals",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("part", sa.String(), nullable=False),
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("since", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("ended", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("detail", sa.String(), nullable=False),
+        sa.Column("count", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index(
+        "signals_lasting",
+        "signals",
+        ["part", "kind"],
+        unique=True,
+        sqlite_where=sa.text("ended IS NULL"),
+        postgresql_where=sa.text("ended IS NULL"),
+    )
+    op.create_table(
         "decisions",
         sa.Column("id", sa.String(), nullable=False),
         sa.Column("proposal", sa.String(), nullable=False),
@@ -458,6 +486,9 @@ def downgrade() -> None:
 
     op.drop_table("encounters")
     op.drop_table("decisions")
+    op.drop_index("signals_lasting", table_name="signals")
+    op.drop_table("signals")
+    op.drop_table("controls")
     op.drop_table("clock")
     op.drop_table("charted_messages")
     op.drop_table("audit_seals")

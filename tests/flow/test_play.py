@@ -1,4 +1,4 @@
-"""`hisbus case run`: a hospital's own cases against its own configuration."""
+"""`hisbus play`: a hospital's own conversations against its own configuration."""
 
 import json
 import re
@@ -39,7 +39,7 @@ def settings(folder: Path, connectors: list[dict[str, Any]] | None = None, **age
 
 @pytest.fixture
 def own(tmp_path: Path) -> Path:
-    """The README's case, in a folder of its own."""
+    """The README's conversation, in a folder of its own."""
     folder = tmp_path / "cases"
     folder.mkdir()
     (folder / "no-first-note.hl7").write_text(block("hl7"), encoding="utf-8")
@@ -59,15 +59,15 @@ def command(folder: Path, *arguments: str) -> Any:
     config = folder / "hisbus.toml"
     config.write_text(block("toml"), encoding="utf-8")
     return subprocess.run(
-        [sys.executable, "-m", "hisbus_bus", "--config", str(config), "case", "run", *arguments],
+        [sys.executable, "-m", "hisbus_bus", "--config", str(config), "play", *arguments],
         capture_output=True, text=True, cwd=folder, timeout=120, check=False,
     )  # fmt: skip
 
 
-def test_the_case_of_the_readme_ends_as_written_and_a_wrong_one_is_named(own: Path, tmp_path: Path) -> None:
+def test_the_conversation_of_the_readme_ends_as_written_and_a_wrong_one_is_named(own: Path, tmp_path: Path) -> None:
     done = command(tmp_path, str(own))
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines()[-1] == "1 cases, 0 failed."
+    assert done.stdout.splitlines()[-1] == "1 conversations, 0 failed."
     assert not (tmp_path / "var").exists(), "the site's own log and database are left alone"
 
     change(own, open=["V1 R01"], chart={"ward": "W9", "name": "Somebody Else"})
@@ -81,10 +81,10 @@ def test_the_case_of_the_readme_ends_as_written_and_a_wrong_one_is_named(own: Pa
         "after 2: chart of V1: name is another",
         "after 2: chart of V1: ward is W3, expected W9",
     ]
-    assert last == "1 cases, 1 failed."
+    assert last == "1 conversations, 1 failed."
 
 
-def test_a_case_that_cannot_be_read_is_a_mistake_of_the_operator(tmp_path: Path) -> None:
+def test_a_conversation_that_cannot_be_read_is_a_mistake_of_the_operator(tmp_path: Path) -> None:
     done = command(tmp_path, str(tmp_path / "nowhere"))
     assert (done.returncode, done.stdout) == (2, "")
     assert "NAME.hl7 with NAME.json" in done.stderr and "Traceback" not in done.stderr
@@ -121,7 +121,7 @@ async def test_acknowledgements_and_duplicates_are_compared(own: Path, tmp_path:
     "connectors, chosen, hint",
     [
         ([HIS, {**HIS, "name": "lis"}], "", "Say with --connector .* his, lis"),
-        ([HIS], "lis", "no connector 'lis'"),
+        ([HIS], "lis", "No connector 'lis'"),
         ([], "", "Known: none"),
     ],
 )
@@ -133,7 +133,7 @@ async def test_it_must_be_clear_which_connector_takes_the_messages(
             pass
 
 
-async def test_settings_that_an_agent_refuses_stop_it_before_the_first_case(tmp_path: Path) -> None:
+async def test_settings_that_an_agent_refuses_stop_it_before_the_first_conversation(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"agents\.qc\.settings: rules\.R02\.limit_hours"):
         async with stage(settings(tmp_path, qc={"settings": {"rules": {"R02": {"limit_hours": "soon"}}}})):
             pass

@@ -1,4 +1,4 @@
-"""Reading cases, and saying how what was found differs."""
+"""Reading conversations, and saying how what was found differs."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 
 from hisbus.errors import ConfigError
 from hisbus_bus.lab.conversations import (
-    Case,
+    Conversation,
     Facts,
     Found,
     Step,
@@ -33,22 +33,22 @@ def step(**said: Any) -> Step:
 
 
 def differ(expected: Step, *found: Found) -> list[str]:
-    case = Case("a", "", [b""], [expected], frozenset({"R01", "R02"}))
-    return list(findings_differ(case, expected, found))
+    said = Conversation("a", "", [b""], [expected], frozenset({"R01", "R02"}))
+    return list(findings_differ(said, expected, found))
 
 
 def test_messages_are_parted_by_empty_lines_and_their_segments_by_cr(tmp_path: Path) -> None:
-    case = read(written(tmp_path, '{"title": "two", "steps": [{"after": 2, "open": ["V1 own-rule"]}]}'))
-    assert (case.name, case.title, case.messages) == ("a", "two", [b"MSH|1\rPID|1\r", b"MSH|2\rPID|2\r"])
-    assert case.rules >= {"R01", "own-rule"}
+    one = read(written(tmp_path, '{"title": "two", "steps": [{"after": 2, "open": ["V1 own-rule"]}]}'))
+    assert (one.name, one.title, one.messages) == ("a", "two", [b"MSH|1\rPID|1\r", b"MSH|2\rPID|2\r"])
+    assert one.rules >= {"R01", "own-rule"}
 
 
-def test_a_folder_gives_its_cases_in_order_and_a_file_may_be_either_half(tmp_path: Path) -> None:
+def test_a_folder_gives_its_conversations_in_order_and_a_file_may_be_either_half(tmp_path: Path) -> None:
     for name in ("b", "a"):
         (tmp_path / f"{name}.hl7").write_text(TWO)
         (tmp_path / f"{name}.json").write_text('{"steps": [{"after": 1, "open": []}]}')
-    assert [case.name for case in read_all([tmp_path])] == ["a", "b"]
-    assert [case.name for case in read_all([tmp_path / "b.hl7", tmp_path / "b.json"])] == ["b"]
+    assert [one.name for one in read_all([tmp_path])] == ["a", "b"]
+    assert [one.name for one in read_all([tmp_path / "b.hl7", tmp_path / "b.json"])] == ["b"]
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_a_folder_gives_its_cases_in_order_and_a_file_may_be_either_half(tmp_pat
         ('{"steps": [{"after": 1, "open": ["R01"]}]}', "VISIT RULE"),
     ],
 )
-def test_what_is_wrong_with_a_case_is_named(tmp_path: Path, said: str, hint: str) -> None:
+def test_what_is_wrong_with_a_conversation_is_named(tmp_path: Path, said: str, hint: str) -> None:
     with pytest.raises(ConfigError) as caught:
         read(written(tmp_path, said))
     assert hint in str(caught.value) and str(tmp_path) in str(caught.value)
@@ -97,7 +97,7 @@ def test_what_should_have_closed_must_have_been_found_and_be_closed() -> None:
     ]
 
 
-def test_every_message_must_be_taken_unless_the_case_says_otherwise() -> None:
+def test_every_message_must_be_taken_unless_the_conversation_says_otherwise() -> None:
     assert list(acks_differ(step(), 1, ["AA", "CA", ""])) == []
     assert list(acks_differ(step(), 5, ["AA", "AR"])) == ["message 6 was answered AR, expected AA or CA"]
     assert list(acks_differ(step(acks=["AA", "AR"]), 1, ["AA", "AR"])) == []
