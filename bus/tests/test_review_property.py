@@ -16,6 +16,7 @@ from sqlalchemy import select
 
 from hisbus.errors import Refused
 from hisbus_bus.flow.review import Review, decide, refresh
+from hisbus_bus.flow.review.proposals import Standing
 from hisbus_bus.kernel import charts, database, tables
 from hisbus_bus.kernel.consumer import Batch
 from hisbus_bus.kernel.database import Database
@@ -164,7 +165,7 @@ class ReviewMachine(RuleBasedStateMachine):
         async def refreshed() -> None:
             async with self.database.write() as connection:
                 for row in await connection.execute(select(tables.proposals)):
-                    await refresh(connection, row, await self.chart(connection, row.encounter))
+                    await refresh(connection, Standing.of(row), await self.chart(connection, row.encounter))
 
         self.runner.run(refreshed())
 

@@ -18,12 +18,12 @@ from hisbus_bus.flow.review import notes, opinions, proposals
 from hisbus_bus.flow.review.notes import Said
 from hisbus_bus.kernel import audit, charts, payloads, tables
 from hisbus_bus.kernel.site import Site
+from hisbus_bus.kernel.states import Proposed, WrittenBack
 from hisbus_schemas import Chart, Decision, Drafted, Evidence, Opinion, Proposal, Query, Text
 
 SEVERITY = ("critical", "warning", "info")
 PREPARING = timedelta(minutes=1)
 """How long after a decision its write-back is looked for again and again."""
-CLOSED = frozenset({"superseded", "resolved", "withdrawn"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +59,17 @@ class Finding:
     @property
     def live(self) -> bool:
         """Tell whether it waits for a person."""
-        return self.row.status in proposals.LIVE
+        return self.row.status in Proposed.LIVE
 
     @property
     def approved(self) -> bool:
         """Tell whether a write-back belongs to it."""
-        return self.row.status in proposals.APPROVED
+        return self.row.status in Proposed.APPROVED
 
     @property
     def closed(self) -> bool:
         """Tell whether it closed by itself."""
-        return self.row.status in CLOSED
+        return self.row.status in Proposed.CLOSED
 
     @property
     def verified(self) -> bool:
@@ -108,7 +108,7 @@ class Finding:
             return False
         if self.receipt is None:
             return self.connector in writers and now - self.decision.decided < PREPARING
-        return self.receipt.status in {"queued", "sending"}
+        return self.receipt.status in WrittenBack.LEAVING
 
     @property
     def rank(self) -> tuple[bool, bool, bool, int, Any, str]:
@@ -218,7 +218,7 @@ async def of_rows(connection: AsyncConnection, rows: Iterable[Row[Any]], chart: 
             queries=[
                 (other.id, asked.message)
                 for other, asked in known
-                if other.agent == row.agent and other.status in proposals.LIVE and payloads.query(asked) is not None
+                if other.agent == row.agent and other.status in Proposed.LIVE and payloads.query(asked) is not None
             ]
             if payloads.coded(said) is not None
             else (),

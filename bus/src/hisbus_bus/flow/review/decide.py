@@ -8,17 +8,19 @@ from datetime import UTC, datetime
 from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from sqlalchemy import Row, select
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hisbus.errors import Forbidden
 from hisbus_bus.flow.review import codes, proposals
 from hisbus_bus.flow.review.errors import AlreadyDecided, Changed, Closed, Invalid, PreconditionRequired, Unknown
+from hisbus_bus.flow.review.proposals import Standing
 from hisbus_bus.kernel import charts, outbox, payloads, tables
 from hisbus_bus.kernel.log import NewRecord
 from hisbus_bus.kernel.people import DECIDERS
 from hisbus_bus.kernel.site import Site
+from hisbus_bus.kernel.states import PERSON, Proposed
 from hisbus_bus.kernel.topics import digest
 from hisbus_schemas import Answer, Decision, Finding, Proposal, Reason, Text
 
@@ -84,7 +86,7 @@ async def decide(
             row = await _locked(connection, proposal_id)
             _still_waiting(row, if_match)
             chart = await charts.chart(connection, row.encounter)
-            if await proposals.refresh(connection, row, chart) == "open":
+            if await proposals.refresh(connection, row, chart) == Proposed.OPEN:
                 made = _made(row, user, decision, reason, note, edit)
                 await _store(site, connection, row, made)
                 return made
@@ -126,24 +128,24 @@ async def _authorise(connection: AsyncConnection, user: str) -> None:
         raise Forbidden
 
 
-async def _locked(connection: AsyncConnection, proposal_id: str) -> Row[Any]:
+async def _locked(connection: AsyncConnection, proposal_id: str) -> Standing:
     wanted = select(tables.proposals).where(tables.proposals.c.id == proposal_id).with_for_update()
     row = (await connection.execute(wanted)).one_or_none()
     if row is None:
         raise Unknown
-    return row
+    return Standing.of(row)
 
 
-def _still_waiting(row: Row[Any], if_match: str) -> None:
-    if row.etag != if_match or row.status == "stale":
+def _still_waiting(row: Standing, if_match: str) -> None:
+    if row.etag != if_match or row.status == Proposed.STALE:
         raise Changed
-    if row.status in proposals.DECIDED:
+    if row.status in Proposed.DECIDED:
         raise AlreadyDecided
-    if row.status != "open":
+    if row.status != Proposed.OPEN:
         raise Closed
 
 
-def _made(row: Row[Any], user: str, decision: str, reason: str | None, note: str, edit: _Edit | None) -> Decision:
+def _made(row: Standing, user: str, decision: str, reason: str | None, note: str, edit: _Edit | None) -> Decision:
     return Decision(
         id=digest("decision", row.id),
         proposal=row.id,
@@ -177,10 +179,9 @@ def _edited(proposal: Proposal, edit: _Edit | None) -> Proposal:
     return edited.model_copy(update={"fingerprint": proposal.stamp()})
 
 
-async def _store(site: Site, connection: AsyncConnection, row: Row[Any], made: Decision) -> None:
-    actor = f"user:{made.user}"
+async def _store(site: Site, connection: AsyncConnection, row: Standing, made: Decision) -> None:
     await keep(connection, made)
-    await proposals.turn(connection, row, proposals.STATUS[made.decision], actor)
+    await proposals.turn(connection, row, made.decision, PERSON, f"user:{made.user}")
     headers = site.headers(
         id=made.id,
         type="proposal.decided",

@@ -8,10 +8,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hisbus_bus.flow.review import proposals
 from hisbus_bus.flow.review.decide import keep
+from hisbus_bus.flow.review.proposals import Standing
 from hisbus_bus.kernel import audit, tables
 from hisbus_bus.kernel.log import Record
 from hisbus_bus.kernel.people import DECIDERS
 from hisbus_bus.kernel.site import Site
+from hisbus_bus.kernel.states import TOPIC, Proposed
 from hisbus_bus.kernel.telemetry import logger
 from hisbus_schemas import Decision
 
@@ -79,6 +81,6 @@ async def _take(connection: AsyncConnection, decision: Decision) -> bool:
     )
     row = (await connection.execute(select(table).where(table.c.id == decision.proposal))).one_or_none()
     same = row is not None and decision.approved is not None and row.fingerprint == decision.approved.stamp()
-    if row is not None and same and row.status not in proposals.DECIDED:
-        await proposals.turn(connection, row, proposals.STATUS[decision.decision], f"user:{decision.user}")
+    if row is not None and same and row.status not in Proposed.DECIDED:
+        await proposals.turn(connection, Standing.of(row), decision.decision, TOPIC, f"user:{decision.user}")
     return True
