@@ -15,11 +15,11 @@ from hisbus_bus.flow.review.states import NEW, TABLE, State
 from hisbus_bus.kernel import charts, tables
 from hisbus_bus.kernel.bulk import given, within
 from hisbus_bus.kernel.site import Site
-from hisbus_bus.kernel.states import STEP, TOPIC
+from hisbus_bus.kernel.states import STEP, TOPIC, Decided
 from hisbus_schemas import Decision
 
 _DECISIONS = select(tables.decisions.c.proposal, tables.decisions.c.body).where(
-    within(tables.decisions.c.proposal, given("ids"))
+    within(tables.decisions.c.proposal, given("ids")), tables.decisions.c.state == Decided.STANDS
 )
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -20,7 +20,7 @@ from hisbus_bus.kernel import charts, outbox, payloads, tables
 from hisbus_bus.kernel.log import NewRecord
 from hisbus_bus.kernel.people import DECIDERS
 from hisbus_bus.kernel.site import Site
-from hisbus_bus.kernel.states import PERSON, Proposed
+from hisbus_bus.kernel.states import PERSON, Decided, Proposed
 from hisbus_bus.kernel.topics import digest
 from hisbus_schemas import Answer, Decision, Finding, Proposal, Reason, Text
 
@@ -82,12 +82,13 @@ async def decide(
     edit = _checked(decision, reason, note, payload)
     try:
         async with site.database.write() as connection:
-            await _authorise(connection, user)
-            row = await _locked(connection, proposal_id)
+            await authorise(connection, user)
+            row = await locked(connection, proposal_id)
             _still_waiting(row, if_match)
             chart = await charts.chart(connection, row.encounter)
             if await proposals.refresh(connection, row, chart) == Proposed.OPEN:
-                made = _made(row, user, decision, reason, note, edit)
+                before = await _undone(connection, row)
+                made = _made(row, before, user, decision, reason, note, edit)
                 await _store(site, connection, row, made)
                 return made
     except IntegrityError as error:
@@ -120,15 +121,22 @@ def _checked(decision: str, reason: str | None, note: str, payload: Any) -> _Edi
     return edit
 
 
-async def _authorise(connection: AsyncConnection, user: str) -> None:
-    """Look the user up now: a role or an account may have ended since the page was shown."""
+async def authorise(connection: AsyncConnection, user: str) -> str:
+    """Look the user up now, and return their role: it or the account may have ended since the page was shown.
+
+    Raises:
+        Forbidden: they may not decide.
+    """
     users = tables.users
     known = select(users.c.role).where(users.c.name == user, users.c.active).with_for_update(read=True)
-    if await connection.scalar(known) not in DECIDERS:
+    role: str | None = await connection.scalar(known)
+    if role not in DECIDERS:
         raise Forbidden
+    return role
 
 
-async def _locked(connection: AsyncConnection, proposal_id: str) -> Standing:
+async def locked(connection: AsyncConnection, proposal_id: str) -> Standing:
+    """Return a proposal, locked until the transaction ends. Raises Unknown."""
     wanted = select(tables.proposals).where(tables.proposals.c.id == proposal_id).with_for_update()
     row = (await connection.execute(wanted)).one_or_none()
     if row is None:
@@ -145,9 +153,18 @@ def _still_waiting(row: Standing, if_match: str) -> None:
         raise Closed
 
 
-def _made(row: Standing, user: str, decision: str, reason: str | None, note: str, edit: _Edit | None) -> Decision:
+async def _undone(connection: AsyncConnection, row: Standing) -> int:
+    """Count the decisions on it that were taken back: the next one has an id of its own."""
+    table = tables.decisions
+    query = select(func.count()).where(table.c.proposal == row.id, table.c.state == Decided.UNDONE)
+    return await connection.scalar(query) or 0
+
+
+def _made(
+    row: Standing, before: int, user: str, decision: str, reason: str | None, note: str, edit: _Edit | None
+) -> Decision:
     return Decision(
-        id=digest("decision", row.id),
+        id=digest("decision", row.id, before),
         proposal=row.id,
         revision=row.revision,
         agent=row.agent,
@@ -190,7 +207,8 @@ async def _store(site: Site, connection: AsyncConnection, row: Standing, made: D
         correlation=made.encounter,
         causation=made.proposal,
     )
-    await outbox.send(connection, NewRecord("decisions", made.encounter, made.model_dump_json().encode(), headers))
+    record = NewRecord("decisions", made.encounter, made.model_dump_json().encode(), headers)
+    await outbox.send(connection, record, grace_s=site.settings.review.grace_s)
 
 
 async def keep(connection: AsyncConnection, made: Decision) -> None:
@@ -202,5 +220,6 @@ async def keep(connection: AsyncConnection, made: Decision) -> None:
         "decided": made.decided,
         "body": made.model_dump_json().encode(),
         "payload": made.approved.model_dump_json().encode() if made.approved else b"",
+        "state": Decided.STANDS,
     }
     await connection.execute(tables.decisions.insert(), row)

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from hisbus.errors import BusError, RetryLater
 from hisbus_bus.flow.writeback.outgoing import Outgoing
 from hisbus_bus.kernel import charts, payloads, tables
-from hisbus_bus.kernel.states import Proposed
+from hisbus_bus.kernel.states import Decided, Proposed
 from hisbus_schemas import (
     Chart,
     Code,
@@ -65,7 +65,8 @@ async def load(connection: AsyncConnection, row: Outgoing) -> Approved:
     if stored is None:
         raise Withheld(code="no_decision")
     decision = Decision.model_validate_json(stored.body)
-    if decision.decision not in {"accept", "edit"} or stored.proposal != row.proposal or not stored.payload:
+    approves = decision.decision in {"accept", "edit"} and stored.state == Decided.STANDS
+    if not approves or stored.proposal != row.proposal or not stored.payload:
         raise Withheld(code="not_approved")
     chart = await charts.chart(connection, row.encounter)
     if chart is None or chart.patient is None:

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from hisbus_bus.flow.writeback.outgoing import Outgoing
 from hisbus_bus.flow.writeback.states import QUEUED, SENDING, TABLE, UNDECIDED, Event
 from hisbus_bus.kernel import audit, outbox, tables
+from hisbus_bus.kernel.database import now
 from hisbus_bus.kernel.log import NewRecord
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.states import HIS, PERSON, STEP, WrittenBack
@@ -30,14 +31,6 @@ async def waiting(connection: AsyncConnection) -> int:
     earlier = table.alias()
     held = select(earlier.c.id).where(earlier.c.document == table.c.document, earlier.c.status == UNDECIDED).exists()
     return await connection.scalar(select(func.count()).where(table.c.status.in_(WrittenBack.LEAVING), ~held)) or 0
-
-
-async def now(connection: AsyncConnection) -> datetime:
-    """Return the time that leases are compared with: the server's, or ours where we are the server."""
-    if connection.dialect.name == "postgresql":
-        time: datetime = (await connection.execute(select(func.clock_timestamp()))).scalar_one()
-        return time
-    return datetime.now(UTC)
 
 
 async def claim(connection: AsyncConnection, status: str, connector: str, lease_s: float) -> Outgoing | None:

@@ -17,6 +17,7 @@ from hisbus_bus.flow.writeback.document import Withheld
 from hisbus_bus.flow.writeback.outgoing import Outgoing
 from hisbus_bus.flow.writeback.states import QUEUED, UNDECIDED
 from hisbus_bus.kernel import charts
+from hisbus_bus.kernel.database import now
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.telemetry import logger
 from hisbus_schemas import Receipt, WriteBack
@@ -136,7 +137,7 @@ class Sender:
             values: dict[str, Any] = {"failures": 0}
             if receipt.outcome == "temporary":
                 wait = timedelta(seconds=self._wait(row.failures, LONGEST_RETRY_S))
-                values = {"failures": row.failures + 1, "not_before": await ledger.now(connection) + wait}
+                values = {"failures": row.failures + 1, "not_before": await now(connection) + wait}
             await ledger.settle(self._site, connection, row, receipt, **values)
 
     async def _refuse(self, row: Outgoing, receipt: Receipt) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import select
@@ -106,7 +106,7 @@ class WriteBackStep:
             "status": TABLE.after(NEW, "lost" if lost else "taken", STEP),
             "attempts": 0,
             "failures": 0,
-            "not_before": decision.decided + timedelta(seconds=self._site.settings.writeback.undo_s),
+            "not_before": decision.decided,
             "lease": "",
             "lease_until": None,
             "code": "restored" if lost else "",
