@@ -14,12 +14,14 @@ from sqlalchemy import delete, select, update
 
 from hisbus.connector import Raw, Translation
 from hisbus.errors import BadMessage, ConfigError, RetryLater
-from hisbus_bus.flow.review import Review, proposals
+from hisbus_bus.flow.review import Review
+from hisbus_bus.flow.review.proposals import Standing
 from hisbus_bus.flow.translate import Translate
 from hisbus_bus.kernel import outbox, parked, tables
 from hisbus_bus.kernel.consumer import Batch
 from hisbus_bus.kernel.log import Record
 from hisbus_bus.kernel.site import Site
+from hisbus_bus.kernel.states import Proposed
 from hisbus_bus.lab import rehearsal, replay
 from hisbus_bus.lab.replay import Wanted, instant
 from hisbus_schemas import Assessed, Assessment, Due, Event, Evidence, Fact, Finding, Moment, Position, Text
@@ -266,11 +268,11 @@ def assessment(said: dict[str, str], evaluated: frozenset[str]) -> Assessment:
     return Assessment(evaluated=evaluated | said.keys(), proposals=found)
 
 
-async def standing(site: Site, encounter: str) -> list[Any]:
+async def standing(site: Site, encounter: str) -> list[Standing]:
     table = tables.proposals
     async with site.database.read() as connection:
         query = select(table).where(table.c.encounter == encounter).order_by(table.c.revision)
-        return list((await connection.execute(query)).all())
+        return [Standing.of(row) for row in await connection.execute(query)]
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -280,27 +282,29 @@ async def test_property_a_rehearsal_says_what_review_then_does(looks: Any, last:
     review = Review(site)
     encounter = f"e{next(EXAMPLES)}"
 
-    async def look(version: int, said: Assessment) -> None:
-        assessed = Assessed(
+    def looked(version: int, said: Assessment) -> Assessed:
+        return Assessed(
             id=f"{encounter}.{version}", agent="qc", agent_version="1", encounter=encounter, version=version,
             event="", key="k", now=NOON, assessment=said,
         )  # fmt: skip
-        value = assessed.model_dump_json().encode()
+
+    async def look(version: int, said: Assessment) -> None:
+        value = looked(version, said).model_dump_json().encode()
         await review.handle(Batch([Record("assessments", 0, version, encounter, value, {}, NOON)], {}))
 
     for version, (said, decision) in enumerate(looks, 1):
         await look(version, assessment(*said))
         if decision:
             async with site.database.write() as connection:
-                mine = (tables.proposals.c.encounter == encounter) & tables.proposals.c.status.in_(proposals.LIVE)
+                mine = (tables.proposals.c.encounter == encounter) & tables.proposals.c.status.in_(Proposed.LIVE)
                 await connection.execute(update(tables.proposals).where(mine).values(status=decision))
     before = await standing(site, encounter)
-    forecast = Counter(rehearsal._outcome(assessment(*last), before))
+    forecast = Counter(rehearsal._outcome(looked(len(looks) + 1, assessment(*last)), before))
     await look(len(looks) + 1, assessment(*last))
     assert forecast == _done(before, await standing(site, encounter))
 
 
-def _done(before: list[Any], after: list[Any]) -> Counter[tuple[str, str]]:
+def _done(before: list[Standing], after: list[Standing]) -> Counter[tuple[str, str]]:
     """Return what review did, in a rehearsal's words."""
     old = {row.id: row for row in before}
     done: Counter[tuple[str, str]] = Counter()

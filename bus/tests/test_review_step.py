@@ -11,6 +11,7 @@ from sqlalchemy import select, update
 
 from hisbus.errors import BadMessage
 from hisbus_bus.flow.review import Review, notes, opinions, refresh
+from hisbus_bus.flow.review.proposals import Standing
 from hisbus_bus.kernel import charts, tables
 from hisbus_bus.kernel.consumer import Batch
 from hisbus_bus.kernel.log import Record
@@ -179,14 +180,14 @@ async def test_a_stale_one_opens_again_with_the_agents_next_answer_only(
     shown["e1"] = chart(status="discharged")
     async with site.database.write() as connection:
         (row,) = await connection.execute(select(tables.proposals))
-        assert await refresh(connection, row, shown["e1"]) == "stale"
+        assert await refresh(connection, Standing.of(row), shown["e1"]) == "stale"
     await review.handle(batch(answer(finding(reads=["stay.status@admitted"]))))
     assert await statuses(site) == [("R01", 1, "stale")]  # the same answer, delivered again
     await review.handle(batch(answer(finding(reads=["stay.status@discharged"]), version=2)))
     assert await statuses(site) == [("R01", 1, "open")]
     async with site.database.write() as connection:
         (row,) = await connection.execute(select(tables.proposals))
-        assert await refresh(connection, row, shown["e1"]) == "open"
+        assert await refresh(connection, Standing.of(row), shown["e1"]) == "open"
 
 
 async def test_an_open_one_rests_on_what_the_agent_read_last(site: Site, review: Review) -> None:
@@ -205,7 +206,7 @@ async def test_a_look_makes_stale_and_open_again(site: Site, review: Review, sho
     for status in ("discharged", "admitted", "admitted"):
         async with site.database.write() as connection:
             (row,) = await connection.execute(select(tables.proposals))
-            seen.append(await refresh(connection, row, chart(status=status)))
+            seen.append(await refresh(connection, Standing.of(row), chart(status=status)))
     assert seen == ["stale", "open", "open"]
     async with site.database.read() as connection:
         history = [row.status for row in await connection.execute(select(tables.proposal_history))]
@@ -217,7 +218,7 @@ async def test_a_look_that_the_agents_next_answer_overtakes_makes_nothing_stale(
     (looked_at,) = await rows(site)
     await review.handle(batch(answer(finding(reads=["stay.status@discharged"]), version=2)))
     async with site.database.write() as connection:
-        await refresh(connection, looked_at, chart(status="discharged"))
+        await refresh(connection, Standing.of(looked_at), chart(status="discharged"))
     assert await statuses(site) == [("R01", 1, "open")]
 
 

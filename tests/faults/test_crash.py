@@ -34,6 +34,13 @@ LOAD = ["intake:appended:30", "translate:tables:8", "chart:appended:8", "dispatc
 """Deeper into a load of several senders, where batches hold many patients."""
 
 
+GRACE = """
+[review]
+grace_s = 0.3
+"""
+"""The relay holds the rows of decisions while it sends them; what dies in between lets them go."""
+
+
 async def die_in(site: Site, gaps: Sequence[str]) -> None:
     """Live once for each gap, and then once more."""
     for gap in gaps:
@@ -47,7 +54,7 @@ async def die_in(site: Site, gaps: Sequence[str]) -> None:
 
 async def killed_in(folder: Path, backbone: Backbone, gaps: Sequence[str], lanes: int, patients: int) -> None:
     load = Load(numbered(7, patients))
-    async with His() as his, site(folder, backbone, his) as hospital, hospital.person() as person:
+    async with His() as his, site(folder, backbone, his, GRACE) as hospital, hospital.person() as person:
         async with person.deciding(), asyncio.TaskGroup() as group:
             group.create_task(die_in(hospital, gaps))
             group.create_task(load.feed([hospital.mllp], lanes))

@@ -22,6 +22,7 @@ def test_every_agreed_path_is_described_with_models(description: dict[str, Any])
         ("get", "messages"), ("post", "messages/search"), ("get", "messages/{id}"),
         ("post", "charts/search"), ("get", "charts/{id}"), ("get", "charts/{id}/assessments"),
         ("get", "proposals"), ("get", "proposals/{id}"), ("post", "proposals/{id}/decision"),
+        ("post", "proposals/{id}/decision/undo"),
         ("get", "writebacks"), ("post", "writebacks/{id}/resolution"),
         ("get", "parked"), ("post", "parked/{id}/replay"), ("get", "audit"),
         ("get", "users"), ("post", "users"), ("get", "users/{name}"), ("post", "users/{name}/role"),

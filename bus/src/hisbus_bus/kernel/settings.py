@@ -128,6 +128,14 @@ class RetrySettings(_Table):
         return min(self.longest_s, self.first_s * 2.0 ** min(failures - 1, 30)) * random.uniform(0.5, 1.0)  # noqa: S311
 
 
+class ReviewSettings(_Table):
+    """How people decide."""
+
+    grace_s: float = Field(
+        0.0, ge=0, description="Seconds a decision waits before it leaves; as long it can be taken back."
+    )
+
+
 class WriteBackSettings(_Table):
     """How write-backs leave."""
 
@@ -135,7 +143,6 @@ class WriteBackSettings(_Table):
         60.0, gt=0, description="Seconds one attempt may take, connection and answer together; then it is undecided."
     )
     retry_s: float = Field(5.0, gt=0, description="Seconds between attempts while the HIS is away; grows with jitter.")
-    undo_s: float = Field(0.0, ge=0, description="Seconds a decision waits before it leaves.")
 
 
 class LLMSettings(_Table):
@@ -252,6 +259,7 @@ class Settings(BaseSettings):
     database: DatabaseSettings = DatabaseSettings()
     web: WebSettings = WebSettings()
     retry: RetrySettings = RetrySettings()
+    review: ReviewSettings = ReviewSettings()
     writeback: WriteBackSettings = WriteBackSettings()
     llm: LLMSettings = LLMSettings()
     telemetry: TelemetrySettings = TelemetrySettings()

@@ -24,6 +24,8 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
+from hisbus_bus.kernel.states import Decided
+
 metadata = MetaData()
 
 Big = BigInteger().with_variant(Integer, "sqlite")
@@ -73,6 +75,7 @@ outbox = Table(
     Column("headers", Text, nullable=False),
     Column("value", LargeBinary, nullable=False),
     Column("created", Instant, nullable=False),
+    Column("not_before", Instant, nullable=True),  # end of its grace, by the database's clock; null: none
 )
 
 parked = Table(
@@ -343,11 +346,19 @@ decisions = Table(
     "decisions",
     metadata,
     Column("id", String, primary_key=True),
-    Column("proposal", String, nullable=False, unique=True),
+    Column("proposal", String, nullable=False, index=True),
     Column("user", String, nullable=False),
     Column("decided", Instant, nullable=False),
     Column("body", LargeBinary, nullable=False),  # the decision, JSON
     Column("payload", LargeBinary, nullable=False),  # exactly what was approved, JSON
+    Column("state", String, nullable=False, server_default=Decided.STANDS),  # stands | undone
+)
+Index(
+    "decisions_standing",
+    decisions.c.proposal,
+    unique=True,
+    sqlite_where=decisions.c.state == Decided.STANDS,
+    postgresql_where=decisions.c.state == Decided.STANDS,
 )
 
 users = Table(

@@ -13,6 +13,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hisbus.errors import ConfigError
+from hisbus_bus.kernel.states import Proposed
 from hisbus_schemas import Chart
 
 COMPARED = frozenset({"R01", "R02", "R10", "R13", "R27", "R45", "R48"})
@@ -155,7 +156,7 @@ def acks_differ(step: Step, first: int, answers: Sequence[str]) -> Iterator[str]
 def findings_differ(conversation: Conversation, step: Step, findings: Sequence[Found]) -> Iterator[str]:
     """Yield how findings differ from what a step expects."""
     compared = [found for found in findings if found.rule in conversation.rules]
-    live = [found for found in compared if found.status == "open"]
+    live = [found for found in compared if found.status == Proposed.OPEN]
     wanted = Counter(" ".join(name.split()[:2]) for name in step.open)
     there = Counter(found.named("VISIT RULE") for found in live)
     for name, number in (wanted - there).items():
@@ -171,7 +172,7 @@ def findings_differ(conversation: Conversation, step: Step, findings: Sequence[F
         named = [found for found in compared if found.named(name) == name]
         if not named:
             yield f"{name} should have closed, and was never found"
-        elif any(found.status == "open" for found in named):
+        elif any(found.status == Proposed.OPEN for found in named):
             yield f"{name} should have closed, and is open"
 
 

@@ -20,6 +20,7 @@ from hisbus_bus.desk.words import Note, Tree, Word
 from hisbus_bus.flow.review import opinions, proposals
 from hisbus_bus.flow.review.decide import decide
 from hisbus_bus.flow.review.opinions import Voice
+from hisbus_bus.flow.review.undo import undo
 from hisbus_bus.kernel.site import Site
 from hisbus_schemas import Answer, Evidence, Reason, Text
 
@@ -180,6 +181,33 @@ async def decide_proposal(
         note=body.note,
         payload=body.payload,
     )
+    async with site.database.read() as connection:
+        row = await queue.one(connection, id)
+    return await _answer(site, row, response)
+
+
+@router.post(
+    "/{id}/decision/undo",
+    responses={
+        status: {"model": ProblemBody, "content": {MEDIA_TYPE: {}}, "description": description}
+        for status, description in (
+            (403, "Not theirs"),
+            (404, "No such proposal"),
+            (409, "Nothing to take back, or it has left"),
+            (412, "Changed"),
+            (428, "No If-Match"),
+        )
+    },
+)
+async def undo_decision(
+    site: SiteOf,
+    user: Reviewer,
+    id: Word,
+    response: Response,
+    if_match: Annotated[str | None, Header(max_length=200)] = None,
+) -> ProposalBody:
+    """Take the decision on a proposal back, while it has not left. Who decided may, and an admin."""
+    await undo(site, proposal_id=id, user=user.name, role=user.role, if_match=if_match and if_match.strip().strip('"'))
     async with site.database.read() as connection:
         row = await queue.one(connection, id)
     return await _answer(site, row, response)

@@ -1,7 +1,7 @@
 """The case: a stay's record on the left, what was found in it on the right, and the decision."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -13,7 +13,7 @@ from hisbus_bus.desk.pages.frame import Reader, posted, render
 from hisbus_bus.desk.read import stays as cases
 from hisbus_bus.desk.read import worklist as queue
 from hisbus_bus.desk.read.stays import Finding
-from hisbus_bus.desk.security import SiteOf, actor
+from hisbus_bus.desk.security import SiteOf, actor, site_of
 from hisbus_bus.desk.views import viewed
 from hisbus_bus.desk.words import Word
 from hisbus_bus.flow.review import proposals
@@ -116,5 +116,6 @@ def _about(request: Request) -> dict[str, Any]:
         "roles": codes.ROLES,
         "writers": request.app.state.writers,
         "now": datetime.now(UTC),
+        "grace": timedelta(seconds=site_of(request).settings.review.grace_s),
         "refused": "",
     }

@@ -15,11 +15,10 @@ from hisbus_bus.desk.words import Word
 from hisbus_bus.flow.lag import lag
 from hisbus_bus.kernel import charts
 from hisbus_bus.kernel.people import Object
+from hisbus_bus.kernel.states import WrittenBack
 
 router = APIRouter()
 
-WRITEBACKS = ("queued", "sending", "applied", "rejected_by_his", "stale", "undecided")
-FOR_A_PERSON = frozenset({"rejected_by_his", "stale", "undecided"})
 PARKED = ("parked", "replayed", "closed")
 
 
@@ -52,8 +51,8 @@ async def writebacks(
         user,
         rows=rows,
         status=status,
-        states=WRITEBACKS,
-        for_a_person=FOR_A_PERSON,
+        states=WrittenBack.ALL,
+        for_a_person=WrittenBack.FOR_A_PERSON,
         following=following.word() if following else "",
     )
 

@@ -12,10 +12,18 @@ from hisbus_bus.desk.security import SiteOf, actor
 from hisbus_bus.desk.views import viewed
 from hisbus_bus.desk.words import Word
 from hisbus_bus.flow.review import proposals
+from hisbus_bus.kernel.states import Proposed
 
 router = APIRouter()
 
-STATES = ("open", "stale", "accepted", "edited", "rejected", "resolved")
+STATES = (
+    Proposed.OPEN,
+    Proposed.STALE,
+    Proposed.ACCEPTED,
+    Proposed.EDITED,
+    Proposed.REJECTED,
+    Proposed.RESOLVED,
+)
 
 
 @router.get("/")
@@ -29,7 +37,7 @@ async def worklist(
     request: Request,
     site: SiteOf,
     user: Reader,
-    status: Word = "open",
+    status: Word = Proposed.OPEN,
     rule: Word = "",
     department: Word = "",
     cursor: Cursor = None,

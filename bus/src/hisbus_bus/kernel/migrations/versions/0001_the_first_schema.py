@@ -89,9 +89,19 @@ def upgrade() -> None:
         sa.Column("decided", sa.DateTime(timezone=True), nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=False),
         sa.Column("payload", sa.LargeBinary(), nullable=False),
+        sa.Column("state", sa.String(), nullable=False, server_default="stands"),
         sa.PrimaryKeyConstraint("id"),
-        sa.UniqueConstraint("proposal"),
     )
+    with op.batch_alter_table("decisions", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_decisions_proposal"), ["proposal"], unique=False)
+        batch_op.create_index(
+            "decisions_standing",
+            ["proposal"],
+            unique=True,
+            sqlite_where=sa.text("state = 'stands'"),
+            postgresql_where=sa.text("state = 'stands'"),
+        )
+
     op.create_table(
         "encounters",
         sa.Column("id", sa.String(), nullable=False),
@@ -207,6 +217,7 @@ def upgrade() -> None:
         sa.Column("headers", sa.Text(), nullable=False),
         sa.Column("value", sa.LargeBinary(), nullable=False),
         sa.Column("created", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("not_before", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_table(
@@ -485,6 +496,10 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_encounters_number"))
 
     op.drop_table("encounters")
+    with op.batch_alter_table("decisions", schema=None) as batch_op:
+        batch_op.drop_index("decisions_standing")
+        batch_op.drop_index(batch_op.f("ix_decisions_proposal"))
+
     op.drop_table("decisions")
     op.drop_index("signals_lasting", table_name="signals")
     op.drop_table("signals")
