@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from tests.rooms import ROOT, members, package
 
+import hisbus
 from hisbus_bus.kernel.tables import KERNEL, WRITER, metadata
 
 MEMBERS = tuple(member.relative_to(ROOT).as_posix() for member in members())
@@ -73,7 +74,7 @@ def test_a_member_declares_only_what_it_imports(member: str) -> None:
 
 
 def test_all_members_have_one_version_and_one_licence() -> None:
-    assert len({project(member)["version"] for member in MEMBERS}) == 1
+    assert {project(member)["version"] for member in MEMBERS} == {hisbus.__version__}
     assert {project(member)["license"] for member in MEMBERS} == {"Apache-2.0"}
 
 

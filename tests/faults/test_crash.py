@@ -63,7 +63,7 @@ async def killed_in(folder: Path, backbone: Backbone, gaps: Sequence[str], lanes
         findings_are_those_of(hospital, load)
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize(
     "gaps, lanes, patients",
     [(GAPS[::2], 1, 5), (GAPS[1::2], 1, 5), (LOAD, 6, 10)],
@@ -77,7 +77,7 @@ async def test_sigkill_in_every_gap_loses_nothing_and_doubles_nothing(
 
 @pytest.mark.kafka
 @pytest.mark.postgres
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("gaps", [GAPS[::3], GAPS[1::3], GAPS[2::3]], ids=["a third", "another", "the rest"])
 async def test_sigkill_in_every_gap_on_kafka_and_postgresql(
     tmp_path: Path, kafka: str, postgres_url: str, gaps: Sequence[str]

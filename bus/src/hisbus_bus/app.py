@@ -14,6 +14,7 @@ from typing import Any
 import uvicorn
 from sqlalchemy import func, select
 
+from hisbus.addresses import bind
 from hisbus.connector import Connector
 from hisbus.errors import ConfigError, RetryLater
 from hisbus_bus.desk import create_app
@@ -227,11 +228,10 @@ class App:
         return consumer
 
     def _start_web(self) -> None:
-        host, _, port = self.settings.web.listen.rpartition(":")
         try:
-            listening = socket.create_server((host, int(port)))
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"web.listen: {self.settings.web.listen} cannot be used. Is it taken?") from error
+            listening = bind(self.settings.web.listen)
+        except ConfigError as error:
+            raise ConfigError(f"web.listen: {error}") from error
         self.web_address = listening.getsockname()[:2]
         page = create_app(self.site, connectors=self.connectors, process=self)
         self._others.append(self._run("web", _serve(page, listening)))

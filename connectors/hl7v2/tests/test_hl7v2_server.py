@@ -316,7 +316,9 @@ async def test_a_taken_address_is_said_before_and_at_the_start() -> None:
         assert site.connector.address
         port = site.connector.address[1]
         other = Hl7v2Connector({"name": "lab", "listen": f"127.0.0.1:{port}"})
-        assert await other.check() == [f"lab: listen: the address 127.0.0.1:{port} cannot be bound; is it taken?"]
+        assert await other.check() == [
+            f"lab: listen: 127.0.0.1:{port} is taken by another process. Stop that one, or choose another port."
+        ]
         with pytest.raises(ConfigError, match="cannot be bound"):
             await other.listen(site.sink)
 

@@ -67,11 +67,13 @@ from hisbus_schemas.event import (
     Translated,
     VisitId,
 )
+from hisbus_schemas.kinds import KINDS
 from hisbus_schemas.moment import Moment, Precision
 from hisbus_schemas.writeback import Effect, Outcome, Receipt, WriteBack
 
 __all__ = [
     "GRANTS",
+    "KINDS",
     "PROPOSALS",
     "Answer",
     "Asked",

@@ -6,7 +6,7 @@ from hisbus.errors import BadMessage, BusError, ConfigError, NotEvaluated, Retry
 from hisbus.evidence import Grounded, Quote, grounded
 from hisbus.hookspecs import Register, RegisterConnector, hookimpl
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "LLM",

@@ -22,7 +22,7 @@ Version = Annotated[str, Field(pattern=r"^[A-Za-z0-9._+!-]{1,64}$")]
 
 def _known(grants: frozenset[str]) -> frozenset[str]:
     if not grants <= {*GRANTS, *PROPOSALS}:
-        raise ValueError("unknown grant")
+        raise ValueError(f"grants are {', '.join((*GRANTS, *PROPOSALS))}")
     return grants
 
 

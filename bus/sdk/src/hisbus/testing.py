@@ -11,6 +11,7 @@ Nothing here starts a process, opens a connection or imports a broker, a driver 
 # ruff: noqa: S101 - what follows are tests
 
 import asyncio
+import difflib
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -19,9 +20,11 @@ from typing import Any
 from hisbus.agent import Agent, Case
 from hisbus.errors import BusError, NotEvaluated, RetryLater
 from hisbus.grants import project
+from hisbus.resolve import resolves
 from hisbus.schema import closed
 from hisbus_schemas import (
     GRANTS,
+    KINDS,
     PROPOSALS,
     Assessment,
     Chart,
@@ -239,6 +242,8 @@ class AgentContract:
     agent: Agent
     patient_text: Sequence[str] = ()
     """Texts from the cases that must not appear in any output: names, sentences of documents."""
+    own_kinds: Collection[str] = ()
+    """Kinds of events beside ``KINDS`` that a connector emits and the agent waits for: dotted, as ``ward.cleaned``."""
 
     def cases(self) -> Sequence[Case]:
         """Return the cases to run; override it with what the agent is for."""
@@ -250,6 +255,14 @@ class AgentContract:
         assert self.agent.name and self.agent.version, "name and version must not be empty"
         assert isinstance(self.agent.kinds, frozenset) and isinstance(self.agent.grants, frozenset)
         assert all(kind and isinstance(kind, str) for kind in self.agent.kinds)
+
+    def test_it_waits_only_for_kinds_of_events_that_exist(self) -> None:
+        """An agent is never woken by a kind that nobody emits."""
+        assert all("." in kind and kind not in KINDS for kind in self.own_kinds), "own_kinds are dotted, and not ours"
+        for kind in sorted(self.agent.kinds - {*KINDS, *self.own_kinds}):
+            near = difflib.get_close_matches(kind, [*KINDS, *self.own_kinds], 1)
+            instead = f"; did you mean {near[0]}?" if near else "; a connector's own kind belongs in own_kinds"
+            raise AssertionError(f"there is no kind of event {kind!r}{instead}")
 
     def test_it_asks_only_for_known_parts_of_the_chart(self) -> None:
         """An unknown grant is refused when the plugin is loaded."""
@@ -304,6 +317,15 @@ class AgentContract:
             for said in (*answer.proposals, *answer.opinions):
                 for evidence in said.evidence:
                     assert _verbatim(evidence, documents.get(evidence.document or "")), "a quote is not verbatim"
+
+    def test_evidence_paths_lead_somewhere(self) -> None:
+        """A path that leads nowhere proves nothing: the page shows it as not found."""
+        for case, answer in self._answers():
+            seen = case.chart.project(self.agent.grants)
+            for said in (*answer.proposals, *answer.opinions):
+                for evidence in said.evidence:
+                    if evidence.path is not None:
+                        assert resolves(seen, evidence.path), f"{evidence.path!r} leads to nothing in the chart"
 
     def test_it_survives_a_model_that_is_down(self) -> None:
         """It answers without what needs the model, or asks to be called later."""

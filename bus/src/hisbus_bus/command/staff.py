@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hisbus_bus.command.users import caller, show, table_of, with_database
+from hisbus_bus.command.user import caller, show, table_of, with_database
 
 if TYPE_CHECKING:
     from hisbus_bus.kernel.people.directory import Directory, Person
@@ -14,12 +14,11 @@ if TYPE_CHECKING:
 SHOWN = 50
 """Lines of a kind that are printed; the others are counted."""
 
-staff_commands = typer.Typer(no_args_is_help=True, help="The directory of staff.")
+commands = typer.Typer(no_args_is_help=True, help="The directory of staff.")
 
 
-@staff_commands.command(name="import")
+@commands.command(name="import")
 def import_staff(
-    ctx: typer.Context,
     file: Annotated[Path, typer.Argument(help="CSV: number, name, and authority, department, title, head.")],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask, for scripts.")] = False,
 ) -> None:
@@ -29,7 +28,7 @@ def import_staff(
 
     read = directory.read(_bytes(file))
     _refuse(read)
-    plan = with_database(ctx, lambda database: staff.plan(database, read.people))
+    plan = with_database(lambda database: staff.plan(database, read.people))
     if plan.nothing:
         typer.echo(f"Nothing changes: {len(read.people)} people are in the directory as they are in the file.")
         return
@@ -41,11 +40,11 @@ def import_staff(
         )
     if not yes and not typer.confirm("Import this?"):
         raise typer.Exit(1)
-    with_database(ctx, lambda database: staff.take(database, read.people, plan, by=caller()))
+    with_database(lambda database: staff.take(database, read.people, plan, by=caller()))
     typer.echo("The directory was imported.")
 
 
-@staff_commands.command(name="list")
+@commands.command(name="list")
 def list_staff(
     ctx: typer.Context, left: Annotated[bool, typer.Option("--left", help="Those who have left as well.")] = False
 ) -> None:
@@ -53,7 +52,7 @@ def list_staff(
     from hisbus_bus.kernel.people import staff
 
     table = table_of("department", "name", "title", "head", "number", "users", "left")
-    for one in with_database(ctx, lambda database: staff.everybody(database, left=left)):
+    for one in with_database(lambda database: staff.everybody(database, left=left)):
         person, gone = one.person, one.left.date().isoformat() if one.left else ""
         head = "head" if person.head else ""
         row = (person.department, person.name, person.title, head, _number(person), ", ".join(one.users), gone)

@@ -48,6 +48,7 @@ class Dispatch:
 
     topic: Name = "charted"
     start = "end"
+    stores = False
 
     def __init__(self, site: Site, host: Host, info: AgentInfo, others: Collection[AgentInfo] = ()) -> None:
         """Take one agent of a host; of the site's other agents those are told that asked for news of its proposals."""

@@ -16,8 +16,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from hisbus.errors import RetryLater
 from hisbus_bus.kernel import tables, wakes
 from hisbus_bus.kernel.bulk import Rows, given, within, write
-from hisbus_bus.kernel.consumer import Batch, position
+from hisbus_bus.kernel.consumer import Batch
 from hisbus_bus.kernel.log import Record
+from hisbus_bus.kernel.positions import position
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.telemetry import logger
 from hisbus_bus.kernel.topics import Name
@@ -106,6 +107,7 @@ class Timers:
     name = "timers"
     topic: Name = "assessments"
     start = "begin"
+    stores = True
     latest_only = False
 
     def __init__(self, site: Site, clocks: Mapping[str, str], now: Callable[[], datetime] = _now) -> None:

@@ -17,8 +17,9 @@ from hisbus.connector import Connector, Raw, Translation
 from hisbus.errors import BadMessage
 from hisbus_bus.kernel import parked, tables
 from hisbus_bus.kernel.bulk import Rows, given, within, write
-from hisbus_bus.kernel.consumer import Batch, position
+from hisbus_bus.kernel.consumer import Batch
 from hisbus_bus.kernel.log import NewRecord, Record
+from hisbus_bus.kernel.positions import position
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.topics import Name, digest
 from hisbus_schemas import Due, Event, Fact, Moment, Position, Translated
@@ -126,6 +127,7 @@ class Translate:
     name = "translate"
     topic: Name = "raw"
     start = "begin"
+    stores = True
     latest_only = False
 
     def __init__(self, site: Site, connectors: Iterable[Connector]) -> None:

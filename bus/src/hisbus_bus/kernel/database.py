@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from hisbus.errors import ConfigError, RetryLater
+from hisbus_bus.kernel.paths import unmade
 
 SQLITE_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000", "temp_store=MEMORY")
 
@@ -131,7 +132,7 @@ def _make_file(path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     except OSError as error:
-        raise ConfigError(f"database.url: {path} cannot be opened. Check who may write there.") from error
+        raise ConfigError(f"database.url: {path} cannot be opened. {unmade(error)}") from error
 
 
 async def _no_check() -> None:

@@ -21,7 +21,7 @@ from hisbus.frames import AgentInfo
 from hisbus_bus.host.agents import AgentHost, start_all
 from hisbus_bus.host.llm.client import model
 from hisbus_bus.host.registry import connectors, plugins
-from hisbus_bus.kernel import audit, consumer, outbox, parked, tables, wakes
+from hisbus_bus.kernel import audit, outbox, parked, positions, tables, wakes
 from hisbus_bus.kernel.log import NewRecord, Record
 from hisbus_bus.kernel.settings import Settings
 from hisbus_bus.kernel.site import Site, load_secret, open_database, open_reader
@@ -300,4 +300,4 @@ async def _room(site: Site) -> None:
 async def _on_the_way(site: Site) -> int:
     async with site.database.read() as connection:
         waiting = await outbox.waiting(connection)
-    return waiting + await consumer.lag(site, "raw", site.group("translate"))
+    return waiting + await positions.lag(site, "raw", site.group("translate"), stores=True)

@@ -7,6 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from hisbus import BusError, ConfigError, Raw, RetryLater, Translation
+from hisbus.addresses import unbound
 from hisbus.connector import Sink
 from hisbus_hl7v2.arrival import Examiner
 from hisbus_hl7v2.client import Answer, Connection
@@ -91,8 +92,8 @@ class Hl7v2Connector:
         if settings.listen and self.address is None:
             try:
                 bind(*address(settings.listen)).close()
-            except OSError:
-                wrong.append(f"{self.name}: listen: the address {settings.listen} cannot be bound; is it taken?")
+            except OSError as error:
+                wrong.append(f"{self.name}: listen: {unbound(error, settings.listen)}")
         if settings.send and not wrong:
             try:
                 await (await self._connect(settings.send)).close()

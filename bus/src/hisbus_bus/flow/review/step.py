@@ -14,8 +14,9 @@ from hisbus_bus.flow.review.proposals import ACTOR
 from hisbus_bus.flow.review.reconcile import Changes, reconcile
 from hisbus_bus.kernel import audit, changed, tables
 from hisbus_bus.kernel.bulk import Rows, given, within, write
-from hisbus_bus.kernel.consumer import Batch, position
+from hisbus_bus.kernel.consumer import Batch
 from hisbus_bus.kernel.log import Record
+from hisbus_bus.kernel.positions import position
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.topics import Name
 from hisbus_schemas import Assessed
@@ -35,6 +36,7 @@ class Review:
     name = "review"
     topic: Name = "assessments"
     start = "begin"
+    stores = True
     latest_only = False
 
     def __init__(self, site: Site) -> None:

@@ -12,8 +12,9 @@ from hisbus.connector import Connector
 from hisbus_bus.flow.writeback import ledger
 from hisbus_bus.kernel import audit, charts, tables
 from hisbus_bus.kernel.bulk import write
-from hisbus_bus.kernel.consumer import Batch, position
+from hisbus_bus.kernel.consumer import Batch
 from hisbus_bus.kernel.log import Record
+from hisbus_bus.kernel.positions import position
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.topics import Name, digest
 from hisbus_schemas import Decision
@@ -25,6 +26,7 @@ class WriteBackStep:
     name = "writeback"
     topic: Name = "decisions"
     start = "begin"
+    stores = True
     latest_only = False
 
     def __init__(self, site: Site, connectors: Iterable[Connector]) -> None:

@@ -3,15 +3,15 @@
 Nothing is imported before a command runs: a command line that is slow is a command line that nobody likes.
 """
 
-import asyncio
 import os
 import sys
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from typer.core import TyperGroup
+
+from hisbus_bus.command.chosen import chosen, run
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -33,18 +33,17 @@ class _Tokens(TyperGroup):
         return super().parse_args(ctx, args)
 
 
-user_commands = typer.Typer(no_args_is_help=True, help="Who may look and decide.")
+commands = typer.Typer(no_args_is_help=True, help="Who may look and decide.")
 session_commands = typer.Typer(no_args_is_help=True, help="Log-ins.")
 token_commands = typer.Typer(
     no_args_is_help=True, cls=_Tokens, help="Bearer tokens for programs. `hisbus user token NAME` makes one."
 )
-user_commands.add_typer(session_commands, name="sessions")
-user_commands.add_typer(token_commands, name="token")
+commands.add_typer(session_commands, name="sessions")
+commands.add_typer(token_commands, name="token")
 
 
-@user_commands.command()
+@commands.command()
 def add(
-    ctx: typer.Context,
     name: Name,
     role: Annotated[str, typer.Option(help="viewer, reviewer or admin. Default: reviewer.")] = "",
 ) -> None:
@@ -52,18 +51,18 @@ def add(
     from hisbus_bus.kernel import people
 
     password = _asked()
-    made = with_database(ctx, lambda database: people.add(database, name, role, password, by=caller()))
+    made = with_database(lambda database: people.add(database, name, role, password, by=caller()))
     if made is not None:
         typer.echo(made)
 
 
-@user_commands.command(name="list")
-def list_users(ctx: typer.Context) -> None:
+@commands.command(name="list")
+def list_users() -> None:
     """List users with what they have open."""
     from hisbus_bus.kernel import people
 
     table = table_of("name", "role", "state", "full name", "department", "title", "staff numbers", "log-ins", "tokens")
-    for user in with_database(ctx, people.listed):
+    for user in with_database(people.listed):
         numbers = ", ".join(f"{authority}/{number}" if authority else number for authority, number in user.numbers)
         state = "disabled" if user.disabled else ""
         who = (user.full_name, user.department, user.title)
@@ -71,46 +70,45 @@ def list_users(ctx: typer.Context) -> None:
     show(table)
 
 
-@user_commands.command()
+@commands.command()
 def role(
     ctx: typer.Context, name: Name, role: Annotated[str, typer.Argument(help="viewer, reviewer or admin.")]
 ) -> None:
     """Give a user another role. Log-ins and tokens end."""
     from hisbus_bus.kernel import people
 
-    with_database(ctx, lambda database: people.change_role(database, name, role, by=caller()))
+    with_database(lambda database: people.change_role(database, name, role, by=caller()))
 
 
-@user_commands.command()
-def password(ctx: typer.Context, name: Name) -> None:
+@commands.command()
+def password(name: Name) -> None:
     """Give a user another password, asked for or made. Log-ins and tokens end, a lock is lifted."""
     from hisbus_bus.kernel import people
 
     given = _asked()
-    made = with_database(ctx, lambda database: people.change_password(database, name, given, by=caller()))
+    made = with_database(lambda database: people.change_password(database, name, given, by=caller()))
     if made is not None:
         typer.echo(made)
 
 
-@user_commands.command()
-def disable(ctx: typer.Context, name: Name) -> None:
+@commands.command()
+def disable(name: Name) -> None:
     """Shut a user out at once: log-ins and tokens end."""
     from hisbus_bus.kernel import people
 
-    with_database(ctx, lambda database: people.disable(database, name, by=caller()))
+    with_database(lambda database: people.disable(database, name, by=caller()))
 
 
-@user_commands.command()
-def enable(ctx: typer.Context, name: Name) -> None:
+@commands.command()
+def enable(name: Name) -> None:
     """Let a user in again. Log-ins and tokens that were ended stay so."""
     from hisbus_bus.kernel import people
 
-    with_database(ctx, lambda database: people.enable(database, name, by=caller()))
+    with_database(lambda database: people.enable(database, name, by=caller()))
 
 
-@user_commands.command()
+@commands.command()
 def number(
-    ctx: typer.Context,
     name: Name,
     number: Annotated[str, typer.Argument(help="The staff number, as the HIS sends it.")],
     authority: Annotated[str, typer.Option(help="Who gave it, as the HIS sends it; often nothing.")] = "",
@@ -120,21 +118,20 @@ def number(
     from hisbus_bus.kernel import people
 
     change = people.remove_number if remove else people.add_number
-    with_database(ctx, lambda database: change(database, name, number, authority, by=caller()))
+    with_database(lambda database: change(database, name, number, authority, by=caller()))
 
 
 @session_commands.command()
-def end(ctx: typer.Context, name: Name) -> None:
+def end(name: Name) -> None:
     """End a user's log-ins. Tokens go on."""
     from hisbus_bus.kernel import people
 
-    ended = with_database(ctx, lambda database: people.end_sessions(database, name, by=caller()))
+    ended = with_database(lambda database: people.end_sessions(database, name, by=caller()))
     typer.echo(f"{ended} log-ins were ended.")
 
 
 @token_commands.command()
 def make(
-    ctx: typer.Context,
     name: Name,
     days: Annotated[int, typer.Option(help="How many days it works, 1 to 3650.")] = 365,
     purpose: Annotated[str, typer.Option("--for", help="What it is for, as lists show it.")] = "",
@@ -142,17 +139,17 @@ def make(
     """Print a new token, once and alone. Others of the user go on."""
     from hisbus_bus.kernel import people
 
-    made = with_database(ctx, lambda database: people.token(database, name, days=days, purpose=purpose, by=caller()))
+    made = with_database(lambda database: people.token(database, name, days=days, purpose=purpose, by=caller()))
     typer.echo(made)
 
 
 @token_commands.command(name="list")
-def list_tokens(ctx: typer.Context, name: Name) -> None:
+def list_tokens(name: Name) -> None:
     """List a user's tokens by their ids; the tokens themselves are not kept."""
     from hisbus_bus.kernel import people
 
     table = table_of("id", "state", "for", "made", "until", "last used")
-    for token in with_database(ctx, lambda database: people.tokens_of(database, name)):
+    for token in with_database(lambda database: people.tokens_of(database, name)):
         state = "works" if token.works else "revoked" if token.revoked else "over"
         times = (
             time.isoformat(timespec="minutes") if time else "" for time in (token.created, token.until, token.used)
@@ -163,14 +160,13 @@ def list_tokens(ctx: typer.Context, name: Name) -> None:
 
 @token_commands.command()
 def revoke(
-    ctx: typer.Context,
     name: Name,
     id: Annotated[str, typer.Argument(help="As `hisbus user token list NAME` shows it.")],
 ) -> None:
     """End a token at once."""
     from hisbus_bus.kernel import people
 
-    with_database(ctx, lambda database: people.revoke(database, name, id, by=caller()))
+    with_database(lambda database: people.revoke(database, name, id, by=caller()))
 
 
 def caller() -> str:
@@ -188,23 +184,21 @@ def caller() -> str:
     return f"command:{before}/{name}" if before and before != name else f"command:{name}"
 
 
-def with_database(ctx: typer.Context, work: "Callable[[Database], Awaitable[T]]") -> T:
+def with_database(work: "Callable[[Database], Awaitable[T]]") -> T:
     """Return what some work on the site's database returns; its tables are made where there are none."""
     from hisbus_bus.kernel import migrations
-    from hisbus_bus.kernel.settings import load
     from hisbus_bus.kernel.site import open_database
 
-    path: Path = ctx.find_root().params["config"]
-
     async def done() -> T:
-        database = open_database(load(path))
+        database = open_database(chosen.settings)
         try:
             await migrations.upgrade(database)
             return await work(database)
         finally:
             await database.close()
 
-    return asyncio.run(done())
+    result: T = run(done())
+    return result
 
 
 def table_of(*names: str) -> "Table":
