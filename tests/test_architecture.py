@@ -149,7 +149,9 @@ def test_all_sql_of_the_desk_is_in_its_room_for_reading() -> None:
 
 @pytest.mark.parametrize("member", MEMBERS)
 def test_no_file_is_longer_than_a_reader_can_hold(member: str) -> None:
-    assert not [path.name for path in sources(member) if len(path.read_text().splitlines()) > 500]
+    # A migration is written once, and is as long as the schema that it makes.
+    read = [path for path in sources(member) if path.parent.name != "versions"]
+    assert not [path.name for path in read if len(path.read_text().splitlines()) > 500]
 
 
 @pytest.mark.parametrize("member", MEMBERS)
