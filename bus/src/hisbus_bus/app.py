@@ -32,14 +32,18 @@ from hisbus_bus.host.trial import tried
 from hisbus_bus.kernel import migrations, tables, telemetry
 from hisbus_bus.kernel.audit import Sealer
 from hisbus_bus.kernel.consumer import BATCH_SIZE, Consumer, Step
+from hisbus_bus.kernel.database import Database
 from hisbus_bus.kernel.outbox import Relay
 from hisbus_bus.kernel.settings import Settings
 from hisbus_bus.kernel.site import Site, load_secret, open_database, open_log
 from hisbus_bus.kernel.topics import FLOW, Keys
+from hisbus_mapping import Mapping
 
 STEPS = (*FLOW, "web")
 CALLING = 2
 """Batches of one agent at a time: while its process works on one, the next is read and the last is sent on."""
+AWAY_S = 2.0
+"""Between two tries to reach a database that is away."""
 GARBAGE = 20_000
 """Objects made since the garbage collector's last round that begin the next: a batch makes thousands that live on."""
 
@@ -59,6 +63,7 @@ class App:
         self._calling: dict[str, Consumer] = {}
         self._sealer: Sealer
         self.connectors: list[Connector] = []
+        self.mappings: list[Mapping] = []
         self.hosts: list[Host] = []
         self.web_address: tuple[str, int] = ("", 0)
         self._tasks: asyncio.TaskGroup
@@ -130,6 +135,7 @@ class App:
         """
         async with AsyncExitStack() as stack:
             self.connectors = registry.connectors(self.settings)
+            self.mappings = registry.mappings(self.connectors)
             await self._open(stack)
             try:
                 async with asyncio.TaskGroup() as self._tasks:
@@ -151,7 +157,7 @@ class App:
         stack.push_async_callback(opened.close)
         self.site = Site(settings, Keys(secret), opened, database)
         if self._intake_only:
-            return  # it needs the log alone, and goes on taking messages while the database is away
+            return  # it needs the log alone, and goes on taking messages while the database is away; see _take_in
         await migrations.upgrade(database)
         await _refuse_another_database(self.site)
         self._sealer = Sealer(self.site)
@@ -201,12 +207,17 @@ class App:
         if "chart" in self.steps:
             self._consume(ChartStep(site))
         if "translate" in self.steps:
-            self._consume(Translate(site, self.connectors))
+            self._consume(Translate(site, self.mappings))
         if "web" in self.steps:
             self._start_web()
         if "intake" in self.steps:
-            for connector in self.connectors:
-                self._intakes.append(self._run(f"intake.{connector.name}", Intake(site, connector).run()))
+            for mapping in self.mappings:
+                self._intakes.append(self._run(f"intake.{mapping.connector.name}", self._take_in(mapping)))
+
+    async def _take_in(self, mapping: Mapping) -> None:
+        if mapping.connector.polls and self._intake_only:
+            await _migrated(self.site.database)
+        await Intake(self.site, mapping).run()
 
     def _run(self, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         return self._tasks.create_task(work, name=name)
@@ -255,6 +266,16 @@ def _settle_memory() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(GARBAGE)
+
+
+async def _migrated(database: Database) -> None:
+    """Wait for the database, and bring its schema to the newest revision."""
+    while True:
+        try:
+            return await migrations.upgrade(database)
+        except RetryLater as error:
+            log.warning("polling waits", code=error.code)
+            await asyncio.sleep(AWAY_S)
 
 
 async def _refuse_another_database(site: Site) -> None:

@@ -5,7 +5,7 @@ clock runs, because a case brings its own time.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ from hisbus_bus.flow.review import Review, proposals
 from hisbus_bus.flow.timers import Timers
 from hisbus_bus.flow.translate import Translate
 from hisbus_bus.host.agents import AgentHost, start_all
-from hisbus_bus.host.registry import connectors, plugins
+from hisbus_bus.host.registry import connectors, mappings, plugins
 from hisbus_bus.host.trial import tried
 from hisbus_bus.kernel import charts, consumer, tables
 from hisbus_bus.kernel.database import Database
@@ -34,6 +34,7 @@ from hisbus_bus.kernel.settings import RetrySettings, Settings
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.topics import Keys
 from hisbus_bus.lab.conversations import Case, Found, Step, acks_differ, facts_differ, facts_of, findings_differ
+from hisbus_mapping import Mapping
 
 AT_ONCE = 4
 """Cases played at a time."""
@@ -49,6 +50,7 @@ class Stage:
 
     settings: Settings
     connectors: Sequence[Connector]
+    mappings: Sequence[Mapping]
     hosts: Sequence[AgentHost]
     feed: Playable
     """Takes the messages."""
@@ -68,7 +70,7 @@ async def stage(settings: Settings, connector: str = "") -> AsyncIterator[Stage]
     tables_ = [{**table, "clock": "feed"} for table in settings.connectors]
     settings = settings.model_copy(update={"connectors": tables_, "retry": HURRY})
     made = connectors(settings)
-    feed = _feed(made, connector)
+    takes = _feed(made, connector)
     async with AsyncExitStack() as stack:
         hosts = await start_all(plugins(settings), settings)
         for host in hosts:
@@ -76,7 +78,7 @@ async def stage(settings: Settings, connector: str = "") -> AsyncIterator[Stage]
         wrong = [f"plugin {host.plugin.name}: it cannot run ({host.reason})." for host in hosts if not host.agents]
         if wrong := wrong + (await tried(hosts, settings)).refused:
             raise ConfigError("\n".join(wrong))
-        yield Stage(settings, made, hosts, feed)
+        yield Stage(settings, made, mappings(made), hosts, takes)
 
 
 async def play_all(on: Stage, cases: Iterable[Case]) -> AsyncGenerator[tuple[Case, list[str]], None]:
@@ -103,7 +105,7 @@ async def play(on: Stage, case: Case) -> list[str]:
     taken = 0
     with TemporaryDirectory(prefix="hisbus-case-") as folder:
         async with _running(on, Path(folder)) as site:
-            intake = Intake(site, on.feed)
+            intake = Intake(site, next(one for one in on.mappings if one.connector is on.feed))
             for step in case.steps:
                 answers = [await on.feed.take(message, intake.store) for message in case.messages[taken : step.after]]
                 differs = list(acks_differ(step, taken + 1, answers))
@@ -146,7 +148,7 @@ async def _running(on: Stage, folder: Path) -> AsyncIterator[Site]:
         for dispatch in dispatches:
             await dispatch.first_look()
         steps: list[consumer.Step] = [Review(site), timers, *dispatches]
-        steps += [ChartStep(site), Translate(site, on.connectors)]
+        steps += [ChartStep(site), Translate(site, on.mappings)]
         work = [Relay(site).run(), timers.run(), *(consumer.Consumer(site, step).run() for step in steps)]
         tasks = [asyncio.create_task(one) for one in work]
         try:
@@ -158,6 +160,15 @@ async def _running(on: Stage, folder: Path) -> AsyncIterator[Site]:
         for error in ended:
             if isinstance(error, Exception):
                 raise error
+
+
+def feed(settings: Settings, connector: str = "") -> Playable:
+    """Return the connector that takes the messages.
+
+    Raises:
+        ConfigError: the configuration is wrong, or it must be said which.
+    """
+    return _feed(connectors(settings), connector)
 
 
 def _feed(made: Sequence[Connector], name: str) -> Playable:
@@ -197,7 +208,7 @@ async def _duplicates(site: Site) -> int:
         return len((await connection.scalars(select(row.id).where(row.status == "duplicate"))).all())
 
 
-async def _facts(site: Site, visit: str) -> Mapping[str, str | int]:
+async def _facts(site: Site, visit: str) -> dict[str, str | int]:
     async with site.database.read() as connection:
         ids = await charts.find(connection, visit=visit)
         chart = await charts.chart(connection, ids[0]) if ids else None

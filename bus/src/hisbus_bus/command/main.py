@@ -220,9 +220,9 @@ def run_cases(
 ) -> None:
     """Play cases with this configuration, beside the site: say which end otherwise than they must."""
     from hisbus_bus.lab.conversations import read_all
-    from hisbus_bus.play import play_all, stage
+    from hisbus_bus.play import feed, play_all, stage
 
-    cases = read_all(paths)
+    cases = read_all(paths, feed(chosen.settings, connector).split)
 
     async def played() -> int:
         failed = 0

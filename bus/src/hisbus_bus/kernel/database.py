@@ -6,6 +6,7 @@ import select as select_module
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, nullcontext
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,14 @@ class Database:
     async def close(self) -> None:
         """Close every connection."""
         await self._engine.dispose()
+
+
+async def now(connection: AsyncConnection) -> datetime:
+    """Return the time that leases are compared with: the server's, or ours where we are the server."""
+    if connection.dialect.name == "postgresql":
+        time: datetime = (await connection.execute(select(func.clock_timestamp()))).scalar_one()
+        return time
+    return datetime.now(UTC)
 
 
 def _make_file(path: Path) -> None:

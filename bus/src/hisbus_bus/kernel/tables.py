@@ -119,6 +119,16 @@ audit_seals = Table(
     Column("sealed", Instant, nullable=False),
 )
 
+places = Table(
+    "places",
+    metadata,
+    Column("connector", String, primary_key=True),
+    Column("cursor", Text, nullable=False),  # how far its source was read, in the connector's own words
+    Column("holder", String, nullable=False),  # the process that polls it
+    Column("number", Big, nullable=False),  # of its lease; an older one can store nothing
+    Column("until", Instant, nullable=False),
+)
+
 # --- translate --------------------------------------------------------------------------------------------------------
 
 messages = Table(
@@ -368,7 +378,9 @@ writebacks = Table(
     Column("body", LargeBinary, nullable=False),  # as last sent, JSON; empty until then
 )
 
-KERNEL = frozenset({"offsets", "outbox", "parked", "audit", "audit_seals", "proposal_history", "users", "sessions"})
+KERNEL = frozenset(
+    {"offsets", "outbox", "parked", "audit", "audit_seals", "proposal_history", "users", "sessions", "places"}
+)
 
 WRITER = {
     "messages": "translate",

@@ -1,11 +1,12 @@
 """Cases: conversations of a HIS with what must be found after them. Reading them, and comparing with what was found.
 
-A case is two files. ``NAME.hl7`` holds messages in the order in which they arrive, separated by an empty line.
-``NAME.json`` holds ``steps``: what is so once the first ``after`` messages were taken and nothing is left to do.
+A case is two files. ``NAME.hl7`` holds messages in the order in which they arrive; the connector that takes them knows
+how such a file is split. ``NAME.json`` holds ``steps``: what is so once the first ``after`` messages were taken and
+nothing is left to do.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -91,7 +92,11 @@ class Found:
         return " ".join([self.visit, self.rule, self.state][: len(like.split())])
 
 
-def read_all(paths: Sequence[Path]) -> list[Case]:
+Split = Callable[[bytes], Sequence[bytes]]
+"""Returns the messages of a file: ``Connector.split``."""
+
+
+def read_all(paths: Sequence[Path], split: Split) -> list[Case]:
     """Read the cases of files and folders; of a file either half may be named.
 
     Raises:
@@ -103,10 +108,10 @@ def read_all(paths: Sequence[Path]) -> list[Case]:
         if not halves:
             raise ConfigError(f"There is no case in {path}. A case is NAME.hl7 with NAME.json.")
         found |= dict.fromkeys(half.with_suffix(".json") for half in halves)
-    return [read(path) for path in found]
+    return [read(path, split) for path in found]
 
 
-def read(path: Path) -> Case:
+def read(path: Path, split: Split) -> Case:
     """Read one case by its ``.json``.
 
     Raises:
@@ -124,7 +129,7 @@ def read(path: Path) -> Case:
         mistakes = error.errors(include_input=False, include_context=False, include_url=False)
         lines = (f"{path}: {'.'.join(map(str, one['loc']))}: {one['msg']}" for one in mistakes)
         raise ConfigError("\n".join(lines)) from error
-    messages = list(_messages(spoken))
+    messages = split(spoken)
     ends = [step.after for step in written.steps]
     if ends != sorted(ends) or ends[-1] > len(messages):
         raise ConfigError(f"{path}: steps: `after` must rise, up to the {len(messages)} messages that there are.")
@@ -133,12 +138,6 @@ def read(path: Path) -> Case:
         raise ConfigError(f"{path}: {wrong[0]!r} is no finding. Write VISIT RULE, or VISIT RULE STATE.")
     rules = COMPARED | set(written.rules) | {name.split()[1] for name in names}
     return Case(path.stem, written.title, messages, written.steps, rules)
-
-
-def _messages(spoken: bytes) -> Iterator[bytes]:
-    for block in spoken.replace(b"\r\n", b"\n").split(b"\n\n"):
-        if block.strip():
-            yield block.strip(b"\n").replace(b"\n", b"\r") + b"\r"
 
 
 def acks_differ(step: Step, first: int, answers: Sequence[str]) -> Iterator[str]:

@@ -12,6 +12,7 @@ from sqlalchemy import Row, and_, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hisbus_bus.kernel import audit, outbox, tables
+from hisbus_bus.kernel.database import now as now
 from hisbus_bus.kernel.log import NewRecord
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.topics import digest
@@ -31,14 +32,6 @@ async def waiting(connection: AsyncConnection) -> int:
     earlier = table.alias()
     held = select(earlier.c.id).where(earlier.c.document == table.c.document, earlier.c.status == "undecided").exists()
     return await connection.scalar(select(func.count()).where(table.c.status.in_(OPEN), ~held)) or 0
-
-
-async def now(connection: AsyncConnection) -> datetime:
-    """Return the time that leases are compared with: the server's, or ours where we are the server."""
-    if connection.dialect.name == "postgresql":
-        time: datetime = (await connection.execute(select(func.clock_timestamp()))).scalar_one()
-        return time
-    return datetime.now(UTC)
 
 
 async def claim(connection: AsyncConnection, status: str, connector: str, lease_s: float) -> Row[Any] | None:
