@@ -42,10 +42,10 @@ class His:
     """A connector with a HIS behind it, that does as it is told."""
 
     name = "his"
-    mapping = "1"
     timezone = "Asia/Shanghai"
     clock = "wall"
     writes = True
+    his_drops_duplicates = False
 
     def __init__(self, *script: str, finds: Sequence[str] = ()) -> None:
         self.script = list(script)

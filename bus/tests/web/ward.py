@@ -421,7 +421,7 @@ async def put_finding(
 class Quiet:
     """A connector that the page may name; the stand-in below writes in its place."""
 
-    name, mapping, timezone, clock, writes = "his", "1", "Asia/Shanghai", "feed", True
+    name, timezone, clock, writes, plaintext = "his", "Asia/Shanghai", "feed", True, ()
 
     async def check(self) -> list[str]:
         return []

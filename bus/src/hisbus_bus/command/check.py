@@ -64,7 +64,7 @@ def _waived(settings: Settings) -> list[str]:
     return charts + [
         f"connectors.{connector.name}.{key}: messages travel unencrypted (allow_plaintext)."
         for connector in registry.connectors(settings)
-        for key in getattr(connector, "plaintext", ())
+        for key in connector.plaintext
     ]
 
 
@@ -128,6 +128,7 @@ async def _database(settings: Settings) -> list[str]:
 async def _connectors(settings: Settings) -> list[str]:
     try:
         connectors: list[Connector] = registry.connectors(settings)
+        registry.mappings(connectors)
     except ConfigError as error:
         return str(error).splitlines()
     return [sentence for connector in connectors for sentence in await connector.check()]

@@ -192,9 +192,9 @@ def play_conversations(
 ) -> None:
     """Play conversations with this configuration, beside the site: say which end otherwise than they must."""
     from hisbus_bus.lab.conversations import read_all
-    from hisbus_bus.play import play_all, stage
+    from hisbus_bus.play import feed, play_all, stage
 
-    conversations = read_all(paths)
+    conversations = read_all(paths, feed(chosen.settings, connector).split)
 
     async def played() -> int:
         failed = 0

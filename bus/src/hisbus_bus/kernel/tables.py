@@ -152,6 +152,16 @@ Index(
     postgresql_where=signals.c.ended.is_(None),
 )
 
+places = Table(
+    "places",
+    metadata,
+    Column("connector", String, primary_key=True),
+    Column("cursor", Text, nullable=False),  # how far its source was read, in the connector's own words
+    Column("holder", String, nullable=False),  # the process that polls it
+    Column("number", Big, nullable=False),  # of its lease; an older one can store nothing
+    Column("until", Instant, nullable=False),
+)
+
 # --- translate --------------------------------------------------------------------------------------------------------
 
 messages = Table(
@@ -459,6 +469,7 @@ KERNEL = frozenset(
         "staff",
         "controls",
         "signals",
+        "places",
     }
 )
 

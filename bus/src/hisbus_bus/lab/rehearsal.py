@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from sqlalchemy import select
 
 from hisbus.agent import Case
-from hisbus.connector import Connector
 from hisbus.errors import BadMessage, BusError
 from hisbus.frames import AgentInfo
 from hisbus_bus.flow.review.proposals import Standing
@@ -20,6 +19,7 @@ from hisbus_bus.kernel import charts, tables
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.topics import INTERNAL, digest
 from hisbus_bus.lab.replay import Original, Progress, Wanted, count, count_stays, encounters, originals
+from hisbus_mapping import Mapping
 from hisbus_schemas import Assessed, Assessment, Chart, Due, Event, Fact, Moment, Position
 
 AT_ONCE = 8
@@ -69,7 +69,7 @@ async def messages(site: Site, wanted: Wanted, progress: Progress) -> Messages:
     async for page in originals(site, wanted):
         events = await _events(site, [original.row.message for original in page])
         for original in page:
-            _compare(found, wanted.connector, original, events[original.row.message])
+            _compare(found, wanted.mapping, original, events[original.row.message])
         done += len(page)
         progress(done, found.total)
     return found
@@ -102,7 +102,7 @@ async def _events(site: Site, ids: Sequence[str]) -> dict[str, list[Event]]:
     return found
 
 
-def _compare(found: Messages, connector: Connector, original: Original, events: Sequence[Event]) -> None:
+def _compare(found: Messages, mapping: Mapping, original: Original, events: Sequence[Event]) -> None:
     row, record = original.row, original.record
     if record is None:
         found.gone.append(row.id)
@@ -111,7 +111,7 @@ def _compare(found: Messages, connector: Connector, original: Original, events: 
         found.refused += 1
         return
     try:
-        translation = connector.translate(raw_of(record, row.received))
+        translation = mapping.translate(raw_of(record, row.received))
     except BadMessage:
         status, moved = "parked", Counter[tuple[str, str]]()  # the events it has made before stay
     else:

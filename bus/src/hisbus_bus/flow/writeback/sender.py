@@ -181,7 +181,7 @@ class Sender:
             await self._settle(row, ledger.receipt(row, "applied", "found"))
         elif effect == "not_applied":
             await self._again(row, "not_found")
-        elif getattr(connector, "his_drops_duplicates", False):
+        elif connector.his_drops_duplicates:
             await self._again(row, "sent_blindly")
         else:
             await self._put_off(row, row.code, LONGEST_LOOK_UP_S)

@@ -1,12 +1,7 @@
 """What a site can say differently: the tables that the mapping goes by."""
 
-import hashlib
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
-
-MAPPING_VERSION = "2"
-"""Raised with every change of the mapping's code that changes an event."""
 
 
 @dataclass(frozen=True)
@@ -43,14 +38,3 @@ class Profile:
         )
     )
     """Kind of the event by trigger."""
-
-    def revision(self, *more: str) -> str:
-        """Return a name for mapping and profile that changes when either does."""
-        said = [MAPPING_VERSION, *more, *(f"{item.name}={_stable(getattr(self, item.name))}" for item in fields(self))]
-        return f"{MAPPING_VERSION}-{hashlib.sha256('|'.join(said).encode()).hexdigest()[:12]}"
-
-
-def _stable(value: Any) -> str:
-    if isinstance(value, MappingProxyType):
-        return repr(sorted(value.items()))
-    return repr(sorted(value)) if isinstance(value, frozenset) else repr(value)

@@ -260,6 +260,15 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_patients_survivor"), ["survivor"], unique=False)
 
     op.create_table(
+        "places",
+        sa.Column("connector", sa.String(), nullable=False),
+        sa.Column("cursor", sa.Text(), nullable=False),
+        sa.Column("holder", sa.String(), nullable=False),
+        sa.Column("number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("until", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("connector"),
+    )
+    op.create_table(
         "proposal_history",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
         sa.Column("proposal", sa.String(), nullable=False),
