@@ -112,7 +112,7 @@ class Committed:
 
 
 def chart(**more: Any) -> Chart:
-    patient = Patient(id=PatientId(authority="A", number="7"), name="王伟", sex="M")
+    patient = Patient(id=PatientId(authority="A", number="7"), name="王伟", sex="male")
     about = {"encounter": "e1", "version": 1, "now": AT, "visit": VisitId(authority="A", number="1")}
     return Chart(
         **{**about, "status": "admitted", "connector": "his", "timezone": "Asia/Shanghai", "patient": patient, **more}

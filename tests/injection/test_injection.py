@@ -28,7 +28,7 @@ from hisbus_bus.kernel import tables
 from hisbus_coding import Agent as Coding
 from hisbus_documentation import Agent as Documentation
 from hisbus_qc import Agent as QC
-from hisbus_qc.cases import chart as make_chart
+from hisbus_qc.examples import chart as make_chart
 from hisbus_qc.rulebook import book
 from hisbus_qc.text.agent import TextAgent, text_shelf
 from hisbus_schemas import Assessment, Chart, Code, Evidence

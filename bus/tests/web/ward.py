@@ -22,6 +22,7 @@ from hisbus_bus.kernel.settings import Settings
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.topics import Keys, digest
 from hisbus_schemas import (
+    LISTS,
     Chart,
     ChartDiagnosis,
     ChartDocument,
@@ -82,7 +83,7 @@ def stay(id: str, number: str, name: str, sex: str, born: date, bed: str, **more
         "visit": VisitId(authority="HOSP", number=number),
         "patient": Patient(id=PatientId(authority="HOSP", number=f"P{number}"), name=name, sex=sex, birth_date=born),
         "status": "admitted",
-        "patient_class": "I",
+        "patient_class": "inpatient",
         "department": "呼吸内科",
         "attending": Person(id="D9", name="周建平"),
         "location": Location(ward="呼吸一区", room="0312", bed=bed),
@@ -97,7 +98,7 @@ def pneumonia() -> Chart:
         "e1",
         "ZY2603001",
         "张建国",
-        "M",
+        "male",
         date(1959, 8, 14),
         "05",
         documents=[
@@ -141,7 +142,9 @@ def pneumonia() -> Chart:
             ),
         ],
         diagnoses=[
-            ChartDiagnosis(id="dg", version="v", type="A", code=Code(code="J18.900", text="肺炎"), time=at(0)),
+            ChartDiagnosis(
+                id="dg", version="v", status="admitting", code=Code(code="J18.900", text="肺炎"), time=at(0)
+            ),
         ],
         vitals=[
             ChartReading(
@@ -183,7 +186,7 @@ def appendicitis() -> Chart:
         "e2",
         "ZY2603014",
         "欧阳慧敏",
-        "F",
+        "female",
         date(1991, 2, 3),
         "11",
         department="普外科",
@@ -216,7 +219,7 @@ def stroke() -> Chart:
         "e3",
         "ZY2602188",
         "马淑兰",
-        "F",
+        "female",
         date(1950, 3, 7),
         "02",
         department="神经内科",
@@ -381,8 +384,7 @@ async def put_chart(connection: AsyncConnection, chart: Chart) -> None:
         "stay": json.dumps(stay),
     }
     await connection.execute(tables.encounters.insert(), row)
-    parts = ("documents", "diagnoses", "procedures", "results", "vitals")
-    entries = [(part, entry) for part in parts for entry in getattr(chart, part)]
+    entries = [(part.name, entry) for part in LISTS for entry in getattr(chart, part.name)]
     for number, (part, entry) in enumerate(entries):
         body = json.dumps([entry.model_dump(mode="json")])
         place = {"entry": entry.id, "part": part, "place": f"{number:04}", "last": "", "body": body}

@@ -210,7 +210,7 @@ def test_while_the_model_is_down_the_set_waits(made_up_file: Path) -> None:
 
 
 def test_no_model_is_asked_where_there_is_nothing_to_judge(made_up_file: Path) -> None:
-    recorded = ChartDiagnosis(id="dx", version="1", type="F", code=Code(code="J18.9x1", text="肺炎"), rank=1)
+    recorded = ChartDiagnosis(id="dx", version="1", status="final", code=Code(code="J18.9x1", text="肺炎"), rank=1)
     for chart in (chart_of("既往史：否认肺炎。"), chart_of(diagnoses=[recorded])):
         said, llm = assess(chart, made_up_file, answer())
         assert llm.asked == [] and VERIFICATION in said.evaluated

@@ -18,7 +18,7 @@ from hisbus_documentation.subject import Subject, due
 from hisbus_documentation.template import TEMPLATES
 from hisbus_hl7v2 import Hl7v2Connector
 from hisbus_mapping import Mapping
-from hisbus_schemas import Assessment, Chart, Draft, Drafted, Event, Patient, PatientId, Position, VisitId
+from hisbus_schemas import DIED, Assessment, Chart, Draft, Drafted, Event, Patient, PatientId, Position, VisitId
 from hisbus_simulator import ward_week
 
 
@@ -63,7 +63,7 @@ def fold(events: Sequence[Event]) -> Chart:
         timezone="Asia/Shanghai",
         visit=last.visit or VisitId(authority="", number=""),
         patient=patient,
-        died=shown.get("disposition") == "20" or patient.dead,
+        died=shown.get("disposition") == DIED or patient.dead,
         **shown,
         **{name: items for name, items in parts.items() if name},
     )

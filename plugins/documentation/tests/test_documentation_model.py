@@ -30,9 +30,11 @@ def chart(**more: Any) -> Chart:
         "admitted": ADMITTED,
         "discharged": LEFT,
         "now": LEFT,
-        "patient": make_patient("王芳", sex="F", birth_date="1989-01-05"),
+        "patient": make_patient("王芳", sex="female", birth_date="1989-01-05"),
         "documents": [record],
-        "diagnoses": [ChartDiagnosis(id="dg", version="v", type="F", code=Code(code="J18.900", text="右下肺肺炎"))],
+        "diagnoses": [
+            ChartDiagnosis(id="dg", version="v", status="final", code=Code(code="J18.900", text="右下肺肺炎"))
+        ],
     }
     return make_chart(**(fields | more))
 

@@ -10,7 +10,7 @@ import pytest
 
 from hisbus import Case, ConfigError, NotEvaluated, RetryLater
 from hisbus.testing import AgentContract, run
-from hisbus_qc import cases
+from hisbus_qc import examples
 from hisbus_qc.rubric import RUBRICS, Entry, scored
 from hisbus_qc.rulebook import configured
 from hisbus_qc.rulefiles import KINDS
@@ -101,7 +101,7 @@ def test_while_the_model_is_down_the_agent_waits(stay: Stay) -> None:
         said(wrong(stay), Model(complaint=RetryLater(code="llm")))
 
 
-@pytest.mark.parametrize("facts", [{"status": "cancelled"}, {"patient_class": "O"}])
+@pytest.mark.parametrize("facts", [{"status": "cancelled"}, {"patient_class": "outpatient"}])
 def test_a_stay_that_owes_nothing_needs_no_model(stay: Stay, facts: dict[str, str]) -> None:
     stay.facts |= facts
     model = Model()
@@ -240,7 +240,7 @@ def test_what_clinicians_write_to_each_other_is_put_to_the_model(text: str) -> N
 
 
 def test_nothing_in_the_cases_of_the_rules_speaks_to_a_machine() -> None:
-    charts = [case.chart for case in cases.read()]
+    charts = [case.chart for case in examples.read()]
     assert not [text for chart in charts for item in chart.documents for text in [item.text] if speaks(text)]
 
 

@@ -14,19 +14,7 @@ from hisbus_schemas.assessment import (
     Text,
     Wake,
 )
-from hisbus_schemas.chart import (
-    GRANTS,
-    Chart,
-    ChartCharge,
-    ChartDiagnosis,
-    ChartDocument,
-    Charted,
-    ChartOrder,
-    ChartProcedure,
-    ChartReading,
-    Entry,
-    Patient,
-)
+from hisbus_schemas.chart import Chart, Charted
 from hisbus_schemas.coded import (
     Coded,
     CodedDoubt,
@@ -41,6 +29,17 @@ from hisbus_schemas.coded import (
 from hisbus_schemas.contract import Contract, Instant
 from hisbus_schemas.decision import Answer, Decision, Reason
 from hisbus_schemas.drafted import Drafted, DraftedSection, DraftedSentence
+from hisbus_schemas.entry import (
+    ChartCharge,
+    ChartDiagnosis,
+    ChartDocument,
+    ChartOrder,
+    ChartProcedure,
+    ChartReading,
+    Entry,
+    Patient,
+    called,
+)
 from hisbus_schemas.event import (
     Attachment,
     Charge,
@@ -65,15 +64,21 @@ from hisbus_schemas.event import (
     Section,
     Stay,
     Translated,
+    Unknown,
     VisitId,
 )
 from hisbus_schemas.kinds import KINDS
 from hisbus_schemas.moment import Moment, Precision
+from hisbus_schemas.parts import GRANTS, LISTS, PARTS, Part, part_of
+from hisbus_schemas.words import DIED, DiagnosisStatus, PatientClass, ResultStatus, Sex
 from hisbus_schemas.writeback import Effect, Outcome, Receipt, WriteBack
 
 __all__ = [
+    "DIED",
     "GRANTS",
     "KINDS",
+    "LISTS",
+    "PARTS",
     "PROPOSALS",
     "Answer",
     "Asked",
@@ -104,6 +109,7 @@ __all__ = [
     "Demographics",
     "Diagnoses",
     "Diagnosis",
+    "DiagnosisStatus",
     "Document",
     "Draft",
     "Drafted",
@@ -124,7 +130,9 @@ __all__ = [
     "Opinion",
     "Order",
     "Outcome",
+    "Part",
     "Patient",
+    "PatientClass",
     "PatientId",
     "Person",
     "Position",
@@ -136,11 +144,16 @@ __all__ = [
     "Reason",
     "Receipt",
     "Report",
+    "ResultStatus",
     "Section",
+    "Sex",
     "Stay",
     "Text",
     "Translated",
+    "Unknown",
     "VisitId",
     "Wake",
     "WriteBack",
+    "called",
+    "part_of",
 ]

@@ -28,6 +28,8 @@ from hisbus_schemas import (
     PROPOSALS,
     Assessment,
     Chart,
+    ChartCharge,
+    ChartDiagnosis,
     ChartDocument,
     ChartOrder,
     ChartProcedure,
@@ -102,7 +104,7 @@ def make_vital(code: str, value: str, *, id: str = "", at: datetime | str = NOW,
     item = Code(code=code, system=LOINC)
     return ChartReading(
         id=id or code, version=f"{id or code}-1", report="R1", service=item, item=item, values=[value], unit=unit,
-        status="F", time=moment(at),
+        status="final", time=moment(at),
     )  # fmt: skip
 
 
@@ -128,6 +130,32 @@ def make_order(id: str, text: str, *, at: datetime | str = NOW, **more: Any) -> 
         "id": id, "version": f"{id}-1", "key": id, "status": "placed", "what": Code(text=text), "time": moment(at),
     }  # fmt: skip
     return ChartOrder(**(fields | more))
+
+
+def make_result(code: str, value: str, *, id: str = "", at: datetime | str = NOW, **more: Any) -> ChartReading:
+    """Return one value of a laboratory report; ``id`` defaults to the code. ``more``: ``unit``, ``flags`` ...."""
+    fields: dict[str, Any] = {
+        "id": id or code, "version": f"{id or code}-1", "report": "R1", "service": Code(text="laboratory"),
+        "item": Code(code=code), "values": [value], "status": "final", "time": moment(at),
+    }  # fmt: skip
+    return ChartReading(**(fields | more))
+
+
+def make_diagnosis(code: str, text: str = "", *, id: str = "", at: datetime | str = NOW, **more: Any) -> ChartDiagnosis:
+    """Return a final diagnosis; ``id`` defaults to its code. ``rank=1`` makes it the principal one."""
+    fields: dict[str, Any] = {
+        "id": id or code, "version": f"{id or code}-1", "status": "final", "code": Code(code=code, text=text),
+        "time": moment(at),
+    }  # fmt: skip
+    return ChartDiagnosis(**(fields | more))
+
+
+def make_charge(id: str, text: str, *, at: datetime | str = NOW, **more: Any) -> ChartCharge:
+    """Return a charge. ``more``: ``quantity`` and ``amount``, texts as the source wrote them."""
+    fields: dict[str, Any] = {
+        "id": id, "version": f"{id}-1", "key": id, "code": Code(code=id, text=text), "time": moment(at),
+    }  # fmt: skip
+    return ChartCharge(**(fields | more))
 
 
 def make_patient(name: str = "", **more: Any) -> Patient:
@@ -161,7 +189,7 @@ def make_chart(
         "visit": VisitId(authority="TEST", number="V1"),
         "patient": patient or make_patient(),
         "status": "registered" if admitted is None else "admitted" if discharged is None else "discharged",
-        "patient_class": "I",
+        "patient_class": "inpatient",
         "admitted": None if admitted is None else moment(admitted),
         "discharged": None if discharged is None else moment(discharged),
     }

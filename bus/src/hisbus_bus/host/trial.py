@@ -23,9 +23,9 @@ NOBODY = Chart(
     version=0,
     now=_THEN,
     visit=VisitId(authority="", number=""),
-    patient=Patient(id=PatientId(authority="", number=""), sex="F", birth_date=date(1960, 1, 1)),
+    patient=Patient(id=PatientId(authority="", number=""), sex="female", birth_date=date(1960, 1, 1)),
     status="admitted",
-    patient_class="I",
+    patient_class="inpatient",
     admitted=Moment(at=_THEN, offset=0),
 )
 """An inpatient of whom nothing is written yet."""

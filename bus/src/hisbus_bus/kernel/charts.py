@@ -11,12 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hisbus_bus.kernel import tables
 from hisbus_bus.kernel.bulk import given, within
-from hisbus_schemas import GRANTS, Chart, Event
+from hisbus_schemas import DIED, GRANTS, Chart, Event
 
 OPEN = ("registered", "admitted")
 """Statuses of stays that are not closed."""
-DIED = "20"
-"""Discharge disposition (HL7 v2 PV1-36) of a patient who died."""
 
 _STAYS = (
     select(tables.encounters, tables.patients.c.shown)

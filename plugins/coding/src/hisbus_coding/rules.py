@@ -18,7 +18,7 @@ from hisbus_coding.tables import is_coded, tables
 from hisbus_coding.verify import found
 from hisbus_schemas import Assessment, Chart, Finding, Text
 
-_FINAL = "F"
+_FINAL = "final"
 
 
 class Rules:
@@ -59,7 +59,7 @@ class Rules:
 
 def recorded_codes(chart: Chart, retrieval: Retrieval) -> list[Coded]:
     """Return the final diagnoses that somebody coded, in their order; what the table lacks is among them."""
-    final = [entry for entry in chart.diagnoses if entry.type == _FINAL and entry.code.code]
+    final = [entry for entry in chart.diagnoses if entry.status == _FINAL and entry.code.code]
     final.sort(key=lambda entry: (entry.rank is None, entry.rank or 0, entry.id))
     return [
         Coded(

@@ -46,4 +46,4 @@ def tables(case: Case, its: Settings) -> Tables | Text:
 
 def is_coded(chart: Chart) -> bool:
     """Tell whether a stay is coded: that of an inpatient, not cancelled."""
-    return chart.patient_class == "I" and chart.status != "cancelled"
+    return chart.patient_class == "inpatient" and chart.status != "cancelled"

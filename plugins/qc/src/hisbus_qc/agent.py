@@ -40,4 +40,4 @@ class Agent:
 
 def is_judged(chart: Chart) -> bool:
     """Tell whether a stay owes a record: an inpatient's that was not cancelled."""
-    return chart.patient_class == "I" and chart.status != "cancelled"
+    return chart.patient_class == "inpatient" and chart.status != "cancelled"

@@ -115,7 +115,7 @@ def _fits(record: Record, fit: Fit) -> bool:
     patient, day = record.chart.patient, record.day_admitted
     if patient is None:
         return True
-    if fit.sex and patient.sex in {"F", "M"} and patient.sex != fit.sex:
+    if fit.sex and patient.sex in {"female", "male"} and patient.sex != fit.sex:
         return False
     if patient.birth_date is None or day is None:
         return True

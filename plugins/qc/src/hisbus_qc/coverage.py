@@ -66,7 +66,7 @@ def _outpatient(rule: Rule, record: Record, limits: Coverage) -> Said:
     """Compare the categories of the outpatient diagnosis and of those on admission."""
     page = pages.newest(record, limits.documents)
     stated = pages.first(page, limits.outpatient) if page else None
-    admitting = [item for item in record.chart.diagnoses if item.type in limits.admitting and item.code.code]
+    admitting = [item for item in record.chart.diagnoses if item.status in limits.admitting and item.code.code]
     code = pages.split(stated.text)[0] if stated else ""
     if page and stated and code and admitting and all(i.code.code[:_CATEGORY] != code[:_CATEGORY] for i in admitting):
         other = admitting[0]

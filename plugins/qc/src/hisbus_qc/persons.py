@@ -27,7 +27,7 @@ def person(rule: Rule, record: Record, limits: Person) -> Said:
     if patient is None:
         return
     age = years(patient.birth_date, day) if patient.birth_date and day else None
-    sexes = {"M": limits.male, "F": limits.female}.get(patient.sex, ())
+    sexes = {"male": limits.male, "female": limits.female}.get(patient.sex, ())
     every = [*limits.names, *limits.sexes, *limits.ages]
     documents = record.documents(limits.documents)
     whole = "\n".join(section.text for item in documents for section in item.sections)

@@ -16,7 +16,7 @@ from hisbus_bus.desk.words import Word
 from hisbus_bus.flow.review import notes
 from hisbus_bus.flow.review.notes import Said
 from hisbus_bus.kernel import charts
-from hisbus_schemas import Asked, Chart, ChartDocument, Patient, Text
+from hisbus_schemas import LISTS, Asked, Chart, ChartDocument, Patient, Text
 
 router = APIRouter(prefix="/charts", tags=["charts"])
 
@@ -99,6 +99,7 @@ class ChartBody(BaseModel):
     orders: list[dict[str, Any]]
     results: list[dict[str, Any]]
     vitals: list[dict[str, Any]]
+    charges: list[dict[str, Any]]
 
     @classmethod
     def of(cls, chart: Chart) -> "ChartBody":
@@ -113,11 +114,7 @@ class ChartBody(BaseModel):
             admitted=moment(chart.admitted),
             discharged=moment(chart.discharged),
             documents=[DocumentBody.of(document, chart.timezone) for document in chart.documents],
-            diagnoses=plain(chart.diagnoses),
-            procedures=plain(chart.procedures),
-            orders=plain(chart.orders),
-            results=plain(chart.results),
-            vitals=plain(chart.vitals),
+            **{part.name: plain(getattr(chart, part.name)) for part in LISTS if part.name != "documents"},
         )
 
 

@@ -20,7 +20,7 @@ from hisbus_bus.flow.review import proposals
 from hisbus_bus.flow.review.decide import decide
 from hisbus_bus.kernel import charts, payloads
 from hisbus_bus.kernel.site import Site
-from hisbus_schemas import Proposal
+from hisbus_schemas import LISTS, Chart, Proposal
 
 router = APIRouter(prefix="/findings")
 
@@ -41,6 +41,7 @@ async def case(request: Request, site: SiteOf, user: Reader, id: Word) -> Respon
         user,
         case=shown,
         chart=shown.chart,
+        data=_data(shown.chart),
         marks=shown.marks,
         chosen=id,
         show_closed=chosen.closed,
@@ -93,6 +94,12 @@ async def _finding(site: Site, id: str) -> Finding:
         row = await queue.one(connection, id)
         (finding,) = await cases.of_rows(connection, [row], await charts.chart(connection, row.encounter))
     return finding
+
+
+def _data(chart: Chart | None) -> list[str]:
+    """Return the parts of a chart that the page shows in tables: all that hold something, but the documents."""
+    names = [part.name for part in LISTS if part.name != "documents"]
+    return [name for name in names if chart is not None and getattr(chart, name)]
 
 
 def _payload(fields: Mapping[str, str], proposal: Proposal) -> dict[str, Any] | None:

@@ -210,7 +210,7 @@ def _first(found: list[Passage], words: tuple[str, ...], *, denied: bool) -> Sta
 
 
 def _coded(record: Record, side: Side) -> ChartDiagnosis | None:
-    there = (item for item in record.chart.diagnoses if not side.types or item.type in side.types)
+    there = (item for item in record.chart.diagnoses if not side.types or item.status in side.types)
     return next((item for item in there if side.codes and named(item.code.code, side.codes)), None)
 
 
