@@ -12,6 +12,8 @@ from hisbus_schemas.assessment import (
     Opinion,
     Proposal,
     Text,
+    Unevaluated,
+    UnevaluatedReason,
     Wake,
 )
 from hisbus_schemas.chart import (
@@ -24,6 +26,7 @@ from hisbus_schemas.chart import (
     ChartOrder,
     ChartProcedure,
     ChartReading,
+    ChartUnknown,
     Entry,
     Patient,
 )
@@ -68,9 +71,11 @@ from hisbus_schemas.event import (
     VisitId,
 )
 from hisbus_schemas.moment import Moment, Precision
+from hisbus_schemas.need import EVERY_OTHER, Item, Need
 from hisbus_schemas.writeback import Effect, Outcome, Receipt, WriteBack
 
 __all__ = [
+    "EVERY_OTHER",
     "GRANTS",
     "PROPOSALS",
     "Answer",
@@ -86,6 +91,7 @@ __all__ = [
     "ChartOrder",
     "ChartProcedure",
     "ChartReading",
+    "ChartUnknown",
     "Charted",
     "Code",
     "CodeOption",
@@ -115,10 +121,12 @@ __all__ = [
     "Fact",
     "Finding",
     "Instant",
+    "Item",
     "Location",
     "Merge",
     "Moment",
     "Move",
+    "Need",
     "Opinion",
     "Order",
     "Outcome",
@@ -138,6 +146,8 @@ __all__ = [
     "Stay",
     "Text",
     "Translated",
+    "Unevaluated",
+    "UnevaluatedReason",
     "VisitId",
     "Wake",
     "WriteBack",

@@ -138,6 +138,17 @@ class ChartCharge(Entry):
     amount: str = ""
 
 
+class ChartUnknown(Entry):
+    """A code of this stay that nobody has answered yet: what hangs on it cannot be judged."""
+
+    item: str
+    """What it stands for, as a ``Need`` names it: ``document:*``, ``class``, ``vital:*`` ...."""
+    entry: str = ""
+    """Id of the entry that has it; empty: the stay itself."""
+    code: Code
+    """As it was sent."""
+
+
 GRANTS = ("patient", "documents", "diagnoses", "procedures", "orders", "results", "vitals", "charges")
 """Parts of a chart that an agent asks for by name. The stay itself (times, status, place) is always there."""
 
@@ -173,6 +184,8 @@ class Chart(Contract):
     results: list[ChartReading] = []
     vitals: list[ChartReading] = []
     charges: list[ChartCharge] = []
+    unknown: list[ChartUnknown] = []
+    """Codes that nobody has answered yet; always there, for no agent may judge by what they hide."""
 
     def entries(self) -> Iterator[Entry]:
         """Yield every row of the chart."""

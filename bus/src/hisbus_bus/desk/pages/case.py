@@ -45,7 +45,7 @@ async def case(request: Request, site: SiteOf, user: Someone, id: Word) -> Respo
         chosen=id,
         show_closed=chosen.closed,
         said=said.lines(shown.said),
-        unjudged=sum(len(one.notes.unevaluated) for one in shown.said),
+        unjudged=sum(len({its.rule for its in one.notes.unevaluated}) for one in shown.said),
         **_about(request),
     )
 
