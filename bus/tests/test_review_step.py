@@ -16,7 +16,19 @@ from hisbus_bus.kernel import charts, tables
 from hisbus_bus.kernel.consumer import Batch
 from hisbus_bus.kernel.log import Record
 from hisbus_bus.kernel.site import Site
-from hisbus_schemas import Asked, Assessed, Assessment, Chart, Due, Evidence, Finding, Opinion, Text, VisitId
+from hisbus_schemas import (
+    Asked,
+    Assessed,
+    Assessment,
+    Chart,
+    Due,
+    Evidence,
+    Finding,
+    Opinion,
+    Text,
+    Unevaluated,
+    VisitId,
+)
 
 AT = datetime(2026, 1, 5, 8, tzinfo=UTC)
 
@@ -294,10 +306,10 @@ async def test_opinions_are_those_of_the_newest_assessment(site: Site, review: R
 
 async def test_what_an_agent_says_of_itself_is_kept_of_its_newest_assessment_alone(site: Site, review: Review) -> None:
     missing, question = (
-        Text(zh="无首次病程记录。", en="No first note."),
+        Unevaluated(rule="R41", text=Text(zh="无首次病程记录。", en="No first note.")),
         Asked(model="m", prompt="p", outcome="answered"),
     )
-    first = Assessment(unevaluated={"R41": missing}, unverified=2, asked=[question])
+    first = Assessment(unevaluated=[missing], unverified=2, asked=[question])
     await review.handle(batch(answer(version=2, assessment=first)))
 
     async def said() -> list[notes.Said]:
@@ -306,7 +318,7 @@ async def test_what_an_agent_says_of_itself_is_kept_of_its_newest_assessment_alo
 
     (kept,) = await said()
     assert (kept.agent, kept.version, kept.time, kept.evaluated) == ("qc", 2, AT, [])
-    assert kept.notes == notes.Notes(unevaluated={"R41": missing}, unverified=2, asked=[question])
+    assert kept.notes == notes.Notes(unevaluated=[missing], unverified=2, asked=[question])
     await review.handle(batch(answer(version=1, assessment=Assessment(unverified=9)), offset=1))
     assert (await said())[0].notes.unverified == 2, "an older one changes nothing"
     await review.handle(batch(answer(version=3, assessment=Assessment(evaluated=frozenset({"R41"}))), offset=2))

@@ -12,6 +12,8 @@ from hisbus_schemas.assessment import (
     Opinion,
     Proposal,
     Text,
+    Unevaluated,
+    UnevaluatedReason,
     Wake,
 )
 from hisbus_schemas.chart import Chart, Charted
@@ -36,6 +38,7 @@ from hisbus_schemas.entry import (
     ChartOrder,
     ChartProcedure,
     ChartReading,
+    ChartUnknown,
     Entry,
     Patient,
     called,
@@ -69,12 +72,14 @@ from hisbus_schemas.event import (
 )
 from hisbus_schemas.kinds import KINDS
 from hisbus_schemas.moment import Moment, Precision
+from hisbus_schemas.need import EVERY_OTHER, Item, Need
 from hisbus_schemas.parts import GRANTS, LISTS, PARTS, Part, part_of
 from hisbus_schemas.words import DIED, DiagnosisStatus, PatientClass, ResultStatus, Sex
 from hisbus_schemas.writeback import Effect, Outcome, Receipt, WriteBack
 
 __all__ = [
     "DIED",
+    "EVERY_OTHER",
     "GRANTS",
     "KINDS",
     "LISTS",
@@ -93,6 +98,7 @@ __all__ = [
     "ChartOrder",
     "ChartProcedure",
     "ChartReading",
+    "ChartUnknown",
     "Charted",
     "Code",
     "CodeOption",
@@ -123,10 +129,12 @@ __all__ = [
     "Fact",
     "Finding",
     "Instant",
+    "Item",
     "Location",
     "Merge",
     "Moment",
     "Move",
+    "Need",
     "Opinion",
     "Order",
     "Outcome",
@@ -150,6 +158,8 @@ __all__ = [
     "Stay",
     "Text",
     "Translated",
+    "Unevaluated",
+    "UnevaluatedReason",
     "Unknown",
     "VisitId",
     "Wake",

@@ -11,6 +11,7 @@ from hisbus_schemas.entry import (
     ChartOrder,
     ChartProcedure,
     ChartReading,
+    ChartUnknown,
     Entry,
     Patient,
 )
@@ -54,6 +55,8 @@ class Chart(Contract):
     results: list[ChartReading] = []
     vitals: list[ChartReading] = []
     charges: list[ChartCharge] = []
+    unknown: list[ChartUnknown] = []
+    """Codes that nobody has answered yet; always there, for no agent may judge by what they hide."""
 
     def entries(self) -> Iterator[Entry]:
         """Yield every row of the chart."""

@@ -192,3 +192,14 @@ class ChartCharge(Entry):
     def title(self) -> str:
         """Return what what was charged is called."""
         return called(self.code)
+
+
+class ChartUnknown(Entry):
+    """A code of this stay that nobody has answered yet: what hangs on it cannot be judged."""
+
+    item: str
+    """What it stands for, as a ``Need`` names it: ``document:*``, ``class``, ``vital:*`` ...."""
+    entry: str = ""
+    """Id of the entry that has it; empty: the stay itself."""
+    code: Code
+    """As it was sent."""

@@ -18,6 +18,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from hisbus.agent import Agent, Case
+from hisbus.answer import declared
 from hisbus.errors import BusError, NotEvaluated, RetryLater
 from hisbus.grants import project
 from hisbus.resolve import resolves
@@ -43,6 +44,7 @@ from hisbus_schemas import (
     Person,
     Position,
     Section,
+    Unevaluated,
     VisitId,
 )
 
@@ -230,6 +232,11 @@ async def run(agent: Agent, case: Case) -> Assessment:
     return Assessment.model_validate_json(answer.model_dump_json())
 
 
+def reasons(answer: Assessment) -> dict[str, Unevaluated]:
+    """Return why rules were not judged, by rule."""
+    return {one.rule: one for one in answer.unevaluated}
+
+
 class FakeLLM:
     """A model that says what it is told to.
 
@@ -324,6 +331,15 @@ class AgentContract:
         for _, answer in self._answers():
             keys = [proposal.key for proposal in answer.proposals]
             assert len(keys) == len(set(keys)), "two proposals have one key"
+
+    def test_it_declares_what_the_host_can_read(self) -> None:
+        """What it may declare besides, ``needs`` among it, is checked when the plugin is loaded."""
+        assert declared(self.agent).name == self.agent.name
+
+    def test_a_rule_is_evaluated_or_not(self) -> None:
+        """What could not be judged never closes anything."""
+        for _, answer in self._answers():
+            assert not answer.evaluated & reasons(answer).keys(), "a rule is said to be both"
 
     def test_it_says_that_it_evaluated_the_rules_it_proposes_by(self) -> None:
         """What is not in ``evaluated`` never closes by itself."""

@@ -16,7 +16,7 @@ from hisbus_bus.desk.words import Word
 from hisbus_bus.flow.review import notes
 from hisbus_bus.flow.review.notes import Said
 from hisbus_bus.kernel import charts
-from hisbus_schemas import LISTS, Asked, Chart, ChartDocument, Patient, Text
+from hisbus_schemas import LISTS, Asked, Chart, ChartDocument, Patient, Unevaluated
 
 router = APIRouter(prefix="/charts", tags=["charts"])
 
@@ -147,7 +147,7 @@ class AssessmentBody(BaseModel):
     """The present of that chart."""
     evaluated: list[str]
     """Rules that it judged."""
-    unevaluated: dict[str, Text]
+    unevaluated: list[Unevaluated]
     """Rules that it could not judge, with the reason."""
     unverified: int
     """Items left out because the words they rest on are not in the record."""

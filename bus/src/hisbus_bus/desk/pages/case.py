@@ -46,7 +46,7 @@ async def case(request: Request, site: SiteOf, user: Reader, id: Word) -> Respon
         chosen=id,
         show_closed=chosen.closed,
         said=said.lines(shown.said),
-        unjudged=sum(len(one.notes.unevaluated) for one in shown.said),
+        unjudged=sum(len({its.rule for its in one.notes.unevaluated}) for one in shown.said),
         **_about(request),
     )
 
