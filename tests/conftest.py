@@ -10,10 +10,11 @@ from typing import Any
 import httpx
 import pytest
 
-from hisbus_bus.app import STEPS, App
+from hisbus_bus.app import App
 from hisbus_bus.kernel import people as users
 from hisbus_bus.kernel.log.kafka_cluster import Cluster
 from hisbus_bus.kernel.settings import LogSettings, Settings
+from hisbus_bus.kernel.topics import STEPS
 
 DEADLINE_S = 60
 

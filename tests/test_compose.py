@@ -11,9 +11,8 @@ import pytest
 import yaml
 from tests.rooms import members
 
-from hisbus_bus.app import STEPS
 from hisbus_bus.kernel.settings import Settings
-from hisbus_bus.kernel.topics import TOPICS
+from hisbus_bus.kernel.topics import STEPS, TOPICS
 
 OPS = Path(__file__).parents[1] / "ops"
 

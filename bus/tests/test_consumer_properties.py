@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hisbus.errors import BadMessage, RetryLater
 from hisbus_bus.kernel.consumer import Batch, Consumer
+from hisbus_bus.kernel.controls import Part
 from hisbus_bus.kernel.lanes import Item, Keyed
 from hisbus_bus.kernel.log import Record
 from hisbus_bus.kernel.settings import RetrySettings, Settings
@@ -308,7 +309,8 @@ class Broker:
     """Two partitions in memory. It commits what it is told, and takes partitions away at any time."""
 
     records: dict[int, list[Record]] = field(default_factory=lambda: {0: [], 1: []})
-    committed: dict[int, int] = field(default_factory=lambda: {0: 0, 1: 0})
+    reached: dict[int, int] = field(default_factory=lambda: {0: 0, 1: 0})
+    """What is committed."""
     member: "Member | None" = None
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -318,8 +320,14 @@ class Broker:
         await self.member.give({0, 1})
         return self.member
 
+    async def ends(self, _topic: str) -> Mapping[int, int]:
+        return {partition: len(records) for partition, records in self.records.items()}
+
+    async def committed(self, _topic: str, _group: str) -> Mapping[int, int]:
+        return self.reached
+
     async def everything_is_committed(self) -> None:
-        while self.committed != {partition: len(records) for partition, records in self.records.items()}:
+        while self.reached != {partition: len(records) for partition, records in self.records.items()}:
             self.changed.clear()
             await self.changed.wait()
 
@@ -341,7 +349,7 @@ class Member:
     async def give(self, partitions: set[int]) -> None:
         known = await self.assigned(partitions)
         for partition in partitions:
-            committed = self.broker.committed[partition]
+            committed = self.broker.reached[partition]
             self.positions[partition] = min(committed, known.get(partition, committed))
         self.woken.set()
 
@@ -371,7 +379,7 @@ class Member:
     async def commit(self, offsets: Mapping[int, int]) -> None:
         await asyncio.sleep(0)
         for partition, offset in () if self.dead else offsets.items():
-            self.broker.committed[partition] = max(offset, self.broker.committed[partition])
+            self.broker.reached[partition] = max(offset, self.broker.reached[partition])
         self.broker.changed.set()
 
     async def close(self) -> None:
@@ -385,6 +393,7 @@ class Scripted:
     topic: Name = "events"
     group = "test.scripted"
     start = "begin"
+    stores = False
     latest_only = False
 
     def __init__(self, plan: Mapping[At, list[Outcome]], turns: Sequence[int]) -> None:
@@ -421,6 +430,7 @@ class Scripted:
         self.finished.append(at(record))
 
 
+DISTURBANCES = ["crash", "move", "stop", "pause", "drain", "run"]
 outcomes = st.lists(st.sampled_from(["fail", "fail", "bad", "away"]), max_size=4)
 
 
@@ -447,7 +457,7 @@ class Nothing:
 @given(
     arrivals=st.lists(st.tuples(st.sampled_from(sorted(KEYS)), outcomes), min_size=1, max_size=14),
     turns=st.lists(st.integers(0, 6), min_size=1, max_size=6),
-    disturbances=st.lists(st.tuples(st.sampled_from(["crash", "move", "stop"]), st.integers(0, 40)), max_size=5),
+    disturbances=st.lists(st.tuples(st.sampled_from(DISTURBANCES), st.integers(0, 40)), max_size=8),
     concurrency=st.integers(1, 3),
     batch_size=st.integers(1, 4),
 )
@@ -469,7 +479,7 @@ def test_whatever_fails_crashes_or_moves_everything_is_done_in_order(
 
     everything = {at(record): record for records in broker.records.values() for record in records}
     assert set(step.finished) == set(everything)
-    assert broker.committed == {partition: len(records) for partition, records in broker.records.items()}
+    assert broker.reached == {partition: len(records) for partition, records in broker.records.items()}
     first = {place: step.finished.index(place) for place in everything}
     for key, partition in KEYS.items():
         order = [first[at(record)] for record in broker.records[partition] if record.key == key]
@@ -484,14 +494,24 @@ async def play(
     retry = RetrySettings(attempts=ATTEMPTS, first_s=0, longest_s=0)
     site = Site(Settings(site="test", retry=retry), SECRET, broker, Nothing())  # type: ignore[arg-type]
 
+    part = Part("step:scripted")
+
     def start() -> asyncio.Task[None]:
-        return asyncio.create_task(Consumer(site, step, grace_s=GRACE_S, **options).run())
+        nonlocal part
+        wanted, part = part.wanted, Part("step:scripted")
+        part.hear({part.name: wanted})
+        return asyncio.create_task(Consumer(site, step, grace_s=GRACE_S, part=part, **options).run())
 
     task = start()
     for what, after in disturbances:
+        await asyncio.sleep(0)  # what has been started begins
+        calls = step.calls
         for _ in range(after):
             await asyncio.sleep(0)
-        if what == "move" and broker.member is not None and broker.member.positions:
+        assert part.starts or step.calls == calls, "started while it was paused"
+        if what in {"pause", "drain", "run"}:
+            part.hear({part.name: what})  # type: ignore[dict-item]
+        elif what == "move" and broker.member is not None and broker.member.positions:
             await broker.member.move({0})
         elif what == "crash":
             await kill(broker, task)
@@ -500,6 +520,7 @@ async def play(
             task.cancel()
             await asyncio.wait([task])
             task = start()
+    part.hear({})
     finished = asyncio.create_task(broker.everything_is_committed())
     await asyncio.wait([task, finished], timeout=20, return_when=asyncio.FIRST_COMPLETED)
     assert finished.done()

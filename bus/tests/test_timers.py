@@ -15,6 +15,7 @@ from hisbus_bus.flow.timers import FIRED_AT_ONCE, Timers, due
 from hisbus_bus.kernel import tables
 from hisbus_bus.kernel.bulk import Rows, write
 from hisbus_bus.kernel.consumer import Batch
+from hisbus_bus.kernel.controls import Part
 from hisbus_bus.kernel.log import Record
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.topics import digest
@@ -272,3 +273,25 @@ async def test_the_loop_fires_what_an_assessment_brings_and_what_the_feed_reache
         timers.changed.set()
         await until_sent(site, 2)
     assert await count_due(site, NOON) == 0
+
+
+async def test_no_wake_fires_while_an_operator_holds_the_step(site: Site, hands: Hands) -> None:
+    part = Part("step:timers")
+    part.hear({"step:timers": "drain"})
+    held = Timers(site, {"his": "wall"}, now=hands, part=part)
+    await stay(site, "e1", "his")
+    await held.handle(batch(assessed(("due", NOON))))
+    running = asyncio.create_task(held.run())
+    await asyncio.sleep(0.1)  # time enough for a wake that is due
+    async with site.database.read() as connection:
+        assert await due(connection, NOON) == 1
+    part.hear({})
+    async with asyncio.timeout(10):
+        while True:
+            async with site.database.read() as connection:
+                if not await due(connection, NOON):
+                    break
+            await asyncio.sleep(0.01)
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running

@@ -12,6 +12,7 @@ from hisbus.errors import Forbidden, RetryLater
 from hisbus_bus.flow.writeback import Incomplete, NotWaiting, Sender, Unknown, WriteBackStep, resolve, waiting
 from hisbus_bus.kernel import charts, tables
 from hisbus_bus.kernel.consumer import Batch
+from hisbus_bus.kernel.controls import Part
 from hisbus_bus.kernel.log import Record
 from hisbus_bus.kernel.settings import Settings
 from hisbus_bus.kernel.site import Site
@@ -41,10 +42,10 @@ class His:
     """A connector with a HIS behind it, that does as it is told."""
 
     name = "his"
-    mapping = "1"
     timezone = "Asia/Shanghai"
     clock = "wall"
     writes = True
+    his_drops_duplicates = False
 
     def __init__(self, *script: str, finds: Sequence[str] = ()) -> None:
         self.script = list(script)
@@ -243,13 +244,6 @@ async def test_where_no_connector_can_write_the_audit_says_so(quick: Site) -> No
     assert [row.action for row in await rows(quick, tables.audit)] == ["writeback.impossible"]
 
 
-async def test_a_decision_waits_for_its_undo(site: Site, quick: Site) -> None:
-    patient = Site(Settings(site="test", writeback={"undo_s": 60}), site.keys, site.log, site.database)
-    await queued(patient, His())
-    (row,) = await rows(patient)
-    assert row.not_before == AT + timedelta(seconds=60)
-
-
 async def test_what_the_group_was_past_and_the_table_lacks_is_undecided(quick: Site) -> None:
     log: Any = Committed({0: 1})
     step = WriteBackStep(Site(quick.settings, quick.keys, log, quick.database), [His()])
@@ -424,6 +418,21 @@ async def test_an_answer_after_the_lease_is_still_taken(quick: Site) -> None:
     assert (await state(quick))[0] == "applied"
 
 
+async def test_nothing_leaves_while_an_operator_holds_the_way_out(quick: Site) -> None:
+    his, part = His(), Part("connector:his", "step:writeback")
+    part.hear({"step:writeback": "pause"})
+    await queued(quick, his)
+    running = asyncio.create_task(Sender(quick, [his], parts={his.name: part}).run())
+    await asyncio.sleep(0.2)  # time enough to send it
+    assert (await state(quick))[0] == "queued" and not his.effects and part.at_rest
+    part.hear({"step:writeback": "drain"})  # what is queued is in hand
+    async with asyncio.timeout(10):
+        while (await state(quick))[0] != "applied":
+            await asyncio.sleep(0.01)
+    running.cancel()
+    await asyncio.wait([running])
+
+
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # it has one process; elsewhere the lease runs out
 async def test_what_a_dead_process_was_sending_is_undecided_as_soon_as_the_next_one_starts(quick: Site) -> None:
     his = His("killed after effect", finds=["unknown"] * 9)
@@ -476,6 +485,16 @@ async def test_what_changed_after_the_decision_is_not_sent(quick: Site, shown: d
     await spoil(quick, shown, how)
     await work_off(quick, his)
     assert await state(quick) == ("stale", how)
+    assert his.sent == []
+
+
+async def test_a_decision_that_was_taken_back_sends_nothing_even_where_it_is_on_the_topic(quick: Site) -> None:
+    his = His()
+    await queued(quick, his)
+    async with quick.database.write() as connection:
+        await connection.execute(update(tables.decisions).values(state="undone"))
+    await work_off(quick, his)
+    assert await state(quick) == ("stale", "not_approved")
     assert his.sent == []
 
 

@@ -43,7 +43,7 @@ async def test_every_field_that_is_promised_is_there(hospital: Any) -> None:
         message = await bus.get(f"messages/{(await bus.everything('messages'))[-1]['id']}")
         (chart,) = (await bus.post("charts/search", {"visit": "V1"})).json()["items"]
         openapi = (await bus.api.get("/openapi.json")).json()
-        for path in ("writebacks", "parked", "audit"):
+        for path in ("writebacks", "parked", "controls", "signals", "audit"):
             assert (await bus.get(path)).keys() == {"items", "next_cursor"}
     assert message.keys() >= MESSAGE
     assert (message["unmapped"], message["raw"][:4]) == (["ZZZ"], "MSH|")

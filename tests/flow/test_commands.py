@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from hisbus.errors import ConfigError
+from hisbus_bus.kernel import people
 
 pytestmark = pytest.mark.long
 
@@ -72,6 +73,46 @@ async def test_users_parked_items_the_audit_and_a_check_while_it_runs(hospital: 
         assert "agents.coding: Not evaluated: no terminology is loaded (hisbus terms load)." in said
         code, said, complaint = await hisbus("up")
         assert code == 2 and str(os.getpid()) in complaint and "Traceback" not in complaint
+
+
+async def test_whom_a_command_disables_a_running_bus_refuses_with_the_next_request(hospital: Any, hisbus: Any) -> None:
+    async with hospital() as bus:
+        database = bus.app.site.database
+        await people.add(database, "ann", "reviewer", "a long enough password")
+        session = await people.log_in(bus.app.site, "ann", "a long enough password")
+        assert session is not None
+        headers = {"Authorization": f"Bearer {await people.token(database, 'ann')}"}
+        cookies = {"Cookie": f"hisbus_session={session.cookie}", "Authorization": ""}
+
+        async def told() -> tuple[int, int]:
+            program = await bus.api.get("/api/v1/messages", headers=headers)
+            return program.status_code, (await bus.api.get("/findings", headers=cookies)).status_code
+
+        assert await told() == (200, 200)
+        assert (await hisbus("user", "disable", "ann"))[0] == 0
+        assert await told() == (401, 303)
+
+
+async def test_an_agent_is_held_and_goes_on_by_command(hospital: Any, hisbus: Any) -> None:
+    async with hospital() as bus:
+
+        async def until(now: str) -> None:
+            while {one["now"] for one in (await bus.get("controls"))["items"]} != {now}:
+                await asyncio.sleep(0.1)
+
+        assert await hisbus("pause", "agent:qc", "step:chart", "--reason", "new rules") == (0, "", "")
+        await until("paused")
+        held = (await bus.api.get("/readyz")).json()["held"]
+        assert {one["target"] for one in held} == {"agent:qc", "step:chart"}
+        code, said, _ = await hisbus("controls")
+        assert code == 0 and "new rules" in said and "paused" in said
+        code, _, complaint = await hisbus("pause", "step:charts")
+        assert (code, "Known: intake, translate, chart" in complaint) == (1, True)
+        assert (await hisbus("resume", "agent:qc", "step:chart"))[0] == 0
+        await until("running")
+        code, said, _ = await hisbus("signals")
+        assert code == 0 and "agent:qc" in said and "held" in said
+        assert (await bus.api.get("/readyz")).json()["held"] == []
 
 
 async def test_plugins_are_listed_without_a_site(hisbus: Any) -> None:

@@ -40,7 +40,7 @@ def test_every_body_of_the_contract_belongs_to_a_grant() -> None:
     models = Fact.model_json_schema()["$defs"].values()
     bodies = {model["properties"]["body"]["const"] for model in models if "body" in model["properties"]}
     assert bodies == {body for part in PARTS for body in part.bodies} | {"due"}
-    assert [part.name for part in PARTS if not part.bodies] == ["moves", "unknown"]  # of the stay itself
+    assert [part.name for part in PARTS if not part.bodies] == ["moves", "unknown"]  # said of the stay itself
 
 
 def test_a_wake_is_sent_whatever_was_granted() -> None:

@@ -7,13 +7,15 @@ import asyncio
 import gc
 import signal
 import socket
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from datetime import UTC, datetime
 from typing import Any
 
 import uvicorn
 from sqlalchemy import func, select
 
+from hisbus.addresses import bind
 from hisbus.connector import Connector
 from hisbus.errors import ConfigError, RetryLater
 from hisbus_bus.desk import create_app
@@ -26,20 +28,25 @@ from hisbus_bus.flow.timers import Timers
 from hisbus_bus.flow.translate import Translate
 from hisbus_bus.flow.writeback import Sender, WriteBackStep
 from hisbus_bus.host import registry
-from hisbus_bus.host.agents import Host, start_all
+from hisbus_bus.host.agents import Host, start_all, tell
 from hisbus_bus.host.llm.client import Client, model
 from hisbus_bus.host.trial import tried
 from hisbus_bus.kernel import migrations, tables, telemetry
 from hisbus_bus.kernel.audit import Sealer
 from hisbus_bus.kernel.consumer import BATCH_SIZE, Consumer, Step
+from hisbus_bus.kernel.controls import Part, Watcher
+from hisbus_bus.kernel.database import Database
 from hisbus_bus.kernel.outbox import Relay
 from hisbus_bus.kernel.settings import Settings
+from hisbus_bus.kernel.signals import Signals
 from hisbus_bus.kernel.site import Site, load_secret, open_database, open_log
-from hisbus_bus.kernel.topics import FLOW, Keys
+from hisbus_bus.kernel.topics import STEPS, Keys
+from hisbus_mapping import Mapping
 
-STEPS = (*FLOW, "web")
 CALLING = 2
 """Batches of one agent at a time: while its process works on one, the next is read and the last is sent on."""
+AWAY_S = 2.0
+"""Between two tries to reach a database that is away."""
 GARBAGE = 20_000
 """Objects made since the garbage collector's last round that begin the next: a batch makes thousands that live on."""
 
@@ -49,17 +56,42 @@ log = telemetry.logger()
 class App:
     """One process of a site."""
 
-    def __init__(self, settings: Settings, steps: Sequence[str] = STEPS) -> None:
-        """Take the configuration and the names of the steps to run; nothing is opened yet."""
+    def __init__(
+        self,
+        settings: Settings,
+        steps: Sequence[str] = STEPS,
+        *,
+        site: Site | None = None,
+        connectors: Sequence[Connector] | None = None,
+        hosts: Sequence[Host] | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """Take the configuration and the names of the steps to run; nothing is opened yet.
+
+        Args:
+            settings: the configuration.
+            steps: of ``STEPS``.
+            site: log, database with all its tables, and keys; closing them is the caller's. None: the configured.
+            connectors: None: the configured.
+            hosts: whoever calls the agents, started; closing them is the caller's. None: the configured.
+            now: the wall clock, UTC, with which wakes are compared.
+        """
         self.settings = settings
         self.steps = frozenset(steps)
         self.site: Site
+        self._given_site = site
+        self._given_connectors = connectors
+        self._given_hosts = hosts
+        self._now = now
         self._elsewhere: list[AgentState] = []
         self._llm: Client | None = None
         self._calling: dict[str, Consumer] = {}
         self._sealer: Sealer
-        self.connectors: list[Connector] = []
-        self.hosts: list[Host] = []
+        self._signals: Signals
+        self._controls: Watcher
+        self.connectors: Sequence[Connector] = []
+        self.hosts: Sequence[Host] = []
+        self.mappings: list[Mapping] = []
         self.web_address: tuple[str, int] = ("", 0)
         self._tasks: asyncio.TaskGroup
         self._intakes: list[asyncio.Task[None]] = []
@@ -129,7 +161,9 @@ class App:
             ConfigError: something that only an operator can mend.
         """
         async with AsyncExitStack() as stack:
-            self.connectors = registry.connectors(self.settings)
+            given = self._given_connectors
+            self.connectors = registry.connectors(self.settings) if given is None else given
+            self.mappings = registry.mappings(self.connectors)
             await self._open(stack)
             try:
                 async with asyncio.TaskGroup() as self._tasks:
@@ -142,6 +176,25 @@ class App:
 
     async def _open(self, stack: AsyncExitStack) -> None:
         settings = self.settings
+        self.site = self._given_site or await self._open_site(stack)
+        self._signals = Signals(self.site.database)
+        self._controls = Watcher(self.site.database, self._signals)
+        if self._intake_only:
+            return  # it needs the log alone, and goes on taking messages while the database is away
+        if self._given_site is None:
+            await migrations.upgrade(self.site.database)
+        await _refuse_another_database(self.site)
+        self._sealer = Sealer(self.site)
+        if "dispatch" in self.steps:
+            given = self._given_hosts
+            self.hosts = await self._start_agents(stack) if given is None else given
+        else:
+            names = [*(plugin.name for plugin in registry.plugins(settings)), *settings.remote]
+            self._elsewhere = [AgentState(name, ELSEWHERE, name) for name in names]
+
+    async def _open_site(self, stack: AsyncExitStack) -> Site:
+        """Open the configured log and database."""
+        settings = self.settings
         secret = load_secret(settings)
         database = open_database(settings)
         stack.push_async_callback(database.close)
@@ -149,64 +202,71 @@ class App:
             raise ConfigError("database.url: steps in processes of their own need PostgreSQL.")
         opened = await open_log(settings)
         stack.push_async_callback(opened.close)
-        self.site = Site(settings, Keys(secret), opened, database)
-        if self._intake_only:
-            return  # it needs the log alone, and goes on taking messages while the database is away
-        await migrations.upgrade(database)
-        await _refuse_another_database(self.site)
-        self._sealer = Sealer(self.site)
-        if "dispatch" in self.steps:
-            await self._start_agents(stack)
-        else:
-            names = [*(plugin.name for plugin in registry.plugins(settings)), *settings.remote]
-            self._elsewhere = [AgentState(name, ELSEWHERE, name) for name in names]
+        return Site(settings, Keys(secret), opened, database)
 
-    async def _start_agents(self, stack: AsyncExitStack) -> None:
+    async def _start_agents(self, stack: AsyncExitStack) -> list[Host]:
+        """Start the configured plugins and remote agents."""
         settings = self.settings
         self._llm = await stack.enter_async_context(model(settings))
-        self.hosts = [*await start_all(registry.plugins(settings), settings, self._llm)]
-        for host in self.hosts:
+        own = await start_all(registry.plugins(settings), settings, self._llm)
+        for host in own:
             stack.push_async_callback(host.close)
-        taken = {agent.name for host in self.hosts for agent in host.agents}
+        taken = {agent.name for host in own for agent in host.agents}
         refused = [f"remote.{name}: a plugin has this agent." for name in settings.remote if name in taken]
-        trial = await tried(self.hosts, settings)
+        trial = await tried(own, settings)
         if refused := refused + trial.refused:
             raise ConfigError("\n".join(refused))
         for sentence in trial.left_out:
             log.warning("not evaluated", reason=sentence)
-        if settings.remote:
-            from hisbus_bus.host.remote import start_remotes  # with a library that most sites do without
+        if not settings.remote:
+            return [*own]
+        from hisbus_bus.host.remote import start_remotes  # with a library that most sites do without
 
-            self.hosts += await start_remotes(self.site, stack)
+        return [*own, *await start_remotes(self.site, stack)]
 
     async def _start(self) -> None:
         """Start from the end of the flow, so that nothing is taken in before all of it runs."""
         site = self.site
+        self._others.append(self._run("signals", self._signals.run()))
+        self._others.append(self._run("controls", self._controls.run()))
+        await self._controls.first_look()
         if not self._intake_only:
             self._others.append(self._run("relay", Relay(site).run()))
             self._others.append(self._run("sealer", self._sealer.run()))
         if "writeback" in self.steps:
             step = WriteBackStep(site, self.connectors)
-            self._others.append(self._run("sender", Sender(site, self.connectors, step.inserted).run()))
+            ways_out = {
+                connector.name: self._controls.part(f"connector:{connector.name}", "step:writeback")
+                for connector in self.connectors
+            }
+            self._others.append(self._run("sender", Sender(site, self.connectors, step.inserted, ways_out).run()))
             self._consume(step)
         if "review" in self.steps:
             await take_over(site)
             self._consume(Review(site))
         if "timers" in self.steps:
-            timers = Timers(site, {connector.name: connector.clock for connector in self.connectors})
+            part = self._controls.part("step:timers")
+            clocks = {connector.name: connector.clock for connector in self.connectors}
+            timers = Timers(site, clocks, self._now, part)
             self._others.append(self._run("timers.clock", timers.run()))
-            self._consume(timers)
+            self._consume(timers, part)
         if "dispatch" in self.steps:
             await self._start_dispatch()
         if "chart" in self.steps:
             self._consume(ChartStep(site))
         if "translate" in self.steps:
-            self._consume(Translate(site, self.connectors))
+            self._consume(Translate(site, self.mappings))
         if "web" in self.steps:
             self._start_web()
         if "intake" in self.steps:
-            for connector in self.connectors:
-                self._intakes.append(self._run(f"intake.{connector.name}", Intake(site, connector).run()))
+            for mapping in self.mappings:
+                self._intakes.append(self._run(f"intake.{mapping.connector.name}", self._take_in(mapping)))
+
+    async def _take_in(self, mapping: Mapping) -> None:
+        if mapping.connector.polls and self._intake_only:
+            await _migrated(self.site.database)
+        part = self._controls.part(f"connector:{mapping.connector.name}", "step:intake")
+        await Intake(self.site, mapping, part).run()
 
     def _run(self, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         return self._tasks.create_task(work, name=name)
@@ -219,19 +279,25 @@ class App:
         for host, agent in called:
             dispatch = Dispatch(self.site, host, agent, everybody)
             await dispatch.first_look()
-            self._calling[agent.name] = self._consume(dispatch, concurrency=CALLING, batch_size=dispatch.batch_size)
+            part = self._controls.part(f"agent:{agent.name}", "step:dispatch")
+            self._calling[agent.name] = self._consume(
+                dispatch, part, concurrency=CALLING, batch_size=dispatch.batch_size
+            )
+        self._others.append(self._run("agents", tell(self.hosts, self._signals)))
 
-    def _consume(self, step: Step, *, concurrency: int = 1, batch_size: int = BATCH_SIZE) -> Consumer:
-        consumer = Consumer(self.site, step, concurrency=concurrency, batch_size=batch_size)
+    def _consume(
+        self, step: Step, part: Part | None = None, *, concurrency: int = 1, batch_size: int = BATCH_SIZE
+    ) -> Consumer:
+        part = part or self._controls.part(f"step:{step.name}")
+        consumer = Consumer(self.site, step, concurrency=concurrency, batch_size=batch_size, part=part)
         self._consumers.append(self._run(step.name, consumer.run()))
         return consumer
 
     def _start_web(self) -> None:
-        host, _, port = self.settings.web.listen.rpartition(":")
         try:
-            listening = socket.create_server((host, int(port)))
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"web.listen: {self.settings.web.listen} cannot be used. Is it taken?") from error
+            listening = bind(self.settings.web.listen)
+        except ConfigError as error:
+            raise ConfigError(f"web.listen: {error}") from error
         self.web_address = listening.getsockname()[:2]
         page = create_app(self.site, connectors=self.connectors, process=self)
         self._others.append(self._run("web", _serve(page, listening)))
@@ -245,6 +311,7 @@ class App:
         if self._intake_only:
             return
         try:
+            await self._signals.write()
             await self._sealer.seal()
         except RetryLater as error:
             log.warning("stopped with unsealed audit rows", code=error.code)  # the next process seals them
@@ -255,6 +322,16 @@ def _settle_memory() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(GARBAGE)
+
+
+async def _migrated(database: Database) -> None:
+    """Wait for the database, and bring its schema to the newest revision."""
+    while True:
+        try:
+            return await migrations.upgrade(database)
+        except RetryLater as error:
+            log.warning("polling waits", code=error.code)
+            await asyncio.sleep(AWAY_S)
 
 
 async def _refuse_another_database(site: Site) -> None:

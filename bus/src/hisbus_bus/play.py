@@ -1,11 +1,11 @@
-"""Plays cases against a site's own configuration: its mappings, its agents, its rules.
+"""Plays conversations against a site's own configuration: its mappings, its agents, its rules.
 
-Each case gets a site of its own in a temporary folder. Nothing listens, nothing is written to a HIS, and the feed's
-clock runs, because a case brings its own time.
+Each gets a site of its own in a temporary folder. Nothing listens, nothing is written to a HIS, and the feed's clock
+runs, because a conversation brings its own time.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,39 +16,43 @@ from sqlalchemy import select
 
 from hisbus.connector import Connector, Playable
 from hisbus.errors import ConfigError
-from hisbus_bus.desk.health import lag
-from hisbus_bus.flow.chart import ChartStep
-from hisbus_bus.flow.dispatch import Dispatch
+from hisbus_bus.app import App
 from hisbus_bus.flow.intake import Intake
-from hisbus_bus.flow.review import Review, proposals
-from hisbus_bus.flow.timers import Timers
-from hisbus_bus.flow.translate import Translate
+from hisbus_bus.flow.lag import lag
+from hisbus_bus.flow.review import proposals
 from hisbus_bus.host.agents import AgentHost, start_all
-from hisbus_bus.host.registry import connectors, plugins
+from hisbus_bus.host.registry import connectors, mappings, plugins
 from hisbus_bus.host.trial import tried
-from hisbus_bus.kernel import charts, consumer, tables
+from hisbus_bus.kernel import charts, tables
 from hisbus_bus.kernel.database import Database
 from hisbus_bus.kernel.log.sqlite import SqliteLog
-from hisbus_bus.kernel.outbox import Relay
 from hisbus_bus.kernel.settings import RetrySettings, Settings
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.topics import Keys
-from hisbus_bus.lab.conversations import Case, Found, Step, acks_differ, facts_differ, facts_of, findings_differ
+from hisbus_bus.lab.conversations import Conversation, Found, Step, acks_differ, facts_differ, facts_of, findings_differ
+from hisbus_mapping import Mapping
 
+PLAYED = ("translate", "chart", "dispatch", "timers", "review")
+"""The steps between taking a message and writing back."""
 AT_ONCE = 4
-"""Cases played at a time."""
+"""Conversations played at a time."""
 DEADLINE_S = 60.0
 """Longest time after a step's messages until nothing is left to do."""
 POLL_S = 0.03
 HURRY = RetrySettings(attempts=2, first_s=0.05, longest_s=0.2)
 
 
+Played = tuple[Conversation, list[str]]
+"""A conversation, and how it ended otherwise than it must, one line each."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What cases are played on: a site's configuration, its connectors, and its plugins as they run."""
+    """What conversations are played on: a site's configuration, its connectors, and its plugins as they run."""
 
     settings: Settings
     connectors: Sequence[Connector]
+    mappings: Sequence[Mapping]
     hosts: Sequence[AgentHost]
     feed: Playable
     """Takes the messages."""
@@ -56,7 +60,7 @@ class Stage:
 
 @asynccontextmanager
 async def stage(settings: Settings, connector: str = "") -> AsyncIterator[Stage]:
-    """Start a site's plugins for cases.
+    """Start a site's plugins for conversations.
 
     Args:
         settings: the site's.
@@ -68,7 +72,7 @@ async def stage(settings: Settings, connector: str = "") -> AsyncIterator[Stage]
     tables_ = [{**table, "clock": "feed"} for table in settings.connectors]
     settings = settings.model_copy(update={"connectors": tables_, "retry": HURRY})
     made = connectors(settings)
-    feed = _feed(made, connector)
+    takes = _feed(made, connector)
     async with AsyncExitStack() as stack:
         hosts = await start_all(plugins(settings), settings)
         for host in hosts:
@@ -76,39 +80,40 @@ async def stage(settings: Settings, connector: str = "") -> AsyncIterator[Stage]
         wrong = [f"plugin {host.plugin.name}: it cannot run ({host.reason})." for host in hosts if not host.agents]
         if wrong := wrong + (await tried(hosts, settings)).refused:
             raise ConfigError("\n".join(wrong))
-        yield Stage(settings, made, hosts, feed)
+        yield Stage(settings, made, mappings(made), hosts, takes)
 
 
-async def play_all(on: Stage, cases: Iterable[Case]) -> AsyncGenerator[tuple[Case, list[str]], None]:
-    """Play cases, some at a time. Yield each in its turn, with how it differs from what it expects."""
+async def play_all(on: Stage, conversations: Iterable[Conversation]) -> AsyncGenerator[Played, None]:
+    """Play conversations, some at a time. Yield each in its turn, with how it differs from what it expects."""
     places = asyncio.Semaphore(AT_ONCE)
 
-    async def played(case: Case) -> list[str]:
+    async def played(conversation: Conversation) -> list[str]:
         async with places:
-            return await play(on, case)
+            return await play(on, conversation)
 
-    playing = [(case, asyncio.create_task(played(case))) for case in cases]
+    playing = [(one, asyncio.create_task(played(one))) for one in conversations]
     try:
-        for case, task in playing:
-            yield case, await task
+        for one, task in playing:
+            yield one, await task
     finally:
         for _, task in playing:
             task.cancel()
         await asyncio.gather(*(task for _, task in playing), return_exceptions=True)
 
 
-async def play(on: Stage, case: Case) -> list[str]:
-    """Play one case on a new site. Return how it differs from what it expects, one line each."""
+async def play(on: Stage, conversation: Conversation) -> list[str]:
+    """Play one conversation on a new site. Return how it differs from what it expects, one line each."""
     differences: list[str] = []
     taken = 0
-    with TemporaryDirectory(prefix="hisbus-case-") as folder:
+    with TemporaryDirectory(prefix="hisbus-play-") as folder:
         async with _running(on, Path(folder)) as site:
-            intake = Intake(site, on.feed)
-            for step in case.steps:
-                answers = [await on.feed.take(message, intake.store) for message in case.messages[taken : step.after]]
+            intake = Intake(site, next(one for one in on.mappings if one.connector is on.feed))
+            for step in conversation.steps:
+                told = conversation.messages[taken : step.after]
+                answers = [await on.feed.take(message, intake.store) for message in told]
                 differs = list(acks_differ(step, taken + 1, answers))
                 taken = step.after
-                differs += await _compare(on, site, case, step)
+                differs += await _compare(on, site, conversation, step)
                 differences += [f"after {step.after}: {line}" for line in differs]
     return differences
 
@@ -131,7 +136,7 @@ async def findings(site: Site) -> list[Found]:
 
 @asynccontextmanager
 async def _running(on: Stage, folder: Path) -> AsyncIterator[Site]:
-    """Run the steps between intake and write-back on an empty site."""
+    """Run the bus between intake and write-back on an empty site, with the agents of the stage."""
     async with AsyncExitStack() as stack:
         log = await SqliteLog.open(folder / "log.db")
         stack.push_async_callback(log.close)
@@ -139,40 +144,34 @@ async def _running(on: Stage, folder: Path) -> AsyncIterator[Site]:
         stack.push_async_callback(database.close)
         async with database.write() as connection:
             await connection.run_sync(tables.metadata.create_all)
-        site = Site(on.settings, Keys(b"cases"), log, database)
-        timers = Timers(site, {connector.name: connector.clock for connector in on.connectors})
-        called = [(host, agent) for host in on.hosts for agent in host.agents if on.settings.agent(agent.name).enabled]
-        dispatches = [Dispatch(site, host, agent, [each for _, each in called]) for host, agent in called]
-        for dispatch in dispatches:
-            await dispatch.first_look()
-        steps: list[consumer.Step] = [Review(site), timers, *dispatches]
-        steps += [ChartStep(site), Translate(site, on.connectors)]
-        work = [Relay(site).run(), timers.run(), *(consumer.Consumer(site, step).run() for step in steps)]
-        tasks = [asyncio.create_task(one) for one in work]
-        try:
-            yield site
-        finally:
-            for task in tasks:
-                task.cancel()
-            ended = await asyncio.gather(*tasks, return_exceptions=True)
-        for error in ended:
-            if isinstance(error, Exception):
-                raise error
+        site = Site(on.settings, Keys(b"conversations"), log, database)
+        app = App(on.settings, PLAYED, site=site, connectors=on.connectors, hosts=on.hosts)
+        await stack.enter_async_context(app.running())
+        yield site
+
+
+def feed(settings: Settings, connector: str = "") -> Playable:
+    """Return the connector that takes the messages.
+
+    Raises:
+        ConfigError: the configuration is wrong, or it must be said which.
+    """
+    return _feed(connectors(settings), connector)
 
 
 def _feed(made: Sequence[Connector], name: str) -> Playable:
     able = {connector.name: connector for connector in made if isinstance(connector, Playable)}
     if name and name not in able:
-        raise ConfigError(f"There is no connector {name!r} that can play cases. Known: {', '.join(able) or 'none'}.")
+        raise ConfigError(f"No connector {name!r} can play conversations. Known: {', '.join(able) or 'none'}.")
     if not name and len(able) != 1:
         raise ConfigError(f"Say with --connector which one takes the messages. Known: {', '.join(able) or 'none'}.")
     return able[name] if name else next(iter(able.values()))
 
 
-async def _compare(on: Stage, site: Site, case: Case, step: Step) -> list[str]:
+async def _compare(on: Stage, site: Site, conversation: Conversation, step: Step) -> list[str]:
     if late := await _settled(on, site):
         return [f"{', '.join(late)} did not finish within {DEADLINE_S:.0f} s"]
-    differs = list(findings_differ(case, step, await findings(site)))
+    differs = list(findings_differ(conversation, step, await findings(site)))
     if step.duplicates is not None and (number := await _duplicates(site)) != step.duplicates:
         differs.append(f"{number} duplicates, expected {step.duplicates}")
     if step.chart is not None:
@@ -197,7 +196,7 @@ async def _duplicates(site: Site) -> int:
         return len((await connection.scalars(select(row.id).where(row.status == "duplicate"))).all())
 
 
-async def _facts(site: Site, visit: str) -> Mapping[str, str | int]:
+async def _facts(site: Site, visit: str) -> dict[str, str | int]:
     async with site.database.read() as connection:
         ids = await charts.find(connection, visit=visit)
         chart = await charts.chart(connection, ids[0]) if ids else None

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 
 from hisbus.errors import RetryLater
 from hisbus_bus.desk import AgentState, create_app
-from hisbus_bus.desk.health import lag
+from hisbus_bus.flow.lag import lag
 from hisbus_bus.kernel import tables
 from hisbus_bus.kernel.database import Database
 from hisbus_bus.kernel.log import NewRecord

@@ -13,9 +13,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from hisbus_bus.desk import AgentState, ModelState
 from hisbus_bus.flow.review import proposals
 from hisbus_bus.kernel import tables
+from hisbus_bus.kernel.bulk import write
 from hisbus_bus.kernel.database import Database
 from hisbus_bus.kernel.log import NewRecord
 from hisbus_bus.kernel.log.sqlite import SqliteLog
+from hisbus_bus.kernel.positions import position
 from hisbus_bus.kernel.settings import Settings
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.topics import Keys, digest
@@ -421,7 +423,7 @@ async def put_finding(
 class Quiet:
     """A connector that the page may name; the stand-in below writes in its place."""
 
-    name, mapping, timezone, clock, writes = "his", "1", "Asia/Shanghai", "feed", True
+    name, timezone, clock, writes, plaintext = "his", "Asia/Shanghai", "feed", True, ()
 
     async def check(self) -> list[str]:
         return []
@@ -501,6 +503,7 @@ async def put_messages(site: Site) -> None:
     await subscription.commit({0: 3})
     await subscription.close()
     async with site.database.write() as connection:
+        await write(connection, position(site.group("translate"), "raw", {0: 3}))
         for number, (status, reason, kind) in enumerate(states):
             row = {
                 "id": f"0.{number}",

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from hisbus import BadMessage, Raw
 from hisbus_hl7v2 import Hl7v2Connector
+from hisbus_mapping import Mapping
 from hisbus_schemas import (
     Charge,
     Code,
@@ -401,11 +402,11 @@ def test_results_of_earlier_orders_are_no_orders(translate: Any) -> None:
 
 
 def test_a_consultation_is_asked_for_by_an_order_and_completed_by_its_final_result() -> None:
-    connector = Hl7v2Connector({"name": "his", "consults": ["24725-4"]})
+    mapping = Mapping(Hl7v2Connector({"name": "his", "consults": ["24725-4"]}))
 
     def kind(*lines: str) -> str:
         body = "\r".join(lines).encode()
-        return connector.translate(Raw("id", body, datetime(2026, 3, 31, tzinfo=UTC))).facts[0].kind
+        return mapping.translate(Raw("id", body, datetime(2026, 3, 31, tzinfo=UTC))).facts[0].kind
 
     assert kind(msh("ORM^O01"), PID, PV1, "ORC|NW|PL1", OBR) == "consult.requested"
     assert kind(msh("ORM^O01"), PID, PV1, "ORC|CA|PL1", OBR) == "order.cancelled"
@@ -672,10 +673,14 @@ def test_text_that_is_no_segment_is_kept_and_not_listed_by_its_words(translate: 
     assert (translation.unmapped, translation.flags) == (["?"], ["malformed_segment"])
 
 
-def test_another_zone_or_profile_is_another_mapping() -> None:
-    one, other = (Hl7v2Connector({"name": "his", "timezone": zone}).mapping for zone in ("UTC", "Asia/Shanghai"))
-    assert one != other
-    assert one == Hl7v2Connector({"name": "his", "listen": "127.0.0.1:0"}).mapping
+def test_every_setting_that_changes_what_a_message_means_names_another_mapping() -> None:
+    def name(**table: Any) -> str:
+        return Mapping(Hl7v2Connector({"name": "his", "listen": "127.0.0.1:0", **table})).name
+
+    changes = ({"name": "lab"}, {"timezone": "Asia/Shanghai"}, {"charset": "GB18030"}, {"consults": ["C1"]})
+    names = [name(), *(name(**change) for change in changes)]
+    assert len(set(names)) == len(names)
+    assert name() == name(listen="127.0.0.1:2575", max_mb=1)
 
 
 def test_every_message_of_the_cases_has_a_meaning(translate: Any, cases: Path) -> None:

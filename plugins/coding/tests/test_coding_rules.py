@@ -16,6 +16,7 @@ from hisbus.testing import (
     make_chart,
     make_document,
     make_patient,
+    reasons,
     run,
 )
 from hisbus_coding.edits import EDITS
@@ -82,10 +83,10 @@ def test_only_those_edits_count_as_evaluated_that_judge_what_is_recorded(made_up
     answer = asyncio.run(run(Rules(), make_case(recorded("X99"), terms=made_up_file)))
     assert answer.evaluated == {"R58", *(id for id, edit in EDITS.items() if edit.recorded)}
     unknown = asyncio.run(run(Rules(), make_case(make_chart(), terms=made_up_file)))
-    assert unknown.unevaluated.keys() == {"R52.sex", "R52.age"}
+    assert reasons(unknown).keys() == {"R52.sex", "R52.age"}
 
 
 def test_without_a_table_nothing_is_evaluated_and_the_reason_is_said() -> None:
     answer = asyncio.run(run(Rules(), make_case(recorded("X99"))))
     assert answer.proposals == [] and answer.evaluated == frozenset()
-    assert all("hisbus terms load" in reason.zh for reason in answer.unevaluated.values())
+    assert all("hisbus terms load" in reason.text.zh for reason in reasons(answer).values())

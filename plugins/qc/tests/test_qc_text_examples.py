@@ -10,7 +10,7 @@ import pytest
 
 from hisbus import Case, NotEvaluated
 from hisbus.schema import closed
-from hisbus.testing import run
+from hisbus.testing import reasons, run
 from hisbus_qc.text.agent import TextAgent, text_shelf
 from hisbus_qc.text.examples import Scripted, TextExample, read
 from hisbus_schemas import Assessment
@@ -52,7 +52,7 @@ def test_an_example_ends_as_it_was_written(one: TextExample) -> None:
     assert tuple(sorted(item.key for item in answer.proposals)) == one.example.expects
     assert answer.unverified == one.unverified
     assert answer.evaluated == ({one.example.rule} if one.evaluated else set())
-    assert answer.unevaluated.keys() == {one.example.rule} - answer.evaluated
+    assert reasons(answer).keys() == {one.example.rule} - answer.evaluated
 
 
 @pytest.mark.parametrize("one", [one for one in EXAMPLES if one.example.expects], ids=lambda one: one.example.name)

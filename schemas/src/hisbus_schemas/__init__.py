@@ -12,6 +12,8 @@ from hisbus_schemas.assessment import (
     Opinion,
     Proposal,
     Text,
+    Unevaluated,
+    UnevaluatedReason,
     Wake,
 )
 from hisbus_schemas.chart import Chart, Charted
@@ -73,7 +75,9 @@ from hisbus_schemas.event import (
     Unknown,
     VisitId,
 )
+from hisbus_schemas.kinds import KINDS
 from hisbus_schemas.moment import Moment, Precision
+from hisbus_schemas.need import EVERY_OTHER, Item, Need
 from hisbus_schemas.parts import GRANTS, LISTS, PARTS, Part, part_of
 from hisbus_schemas.words import (
     DIED,
@@ -91,7 +95,9 @@ from hisbus_schemas.writeback import Effect, Outcome, Receipt, WriteBack
 
 __all__ = [
     "DIED",
+    "EVERY_OTHER",
     "GRANTS",
+    "KINDS",
     "LISTS",
     "PARTS",
     "PROPOSALS",
@@ -147,10 +153,12 @@ __all__ = [
     "Fact",
     "Finding",
     "Instant",
+    "Item",
     "Location",
     "Merge",
     "Moment",
     "Move",
+    "Need",
     "Opinion",
     "Order",
     "OrderClass",
@@ -176,6 +184,8 @@ __all__ = [
     "Stay",
     "Text",
     "Translated",
+    "Unevaluated",
+    "UnevaluatedReason",
     "Unknown",
     "VisitId",
     "Wake",

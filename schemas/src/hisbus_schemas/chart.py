@@ -63,6 +63,7 @@ class Chart(Contract):
     moves: list[ChartMove] = []
     """Wards, departments and classes one after the other, by what the ADT said."""
     unknown: list[ChartUnknown] = []
+    """Codes that nobody has answered yet; always there, for no agent may judge by what they hide."""
 
     def entries(self) -> Iterator[Entry]:
         """Yield every row of the chart."""
@@ -91,7 +92,7 @@ class Chart(Contract):
 
     def project(self, grants: frozenset[str]) -> "Chart":
         """Return the chart with every part that is not granted removed."""
-        hidden = (part for part in PARTS if part.name not in grants)
+        hidden = (part for part in PARTS if part.granted and part.name not in grants)
         empty: dict[str, Any] = {part.name: None if part.entry is None else [] for part in hidden}
         return self.model_copy(update=empty)
 

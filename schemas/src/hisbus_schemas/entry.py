@@ -294,14 +294,17 @@ class ChartMove(Entry):
 
 
 class ChartUnknown(Entry):
-    """A code that has no word of ours; it goes when what it was said of is said again with a known one."""
+    """A code of this stay that has no word of ours: what hangs on it cannot be judged.
+
+    It goes when what it was said of is said again with a known one.
+    """
 
     item: str
-    """What cannot be known for it: ``class``, ``document:*``, ``vital:*`` ...."""
+    """What it stands for, as a ``Need`` names it: ``document:*``, ``class``, ``vital:*`` ...."""
     entry: str = ""
-    """Id of the entry that it was said of; empty: the stay."""
+    """Id of the entry that has it; empty: the stay itself."""
     code: Code
-    """As sent."""
+    """As it was sent."""
 
     @property
     def title(self) -> str:

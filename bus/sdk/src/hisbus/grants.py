@@ -35,7 +35,6 @@ def _hidden(kind: str, body: str | None, grants: frozenset[str]) -> Mapping[str,
     part = part_of(kind, body or "")
     if part is not None and part not in grants:
         hidden["data"] = None
-    if "unknown" not in grants or "data" in hidden:
         hidden["unknown"] = []
     if not grants.issuperset(GRANTS):
         hidden["segments"] = []  # nobody has read them, so nobody knows what they hold

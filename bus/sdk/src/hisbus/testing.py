@@ -11,17 +11,21 @@ Nothing here starts a process, opens a connection or imports a broker, a driver 
 # ruff: noqa: S101 - what follows are tests
 
 import asyncio
+import difflib
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from hisbus.agent import Agent, Case
+from hisbus.answer import declared
 from hisbus.errors import BusError, NotEvaluated, RetryLater
 from hisbus.grants import project
+from hisbus.resolve import resolves
 from hisbus.schema import closed
 from hisbus_schemas import (
     GRANTS,
+    KINDS,
     PROPOSALS,
     Assessment,
     Chart,
@@ -46,6 +50,7 @@ from hisbus_schemas import (
     Person,
     Position,
     Section,
+    Unevaluated,
     VisitId,
 )
 
@@ -291,6 +296,11 @@ async def run(agent: Agent, case: Case) -> Assessment:
     return Assessment.model_validate_json(answer.model_dump_json())
 
 
+def reasons(answer: Assessment) -> dict[str, Unevaluated]:
+    """Return why rules were not judged, by rule."""
+    return {one.rule: one for one in answer.unevaluated}
+
+
 class FakeLLM:
     """A model that says what it is told to.
 
@@ -331,6 +341,8 @@ class AgentContract:
     agent: Agent
     patient_text: Sequence[str] = ()
     """Texts from the cases that must not appear in any output: names, sentences of documents."""
+    own_kinds: Collection[str] = ()
+    """Kinds of events beside ``KINDS`` that a connector emits and the agent waits for: dotted, as ``ward.cleaned``."""
 
     def cases(self) -> Sequence[Case]:
         """Return the cases to run; override it with what the agent is for."""
@@ -342,6 +354,14 @@ class AgentContract:
         assert self.agent.name and self.agent.version, "name and version must not be empty"
         assert isinstance(self.agent.kinds, frozenset) and isinstance(self.agent.grants, frozenset)
         assert all(kind and isinstance(kind, str) for kind in self.agent.kinds)
+
+    def test_it_waits_only_for_kinds_of_events_that_exist(self) -> None:
+        """An agent is never woken by a kind that nobody emits."""
+        assert all("." in kind and kind not in KINDS for kind in self.own_kinds), "own_kinds are dotted, and not ours"
+        for kind in sorted(self.agent.kinds - {*KINDS, *self.own_kinds}):
+            near = difflib.get_close_matches(kind, [*KINDS, *self.own_kinds], 1)
+            instead = f"; did you mean {near[0]}?" if near else "; a connector's own kind belongs in own_kinds"
+            raise AssertionError(f"there is no kind of event {kind!r}{instead}")
 
     def test_it_asks_only_for_known_parts_of_the_chart(self) -> None:
         """An unknown grant is refused when the plugin is loaded."""
@@ -376,6 +396,15 @@ class AgentContract:
             keys = [proposal.key for proposal in answer.proposals]
             assert len(keys) == len(set(keys)), "two proposals have one key"
 
+    def test_it_declares_what_the_host_can_read(self) -> None:
+        """What it may declare besides, ``needs`` among it, is checked when the plugin is loaded."""
+        assert declared(self.agent).name == self.agent.name
+
+    def test_a_rule_is_evaluated_or_not(self) -> None:
+        """What could not be judged never closes anything."""
+        for _, answer in self._answers():
+            assert not answer.evaluated & reasons(answer).keys(), "a rule is said to be both"
+
     def test_it_says_that_it_evaluated_the_rules_it_proposes_by(self) -> None:
         """What is not in ``evaluated`` never closes by itself."""
         for _, answer in self._answers():
@@ -396,6 +425,15 @@ class AgentContract:
             for said in (*answer.proposals, *answer.opinions):
                 for evidence in said.evidence:
                     assert _verbatim(evidence, documents.get(evidence.document or "")), "a quote is not verbatim"
+
+    def test_evidence_paths_lead_somewhere(self) -> None:
+        """A path that leads nowhere proves nothing: the page shows it as not found."""
+        for case, answer in self._answers():
+            seen = case.chart.project(self.agent.grants)
+            for said in (*answer.proposals, *answer.opinions):
+                for evidence in said.evidence:
+                    if evidence.path is not None:
+                        assert resolves(seen, evidence.path), f"{evidence.path!r} leads to nothing in the chart"
 
     def test_it_survives_a_model_that_is_down(self) -> None:
         """It answers without what needs the model, or asks to be called later."""

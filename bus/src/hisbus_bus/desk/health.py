@@ -1,11 +1,6 @@
-"""Is it alive, is it ready, how far behind is each step?
+"""Is it alive, is it ready, how far behind is each step?"""
 
-Lag is exact: what waits in a topic and what waits in a table are read so that nothing on its way from one to the
-other is missed. All steps write a table or the log before they commit what they read, so: the ends of all topics,
-the committed positions, one snapshot of the database, the ends again. Where the ends moved, it is read again.
-"""
-
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from fastapi import APIRouter, Request
@@ -14,13 +9,10 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from hisbus_bus.desk.process import ELSEWHERE, AgentState, Process
-from hisbus_bus.flow import timers, writeback
-from hisbus_bus.kernel import consumer, outbox
+from hisbus_bus.desk.read import operations
+from hisbus_bus.flow.lag import lag
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.telemetry import REGISTRY
-from hisbus_bus.kernel.topics import FLOW, TOPICS, Name
-
-TRIES = 5
 
 router = APIRouter()
 
@@ -57,6 +49,14 @@ class Model(BaseModel):
     """Why it is left alone, as a stable code."""
 
 
+class Held(BaseModel):
+    """A part of the site that an operator holds."""
+
+    target: str
+    now: str
+    """``stopping``, ``paused`` or ``drained``."""
+
+
 class Readiness(BaseModel):
     """Whether it can work, and how much waits."""
 
@@ -73,6 +73,8 @@ class Readiness(BaseModel):
     """Connectors whose messages travel unencrypted between machines, as the configuration allows."""
     agents: list[Agent]
     model: Model
+    held: list[Held]
+    """What an operator has paused or drains. It leaves the site ready: somebody wants it so."""
 
 
 @router.get("/healthz", tags=["health"])
@@ -95,6 +97,7 @@ async def ready(request: Request) -> Readiness:
         plaintext=request.app.state.plaintext,
         agents=[Agent(**asdict(agent)) for agent in process.agents],
         model=Model(**asdict(process.model)),
+        held=[Held(target=one.target, now=one.now) for one in await operations.asked(site) if one.wanted != "run"],
     )
 
 
@@ -114,44 +117,3 @@ def durability(site: Site) -> str:
     if site.settings.log.url.startswith("sqlite:"):
         return "embedded"
     return site.settings.log.durability
-
-
-async def lag(site: Site, agents: Sequence[str]) -> Mapping[str, int]:
-    """Return, by step, how much is waiting or being worked on."""
-    steps = _steps(agents)
-    most: dict[str, int] = {}
-    for _ in range(TRIES):
-        ends = await _ends(site)
-        waiting = {
-            step: await consumer.lag(site, topic, site.group(step), ends[topic]) for step, topic in steps.items()
-        }
-        for step, count in (await _rows(site)).items():
-            waiting[step] = waiting.get(step, 0) + count
-        if await _ends(site) == ends:
-            return waiting
-        most = {step: max(count, most.get(step, 0)) for step, count in waiting.items()}
-    return most
-
-
-def _steps(agents: Sequence[str]) -> dict[str, Name]:
-    """Return every consuming step with its topic, dispatch once for each agent."""
-    steps: dict[str, Name] = {}
-    for step, hop in FLOW.items():
-        if hop.reads is not None:
-            names = [f"dispatch.{agent}" for agent in agents] if step == "dispatch" else [step]
-            steps |= dict.fromkeys(names, hop.reads)
-    return steps
-
-
-async def _ends(site: Site) -> dict[str, Mapping[int, int]]:
-    return {name: dict(await site.log.ends(name)) for name in TOPICS}
-
-
-async def _rows(site: Site) -> dict[str, int]:
-    """Count what waits in tables: one snapshot."""
-    async with site.database.read() as connection:
-        return {
-            "timers": await timers.due(connection),
-            "writeback": await writeback.waiting(connection),
-            "outbox": await outbox.waiting(connection),
-        }

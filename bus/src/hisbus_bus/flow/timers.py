@@ -16,8 +16,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from hisbus.errors import RetryLater
 from hisbus_bus.kernel import tables, wakes
 from hisbus_bus.kernel.bulk import Rows, given, within, write
-from hisbus_bus.kernel.consumer import Batch, position
+from hisbus_bus.kernel.consumer import Batch
+from hisbus_bus.kernel.controls import Part
 from hisbus_bus.kernel.log import Record
+from hisbus_bus.kernel.positions import position
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.telemetry import logger
 from hisbus_bus.kernel.topics import Name
@@ -106,15 +108,20 @@ class Timers:
     name = "timers"
     topic: Name = "assessments"
     start = "begin"
+    stores = True
     latest_only = False
 
-    def __init__(self, site: Site, clocks: Mapping[str, str], now: Callable[[], datetime] = _now) -> None:
-        """Take the clock (``wall`` or ``feed``) of each connector."""
+    def __init__(
+        self, site: Site, clocks: Mapping[str, str], now: Callable[[], datetime] = _now, part: Part | None = None
+    ) -> None:
+        """Take the clock (``wall`` or ``feed``) of each connector, and what an operator asks of the step."""
         self.group = site.group(self.name)
         self.changed = asyncio.Event()
         self._site = site
         self._clocks = clocks
         self._now = now
+        self._part = part or Part("step:timers")
+        self._part.attach(self.changed.set)
 
     def wants(self, record: Record) -> bool:
         """Take every assessment: no wake wanted also says something."""
@@ -139,7 +146,7 @@ class Timers:
         while True:
             self.changed.clear()
             try:
-                sleep_s = await self._until_next()
+                sleep_s = await self._until_next() if self._part.takes else WALL_POLL_S
                 if sleep_s == 0.0 and await self.fire():
                     continue
             except RetryLater as error:

@@ -17,6 +17,7 @@ from hisbus_bus.host.llm.turns import Priority
 from hisbus_bus.host.process import AgentProcess
 from hisbus_bus.host.registry import Plugin
 from hisbus_bus.kernel.settings import Settings
+from hisbus_bus.kernel.signals import Signals
 from hisbus_bus.kernel.telemetry import REGISTRY, logger
 from hisbus_schemas import Assessment
 
@@ -24,6 +25,10 @@ log = logger()
 
 State = Literal["starting", "running", "failed", "restarting", "quarantined", "silent", "closed"]
 """``silent`` is a remote agent's service that gives no sign of life."""
+DOWN: frozenset[State] = frozenset({"failed", "quarantined", "silent"})
+"""What does not pass in a moment."""
+LOOK_S = 2.0
+"""How often the state of hosts is looked at for signals: what is mended sooner is not told."""
 
 CALLS = Counter("hisbus_agent_calls", "Calls by outcome.", ["agent", "outcome"], registry=REGISTRY)
 SECONDS = Histogram("hisbus_agent_call_seconds", "Duration of a call.", ["agent"], registry=REGISTRY)
@@ -138,7 +143,7 @@ class AgentHost:
             async with self._turn_to_call() as process:
                 with SECONDS.labels(agent).time():
                     reply = await process.call(case.chart.encounter, call, deadline_s, questions)
-            assessment = judged(agent, reply, most, questions)
+            assessment = judged(info, reply, most, case.chart.unknown, questions)
         except BusError as error:
             CALLS.labels(agent, error.code.partition(".")[0]).inc()
             raise
@@ -243,6 +248,18 @@ class AgentHost:
         self.state, self.reason = state, reason
         self._turned.set()
         self._turned = asyncio.Event()
+
+
+async def tell(hosts: Sequence[Host], signals: Signals) -> None:
+    """Say which agents are down, and which are up again, until cancelled. A plugin without agents has its own name."""
+    while True:
+        for host in hosts:
+            for name in [agent.name for agent in host.agents] or [host.plugin.name]:
+                if host.state in DOWN:
+                    signals.begins(f"agent:{name}", "down", host.reason or host.state)
+                elif host.state == "running":
+                    signals.ends(f"agent:{name}", "down")
+        await asyncio.sleep(LOOK_S)
 
 
 async def start_all(plugins: Sequence[Plugin], settings: Settings, llm: Client | None = None) -> list[AgentHost]:

@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from hisbus_bus.kernel import outbox
 from hisbus_bus.kernel.log import NewRecord
 from hisbus_bus.kernel.site import Site
-from hisbus_bus.kernel.topics import digest
+from hisbus_bus.kernel.topics import INTERNAL, digest
 from hisbus_schemas import Assessed, Due
 
 KIND = "proposals.changed"
@@ -25,6 +25,6 @@ async def send(connection: AsyncConnection, site: Site, source: str, changes: It
 def _record(site: Site, source: str, answer: Assessed, depth: int) -> NewRecord:
     id = digest("changed", answer.id)
     body = Due(agent=answer.agent, name="proposals", due=answer.now, encounter=answer.encounter, depth=depth)
-    more = {"correlation": answer.encounter, "causation": answer.id, "message": id, "connector": "hisbus", "kind": KIND}
+    more = {"correlation": answer.encounter, "causation": answer.id, "message": id, "connector": INTERNAL, "kind": KIND}
     headers = site.headers(id=id, type=KIND, source=source, time=answer.now, **more)
     return NewRecord("raw", answer.key, body.model_dump_json().encode(), headers)

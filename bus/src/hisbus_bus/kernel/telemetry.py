@@ -25,7 +25,7 @@ ALLOWED = frozenset(
         "status", "code", "reason", "stack", "error", "place", "count", "bytes", "seconds", "attempt", "version",
         "revision",
         "path", "method", "port", "host", "pid", "exit_code", "user", "role", "peer", "message", "encounter",
-        "proposal", "writeback", "parked", "kind", "rule", "url", "site", "lag", "keyid",
+        "proposal", "writeback", "parked", "part", "kind", "rule", "url", "site", "lag", "keyid",
     }
 )  # fmt: skip
 

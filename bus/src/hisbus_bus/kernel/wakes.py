@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from hisbus_bus.kernel import outbox
 from hisbus_bus.kernel.log import NewRecord
 from hisbus_bus.kernel.site import Site
-from hisbus_bus.kernel.topics import digest
+from hisbus_bus.kernel.topics import INTERNAL, digest
 from hisbus_schemas import Due
 
 
@@ -32,6 +32,6 @@ async def send(connection: AsyncConnection, site: Site, source: str, wakes: Iter
 def _record(site: Site, source: str, wake: Wake) -> NewRecord:
     id = digest("wake", wake.agent, wake.encounter, wake.name, wake.due.isoformat())
     body = Due(agent=wake.agent, name=wake.name, due=wake.due, encounter=wake.encounter)
-    more = {"correlation": wake.encounter, "message": id, "connector": "hisbus"}
+    more = {"correlation": wake.encounter, "message": id, "connector": INTERNAL}
     headers = site.headers(id=id, type="timer.due", source=source, time=wake.due, **more)
     return NewRecord("raw", wake.key, body.model_dump_json().encode(), headers)

@@ -1,11 +1,12 @@
-"""Cases: conversations of a HIS with what must be found after them. Reading them, and comparing with what was found.
+"""Conversations of a HIS with what must be found after them. Reading them, and comparing with what was found.
 
-A case is two files. ``NAME.hl7`` holds messages in the order in which they arrive, separated by an empty line.
-``NAME.json`` holds ``steps``: what is so once the first ``after`` messages were taken and nothing is left to do.
+A conversation is two files. ``NAME.hl7`` holds messages in the order in which they arrive; the connector that takes
+them knows how such a file is split. ``NAME.json`` holds ``steps``: what is so once the first ``after`` messages were
+taken and nothing is left to do.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -13,10 +14,11 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hisbus.errors import ConfigError
+from hisbus_bus.kernel.states import Proposed
 from hisbus_schemas import Chart
 
 COMPARED = frozenset({"R01", "R02", "R10", "R13", "R27", "R45", "R48"})
-"""The rules whose open findings a case lists completely. Those that it names, or lists in ``rules``, come on top."""
+"""Rules whose open findings are always compared. Those that a conversation names, or has in ``rules``, come on top."""
 TAKEN = frozenset({"AA", "CA", ""})
 """Acknowledgements of a message that was taken; empty: none was wanted."""
 COUNTED = frozenset({"draft", "signed"})
@@ -63,8 +65,8 @@ class _Written(_Table):
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
-    """One case."""
+class Conversation:
+    """One conversation."""
 
     name: str
     title: str
@@ -91,23 +93,27 @@ class Found:
         return " ".join([self.visit, self.rule, self.state][: len(like.split())])
 
 
-def read_all(paths: Sequence[Path]) -> list[Case]:
-    """Read the cases of files and folders; of a file either half may be named.
+Split = Callable[[bytes], Sequence[bytes]]
+"""Returns the messages of a file: ``Connector.split``."""
+
+
+def read_all(paths: Sequence[Path], split: Split) -> list[Conversation]:
+    """Read the conversations of files and folders; of a file either half may be named.
 
     Raises:
-        ConfigError: names what is wrong with the first case that cannot be read, or there is none.
+        ConfigError: names what is wrong with the first conversation that cannot be read, or there is none.
     """
     found: dict[Path, None] = {}
     for path in paths:
         halves = sorted(path.glob("*.json")) if path.is_dir() else [path]
         if not halves:
-            raise ConfigError(f"There is no case in {path}. A case is NAME.hl7 with NAME.json.")
+            raise ConfigError(f"There is no conversation in {path}. A conversation is NAME.hl7 with NAME.json.")
         found |= dict.fromkeys(half.with_suffix(".json") for half in halves)
-    return [read(path) for path in found]
+    return [read(path, split) for path in found]
 
 
-def read(path: Path) -> Case:
-    """Read one case by its ``.json``.
+def read(path: Path, split: Split) -> Conversation:
+    """Read one conversation by its ``.json``.
 
     Raises:
         ConfigError: it cannot be read; names what is wrong.
@@ -116,7 +122,7 @@ def read(path: Path) -> Case:
         said, spoken = path.read_text(encoding="utf-8"), path.with_suffix(".hl7").read_bytes()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
-            f"The case {path} cannot be read. A case is NAME.hl7 with NAME.json, which is in UTF-8."
+            f"The conversation {path} cannot be read. It is NAME.hl7 with NAME.json, which is in UTF-8."
         ) from error
     try:
         written = _Written.model_validate_json(said)
@@ -124,7 +130,7 @@ def read(path: Path) -> Case:
         mistakes = error.errors(include_input=False, include_context=False, include_url=False)
         lines = (f"{path}: {'.'.join(map(str, one['loc']))}: {one['msg']}" for one in mistakes)
         raise ConfigError("\n".join(lines)) from error
-    messages = list(_messages(spoken))
+    messages = split(spoken)
     ends = [step.after for step in written.steps]
     if ends != sorted(ends) or ends[-1] > len(messages):
         raise ConfigError(f"{path}: steps: `after` must rise, up to the {len(messages)} messages that there are.")
@@ -132,13 +138,7 @@ def read(path: Path) -> Case:
     if wrong := [name for name in names if len(name.split()) not in {2, 3}]:
         raise ConfigError(f"{path}: {wrong[0]!r} is no finding. Write VISIT RULE, or VISIT RULE STATE.")
     rules = COMPARED | set(written.rules) | {name.split()[1] for name in names}
-    return Case(path.stem, written.title, messages, written.steps, rules)
-
-
-def _messages(spoken: bytes) -> Iterator[bytes]:
-    for block in spoken.replace(b"\r\n", b"\n").split(b"\n\n"):
-        if block.strip():
-            yield block.strip(b"\n").replace(b"\n", b"\r") + b"\r"
+    return Conversation(path.stem, written.title, messages, written.steps, rules)
 
 
 def acks_differ(step: Step, first: int, answers: Sequence[str]) -> Iterator[str]:
@@ -152,10 +152,10 @@ def acks_differ(step: Step, first: int, answers: Sequence[str]) -> Iterator[str]
             yield f"message {number} was answered {answer or 'with nothing'}, expected {wanted or 'AA or CA'}"
 
 
-def findings_differ(case: Case, step: Step, findings: Sequence[Found]) -> Iterator[str]:
+def findings_differ(conversation: Conversation, step: Step, findings: Sequence[Found]) -> Iterator[str]:
     """Yield how findings differ from what a step expects."""
-    compared = [found for found in findings if found.rule in case.rules]
-    live = [found for found in compared if found.status == "open"]
+    compared = [found for found in findings if found.rule in conversation.rules]
+    live = [found for found in compared if found.status == Proposed.OPEN]
     wanted = Counter(" ".join(name.split()[:2]) for name in step.open)
     there = Counter(found.named("VISIT RULE") for found in live)
     for name, number in (wanted - there).items():
@@ -171,7 +171,7 @@ def findings_differ(case: Case, step: Step, findings: Sequence[Found]) -> Iterat
         named = [found for found in compared if found.named(name) == name]
         if not named:
             yield f"{name} should have closed, and was never found"
-        elif any(found.status == "open" for found in named):
+        elif any(found.status == Proposed.OPEN for found in named):
             yield f"{name} should have closed, and is open"
 
 

@@ -4,7 +4,7 @@ from collections import Counter
 
 from hisbus_qc import evidence, pages
 from hisbus_qc.record import Record
-from hisbus_qc.rule import Limits, Rule, Said, takes
+from hisbus_qc.rule import DocumentTypes, Limits, Rule, Said, takes
 
 _CATEGORY = 3
 """Characters of a code that name its category."""
@@ -13,7 +13,7 @@ _CATEGORY = 3
 class Coverage(Limits):
     """The fields of the front page that are compared."""
 
-    documents: tuple[str, ...]
+    documents: DocumentTypes
     outpatient: str
     admitting: tuple[str, ...]
     """Types of diagnoses (DG1-6) that the outpatient one is compared with."""

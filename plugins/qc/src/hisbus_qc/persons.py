@@ -5,14 +5,14 @@ import re
 from hisbus_qc import evidence
 from hisbus_qc.frontpage import years
 from hisbus_qc.record import Record
-from hisbus_qc.rule import GroupRegex, Limits, Rule, Said, takes
+from hisbus_qc.rule import DocumentTypes, GroupRegex, Limits, Rule, Said, takes
 from hisbus_schemas import Evidence, Text
 
 
 class Person(Limits):
     """How a document says who the patient is. Each pattern's first group is the value."""
 
-    documents: tuple[str, ...]
+    documents: DocumentTypes
     names: tuple[GroupRegex, ...]
     sexes: tuple[GroupRegex, ...]
     ages: tuple[GroupRegex, ...]

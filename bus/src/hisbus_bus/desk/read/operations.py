@@ -10,7 +10,7 @@ from hisbus_bus.desk.cursors import Place
 from hisbus_bus.desk.problems import Problem
 from hisbus_bus.desk.security import actor
 from hisbus_bus.flow import writeback
-from hisbus_bus.kernel import audit, parked, tables
+from hisbus_bus.kernel import audit, controls, parked, signals, tables
 from hisbus_bus.kernel.people import User
 from hisbus_bus.kernel.site import Site
 
@@ -52,6 +52,37 @@ async def replay(site: Site, user: User, id: str) -> Row[Any]:
             connection, actor=actor(user), action="parked.replayed", object=id, encounter=row.encounter, step=row.step
         )
         return await _known(connection, tables.parked, id)
+
+
+async def asked(site: Site) -> list[controls.Control]:
+    """Return what operators asked of the parts of the site."""
+    async with site.database.read() as connection:
+        return await controls.read(connection)
+
+
+async def ask(site: Site, user: User, target: str, wanted: controls.Wanted, reason: str) -> controls.Control:
+    """Ask something of a part, and return what is asked of it now.
+
+    Raises:
+        UnknownTarget: there is no such part.
+    """
+    controls.check(site.settings, target)
+    async with site.database.write() as connection:
+        await controls.ask(connection, target, wanted, who=actor(user), reason=reason)
+        return next(control for control in await controls.read(connection) if control.target == target)
+
+
+async def signalled(site: Site, limit: int, below: int | None) -> tuple[list[signals.Signal], int | None]:
+    """Return signals from the newest to the oldest, and the number that the next page stays below."""
+    async with site.database.read() as connection:
+        found = await signals.newest(connection, limit + 1, below)
+    return found[:limit], found[limit - 1].id if len(found) > limit else None
+
+
+async def lasting(site: Site) -> list[signals.Signal]:
+    """Return the states that last, but for what an operator holds, which ``asked`` tells."""
+    async with site.database.read() as connection:
+        return [signal for signal in await signals.lasting(connection) if signal.kind != "held"]
 
 
 async def audit_rows(

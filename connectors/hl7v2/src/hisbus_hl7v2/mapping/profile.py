@@ -1,16 +1,10 @@
 """What a site can say differently: the tables that the mapping goes by."""
 
-import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
 
 from hisbus_schemas import DIED, DiagnosisStatus, PatientClass, ResultStatus, Sex
-
-MAPPING_VERSION = "3"
-"""Raised with every change of the mapping's code that changes an event."""
-
 
 _CLASSES: dict[str, PatientClass] = {
     "I": "inpatient",
@@ -81,14 +75,3 @@ class Profile:
     """OBX-11 (table 0085) and OBR-25 (table 0123)."""
     document_types: frozenset[str] = frozenset({"QC", *(f"C{number:04}" for number in range(1, 54))})
     """TXA-2 of documents whose type is known: WS/T 500, parts 1 to 53, and our own notices come back."""
-
-    def revision(self, *more: str) -> str:
-        """Return a name for mapping and profile that changes when either does."""
-        said = [MAPPING_VERSION, *more, *(f"{item.name}={_stable(getattr(self, item.name))}" for item in fields(self))]
-        return f"{MAPPING_VERSION}-{hashlib.sha256('|'.join(said).encode()).hexdigest()[:12]}"
-
-
-def _stable(value: Any) -> str:
-    if isinstance(value, MappingProxyType):
-        return repr(sorted(value.items()))
-    return repr(sorted(value)) if isinstance(value, frozenset) else repr(value)
