@@ -1,6 +1,5 @@
 """Allergies (AL1, IAM), in whatever message they come."""
 
-from hisbus_hl7v2.mapping.clinical import named
 from hisbus_hl7v2.mapping.patient import Draft, Subject
 from hisbus_hl7v2.mapping.source import Source
 from hisbus_hl7v2.message import Segment
@@ -43,11 +42,11 @@ def drafts(source: Source, about: Subject) -> list[Draft]:
     """Return one draft for each AL1 and IAM; one that does not say what is not borne is left unread."""
     found = []
     for segment in (*source.message.all("AL1"), *source.message.all("IAM")):
-        what = named(source, segment, 3, 3)
-        if what == Code():
-            source.unread.append(segment)
-        else:
+        what = source.code(segment, 3)
+        if what.code or what.text:
             found.append(Draft(about, "allergy.recorded", _allergy(source, segment, what)))
+        else:
+            source.unread.append(segment)
     return found
 
 

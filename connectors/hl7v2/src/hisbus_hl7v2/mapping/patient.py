@@ -113,11 +113,11 @@ def _stay(source: Source, pv1: Segment, unclassed: bool) -> Stay:
 
 
 def _unknown(source: Source, pv1: Segment) -> list[Unknown]:
-    code = source.code(pv1, 2)
-    if code.code in ("", *_SAYS_NO_CLASS) or code.code in source.profile.classes:
+    code = pv1.get(2)
+    if not code or code in source.profile.classes or code in _SAYS_NO_CLASS:
         return []
     source.flag("unknown_code.PV1-2")
-    return [Unknown(item="class", code=code)]
+    return [Unknown(item="class", code=source.code(pv1, 2))]
 
 
 _PATIENT_FIELDS = {5: "name", 7: "birth_date", 8: "sex", 16: "marital_status", 29: "died", 30: "dead"}
