@@ -9,12 +9,16 @@ import pytest
 
 from hisbus.testing import (
     NOW,
+    make_administration,
+    make_allergy,
     make_charge,
     make_diagnosis,
     make_document,
+    make_move,
     make_operation,
     make_order,
     make_result,
+    make_unknown,
     make_vital,
 )
 from hisbus_bus.kernel import tables
@@ -102,4 +106,8 @@ def parts() -> dict[str, Entry]:
         "results": make_result("results", "4.1"),
         "vitals": make_vital("vitals", "37.2"),
         "charges": make_charge("c", "charges", amount="12.50"),
+        "allergies": make_allergy("allergies", reactions=["皮疹"], severity="severe"),
+        "administrations": make_administration("administrations", "2", unit="g"),
+        "moves": make_move("moves", patient_class="inpatient"),
+        "unknown": make_unknown("class", "unknown"),
     }

@@ -4,6 +4,7 @@ import pytest
 
 from hisbus.evidence import labelled
 from hisbus.grants import project
+from hisbus.resolve import resolves
 from hisbus.testing import make_case, make_chart, make_event
 from hisbus_bus.desk.api.charts import ChartBody
 from hisbus_bus.desk.proofs import prove
@@ -19,7 +20,7 @@ def chart(parts: dict[str, Entry]) -> Chart:
 
 def test_the_chart_holds_each_part_and_no_other(chart: Chart, parts: dict[str, Entry]) -> None:
     assert [part.name for part in LISTS] == list(parts), "make an entry of the new part in the fixture"
-    assert set(GRANTS) == {"patient", *parts}
+    assert {part.name for part in PARTS} == {"patient", *parts}
     assert list(chart.entries()) == list(parts.values())
     of_parts = {name for name, field in Chart.model_fields.items() if "list[" in str(field.annotation)}
     assert of_parts == set(parts)
@@ -37,6 +38,7 @@ def test_a_part_is_seen_where_it_is_granted_and_nowhere_else(chart: Chart, grant
     seen, hidden = chart.project(frozenset({grant})), chart.project(frozenset(GRANTS) - {grant})
     assert [name for name in GRANTS if getattr(seen, name)] == [grant]
     assert [name for name in GRANTS if not getattr(hidden, name)] == [grant]
+    assert seen.unknown == hidden.unknown == chart.unknown, "what nobody knows is never hidden"
 
 
 def test_what_an_event_carries_is_of_a_part() -> None:
@@ -73,6 +75,7 @@ def test_the_api_shows_every_part(chart: Chart, parts: dict[str, Entry]) -> None
 
 def test_evidence_may_rest_on_every_part(chart: Chart, parts: dict[str, Entry]) -> None:
     for name, entry in parts.items():
+        assert resolves(chart, f"{name}/{entry.id}") and not resolves(chart, f"{name}/another")
         if entry.value is not None:
             assert prove(chart, Evidence(path=f"{name}/{entry.id}", value=entry.value)).verified, name
             assert not prove(chart, Evidence(path=f"{name}/{entry.id}", value="another")).verified

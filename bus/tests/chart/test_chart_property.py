@@ -7,6 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hisbus_schemas import (
+    Administration,
+    Allergy,
     Charge,
     Code,
     Demographics,
@@ -25,11 +27,15 @@ from hisbus_schemas import (
     Section,
     Stay,
     Translated,
+    Unknown,
     VisitId,
 )
 
 PATIENTS, VISITS, NUMBERS = ("P1", "P2", "P3", "P4"), ("V1", "V2", "V3"), ("D1", "D2")
-ADT = ("admitted", "admitted", "registered", "transferred", "discharged", "updated", "cancelled", "discharge_cancelled")
+ADT = (
+    *("admitted", "admitted", "registered", "transferred", "transferred", "transfer_cancelled", "discharged"),
+    *("updated", "cancelled", "discharge_cancelled"),
+)
 
 hours = st.integers(1, 24)
 people = st.sampled_from((*PATIENTS, "P1", "P1", "P1"))
@@ -59,7 +65,7 @@ stays = st.none() | st.builds(
     admitted=moments,
     discharged=moments,
     disposition=st.sampled_from((None, None, "died")),
-    deleted=st.sampled_from(([], [], [], ["department"], ["discharged"])),
+    deleted=st.sampled_from(([], [], [], ["department"], ["discharged"], ["patient_class"])),
 )
 documents = st.builds(
     Document,
@@ -80,7 +86,35 @@ procedures = st.builds(
     Procedure, key=st.sampled_from("12"), code=codes, start=moments, end=moments, deleted=st.sampled_from((False, True))
 )
 orders = st.builds(
-    Order, key=st.sampled_from("12"), action=st.sampled_from(("placed", "changed", "cancelled")), what=codes
+    Order,
+    key=st.sampled_from("12"),
+    action=st.sampled_from(("placed", "changed", "cancelled")),
+    what=codes,
+    dose=st.sampled_from(("", "1", "2")),
+    stop=moments,
+    notes=st.sampled_from(([], ["a"])),
+    deleted=st.sampled_from(([], [], ["dose"], ["notes", "stop"])),
+)
+allergies = st.builds(
+    Allergy,
+    key=st.sampled_from("12"),
+    what=codes,
+    severity=st.sampled_from(("", "mild", "severe")),
+    reactions=st.sampled_from(([], ["a"], ["b"])),
+    withdrawn=st.booleans(),
+    deleted=st.sampled_from(([], [], ["severity"])),
+)
+administrations = st.builds(
+    Administration,
+    key=st.sampled_from("12"),
+    what=codes,
+    amount=st.sampled_from(("", "1", "2")),
+    status=st.sampled_from(("", "given", "withdrawn")),
+    deleted=st.sampled_from(([], [], ["amount"])),
+)
+unknown_class = st.sampled_from(([], [], [Unknown(item="class", code=Code(code="X"))]))
+unknown_type = st.lists(
+    st.builds(Unknown, item=st.just("document:*"), code=codes, entry=st.sampled_from((*NUMBERS, "1", "X"))), max_size=2
 )
 readings = st.builds(
     Reading, item=codes, values=st.sampled_from((["1"], ["2"])), status=st.sampled_from(("final", "withdrawn"))
@@ -102,14 +136,15 @@ def fact(kind: str, hour: int, who: str, visit: str | None, **more: Any) -> dict
 @st.composite
 def clinical(draw: st.DrawFn) -> dict[str, Any]:
     kind = draw(st.sampled_from(("document.filed", "result.reported", "vitals.recorded")))
-    body = draw(documents | documents | diagnoses | procedures | orders | reports | charges)
+    some = diagnoses | procedures | orders | reports | charges | allergies | administrations
+    body = draw(documents | documents | some)
     said = {"demographics": draw(demographics), "stay": draw(stays)}
-    return fact(kind, draw(hours), draw(people), draw(maybe_visits), data=body, **said)
+    return fact(kind, draw(hours), draw(people), draw(maybe_visits), data=body, unknown=draw(unknown_type), **said)
 
 
 @st.composite
 def administrative(draw: st.DrawFn) -> dict[str, Any]:
-    said = {"demographics": draw(demographics), "stay": draw(stays)}
+    said = {"demographics": draw(demographics), "stay": draw(stays), "unknown": draw(unknown_class)}
     return fact(f"encounter.{draw(st.sampled_from(ADT))}", draw(hours), draw(people), draw(maybe_visits), **said)
 
 

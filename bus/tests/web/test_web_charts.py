@@ -10,7 +10,8 @@ from hisbus_bus.kernel.site import Site
 
 KEYS = {
     "id", "visit", "version", "status", "patient", "location", "admitted", "discharged", "documents", "diagnoses",
-    "procedures", "orders", "results", "vitals", "charges",
+    "procedures", "orders", "results", "vitals", "charges", "allergies",
+    "administrations", "moves", "unknown",
 }  # fmt: skip
 
 

@@ -185,7 +185,7 @@ def test_both_languages_say_the_same_things() -> None:
     by_value = {
         "agent", "role", "status", "severity", "state", "sex", "reason", "refused", "receipt", "diagnosis", "order",
         "document", "field", "message-status", "writeback-status", "verdict",
-        "kind", "model", "unevaluated",
+        "kind", "model", "class", "ordered", "administration", "unknown", "unevaluated",
     }  # fmt: skip
     by_value |= {
         "site.embedded",
@@ -206,6 +206,7 @@ def test_both_languages_say_the_same_things() -> None:
     by_value |= {f"signals.{kind}" for kind in get_args(Kind) if kind != "held"}
     by_value |= {key for key in chinese if key.startswith("draft.reason.")}
     by_value |= {key for key in chinese if key.startswith(("codes.role.", "codes.method.", "codes.verified."))}
+    by_value |= {key for key in chinese if key.startswith("allergy.")}
     by_value |= {f"message.{field}" for field in ("patient", "visit", "text")}
     by_value |= {f"parked.{status}" for status in ("parked", "replayed", "closed")}
     for key in chinese:

@@ -759,6 +759,7 @@ def test_a_class_is_said_in_our_words_and_an_unknown_one_is_kept_as_sent(
         ("class", code, "") for code in unknown
     ]
     assert ("unknown_code.PV1-2" in fact.flags) == bool(unknown)
+    assert fact.stay.deleted == ["patient_class"] * len(unknown), "no longer what it was"
 
 
 def test_a_document_of_an_unknown_type_may_be_any_and_keeps_its_type(translate: Any) -> None:
@@ -774,3 +775,85 @@ def test_a_code_without_a_word_says_nothing_and_is_flagged(translate: Any) -> No
     fact = one(translate, msh("ADT^A08"), PID.replace("|M|", "|X|"), PV1)
     assert fact.demographics is not None and fact.demographics.sex is None
     assert fact.flags == ["unknown_code.PID-8"]
+
+
+# --- allergies, doses, details and notes of orders
+
+
+def test_allergies_come_with_any_message_and_are_the_same_by_their_code(translate: Any) -> None:
+    said = translate(
+        msh("ADT^A08"), PID, PV1,
+        "AL1|1|DA^药物|70618^青霉素^RXNORM|SV|皮疹~呼吸困难|20200101",
+        "AL1|2|FA||MI|x",
+        'IAM|1|FA^^|^花生|U|""|D|I-7||||2019||||||I',
+    )  # fmt: skip
+    updated, first, second = said.facts
+    assert (updated.kind, first.kind, second.kind) == ("encounter.updated", "allergy.recorded", "allergy.recorded")
+    drug, food = first.data, second.data
+    assert (drug.key, drug.what.text, drug.kind, drug.severity) == ("RXNORM|70618", "青霉素", "drug", "severe")
+    assert (drug.reactions, drug.time.precision, drug.withdrawn) == (["皮疹", "呼吸困难"], "day", False)
+    assert (food.key, food.what.text, food.kind, food.severity) == ("I-7", "花生", "food", "")
+    assert (food.status, food.withdrawn, food.deleted) == ("inactive", True, ["reactions"])
+    assert food.time.precision == "year"
+    assert said.unmapped == ["AL1"], "one that does not say what is not borne"
+
+
+def test_a60_says_allergies_and_nothing_else(translate: Any) -> None:
+    fact = one(translate, msh("ADT^A60"), PID, PV1, "IAM|1|DA|^青霉素||||||||||||||C")
+    assert (fact.kind, fact.data.key, fact.data.status) == ("allergy.recorded", "青霉素", "confirmed")
+
+
+@pytest.mark.parametrize("segment", ["RXE||J01^头孢曲松^ATC|2||g^克", "RXO|J01^头孢曲松^ATC|2||g^克"])
+def test_an_order_of_a_drug_says_how_much_how_often_and_how_long(translate: Any, segment: str) -> None:
+    timing = "TQ1|1||QD^每日一次||||20260302090000|20260305090000"
+    order = one(
+        translate, msh("RDE^O11"), PID, PV1, "ORC|NW|O1", segment, timing, "RXR|IV^静脉", "NTE|1||缓慢静滴~避光"
+    ).data
+    assert (order.what.text, order.order_class, order.dose, order.unit) == ("头孢曲松", "medication", "2", "g")
+    assert (order.route.text, order.frequency, order.notes) == ("静脉", "QD", ["缓慢静滴", "避光"])
+    assert (order.start.at.hour, order.stop.at.day, order.deleted) == (1, 5, [])
+
+
+def test_an_older_order_says_its_times_in_one_field_and_can_empty_what_it_said(translate: Any) -> None:
+    orc, obr = "ORC|NW|O1|||||1^Q8H^D3^20260302^20260305", "OBR|1|||CBC" + "|" * 20 + "LAB"
+    first = one(translate, msh("ORM^O01"), PID, PV1, orc, obr).data
+    assert (first.frequency, first.start.precision, first.order_class) == ("Q8H", "day", "laboratory")
+    emptied = ("ORC|XO|O1", 'RXE||X|""||""', 'TQ1|1||""||||""|""')
+    changed = one(translate, msh("RDE^O11"), PID, PV1, *emptied).data
+    assert (changed.deleted, changed.dose) == (["dose", "frequency", "start", "stop", "unit"], "")
+
+
+def test_a_dose_that_was_given_names_its_order(translate: Any) -> None:
+    given, back = translate(
+        msh("RAS^O17"), PID, PV1, "ORC|RE|O1^HIS",
+        "RXA|0|1|20260302090000|20260302093000|J01^头孢曲松|2|g|||N7^王^芳^^^护士" + "|" * 10 + "CP",
+        "RXR|IV|LA^左臂", "NTE|1||顺利", "RXA|0|2|20260302170000||J01^头孢曲松|2|g" + "|" * 13 + "RE|D", "RXA|0|3|||",
+    ).facts  # fmt: skip
+    dose = given.data
+    assert (given.kind, dose.order, dose.key) == ("medication.given", "O1", "O1/1/20260302090000")
+    assert (dose.amount, dose.unit, dose.status, dose.route.code, dose.site.text) == ("2", "g", "given", "IV", "左臂")
+    assert (dose.by.name, dose.by.title, dose.notes) == ("王芳", "护士", ["顺利"])
+    assert (dose.time.at.hour, dose.end.at.minute) == (1, 30)
+    assert (back.data.status, back.data.key) == ("withdrawn", "O1/2/20260302170000")
+
+
+def test_a_message_about_doses_without_one_is_parked(translate: Any) -> None:
+    with pytest.raises(BadMessage) as caught:
+        translate(msh("RAS^O17"), PID, PV1, "ORC|RE|O1")
+    assert caught.value.code == "no_administration"
+
+
+def test_a_note_is_of_what_it_stands_behind(translate: Any) -> None:
+    said = translate(
+        msh("ORU^R01"), PID, "NTE|1||of the patient", PV1, "OBR|1||F1|K", "NTE|1||标本溶血", "OBX|1|NM|K||6.9|||||F",
+        "NTE|1||已复查", "NTE|2||", "OBX|2|NM|NA||140",
+    )  # fmt: skip
+    (fact,) = said.facts
+    assert (fact.data.notes, [reading.notes for reading in fact.data.readings]) == (["标本溶血"], [["已复查"], []])
+    assert said.unmapped == ["NTE"] and fact.segments == ["NTE|1||of the patient"]
+
+
+def test_a_note_on_what_an_order_does_not_read_is_not_the_orders(translate: Any) -> None:
+    lines = ("ORC|NW|O1", "OBR|1|||K", "NTE|1||急", "OBX|1|NM|K||1", "NTE|1||of the value")
+    said = translate(msh("OML^O21"), PID, PV1, *lines)
+    assert said.facts[0].data.notes == ["急"] and said.unmapped == ["OBX", "NTE"]

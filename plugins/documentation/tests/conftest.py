@@ -53,7 +53,7 @@ def fold(events: Sequence[Event]) -> Chart:
     parts: dict[str, list[Any]] = defaultdict(list)
     for slot in slots.values():
         for item in slot.items:
-            parts["vitals" if isinstance(item, entries.Vital) else slot.part.split()[0]].append(item)
+            parts[entries.PART_OF[type(item)]].append(item)
     patient = Patient.model_validate_json(demographics.show(PatientId(authority="HOSP", number="P1"), person))
     last = events[-1]
     return Chart(

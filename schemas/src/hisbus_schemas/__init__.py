@@ -32,9 +32,12 @@ from hisbus_schemas.contract import Contract, Instant
 from hisbus_schemas.decision import Answer, Decision, Reason
 from hisbus_schemas.drafted import Drafted, DraftedSection, DraftedSentence
 from hisbus_schemas.entry import (
+    ChartAdministration,
+    ChartAllergy,
     ChartCharge,
     ChartDiagnosis,
     ChartDocument,
+    ChartMove,
     ChartOrder,
     ChartProcedure,
     ChartReading,
@@ -44,6 +47,8 @@ from hisbus_schemas.entry import (
     called,
 )
 from hisbus_schemas.event import (
+    Administration,
+    Allergy,
     Attachment,
     Charge,
     Code,
@@ -74,7 +79,18 @@ from hisbus_schemas.kinds import KINDS
 from hisbus_schemas.moment import Moment, Precision
 from hisbus_schemas.need import EVERY_OTHER, Item, Need
 from hisbus_schemas.parts import GRANTS, LISTS, PARTS, Part, part_of
-from hisbus_schemas.words import DIED, DiagnosisStatus, PatientClass, ResultStatus, Sex
+from hisbus_schemas.words import (
+    DIED,
+    AdministrationStatus,
+    AllergyKind,
+    AllergyStatus,
+    DiagnosisStatus,
+    OrderClass,
+    PatientClass,
+    ResultStatus,
+    Severity,
+    Sex,
+)
 from hisbus_schemas.writeback import Effect, Outcome, Receipt, WriteBack
 
 __all__ = [
@@ -85,6 +101,11 @@ __all__ = [
     "LISTS",
     "PARTS",
     "PROPOSALS",
+    "Administration",
+    "AdministrationStatus",
+    "Allergy",
+    "AllergyKind",
+    "AllergyStatus",
     "Answer",
     "Asked",
     "Assessed",
@@ -92,9 +113,12 @@ __all__ = [
     "Attachment",
     "Charge",
     "Chart",
+    "ChartAdministration",
+    "ChartAllergy",
     "ChartCharge",
     "ChartDiagnosis",
     "ChartDocument",
+    "ChartMove",
     "ChartOrder",
     "ChartProcedure",
     "ChartReading",
@@ -137,6 +161,7 @@ __all__ = [
     "Need",
     "Opinion",
     "Order",
+    "OrderClass",
     "Outcome",
     "Part",
     "Patient",
@@ -154,6 +179,7 @@ __all__ = [
     "Report",
     "ResultStatus",
     "Section",
+    "Severity",
     "Sex",
     "Stay",
     "Text",

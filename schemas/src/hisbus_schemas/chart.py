@@ -5,9 +5,12 @@ from typing import Any, Literal
 
 from hisbus_schemas.contract import Contract, Instant
 from hisbus_schemas.entry import (
+    ChartAdministration,
+    ChartAllergy,
     ChartCharge,
     ChartDiagnosis,
     ChartDocument,
+    ChartMove,
     ChartOrder,
     ChartProcedure,
     ChartReading,
@@ -55,6 +58,10 @@ class Chart(Contract):
     results: list[ChartReading] = []
     vitals: list[ChartReading] = []
     charges: list[ChartCharge] = []
+    allergies: list[ChartAllergy] = []
+    administrations: list[ChartAdministration] = []
+    moves: list[ChartMove] = []
+    """Wards, departments and classes one after the other, by what the ADT said."""
     unknown: list[ChartUnknown] = []
     """Codes that nobody has answered yet; always there, for no agent may judge by what they hide."""
 
@@ -85,7 +92,7 @@ class Chart(Contract):
 
     def project(self, grants: frozenset[str]) -> "Chart":
         """Return the chart with every part that is not granted removed."""
-        hidden = (part for part in PARTS if part.name not in grants)
+        hidden = (part for part in PARTS if part.granted and part.name not in grants)
         empty: dict[str, Any] = {part.name: None if part.entry is None else [] for part in hidden}
         return self.model_copy(update=empty)
 

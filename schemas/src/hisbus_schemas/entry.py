@@ -7,9 +7,19 @@ from datetime import date
 from typing import Literal
 
 from hisbus_schemas.contract import Contract, Instant
-from hisbus_schemas.event import Attachment, Code, PatientId, Person, Section
+from hisbus_schemas.event import Attachment, Code, Location, PatientId, Person, Section
 from hisbus_schemas.moment import Moment
-from hisbus_schemas.words import DiagnosisStatus, ResultStatus, Sex
+from hisbus_schemas.words import (
+    AdministrationStatus,
+    AllergyKind,
+    AllergyStatus,
+    DiagnosisStatus,
+    OrderClass,
+    PatientClass,
+    ResultStatus,
+    Severity,
+    Sex,
+)
 
 
 def called(code: Code) -> str:
@@ -107,6 +117,8 @@ class ChartDiagnosis(Entry):
     code: Code
     time: Moment | None = None
     rank: int | None = None
+    suspected: bool = False
+    """It is not certain: its source or its text says so (疑似, 待查, ``?``, rule out)."""
 
     @property
     def title(self) -> str:
@@ -139,10 +151,18 @@ class ChartOrder(Entry):
     status: Literal["placed", "changed", "cancelled"]
     what: Code
     time: Moment | None = None
+    order_class: OrderClass | Literal[""] = ""
+    dose: str = ""
+    unit: str = ""
+    route: Code = Code()
+    frequency: str = ""
+    start: Moment | None = None
+    stop: Moment | None = None
+    notes: list[str] = []
 
     @property
     def title(self) -> str:
-        """Return what what was ordered is called."""
+        """Return what the ordered thing is called."""
         return called(self.what)
 
 
@@ -161,6 +181,9 @@ class ChartReading(Entry):
     time: Moment | None = None
     withdrawn: bool = False
     """Its source took it back."""
+    notes: list[str] = []
+    report_notes: list[str] = []
+    """On the report that brought it."""
 
     @property
     def title(self) -> str:
@@ -190,12 +213,91 @@ class ChartCharge(Entry):
 
     @property
     def title(self) -> str:
-        """Return what what was charged is called."""
+        """Return what the charged thing is called."""
         return called(self.code)
 
 
+class ChartAllergy(Entry):
+    """An allergy or intolerance in its newest state; what is withdrawn stays visible."""
+
+    key: str
+    what: Code
+    kind: AllergyKind | Literal[""] = ""
+    severity: Severity | Literal[""] = ""
+    reactions: list[str] = []
+    status: AllergyStatus | Literal[""] = ""
+    time: Moment | None = None
+    """When it was found, or began."""
+    withdrawn: bool = False
+    """Its source took it back."""
+
+    @property
+    def title(self) -> str:
+        """Return what he is allergic to."""
+        return called(self.what)
+
+    @property
+    def counts(self) -> bool:
+        """Tell whether its source still stands by it."""
+        return not self.withdrawn
+
+
+class ChartAdministration(Entry):
+    """A dose of a drug, given or not, in its newest state; what is withdrawn stays visible."""
+
+    key: str
+    order: str = ""
+    """Key of the order that it belongs to."""
+    what: Code
+    time: Moment | None = None
+    end: Moment | None = None
+    amount: str = ""
+    unit: str = ""
+    route: Code = Code()
+    site: Code = Code()
+    status: AdministrationStatus | Literal[""] = ""
+    by: Person | None = None
+    notes: list[str] = []
+
+    @property
+    def title(self) -> str:
+        """Return what the drug is called."""
+        return called(self.what)
+
+    @property
+    def counts(self) -> bool:
+        """Tell whether its source still stands by it."""
+        return self.status != "withdrawn"
+
+
+class ChartMove(Entry):
+    """From when the patient lay where, in which department and class; it lasted until the next one."""
+
+    since: Moment
+    kind: str
+    """Of the event that said so: ``encounter.admitted``, ``encounter.transferred`` ...."""
+    location: Location = Location()
+    department: str = ""
+    patient_class: PatientClass | Literal[""] = ""
+    cancelled: bool = False
+    """The transfer, or the whole stay until then, was cancelled."""
+
+    @property
+    def title(self) -> str:
+        """Return the ward, else the department, else the class."""
+        return self.location.ward or self.department or self.patient_class
+
+    @property
+    def counts(self) -> bool:
+        """Tell whether it took place."""
+        return not self.cancelled
+
+
 class ChartUnknown(Entry):
-    """A code of this stay that nobody has answered yet: what hangs on it cannot be judged."""
+    """A code of this stay that has no word of ours: what hangs on it cannot be judged.
+
+    It goes when what it was said of is said again with a known one.
+    """
 
     item: str
     """What it stands for, as a ``Need`` names it: ``document:*``, ``class``, ``vital:*`` ...."""
@@ -203,3 +305,8 @@ class ChartUnknown(Entry):
     """Id of the entry that has it; empty: the stay itself."""
     code: Code
     """As it was sent."""
+
+    @property
+    def title(self) -> str:
+        """Return what the code is called."""
+        return called(self.code)

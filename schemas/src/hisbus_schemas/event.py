@@ -11,7 +11,17 @@ from pydantic import Field
 
 from hisbus_schemas.contract import Contract, Instant
 from hisbus_schemas.moment import Moment
-from hisbus_schemas.words import DiagnosisStatus, PatientClass, ResultStatus, Sex
+from hisbus_schemas.words import (
+    AdministrationStatus,
+    AllergyKind,
+    AllergyStatus,
+    DiagnosisStatus,
+    OrderClass,
+    PatientClass,
+    ResultStatus,
+    Severity,
+    Sex,
+)
 
 
 class PatientId(Contract):
@@ -52,6 +62,8 @@ class Person(Contract):
 
     id: str = ""
     name: str = ""
+    title: str = ""
+    """Prefix and degree as its source writes them: ``主任医师``, ``Dr MD`` ...."""
 
 
 class Location(Contract):
@@ -96,6 +108,8 @@ class Diagnosis(Contract):
     time: Moment | None = None
     rank: int | None = None
     """1 = principal (DG1-15)."""
+    suspected: bool | None = None
+    """None: as its text says."""
     deleted: bool = False
 
 
@@ -124,7 +138,7 @@ class Procedure(Contract):
 
 
 class Order(Contract):
-    """One order (HL7 v2 ORC with OBR or RXE/RXO)."""
+    """One order (HL7 v2 ORC with OBR or RXE/RXO). What is empty is unchanged; ``deleted`` names fields to empty."""
 
     body: Literal["order"] = "order"
     key: str
@@ -134,6 +148,57 @@ class Order(Contract):
     action: Literal["placed", "changed", "cancelled"]
     what: Code
     time: Moment | None = None
+    order_class: OrderClass | Literal[""] = ""
+    dose: str = ""
+    unit: str = ""
+    """Of the dose."""
+    route: Code = Code()
+    frequency: str = ""
+    """As its source writes it: ``BID``, ``Q8H`` ...."""
+    start: Moment | None = None
+    stop: Moment | None = None
+    notes: list[str] = []
+    deleted: list[str] = []
+
+
+class Allergy(Contract):
+    """One allergy or intolerance (HL7 v2 AL1, IAM). What is empty is unchanged; ``deleted`` names fields to empty."""
+
+    body: Literal["allergy"] = "allergy"
+    key: str
+    """Its own number, else system and code, else its text."""
+    what: Code
+    kind: AllergyKind | Literal[""] = ""
+    severity: Severity | Literal[""] = ""
+    reactions: list[str] = []
+    status: AllergyStatus | Literal[""] = ""
+    time: Moment | None = None
+    """When it was found, or began."""
+    withdrawn: bool = False
+    """Its source took it back."""
+    deleted: list[str] = []
+
+
+class Administration(Contract):
+    """One dose of a drug (HL7 v2 RXA with RXR). What is empty is unchanged; ``deleted`` names fields to empty."""
+
+    body: Literal["administration"] = "administration"
+    key: str
+    """Of the order, with the number and the time of the dose."""
+    order: str = ""
+    """Key of the order that it belongs to."""
+    what: Code
+    time: Moment | None = None
+    end: Moment | None = None
+    amount: str = ""
+    unit: str = ""
+    route: Code = Code()
+    site: Code = Code()
+    """Where on the body."""
+    status: AdministrationStatus | Literal[""] = ""
+    by: Person | None = None
+    notes: list[str] = []
+    deleted: list[str] = []
 
 
 class Reading(Contract):
@@ -147,6 +212,7 @@ class Reading(Contract):
     flags: list[str] = []
     status: ResultStatus | Literal[""] = ""
     time: Moment | None = None
+    notes: list[str] = []
 
 
 class Report(Contract):
@@ -157,6 +223,8 @@ class Report(Contract):
     """OBR-3, else OBR-2."""
     service: Code
     status: ResultStatus | Literal[""] = ""
+    notes: list[str] = []
+    """On the whole report."""
     readings: list[Reading] = []
 
 
@@ -242,7 +310,7 @@ class Due(Contract):
 
 
 Body = Annotated[
-    Diagnoses | Procedure | Order | Report | Document | Merge | Move | Charge | Due,
+    Diagnoses | Procedure | Order | Report | Document | Merge | Move | Charge | Allergy | Administration | Due,
     Field(discriminator="body"),
 ]
 

@@ -8,12 +8,16 @@ from dataclasses import dataclass
 
 from hisbus_schemas.contract import Contract
 from hisbus_schemas.entry import (
+    ChartAdministration,
+    ChartAllergy,
     ChartCharge,
     ChartDiagnosis,
     ChartDocument,
+    ChartMove,
     ChartOrder,
     ChartProcedure,
     ChartReading,
+    ChartUnknown,
     Entry,
     Patient,
 )
@@ -33,6 +37,8 @@ class Part:
     """What facts carry of it: ``body`` of their data."""
     kind: str = ""
     """Set: a fact carries it only where it is of this kind; another part has the same body."""
+    granted: bool = True
+    """An agent asks for it. False: it is always there."""
 
     @property
     def entry(self) -> type[Entry] | None:
@@ -49,11 +55,16 @@ PARTS = (
     Part("results", ChartReading, "R", ("report",)),
     Part("vitals", ChartReading, "V", ("report",), kind="vitals.recorded"),
     Part("charges", ChartCharge, "C", ("charge",)),
+    Part("allergies", ChartAllergy, "A", ("allergy",)),
+    Part("administrations", ChartAdministration, "M", ("administration",)),
+    Part("moves", ChartMove, "W"),
+    Part("unknown", ChartUnknown, "U", granted=False),  # no agent may judge by what they hide
 )
 """In the order in which a model is shown them."""
 
-GRANTS = tuple(part.name for part in PARTS)
-"""Parts of a chart that an agent asks for by name. The stay itself (times, status, place) is always there."""
+GRANTS = tuple(part.name for part in PARTS if part.granted)
+"""Parts of a chart that an agent asks for by name. The stay itself (times, status, place) and unknown codes are always
+there."""
 
 LISTS = tuple(part for part in PARTS if part.entry is not None)
 """The parts that are lists of entries."""

@@ -19,5 +19,18 @@ ResultStatus = Literal["preliminary", "final", "corrected", "withdrawn"]
 DiagnosisStatus = Literal["admitting", "working", "final"]
 """At which point of the stay a diagnosis was made."""
 
+OrderClass = Literal["medication", "laboratory", "imaging"]
+"""What kind of thing is ordered."""
+
+AllergyKind = Literal["drug", "food", "environment", "animal", "plant", "pollen", "contraindication", "other"]
+
+Severity = Literal["mild", "moderate", "severe"]
+
+AllergyStatus = Literal["confirmed", "suspected", "unconfirmed", "inactive", "refuted"]
+"""What is thought of an allergy now."""
+
+AdministrationStatus = Literal["given", "partly", "refused", "not_given", "withdrawn"]
+"""What became of a dose; ``withdrawn``: its source took the record of it back."""
+
 DIED = "died"
 """The disposition of a stay that ended with the patient's death; others stand as their source sent them."""

@@ -35,6 +35,7 @@ def _hidden(kind: str, body: str | None, grants: frozenset[str]) -> Mapping[str,
     part = part_of(kind, body or "")
     if part is not None and part not in grants:
         hidden["data"] = None
+        hidden["unknown"] = []
     if not grants.issuperset(GRANTS):
         hidden["segments"] = []  # nobody has read them, so nobody knows what they hold
     return hidden

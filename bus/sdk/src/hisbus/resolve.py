@@ -1,8 +1,9 @@
 """Where the path of a piece of evidence leads: to a fact of the stay or the patient, or to an entry of the chart."""
 
-from hisbus_schemas import GRANTS, Chart, ChartDocument, Entry
+from hisbus_schemas import LISTS, Chart, ChartDocument, Entry
 
 PATIENT = "patient"
+_LISTS = frozenset(part.name for part in LISTS)
 
 
 def resolves(chart: Chart, path: str) -> bool:
@@ -14,8 +15,8 @@ def resolves(chart: Chart, path: str) -> bool:
     if part == PATIENT:
         return chart.patient is not None and rest in type(chart.patient).model_fields
     if not rest:
-        return part in type(chart).model_fields and part not in GRANTS
-    return part in GRANTS and any(_holds(entry, rest) for entry in getattr(chart, part))
+        return part in type(chart).model_fields and part not in _LISTS
+    return part in _LISTS and any(_holds(entry, rest) for entry in getattr(chart, part))
 
 
 def _holds(entry: Entry, rest: str) -> bool:

@@ -29,15 +29,21 @@ from hisbus_schemas import (
     PROPOSALS,
     Assessment,
     Chart,
+    ChartAdministration,
+    ChartAllergy,
     ChartCharge,
     ChartDiagnosis,
     ChartDocument,
+    ChartMove,
     ChartOrder,
     ChartProcedure,
     ChartReading,
+    ChartUnknown,
     Code,
+    Entry,
     Event,
     Evidence,
+    Location,
     Moment,
     Patient,
     PatientId,
@@ -127,7 +133,14 @@ def make_operation(
 
 
 def make_order(id: str, text: str, *, at: datetime | str = NOW, **more: Any) -> ChartOrder:
-    """Return a placed order."""
+    """Return a placed order.
+
+    Args:
+        id: of the entry, and its number.
+        text: what is ordered.
+        at: when it was ordered.
+        more: further fields of ``ChartOrder``: ``order_class``, ``dose``, ``unit``, ``frequency``, ``notes`` ....
+    """
     fields: dict[str, Any] = {
         "id": id, "version": f"{id}-1", "key": id, "status": "placed", "what": Code(text=text), "time": moment(at),
     }  # fmt: skip
@@ -158,6 +171,57 @@ def make_charge(id: str, text: str, *, at: datetime | str = NOW, **more: Any) ->
         "id": id, "version": f"{id}-1", "key": id, "code": Code(code=id, text=text), "time": moment(at),
     }  # fmt: skip
     return ChartCharge(**(fields | more))
+
+
+def make_allergy(text: str, *, id: str = "", **more: Any) -> ChartAllergy:
+    """Return a confirmed allergy to a drug; ``id`` defaults to the drug. ``more``: ``reactions``, ``severity`` ...."""
+    fields: dict[str, Any] = {
+        "id": id or text, "version": f"{id or text}-1", "key": text, "what": Code(text=text), "kind": "drug",
+        "status": "confirmed",
+    }  # fmt: skip
+    return ChartAllergy(**(fields | more))
+
+
+def make_administration(
+    text: str, amount: str = "", *, id: str = "", at: datetime | str = NOW, order: ChartOrder | None = None, **more: Any
+) -> ChartAdministration:
+    """Return a dose that was given; ``id`` defaults to the drug.
+
+    Args:
+        text: the drug.
+        amount: as its source writes it; the ``unit`` goes with ``more``.
+        id: of the entry.
+        at: when it was given.
+        order: that it belongs to.
+        more: further fields of ``ChartAdministration``: ``unit``, ``route``, ``status`` ....
+    """
+    fields: dict[str, Any] = {
+        "id": id or text, "version": f"{id or text}-1", "key": id or text, "order": order.key if order else "",
+        "what": Code(text=text), "amount": amount, "status": "given", "time": moment(at),
+    }  # fmt: skip
+    return ChartAdministration(**(fields | more))
+
+
+def make_move(ward: str, *, id: str = "", since: datetime | str = NOW, **more: Any) -> ChartMove:
+    """Return that the patient lay in a ward from a time on. ``more``: ``department``, ``patient_class`` ...."""
+    fields: dict[str, Any] = {
+        "id": id or ward, "version": f"{id or ward}-1", "since": moment(since), "kind": "encounter.transferred",
+        "location": Location(ward=ward),
+    }  # fmt: skip
+    return ChartMove(**(fields | more))
+
+
+def make_unknown(item: str, code: str, *, entry: Entry | None = None, id: str = "") -> ChartUnknown:
+    """Return a code that has no word of ours: of an entry, or of the stay.
+
+    Args:
+        item: what cannot be known for it: ``class``, ``document:*`` ....
+        code: as it was sent.
+        entry: what it was said of; None: the stay.
+        id: of its own entry; default: the item.
+    """
+    of = entry.id if entry else ""
+    return ChartUnknown(id=id or item, version=f"{id or item}-1", item=item, code=Code(code=code), entry=of)
 
 
 def make_patient(name: str = "", **more: Any) -> Patient:

@@ -100,6 +100,10 @@ class ChartBody(BaseModel):
     results: list[dict[str, Any]]
     vitals: list[dict[str, Any]]
     charges: list[dict[str, Any]]
+    allergies: list[dict[str, Any]]
+    administrations: list[dict[str, Any]]
+    moves: list[dict[str, Any]]
+    unknown: list[dict[str, Any]]
 
     @classmethod
     def of(cls, chart: Chart) -> "ChartBody":

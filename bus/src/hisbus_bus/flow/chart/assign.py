@@ -19,6 +19,8 @@ from hisbus_schemas import Due, Event
 New = tuple[Stored, Event]
 
 _ADT = tables.events.c.kind.startswith("encounter.") | tables.events.c.kind.startswith("patient.")
+_OF_THE_PERSON = frozenset({"allergy.recorded"})
+"""Kinds that are true outside a stay too; they wait for the next one, and are nobody's work meanwhile."""
 _NAMED = tables.events.c.visit == tables.events.c.encounter
 
 
@@ -245,7 +247,9 @@ class Assignment:
             return None, CIRCULAR
         stays = self._scope.stays({self._scope.root(row.patient)}) if row.patient is not None else []
         found = only_open(row.order, ((stay.id, stay.begins, stay.ends) for stay in stays))
-        return (found, "") if found is not None else (None, UNASSIGNED)
+        if found is None and row.kind not in _OF_THE_PERSON:
+            return None, UNASSIGNED
+        return found, ""
 
 
 def _needs_stay(row: Stored, event: Event) -> bool:

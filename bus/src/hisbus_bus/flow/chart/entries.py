@@ -3,21 +3,29 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import TypeAdapter
 
+from hisbus_bus.flow.chart import moves, unknown
 from hisbus_bus.flow.chart.order import order_of
+from hisbus_bus.flow.chart.suspected import suspected
 from hisbus_bus.kernel.topics import digest
 from hisbus_schemas import (
     LISTS,
+    Administration,
+    Allergy,
     Charge,
+    ChartAdministration,
+    ChartAllergy,
     ChartCharge,
     ChartDiagnosis,
     ChartDocument,
+    ChartMove,
     ChartOrder,
     ChartProcedure,
     ChartReading,
+    ChartUnknown,
     Code,
     Diagnoses,
     Diagnosis,
@@ -40,8 +48,14 @@ class Vital(ChartReading):
 
 _MODELS: Mapping[str, type[Entry]] = {part.name: part.entry for part in LISTS if part.entry} | {"vitals": Vital}
 _LISTS: Mapping[str, TypeAdapter[Any]] = {name: TypeAdapter(list[model]) for name, model in _MODELS.items()}  # type: ignore[valid-type]
-_PARTS: Mapping[type[Entry], str] = {model: name for name, model in _MODELS.items()}
+PART_OF: Mapping[type[Entry], str] = {model: name for name, model in _MODELS.items()}
 """The part of the chart that shows an item, by the item's own class."""
+
+
+MOVES: Key = ("moves",)
+"""The history of the stay, one entry."""
+
+Item = TypeVar("Item", ChartOrder, ChartAllergy, ChartAdministration)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +76,7 @@ class Slot:
         """Return the items as JSON, for each part a line with a list."""
         lines = [self.items]
         if " " in self.part:
-            lines = [tuple(item for item in self.items if _PARTS[type(item)] == part) for part in self.part.split()]
+            lines = [tuple(item for item in self.items if PART_OF[type(item)] == part) for part in self.part.split()]
         return "\n".join(f"[{','.join(map(_json, line))}]" for line in lines)
 
 
@@ -106,6 +120,12 @@ def touched(event: Event) -> list[Key]:
             keys = [("report", report.number)]
         case Charge() as charge:
             keys = [("charges", charge.key)]
+        case Allergy() as allergy:
+            keys = [("allergies", allergy.key)]
+        case Administration() as dose:
+            keys = [("administrations", dose.key)]
+    if moves.tells(event):
+        keys.append(MOVES)
     return list(dict.fromkeys(keys))
 
 
@@ -124,7 +144,25 @@ def fold(encounter: str, key: Key, events: Sequence[Event]) -> Slot:
 
 def apply(slot: Slot, key: Key, event: Event) -> Slot:
     """Return an entry after one more event, later in the fold than any that touched it."""
+    kept = [item for item in slot.items if isinstance(item, ChartUnknown)]
+    if kept:
+        slot = replace(slot, items=tuple(item for item in slot.items if not isinstance(item, ChartUnknown)))
     slot = replace(slot, last=order_of(event))
+    if key == MOVES:
+        history = moves.after([item for item in slot.items if isinstance(item, ChartMove)], slot.id, event)
+        return _shown(slot, [*history, *unknown.of_stay(slot.id, kept, event)])
+    slot = _applied(slot, key, event)
+    if not slot.part or not (kept or event.unknown):
+        return slot
+    return _shown(slot, [*slot.items, *unknown.of_entries(slot.id, key[-1], slot.items, kept, event)])
+
+
+def _shown(slot: Slot, items: Sequence[Entry]) -> Slot:
+    """Return an entry with these items, each in the part of its class."""
+    return replace(slot, part=" ".join(sorted({PART_OF[type(item)] for item in items})), items=tuple(items))
+
+
+def _applied(slot: Slot, key: Key, event: Event) -> Slot:
     match event.data:
         case Document() as document:
             return _document(slot, key, event, document)
@@ -133,12 +171,16 @@ def apply(slot: Slot, key: Key, event: Event) -> Slot:
         case Procedure() as procedure:
             return _procedure(slot, event, procedure)
         case Order() as ordered:
-            return _order(slot, event, ordered)
+            return _shown(slot, [_newer(ChartOrder, slot, event, ordered, status=ordered.action)])
         case Report() as report:
             return _report(slot, event, report)
         case Charge() as charge:
             item = ChartCharge(id=slot.id, version=event.id, **dict(charge))
-            return replace(slot, part="charges", items=(item,))
+            return _shown(slot, [item])
+        case Allergy() as allergy:
+            return _shown(slot, [_newer(ChartAllergy, slot, event, allergy, withdrawn=allergy.withdrawn)])
+        case Administration() as dose:
+            return _shown(slot, [_newer(ChartAdministration, slot, event, dose)])
         case _:
             return slot
 
@@ -198,7 +240,15 @@ def _name(code: Code) -> tuple[str, str]:
 
 
 def _diagnosis(id: str, event: Event, status: DiagnosisStatus | Literal[""], said: Diagnosis) -> ChartDiagnosis:
-    return ChartDiagnosis(id=id, version=event.id, status=status, code=said.code, time=said.time, rank=said.rank)
+    return ChartDiagnosis(
+        id=id,
+        version=event.id,
+        status=status,
+        code=said.code,
+        time=said.time,
+        rank=said.rank,
+        suspected=suspected(said.code.text) if said.suspected is None else said.suspected,
+    )
 
 
 def _procedure(slot: Slot, event: Event, said: Procedure) -> Slot:
@@ -219,24 +269,18 @@ def _procedure(slot: Slot, event: Event, said: Procedure) -> Slot:
     return replace(slot, part="procedures", items=(item,))
 
 
-def _order(slot: Slot, event: Event, said: Order) -> Slot:
+def _newer(
+    model: type[Item], slot: Slot, event: Event, said: Order | Allergy | Administration, **always: object
+) -> Item:
+    """Return an entry as it is now: what is said counts, what is empty is as it was, what is deleted is empty."""
     known = slot.items[0] if slot.items else None
-    old = (
-        known
-        if isinstance(known, ChartOrder)
-        else ChartOrder(id="", version="", key="", status=said.action, what=Code())
-    )
-    item = ChartOrder(
-        id=slot.id,
-        version=event.id,
-        key=said.key,
-        placer=said.placer or old.placer,
-        filler=said.filler or old.filler,
-        status=said.action,
-        what=said.what if said.what != Code() else old.what,
-        time=said.time or old.time,
-    )
-    return replace(slot, part="orders", items=(item,))
+    fields: dict[str, object] = {}
+    for name in model.model_fields.keys() & type(said).model_fields.keys() - set(said.deleted):
+        value = getattr(said, name)
+        if known is not None and (value is None or value in ("", [], Code())):
+            value = getattr(known, name)
+        fields[name] = value
+    return model.model_validate({**fields, **always, "id": slot.id, "version": event.id})
 
 
 def _report(slot: Slot, event: Event, report: Report) -> Slot:
@@ -252,7 +296,7 @@ def _report(slot: Slot, event: Event, report: Report) -> Slot:
             report=report.number,
             service=report.service,
             withdrawn=reading.status == "withdrawn",
+            report_notes=report.notes,
             **dict(reading),
         )
-    items = tuple(known.values())
-    return replace(slot, part=" ".join(sorted({_PARTS[type(item)] for item in items})), items=items)
+    return _shown(slot, [*known.values()])

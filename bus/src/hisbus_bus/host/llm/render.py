@@ -4,19 +4,23 @@ What changes least stands first: documents in the order of their filing; the sta
 stands last. Names, numbers and addresses of the patient are left out, no question needs them.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from hisbus.evidence import labelled
 from hisbus.visible import visible
 from hisbus_schemas import (
     Chart,
+    ChartAdministration,
+    ChartAllergy,
     ChartCharge,
     ChartDiagnosis,
     ChartDocument,
+    ChartMove,
     ChartOrder,
     ChartProcedure,
     ChartReading,
+    ChartUnknown,
     Code,
     Entry,
     Moment,
@@ -50,7 +54,8 @@ def _entry(label: str, entry: Entry) -> Iterator[str]:
 
 
 def _diagnosis(entry: ChartDiagnosis) -> Words:
-    return "diagnosis", entry.status, _code(entry.code), _time(entry.time)
+    suspected = "suspected" if entry.suspected else ""
+    return "diagnosis", entry.status, _code(entry.code), suspected, _time(entry.time)
 
 
 def _procedure(entry: ChartProcedure) -> Words:
@@ -59,17 +64,39 @@ def _procedure(entry: ChartProcedure) -> Words:
 
 
 def _order(entry: ChartOrder) -> Words:
-    return "order", _code(entry.what), entry.status, _time(entry.time)
+    lasting = f"{_time(entry.start)} to {_time(entry.stop) or 'open'}" if entry.start or entry.stop else ""
+    how = (_amount(entry.dose, entry.unit), _code(entry.route), entry.frequency, lasting)
+    return "order", _code(entry.what), entry.status, *how, _time(entry.time), _notes(entry.notes)
 
 
 def _reading(entry: ChartReading) -> Words:
-    value = " ".join([*entry.values, entry.unit]).strip()
+    value = _amount(" ".join(entry.values), entry.unit)
     expected = f"({entry.range})" if entry.range else ""
-    return _code(entry.item), value, expected, " ".join(entry.flags), _time(entry.time)
+    notes = _notes([*entry.notes, *entry.report_notes])
+    return _code(entry.item), value, expected, " ".join(entry.flags), _time(entry.time), notes
 
 
 def _charge(entry: ChartCharge) -> Words:
     return "charge", _code(entry.code), entry.type, entry.quantity, _time(entry.time)
+
+
+def _allergy(entry: ChartAllergy) -> Words:
+    about = (entry.kind, entry.severity, ", ".join(entry.reactions), entry.status)
+    return "allergy", _code(entry.what), *about, _time(entry.time)
+
+
+def _administration(entry: ChartAdministration) -> Words:
+    how = (_amount(entry.amount, entry.unit), _code(entry.route), _code(entry.site), entry.status)
+    return "dose", _code(entry.what), *how, _time(entry.time), _notes(entry.notes)
+
+
+def _move(entry: ChartMove) -> Words:
+    place = " ".join(filter(None, (entry.location.ward, entry.location.room, entry.location.bed)))
+    return "from", _time(entry.since), place, entry.department, entry.patient_class
+
+
+def _unknown(entry: ChartUnknown) -> Words:
+    return "unknown code", entry.item, _code(entry.code)
 
 
 _LINES: Mapping[type[Entry], Callable[[Any], Words]] = {
@@ -78,6 +105,10 @@ _LINES: Mapping[type[Entry], Callable[[Any], Words]] = {
     ChartOrder: _order,
     ChartReading: _reading,
     ChartCharge: _charge,
+    ChartAllergy: _allergy,
+    ChartAdministration: _administration,
+    ChartMove: _move,
+    ChartUnknown: _unknown,
 }
 """What the line of an entry says; of a document there are more than one."""
 
@@ -120,6 +151,14 @@ def _flat(text: str) -> str:
 
 def _code(code: Code) -> str:
     return " ".join(filter(None, (code.text, code.code)))
+
+
+def _amount(value: str, unit: str) -> str:
+    return " ".join(filter(None, (value, unit)))
+
+
+def _notes(notes: Sequence[str]) -> str:
+    return f"note: {'; '.join(notes)}" if notes else ""
 
 
 def _span(procedure: ChartProcedure) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import lru_cache
 
-from hisbus_hl7v2.mapping import adt, charges, clinical, documents, orders, results
+from hisbus_hl7v2.mapping import adt, allergies, charges, clinical, documents, drugs, orders, results
 from hisbus_hl7v2.mapping.patient import Draft, Subject, only_subject
 from hisbus_hl7v2.mapping.profile import Profile
 from hisbus_hl7v2.mapping.source import Source
@@ -13,14 +13,15 @@ from hisbus_schemas import Fact
 __all__ = ["facts"]
 
 _COMMON = frozenset({"MSH", "EVN", "PID", "PV1"})
-_CLINICAL = _COMMON | {"DG1", "PR1"}
+_CLINICAL = _COMMON | {"DG1", "PR1"} | allergies.READS
 
 _READERS: list[tuple[frozenset[str], Callable[[Source, Subject, str], list[Draft]], frozenset[str]]] = [
     (documents.TYPES, documents.document_drafts, documents.READS),
     (results.TYPES, results.result_drafts, results.READS),
     (orders.TYPES, orders.order_drafts, orders.READS),
     (charges.TYPES, charges.charge_drafts, charges.READS),
-    (clinical.TYPES, lambda _source, _about, _trigger: [], frozenset()),
+    (drugs.TYPES, drugs.administration_drafts, drugs.READS),
+    (clinical.TYPES | allergies.TYPES, lambda _source, _about, _trigger: [], frozenset()),
 ]
 """Types of message, what reads them, and the segments that it reads."""
 
@@ -39,18 +40,23 @@ def facts(read: Hl7Source) -> list[Fact] | None:
     family, _, trigger = type.partition("^")
     if family == "ADT" and trigger in source.profile.adt:
         about = only_subject(source)
-        drafts = [Draft(about, source.profile.adt[trigger]), *clinical.drafts(source, about, trigger)]
+        drafts = [Draft(about, source.profile.adt[trigger]), *_clinical(source, about, trigger)]
         reads = _CLINICAL
     elif type in _BY_TYPE:
         about = only_subject(source)
         reader, reads = _BY_TYPE[type]
-        drafts = [*reader(source, about, trigger), *clinical.drafts(source, about, trigger)]
+        drafts = [*reader(source, about, trigger), *_clinical(source, about, trigger)]
     elif type in adt.PATIENTS:
         drafts, reads = adt.patient_drafts(source, type), _COMMON | adt.READS
     else:
         return None
     read.take(reads, source.unread)
     return _made(read, source, drafts)
+
+
+def _clinical(source: Source, about: Subject, trigger: str) -> list[Draft]:
+    """Return what any message may say of the patient's state."""
+    return [*clinical.drafts(source, about, trigger), *allergies.drafts(source, about)]
 
 
 @lru_cache(maxsize=64)

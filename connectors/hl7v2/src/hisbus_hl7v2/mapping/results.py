@@ -1,5 +1,7 @@
 """Results and vital signs (ORU): OBR with its OBX."""
 
+from collections.abc import Mapping
+
 from hisbus import BadMessage
 from hisbus_hl7v2.mapping.patient import Draft, Subject
 from hisbus_hl7v2.mapping.source import Source
@@ -9,7 +11,7 @@ from hisbus_schemas import Reading, Report
 TYPES = frozenset({"ORU^R01", "OUL^R21", "OUL^R22", "OUL^R23", "OUL^R24"})
 """Types of message that ``result_drafts`` reads."""
 
-READS = frozenset({"OBR", "OBX"})
+READS = frozenset({"OBR", "OBX", "NTE"})
 """Segments that ``result_drafts`` reads."""
 
 _BY_SPECIMEN = frozenset({"R22", "R23"})
@@ -29,7 +31,8 @@ def result_drafts(source: Source, about: Subject, trigger: str) -> list[Draft]:
     groups = _groups(source, by_specimen=trigger in _BY_SPECIMEN)
     if not groups:
         raise BadMessage("A result message without OBR.", code="no_report")
-    reports = [_report(source, obr, observations) for obr, observations in groups]
+    notes = _notes(source)
+    reports = [_report(source, obr, observations, notes) for obr, observations in groups]
     items = [reading.item for report in reports for reading in report.readings]
     vital = bool(items) and all(item.code in source.profile.vital_signs and item.system in ("", "LN") for item in items)
     return [Draft(about, "vitals.recorded" if vital else _kind(source, report), report) for report in reports]
@@ -62,7 +65,22 @@ def _groups(source: Source, *, by_specimen: bool) -> list[tuple[Segment, list[Se
     return groups
 
 
-def _report(source: Source, obr: Segment, observations: list[Segment]) -> Report:
+def _notes(source: Source) -> Mapping[int, list[str]]:
+    """Return the texts of NTE by the OBR or OBX that they stand behind, by its ``id``; others are left unread."""
+    notes: dict[int, list[str]] = {}
+    above: Segment | None = None
+    for segment in source.message.segments:
+        name = segment.text[:3]
+        if name != "NTE":
+            above = segment if name in ("OBR", "OBX") else None
+        elif above is None:
+            source.unread.append(segment)
+        else:
+            notes.setdefault(id(above), []).extend(source.notes(segment))
+    return notes
+
+
+def _report(source: Source, obr: Segment, observations: list[Segment], notes: Mapping[int, list[str]]) -> Report:
     service = source.code(obr, 4)
     number = obr.get(3) or obr.get(2)
     if not number:
@@ -73,11 +91,12 @@ def _report(source: Source, obr: Segment, observations: list[Segment]) -> Report
         number=number,
         service=service,
         status=source.word(source.profile.statuses, obr, 25) or "",
-        readings=[_reading(source, obx) for obx in observations],
+        notes=notes.get(id(obr), []),
+        readings=[_reading(source, obx, notes.get(id(obx), [])) for obx in observations],
     )
 
 
-def _reading(source: Source, obx: Segment) -> Reading:
+def _reading(source: Source, obx: Segment, notes: list[str]) -> Reading:
     return Reading(
         item=source.code(obx, 3),
         sub=obx.get(4),
@@ -87,6 +106,7 @@ def _reading(source: Source, obx: Segment) -> Reading:
         flags=[flag for item in obx.repetitions(8) if (flag := source.message.part(item))],
         status=source.word(source.profile.statuses, obx, 11) or "",
         time=source.time(obx, 14),
+        notes=notes,
     )
 
 

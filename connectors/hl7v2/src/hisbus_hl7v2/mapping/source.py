@@ -109,8 +109,13 @@ class Source:
         """Return a member of staff (XCN)."""
         if segment.raw(number) in ("", NULL):
             return None
-        id, family, given = segment.values(number, 3)
-        return Person(id=id, name=joined(family, given))
+        id, family, given, _, _, prefix, degree = segment.values(number, 7)
+        return Person(id=id, name=joined(family, given), title=" ".join(filter(None, (prefix, degree))))
+
+    def notes(self, nte: Segment) -> list[str]:
+        """Return what a note says (NTE-3), a text for each repetition."""
+        texts = (self.message.decoded(item) for item in nte.repetitions(3))
+        return [text for text in texts if text.strip()]
 
 
 def joined(family: str, given: str) -> str:
