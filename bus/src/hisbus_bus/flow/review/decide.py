@@ -12,10 +12,11 @@ from sqlalchemy import Row, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from hisbus import payloads
 from hisbus.errors import Forbidden
 from hisbus_bus.flow.review import codes, proposals
 from hisbus_bus.flow.review.errors import AlreadyDecided, Changed, Closed, Invalid, PreconditionRequired, Unknown
-from hisbus_bus.kernel import charts, outbox, payloads, tables
+from hisbus_bus.kernel import charts, outbox, tables
 from hisbus_bus.kernel.log import NewRecord
 from hisbus_bus.kernel.people import DECIDERS
 from hisbus_bus.kernel.site import Site

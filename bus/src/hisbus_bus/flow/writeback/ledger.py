@@ -22,6 +22,8 @@ ACTOR = "step:writeback"
 
 OPEN = ("queued", "sending")
 """What leaves without a person's help."""
+LONGEST_SAID = 2000
+"""Characters of what the HIS said that are kept."""
 FOR_A_PERSON = ("undecided", "stale", "rejected_by_his")
 
 table = tables.writebacks
@@ -94,6 +96,7 @@ async def settle(
 ) -> bool:
     """Move a row of ours to what came of it, and let the receipt follow. False where it is no longer ours."""
     mine = and_(table.c.id == row.id, table.c.lease == row.lease, table.c.status.in_(("sending", "undecided")))
+    values["said"] = heard(receipt)
     moved = await _move(connection, row, mine, status, receipt.code, actor=ACTOR, **_free(values))
     if moved:
         await send_receipt(site, connection, row, receipt)
@@ -187,8 +190,13 @@ async def tell(
     await audit.history(connection, proposal=proposal, status=f"writeback.{status}", actor=actor, detail=code)
 
 
+def heard(receipt: Receipt) -> str:
+    """Return what the HIS said as it is kept: for the operator alone, bounded, without what no database takes."""
+    return receipt.said.replace("\0", "")[:LONGEST_SAID]
+
+
 async def send_receipt(site: Site, connection: AsyncConnection, row: Row[Any], receipt: Receipt) -> None:
-    """Append a receipt once this transaction has committed."""
+    """Append a receipt once this transaction has committed; what the HIS said stays here."""
     headers = site.headers(
         id=digest("receipt", row.id, row.attempts, receipt.outcome, receipt.code, receipt.received.isoformat()),
         type="writeback.answered",
