@@ -446,6 +446,7 @@ writebacks = Table(
     Column("lease", String, nullable=False),
     Column("lease_until", Instant, nullable=True),
     Column("code", String, nullable=False),  # of the last receipt
+    Column("said", Text, nullable=False),  # by the HIS in it; may quote a patient: for the operator alone
     Column("control_id", String, nullable=False),
     Column("created", Instant, nullable=False),
     Column("changed", Instant, nullable=False),

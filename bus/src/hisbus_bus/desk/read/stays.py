@@ -10,13 +10,14 @@ from typing import Any
 from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from hisbus import payloads
 from hisbus_bus.desk import codes
 from hisbus_bus.desk.codes import CodeLines
 from hisbus_bus.desk.proofs import Proof, prove
 from hisbus_bus.desk.read import worklist as queue
 from hisbus_bus.flow.review import notes, opinions, proposals
 from hisbus_bus.flow.review.notes import Said
-from hisbus_bus.kernel import audit, charts, payloads, tables
+from hisbus_bus.kernel import audit, charts, tables
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.states import Decided, Proposed, WrittenBack
 from hisbus_schemas import Chart, Decision, Drafted, Evidence, Opinion, Proposal, Query, Text

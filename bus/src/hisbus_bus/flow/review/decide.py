@@ -12,11 +12,12 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from hisbus import payloads
 from hisbus.errors import Forbidden
 from hisbus_bus.flow.review import codes, proposals
 from hisbus_bus.flow.review.errors import AlreadyDecided, Changed, Closed, Invalid, PreconditionRequired, Unknown
 from hisbus_bus.flow.review.proposals import Standing
-from hisbus_bus.kernel import charts, outbox, payloads, people, tables
+from hisbus_bus.kernel import charts, outbox, people, tables
 from hisbus_bus.kernel.log import NewRecord
 from hisbus_bus.kernel.people import Object, User, may
 from hisbus_bus.kernel.site import Site

@@ -415,6 +415,7 @@ def upgrade() -> None:
         sa.Column("lease", sa.String(), nullable=False),
         sa.Column("lease_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("code", sa.String(), nullable=False),
+        sa.Column("said", sa.Text(), nullable=False),
         sa.Column("control_id", sa.String(), nullable=False),
         sa.Column("created", sa.DateTime(timezone=True), nullable=False),
         sa.Column("changed", sa.DateTime(timezone=True), nullable=False),
