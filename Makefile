@@ -4,7 +4,7 @@ PY := .venv/bin/python
 MEMBERS := $(patsubst %/pyproject.toml,%,$(wildcard */pyproject.toml */*/pyproject.toml))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-servers test-vllm soak servers jars bench explore mutants check format
+.PHONY: help demo test test-servers test-busy test-vllm soak servers jars bench picture explore mutants check format setup wheels
 
 help: ## print this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -12,8 +12,10 @@ help: ## print this
 .venv/.ready: pyproject.toml constraints.txt $(MEMBERS:%=%/pyproject.toml)
 	python3 -m venv .venv
 	.venv/bin/pip install -q --disable-pip-version-check -c constraints.txt uv
-	.venv/bin/uv pip install -q -p .venv -c constraints.txt $(MEMBERS:%=-e %) --group dev
+	.venv/bin/uv pip install -q -p .venv --compile-bytecode -c constraints.txt $(MEMBERS:%=-e %) --group dev
 	@touch $@
+
+setup: .venv/.ready ## what the other targets begin with: an environment with every member in it
 
 demo: .venv/.ready ## the imaginary hospital: messages in, findings, decisions, write-backs
 	$(PY) -m hisbus_simulator demo
@@ -27,6 +29,9 @@ test: .venv/.ready ## every test but test-vllm's; those marked kafka and postgre
 test-servers: .venv/.ready jars ## only those and the long ones, on a real Kafka and PostgreSQL that come and go with them
 	$(PY) -m hisbus_servers run -- $(PY) -m pytest -q -n 3 --dist worksteal -m "kafka or postgres or long"
 
+test-busy: .venv/.ready jars ## the fault tests beside busy loops, each five times (BUSY_RUNS= BUSY_ONLY= BUSY_MINUTES=)
+	$(PY) -m hisbus_servers run -- $(PY) -m tests.faults.busy
+
 test-vllm: .venv/.ready ## those marked vllm, on a real vLLM with a tiny random model (HISBUS_LLM_URL=: on that one)
 	@if [ -z "$$HISBUS_LLM_URL" ]; then $(MAKE) .venv-vllm/.ready; fi
 	HISBUS_TEST_VLLM=.venv-vllm/bin/python $(PY) -m pytest -q -m vllm
@@ -37,7 +42,7 @@ test-vllm: .venv/.ready ## those marked vllm, on a real vLLM with a tiny random 
 		-c ops/vllm/cpu/constraints.txt --overrides ops/vllm/cpu/overrides.txt
 	@touch $@
 
-soak: .venv/.ready jars ## half an hour of killing brokers, database, steps and agents under load (SOAK_MINUTES=)
+soak: .venv/.ready jars ## half an hour of killing servers, steps and agents under load (SOAK_MINUTES=), then test-busy
 	$(PY) -m tests.faults.soak
 
 servers: .venv/.ready jars ## a real Kafka and PostgreSQL on this machine until Ctrl-C
@@ -50,6 +55,11 @@ ops/kafka/lib/.ready: ops/kafka/pom.xml
 	mvn -q -B -f $< dependency:copy-dependencies
 	@touch $@
 
+wheels: .venv/.ready ## every member as a wheel, in dist/
+	rm -rf dist
+	@for member in $(MEMBERS); do .venv/bin/uv build -q --wheel -b constraints.txt -o dist $$member || exit; done
+	@ls dist
+
 check: .venv/.ready ## lint, types, import rules
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
@@ -58,6 +68,9 @@ check: .venv/.ready ## lint, types, import rules
 
 bench: .venv/.ready jars ## every figure beside its floor; BENCH_ONLY="intake_sqlite late" takes some of them
 	$(PY) -m hisbus_servers run -- $(PY) -m tests.bench
+
+picture: .venv/.ready ## the README's picture, from the demo's hospital (needs Chromium)
+	$(PY) -m tests.browser.picture
 
 explore: .venv/.ready ## property tests with new examples each time
 	HISBUS_EXPLORE=1 $(PY) -m pytest -q -n 2 --dist worksteal -k "propert or order or interleaving"

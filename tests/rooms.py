@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 
 LAYERS = """
     hisbus_bus.command > hisbus_bus.play > hisbus_bus.app > hisbus_bus.desk > hisbus_bus.lab > hisbus_bus.flow
-    > hisbus_bus.host > hisbus_bus.kernel > hisbus > hisbus_schemas
+    > hisbus_bus.host > hisbus_bus.kernel > hisbus_mapping > hisbus > hisbus_schemas
 """
 LAG = "hisbus_bus.flow.lag"
 """No step: it asks all of them what waits."""
@@ -51,14 +51,22 @@ def _contracts() -> Iterator[tuple[str, str, dict[str, list[str]]]]:
         {"source_modules": shelved, "forbidden_modules": ["hisbus_bus", "hisbus_remote"]},
     )
     yield (
+        "Plugins know no mapping",
+        "forbidden",
+        {"source_modules": plugins, "forbidden_modules": ["hisbus_mapping"]},
+    )
+    yield (
         "The bus knows no connector and no plugin",
         "forbidden",
-        {"source_modules": ["hisbus_bus", "hisbus", "hisbus_schemas"], "forbidden_modules": shelved},
+        {"source_modules": ["hisbus_bus", "hisbus_mapping", "hisbus", "hisbus_schemas"], "forbidden_modules": shelved},
     )
     yield (
         "What a plugin imports pulls in no broker, driver or web framework",
         "forbidden",
-        {"source_modules": [*plugins, "hisbus", "hisbus_schemas"], "forbidden_modules": list(SERVERS)},
+        {
+            "source_modules": [*plugins, "hisbus_mapping", "hisbus", "hisbus_schemas"],
+            "forbidden_modules": list(SERVERS),
+        },
     )
 
 

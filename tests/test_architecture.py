@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from tests.rooms import ROOT, members, package
 
+import hisbus
 from hisbus_bus.kernel.tables import KERNEL, WRITER, metadata
 
 MEMBERS = tuple(member.relative_to(ROOT).as_posix() for member in members())
@@ -73,7 +74,7 @@ def test_a_member_declares_only_what_it_imports(member: str) -> None:
 
 
 def test_all_members_have_one_version_and_one_licence() -> None:
-    assert len({project(member)["version"] for member in MEMBERS}) == 1
+    assert {project(member)["version"] for member in MEMBERS} == {hisbus.__version__}
     assert {project(member)["license"] for member in MEMBERS} == {"Apache-2.0"}
 
 
@@ -148,7 +149,9 @@ def test_all_sql_of_the_desk_is_in_its_room_for_reading() -> None:
 
 @pytest.mark.parametrize("member", MEMBERS)
 def test_no_file_is_longer_than_a_reader_can_hold(member: str) -> None:
-    assert not [path.name for path in sources(member) if len(path.read_text().splitlines()) > 500]
+    # A migration is written once, and is as long as the schema that it makes.
+    read = [path for path in sources(member) if path.parent.name != "versions"]
+    assert not [path.name for path in read if len(path.read_text().splitlines()) > 500]
 
 
 @pytest.mark.parametrize("member", MEMBERS)

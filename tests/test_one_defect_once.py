@@ -24,9 +24,9 @@ def terms(icd_file: Path) -> Path:
     return icd_file
 
 
-def stay(*codes: str, sex: str = "M", born: date = date(1960, 1, 1), page: dict[str, str] | None = None) -> Chart:
+def stay(*codes: str, sex: str = "male", born: date = date(1960, 1, 1), page: dict[str, str] | None = None) -> Chart:
     diagnoses = [
-        ChartDiagnosis(id=f"dx{rank}", version="1", type="F", code=Code(code=code), rank=rank)
+        ChartDiagnosis(id=f"dx{rank}", version="1", status="final", code=Code(code=code), rank=rank)
         for rank, code in enumerate(codes, 1)
     ]
     documents = [] if page is None else [make_document("C0032", id="page", signed=NOW, fields=page)]
@@ -52,20 +52,22 @@ STAYS = {
     "an external cause first": stay("W19.XXXA", "I10"),
     "a manifestation first, which both know": stay("I39", "I33.0"),
     "a manifestation first, which the table knows": stay("G63", "E85.1"),
-    "an outcome first": stay("Z37.0", "O80", sex="F", born=date(1995, 1, 1)),
+    "an outcome first": stay("Z37.0", "O80", sex="female", born=date(1995, 1, 1)),
     "a history first": stay("Z85.3", "I10"),
     "an organism first": stay("B95.61", "I10"),
     "no code at all": stay("none", "I10"),
     "no code of the table": stay("I99.X9", "I10"),
     "a category": stay("I10", "I21"),
-    "a man's code of a woman": stay("N40.0", sex="F"),
+    "a man's code of a woman": stay("N40.0", sex="female"),
     "a woman's code of a man": stay("D06.9"),
     "a newborn's code of a child": stay("P12.0", born=date(2026, 1, 1)),
     "a dementia of a child": stay("F03.90", born=date(2016, 1, 1)),
-    "a delivery of a girl": stay("O80", sex="F", born=date(2020, 1, 1)),
+    "a delivery of a girl": stay("O80", sex="female", born=date(2020, 1, 1)),
     "a menopause of a man": stay("N95.1"),
-    "a tumour of another behaviour": stay("C50.911", sex="F", page={"FP.DIAGNOSIS": "C50.911", "FP.MORPHOLOGY": "/2"}),
-    "a delivery without outcome": stay("O80", sex="F", born=date(1995, 1, 1)),
+    "a tumour of another behaviour": stay(
+        "C50.911", sex="female", page={"FP.DIAGNOSIS": "C50.911", "FP.MORPHOLOGY": "/2"}
+    ),
+    "a delivery without outcome": stay("O80", sex="female", born=date(1995, 1, 1)),
     "a head injury": stay("S06.0X0A", page={"FP.DIAGNOSIS": "S06.0X0A"}),
     "a code twice": stay("I10", "I10", page={"FP.DIAGNOSIS": "I10", "FP.OTHER_DIAGNOSIS": "I10"}),
 }

@@ -1,42 +1,39 @@
-"""The README says what is so: its blocks are run, its commands exist."""
+"""The documents say what is so: their configurations load, what they name exists, and both READMEs say the same."""
 
 import re
 from pathlib import Path
-from typing import Any
 
+import pytest
 import typer
 
-from hisbus.testing import make_case, make_chart, make_document, run
 from hisbus_bus.command.main import app
 from hisbus_bus.kernel.settings import load
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCUMENTS = sorted(
+    path.relative_to(ROOT).as_posix()
+    for pattern in ("*.md", "*/README.md", "*/*/README.md")
+    for path in ROOT.glob(pattern)
+    if ".venv" not in path.parts
+)
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+def text_of(document: str) -> str:
+    return (ROOT / document).read_text(encoding="utf-8")
 
 
-async def test_the_first_plugin_finds_the_empty_note_and_only_that() -> None:
-    (source,) = blocks("python")
-    scope: dict[str, Any] = {}
-    exec(source, scope)
-    registered: list[Any] = []
-    scope["register_agents"](registered.append)
-    (agent,) = registered
-    notes = [
-        make_document("C0038", number="D1", text=" "),
-        make_document("C0038", number="D2", text="患者今日诉胸痛缓解。"),
-    ]
-    answer = await run(agent, make_case(make_chart(documents=notes)))
-    assert [(found.rule, found.reads) for found in answer.proposals] == [("empty-note", [notes[0].ref])]
-    assert agent.name == "empty-notes"
+def blocks(document: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", text_of(document), re.DOTALL | re.MULTILINE)
+
+
+def shown(document: str) -> str:
+    """Return what a document shows of commands: its shell blocks and its words in backticks."""
+    return "\n".join(blocks(document, "sh")) + "\n" + "\n".join(re.findall("`[^`\n]+`", text_of(document)))
 
 
 def test_both_configurations_are_valid(tmp_path: Path) -> None:
     read = []
-    for text in blocks("toml"):
+    for text in (blocks("connectors/README.md", "toml")[0], blocks("ops/README.md", "toml")[0]):
         path = tmp_path / "hisbus.toml"
         path.write_text(text, encoding="utf-8")
         read.append(load(path))
@@ -45,21 +42,31 @@ def test_both_configurations_are_valid(tmp_path: Path) -> None:
     assert many_machines.log.partitions == 6 and many_machines.log.replicas == 3
 
 
-def test_every_command_that_is_named_exists() -> None:
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_command_that_is_named_exists(document: str) -> None:
     known = typer.main.get_command(app)
-    for words in re.findall(
-        r"hisbus ((?:[a-z]+ ?){1,2})", "\n".join(blocks("sh")) + "".join(re.findall("`.*?`", README))
-    ):
+    for words in re.findall(r"(?:^|`|bin/)hisbus ((?:[a-z]+ ?){1,2})", shown(document), re.MULTILINE):
         first = words.split()[0]
         assert first in known.commands, first  # type: ignore[attr-defined]
 
 
-def test_every_make_target_that_is_named_exists() -> None:
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_make_target_that_is_named_exists(document: str) -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    for target in set(re.findall(r"`?make ([a-z-]+)", "\n".join(blocks("sh")) + "".join(re.findall("`.*?`", README)))):
+    for target in set(re.findall(r"`?make ([a-z-]+)", shown(document))):
         assert f"\n{target}:" in makefile, target
 
 
-def test_every_room_that_is_linked_exists() -> None:
-    for link in re.findall(r"\]\(([^)#:]+)\)", README):
-        assert (ROOT / link).exists(), link
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_place_that_is_linked_exists(document: str) -> None:
+    for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text_of(document)):
+        assert ((ROOT / document).parent / link).exists(), link
+
+
+def test_both_readmes_say_the_same() -> None:
+    english, chinese = text_of("README.md"), text_of("README.zh.md")
+    for what in (r"^## ", r"^\d\. ", r"^- ", r"^\| "):
+        assert len(re.findall(what, english, re.M)) == len(re.findall(what, chinese, re.M)), what
+    links = r"\]\(((?!README)[^)]+)\)"
+    assert set(re.findall(links, english)) == set(re.findall(links, chinese))
+    assert blocks("README.md", "sh")[0].split("#")[0] == blocks("README.zh.md", "sh")[0].split("#")[0]

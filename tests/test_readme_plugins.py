@@ -19,17 +19,28 @@ import pytest
 import uv
 
 import hisbus_remote as remote
-from hisbus import Case
+from hisbus import Case, new
 from hisbus.errors import ConfigError
 from hisbus.frames import Reply
-from hisbus.testing import NOW, AgentContract, FakeLLM, make_case, make_chart, make_document, run
-from hisbus_bus.command import scaffold
+from hisbus.resolve import resolves
+from hisbus.testing import (
+    NOW,
+    AgentContract,
+    FakeLLM,
+    make_case,
+    make_chart,
+    make_document,
+    make_operation,
+    make_patient,
+    make_vital,
+    run,
+)
 from hisbus_bus.kernel.settings import Settings
-from hisbus_schemas import GRANTS, PROPOSALS, CodeSet, Finding, Text
+from hisbus_schemas import GRANTS, KINDS, PROPOSALS, CodeSet, Finding, Text
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "plugins/README.md").read_text(encoding="utf-8")
-NEEDED = ("schemas", "bus", "connectors/hl7v2", "ops/simulator")
+NEEDED = ("schemas", "bus/sdk", "bus", "connectors/hl7v2", "ops/simulator")
 
 
 def blocks(language: str) -> list[str]:
@@ -38,8 +49,23 @@ def blocks(language: str) -> list[str]:
 
 PREPARE, START, SEND = blocks("sh")
 SETTINGS, PROJECT, DECLARED = blocks("toml")
-PACKAGE, AGENT, TEST, SECOND, SERVICE = blocks("python")
+WHOLE, PACKAGE, AGENT, TEST, SECOND, SERVICE = blocks("python")
 (ASKING,) = blocks("py")
+
+
+async def test_the_first_plugin_finds_the_empty_note_and_only_that() -> None:
+    scope: dict[str, Any] = {}
+    exec(WHOLE, scope)
+    registered: list[Any] = []
+    scope["register_agents"](registered.append)
+    (agent,) = registered
+    notes = [
+        make_document("C0038", number="D1", text=" "),
+        make_document("C0038", number="D2", text="患者今日诉胸痛缓解。"),
+    ]
+    answer = await run(agent, make_case(make_chart(documents=notes)))
+    assert [(found.rule, found.reads) for found in answer.proposals] == [("empty-note", [notes[0].ref])]
+    assert agent.name == "empty-notes"
 
 
 # --- ten minutes ------------------------------------------------------------------------------------------------------
@@ -142,7 +168,7 @@ async def test_a_reader_gets_from_nothing_to_a_finding_on_the_page(tmp_path: Pat
 
 
 def test_it_shows_what_the_command_writes(tmp_path: Path) -> None:
-    written = {path.relative_to(tmp_path / "brevity"): path for path in scaffold.new_plugin("brevity", tmp_path)}
+    written = {path.relative_to(tmp_path / "brevity"): path for path in new.plugin("brevity", tmp_path)}
     shown = {
         "pyproject.toml": PROJECT,
         "src/hisbus_brevity/__init__.py": PACKAGE,
@@ -155,7 +181,7 @@ def test_it_shows_what_the_command_writes(tmp_path: Path) -> None:
 
 
 def test_what_is_written_is_spelled_like_the_bundled_members(tmp_path: Path) -> None:
-    scaffold.new_plugin("bed-side", tmp_path)
+    new.plugin("bed-side", tmp_path)
     project = tomllib.loads((tmp_path / "bed-side/pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert project["name"] == "hisbus-bed-side"
     assert project["entry-points"]["hisbus.agents"] == {"bed-side": "hisbus_bed_side"}
@@ -164,14 +190,14 @@ def test_what_is_written_is_spelled_like_the_bundled_members(tmp_path: Path) -> 
 @pytest.mark.parametrize("name", ["", "Brevity", "1st", "a_b", "-a", "a-", "../a", "x" * 51])
 def test_a_name_that_cannot_be_a_plugins_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="name"):
-        scaffold.new_plugin(name, tmp_path)
+        new.plugin(name, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_is_there_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "brevity").mkdir()
     with pytest.raises(ConfigError, match="there already"):
-        scaffold.new_plugin("brevity", tmp_path)
+        new.plugin("brevity", tmp_path)
     assert list((tmp_path / "brevity").iterdir()) == []
 
 
@@ -206,7 +232,7 @@ def test_the_declaration_that_it_shows_is_valid() -> None:
 
 
 def test_the_service_that_it_shows_serves_the_agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    scaffold.new_plugin("brevity", tmp_path)
+    new.plugin("brevity", tmp_path)
     monkeypatch.syspath_prepend(tmp_path / "brevity/src")
     served: dict[str, Any] = {}
 
@@ -217,6 +243,35 @@ def test_the_service_that_it_shows_serves_the_agent(tmp_path: Path, monkeypatch:
     exec(SERVICE, {"__name__": "__main__"})
     assert (served["agent"].name, served["site"]) == ("brevity", "north")
     assert served["log"].sasl_mechanism == "SCRAM-SHA-512"
+
+
+# --- kinds and paths --------------------------------------------------------------------------------------------------
+
+
+def rows(heading: str) -> list[tuple[str, str]]:
+    """Return the first two columns of the table with that heading, the first one without its backticks."""
+    _, _, table = README.partition(f"| {heading} |")
+    lines = table.partition("\n\n")[0].splitlines()[2:]
+    return [(cells[1].strip(" `"), cells[2].strip()) for cells in (line.split("|") for line in lines)]
+
+
+def test_it_lists_the_kinds_of_events_that_there_are() -> None:
+    assert rows("kind of event") == list(KINDS.items())
+
+
+def test_the_evidence_paths_that_it_lists_lead_somewhere_and_nothing_else_does() -> None:
+    chart = make_chart(
+        patient=make_patient(sex="F"),
+        documents=[make_document("C0037", id="ID", fields={"NAME": "x"})],
+        vitals=[make_vital("8867-4", "80", id="ID")],
+        procedures=[make_operation("ID", start=NOW)],
+    )
+    listed = [path for path, _ in rows("path")]
+    assert len(listed) == 5
+    for path in listed:
+        assert resolves(chart, path), path
+        assert not resolves(chart, f"{path}x"), path
+        assert not resolves(make_chart().project(frozenset()), path) or "/" not in path, path
 
 
 # --- the tables -------------------------------------------------------------------------------------------------------

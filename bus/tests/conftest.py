@@ -7,12 +7,23 @@ from typing import Any
 import psycopg
 import pytest
 
+from hisbus.testing import (
+    NOW,
+    make_charge,
+    make_diagnosis,
+    make_document,
+    make_operation,
+    make_order,
+    make_result,
+    make_vital,
+)
 from hisbus_bus.kernel import tables
 from hisbus_bus.kernel.database import Database
 from hisbus_bus.kernel.log import NewRecord, Record
 from hisbus_bus.kernel.settings import Settings
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.topics import Keys
+from hisbus_schemas import Entry
 
 
 class RememberingLog:
@@ -78,3 +89,17 @@ def log() -> RememberingLog:
 @pytest.fixture
 def site(database: Database, log: RememberingLog) -> Site:
     return Site(Settings(site="test"), Keys(b"test-secret"), log, database)
+
+
+@pytest.fixture
+def parts() -> dict[str, Entry]:
+    """One entry of every part of a chart, made as a vendor's test makes it; each is called after its part."""
+    return {
+        "documents": make_document("documents", "documents are read"),
+        "diagnoses": make_diagnosis("A", "diagnoses"),
+        "procedures": make_operation("op", start=NOW, text="procedures"),
+        "orders": make_order("o", "orders"),
+        "results": make_result("results", "4.1"),
+        "vitals": make_vital("vitals", "37.2"),
+        "charges": make_charge("c", "charges", amount="12.50"),
+    }

@@ -23,7 +23,21 @@ from hisbus_bus.host.calls import StoredCase
 from hisbus_bus.host.registry import Plugin
 from hisbus_bus.kernel.charts import StoredChart
 from hisbus_bus.kernel.settings import Settings
-from hisbus_schemas import GRANTS, Assessment, Chart, Demographics, Event, Moment, Patient, PatientId, Position, VisitId
+from hisbus_schemas import (
+    GRANTS,
+    Assessment,
+    Chart,
+    ChartUnknown,
+    Code,
+    Demographics,
+    Event,
+    Moment,
+    Need,
+    Patient,
+    PatientId,
+    Position,
+    VisitId,
+)
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 CANARY = "欧阳锋"
@@ -32,7 +46,7 @@ QUICK = Policy(first_s=0.0, longest_s=0.01, careful_s=30)
 HEAD = """
 import asyncio, os, resource, sys, time
 from hisbus import Case, RetryLater, hookimpl
-from hisbus_schemas import Assessment, Finding, Text, Wake
+from hisbus_schemas import Assessment, Finding, Need, Text, Wake
 
 def finding(key, **more):
     return Finding(key=key, rule="rule", message=Text(zh="中", en="en"), **more)
@@ -224,6 +238,30 @@ async def test_a_plugin_of_today_reads_the_charts_and_events_of_a_later_minor_ve
     )
     answer = await running.assess("evil", StoredCase(json.dumps(event), chart), 20)
     assert answer.evaluated == {"document.filed", "平稳"}
+
+
+async def test_a_rule_whose_need_is_unknown_of_the_stay_is_taken_out_of_its_answer(vendor: Vendor) -> None:
+    body = """\
+        return Assessment(evaluated={"rule", "other"}, proposals=[finding("k")])
+    needs = {"rule": [Need(item="document:C0038")]}
+"""
+    vendor.module("evil", HEAD.replace("NAME", "evil") + body + TAIL)
+    running = AgentHost(Plugin("evil"), vendor.settings("evil"), QUICK)
+    await running.start()
+    try:
+        await _taken_out(running)
+    finally:
+        await running.close()
+
+
+async def _taken_out(running: AgentHost) -> None:
+    assert running.agents[0].needs == {"rule": (Need(item="document:C0038"),)}
+    known = await running.assess("evil", case(), 20)
+    assert known.evaluated == {"rule", "other"} and len(known.proposals) == 1
+    hidden = ChartUnknown(id="u1", version="1", item="document:*", code=Code(code="X9"))
+    said = await running.assess("evil", case(unknown=[hidden]), 20)
+    assert said.evaluated == {"other"} and said.proposals == []
+    assert [(one.rule, one.reason) for one in said.unevaluated] == [("rule", "unknown_code")]
 
 
 async def test_a_plugin_has_no_broker_no_database_and_no_web_framework_in_its_process(host: Host) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from hisbus.errors import BadMessage, ConfigError, RetryLater
 from hisbus_bus.kernel import outbox, parked, tables
 from hisbus_bus.kernel.bulk import write
-from hisbus_bus.kernel.consumer import Batch, Consumer, lag, position
+from hisbus_bus.kernel.consumer import Batch, Consumer
 from hisbus_bus.kernel.controls import Part
 from hisbus_bus.kernel.database import Database
 from hisbus_bus.kernel.log import NewRecord, Record
 from hisbus_bus.kernel.log.sqlite import SqliteLog
+from hisbus_bus.kernel.positions import lag, position
 from hisbus_bus.kernel.settings import RetrySettings, Settings
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.telemetry import REGISTRY
@@ -130,6 +132,12 @@ async def until_true(condition: Callable[[], Awaitable[bool]]) -> None:
 async def parked_rows(site: Site) -> Sequence[Any]:
     async with site.database.read() as connection:
         return (await connection.execute(select(tables.parked).order_by(tables.parked.c.offset))).all()
+
+
+async def stored(site: Site) -> dict[int, int]:
+    async with site.database.read() as connection:
+        rows = await connection.execute(select(tables.offsets.c.partition, tables.offsets.c.next))
+        return {row.partition: row.next for row in rows}
 
 
 async def committed(site: Site) -> int | None:
@@ -427,19 +435,50 @@ async def test_a_position_that_the_database_stores_above_the_logs_skips_nothing(
     await site.log.append(records(site, "a1 a2"))
     async with site.database.write() as connection:  # stored, but the crash came before the append
         await write(connection, position(Told.group, "events", {0: 1}))
-    step = Told(site)
+    step = Told(site, stores=True)
     async with running(step):
         await step.until(lambda: len(step.done) == 2)
     assert step.done == ["a1", "a2"]
 
 
-async def test_a_stored_position_never_goes_backwards(database: Database) -> None:
-    async with database.write() as connection:
-        await write(connection, position("g", "events", {0: 5, 1: 7}))
-        await write(connection, position("g", "events", {0: 3, 1: 9}))
-    async with database.read() as connection:
-        rows = await connection.execute(select(tables.offsets.c.partition, tables.offsets.c.next))
-        assert sorted(tuple(row) for row in rows) == [(0, 5), (1, 9)]
+async def test_a_step_that_stores_its_position_has_a_row_before_its_first_record(site: Site) -> None:
+    step = Told(site, stores=True)
+
+    async def there_is_one() -> bool:
+        return await stored(site) == {0: 0}
+
+    async with running(step):
+        await until_true(there_is_one)
+
+
+async def test_what_came_after_a_backup_that_knows_nothing_of_its_partition_is_delivered_again(site: Site) -> None:
+    await site.log.append(records(site, "a1 a2"))
+    first = Told(site, stores=True)
+    async with running(first):
+        await first.until(lambda: len(first.done) == 2)
+    async with site.database.write() as connection:  # a restored backup, from before the first record
+        await connection.execute(tables.offsets.delete())
+    assert await lag(site, "events", Told.group, stores=True) == 2
+    second = Told(site, stores=True)
+    async with running(second):
+        await second.until(lambda: len(second.done) == 2)
+    assert (second.done, await stored(site), await committed(site)) == (["a1", "a2"], {0: 2}, 2)
+    assert await lag(site, "events", Told.group, stores=True) == 0
+
+
+async def test_what_a_restored_database_does_not_know_and_the_log_no_longer_keeps_is_refused(
+    site: Site, log: SqliteLog
+) -> None:
+    await site.log.append(records(site, "a1 a2"))
+    first = Told(site, stores=True)
+    async with running(first):
+        await first.until(lambda: len(first.done) == 2)
+    await log.expire(datetime.now(UTC) + timedelta(days=9999))
+    async with site.database.write() as connection:
+        await connection.execute(tables.offsets.delete())
+    for _ in range(2):  # and it stays so
+        with pytest.raises(ConfigError, match="offset 0 of events"):
+            await asyncio.wait_for(Consumer(site, Told(site, stores=True)).run(), PATIENCE_S)
 
 
 async def test_parking_raises_the_position_of_a_step_that_stores_one(site: Site) -> None:
@@ -562,18 +601,18 @@ async def test_what_is_in_hand_is_bounded(site: Site, bounds: dict[str, int], mo
 
 
 async def test_lag_counts_what_waits_or_runs(site: Site) -> None:
-    assert await lag(site, "events", Told.group) == 0
+    assert await lag(site, "events", Told.group, stores=False) == 0
     await site.log.append(records(site, "a1 a2 b1"))
-    assert await lag(site, "events", Told.group) == 3
+    assert await lag(site, "events", Told.group, stores=False) == 3
     step = Told(site)
     step.gate.clear()
     async with running(step):
         await step.until(lambda: bool(step.batches))
-        assert await lag(site, "events", Told.group) == 3
+        assert await lag(site, "events", Told.group, stores=False) == 3
         step.gate.set()
 
         async def caught_up() -> bool:
-            return await lag(site, "events", Told.group) == 0
+            return await lag(site, "events", Told.group, stores=False) == 0
 
         await until_true(caught_up)
 

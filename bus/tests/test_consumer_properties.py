@@ -309,7 +309,8 @@ class Broker:
     """Two partitions in memory. It commits what it is told, and takes partitions away at any time."""
 
     records: dict[int, list[Record]] = field(default_factory=lambda: {0: [], 1: []})
-    committed: dict[int, int] = field(default_factory=lambda: {0: 0, 1: 0})
+    reached: dict[int, int] = field(default_factory=lambda: {0: 0, 1: 0})
+    """What is committed."""
     member: "Member | None" = None
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -319,8 +320,14 @@ class Broker:
         await self.member.give({0, 1})
         return self.member
 
+    async def ends(self, _topic: str) -> Mapping[int, int]:
+        return {partition: len(records) for partition, records in self.records.items()}
+
+    async def committed(self, _topic: str, _group: str) -> Mapping[int, int]:
+        return self.reached
+
     async def everything_is_committed(self) -> None:
-        while self.committed != {partition: len(records) for partition, records in self.records.items()}:
+        while self.reached != {partition: len(records) for partition, records in self.records.items()}:
             self.changed.clear()
             await self.changed.wait()
 
@@ -342,7 +349,7 @@ class Member:
     async def give(self, partitions: set[int]) -> None:
         known = await self.assigned(partitions)
         for partition in partitions:
-            committed = self.broker.committed[partition]
+            committed = self.broker.reached[partition]
             self.positions[partition] = min(committed, known.get(partition, committed))
         self.woken.set()
 
@@ -372,7 +379,7 @@ class Member:
     async def commit(self, offsets: Mapping[int, int]) -> None:
         await asyncio.sleep(0)
         for partition, offset in () if self.dead else offsets.items():
-            self.broker.committed[partition] = max(offset, self.broker.committed[partition])
+            self.broker.reached[partition] = max(offset, self.broker.reached[partition])
         self.broker.changed.set()
 
     async def close(self) -> None:
@@ -386,6 +393,7 @@ class Scripted:
     topic: Name = "events"
     group = "test.scripted"
     start = "begin"
+    stores = False
     latest_only = False
 
     def __init__(self, plan: Mapping[At, list[Outcome]], turns: Sequence[int]) -> None:
@@ -471,7 +479,7 @@ def test_whatever_fails_crashes_or_moves_everything_is_done_in_order(
 
     everything = {at(record): record for records in broker.records.values() for record in records}
     assert set(step.finished) == set(everything)
-    assert broker.committed == {partition: len(records) for partition, records in broker.records.items()}
+    assert broker.reached == {partition: len(records) for partition, records in broker.records.items()}
     first = {place: step.finished.index(place) for place in everything}
     for key, partition in KEYS.items():
         order = [first[at(record)] for record in broker.records[partition] if record.key == key]

@@ -19,7 +19,7 @@ from hisbus_bus.lab.conversations import (
     read_all,
 )
 
-TWO = "MSH|1\nPID|1\n\n\nMSH|2\r\nPID|2\r\n"
+TWO = "MSH|1\nMSH|2\n"
 
 
 def written(folder: Path, said: str, spoken: str = TWO) -> Path:
@@ -37,9 +37,14 @@ def differ(expected: Step, *found: Found) -> list[str]:
     return list(findings_differ(said, expected, found))
 
 
-def test_messages_are_parted_by_empty_lines_and_their_segments_by_cr(tmp_path: Path) -> None:
-    one = read(written(tmp_path, '{"title": "two", "steps": [{"after": 2, "open": ["V1 own-rule"]}]}'))
-    assert (one.name, one.title, one.messages) == ("a", "two", [b"MSH|1\rPID|1\r", b"MSH|2\rPID|2\r"])
+def lines(spoken: bytes) -> list[bytes]:
+    """Split as a connector would whose messages are lines."""
+    return spoken.split()
+
+
+def test_the_connector_parts_the_messages(tmp_path: Path) -> None:
+    one = read(written(tmp_path, '{"title": "two", "steps": [{"after": 2, "open": ["V1 own-rule"]}]}'), lines)
+    assert (one.name, one.title, one.messages) == ("a", "two", [b"MSH|1", b"MSH|2"])
     assert one.rules >= {"R01", "own-rule"}
 
 
@@ -47,8 +52,8 @@ def test_a_folder_gives_its_conversations_in_order_and_a_file_may_be_either_half
     for name in ("b", "a"):
         (tmp_path / f"{name}.hl7").write_text(TWO)
         (tmp_path / f"{name}.json").write_text('{"steps": [{"after": 1, "open": []}]}')
-    assert [one.name for one in read_all([tmp_path])] == ["a", "b"]
-    assert [one.name for one in read_all([tmp_path / "b.hl7", tmp_path / "b.json"])] == ["b"]
+    assert [one.name for one in read_all([tmp_path], lines)] == ["a", "b"]
+    assert [one.name for one in read_all([tmp_path / "b.hl7", tmp_path / "b.json"], lines)] == ["b"]
 
 
 @pytest.mark.parametrize(
@@ -64,14 +69,14 @@ def test_a_folder_gives_its_conversations_in_order_and_a_file_may_be_either_half
 )
 def test_what_is_wrong_with_a_conversation_is_named(tmp_path: Path, said: str, hint: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        read(written(tmp_path, said))
+        read(written(tmp_path, said), lines)
     assert hint in str(caught.value) and str(tmp_path) in str(caught.value)
 
 
 def test_a_half_that_is_missing_and_an_empty_folder_are_named(tmp_path: Path) -> None:
     for paths in ([tmp_path], [tmp_path / "a.json"]):
         with pytest.raises(ConfigError, match=r"NAME\.hl7 with NAME\.json"):
-            read_all(paths)
+            read_all(paths, lines)
 
 
 def test_findings_of_the_compared_rules_must_be_exactly_those() -> None:

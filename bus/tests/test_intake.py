@@ -4,11 +4,12 @@ from typing import Any
 
 import pytest
 
-from hisbus.connector import Arrival
+from hisbus.connector import Arrival, Verdict
 from hisbus.errors import RetryLater
 from hisbus_bus.flow.intake import Intake
 from hisbus_bus.kernel.controls import Part
 from hisbus_bus.kernel.site import Site
+from hisbus_mapping import Judged
 from hisbus_schemas import PatientId
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -16,41 +17,61 @@ PATIENT = PatientId(authority="HOSP", number="P1")
 
 
 class Connector:
-    name = "his"
+    name, polls = "his", False
+
+
+class Mapping:
+    """Reads the patient's number from the body: what stands before the colon."""
+
+    connector = Connector()
+
+    def judge(self, arrival: Arrival) -> Judged:
+        number, colon, _ = arrival.body.decode().partition(":")
+        patient = PatientId(authority="HOSP", number=number) if colon else None
+        return Judged(arrival.refusal or ("self_merge" if number == "self" else ""), patient, arrival.flags)
 
 
 def arrival(**fields: Any) -> Arrival:
-    return Arrival(**{"id": "abc", "body": b"MSH|...", "received": NOON, **fields})
+    return Arrival(**{"id": "abc", "body": b"P1:MSH|...", "received": NOON, **fields})
 
 
 @pytest.fixture
 def intake(site: Site) -> Intake:
-    connector: Any = Connector()
-    return Intake(site, connector)
+    mapping: Any = Mapping()
+    return Intake(site, mapping)
 
 
 async def test_the_original_bytes_are_stored_under_the_patient_s_key(site: Site, intake: Intake, log: Any) -> None:
-    await intake.store(arrival(patient=PATIENT, control_id="17", type="ADT^A01", ack="MSH|ack", flags=("a", "b")))
+    came = arrival(control_id="17", type="ADT^A01", acknowledge="MSH|ack{}".format, flags=("a", "b"))
+    assert await intake.store(came) == Verdict("", "MSH|ack")
     (record,) = log.appended
-    assert (record.topic, record.value, record.key) == ("raw", b"MSH|...", site.keys.patient(PATIENT))
+    assert (record.topic, record.value, record.key) == ("raw", b"P1:MSH|...", site.keys.patient(PATIENT))
     named = {name: record.headers[name] for name in ("message", "connector", "control_id", "msgtype", "ack", "flags")}
     assert list(named.values()) == ["abc", "his", "17", "ADT^A01", "MSH|ack", "a,b"]
     assert record.headers["keyid"] == site.keys.id
 
 
 async def test_nothing_of_the_patient_can_be_read_from_key_or_headers(intake: Intake, log: Any) -> None:
-    await intake.store(arrival(patient=PatientId(authority="HOSP", number="CANARY")))
+    await intake.store(arrival(body=b"CANARY:MSH|..."))
     (record,) = log.appended
     assert "CANARY" not in record.key + repr(record.headers)
 
 
 async def test_copies_of_what_names_no_patient_meet_in_one_place(intake: Intake, log: Any) -> None:
-    for verdict in ("not_hl7", "not_hl7"):
-        await intake.store(arrival(verdict=verdict))
-    await intake.store(arrival(id="def", verdict="not_hl7"))
+    for id in ("abc", "abc", "def"):
+        await intake.store(arrival(id=id, body=b"no patient", refusal="not_hl7"))
     first, second, third = log.appended
     assert first.key == second.key != third.key
     assert first.headers["verdict"] == "not_hl7"
+
+
+async def test_what_the_envelope_refuses_is_stored_with_its_verdict_and_answered_by_it(
+    intake: Intake, log: Any
+) -> None:
+    verdict = await intake.store(arrival(body=b"self:", acknowledge="MSA|AR|{}\0".format))
+    assert verdict == Verdict("self_merge", "MSA|AR|self_merge\0")
+    (record,) = log.appended
+    assert (record.headers["verdict"], record.headers["ack"]) == ("self_merge", "MSA|AR|self_merge"), "no NUL is kept"
 
 
 async def test_what_the_log_does_not_confirm_is_not_taken(

@@ -174,6 +174,19 @@ class LogContract:
         assert group.told[0][0] == "assigned"
         assert record.partition in group.told[0][1]
 
+    async def test_assigned_is_called_before_the_groups_first_offset_is_committed(self, log: Log) -> None:
+        """A database that knows no partition of a group that has an offset was restored: so it must know it first."""
+        found: list[Mapping[int, int]] = []
+
+        class Looking(Group):
+            async def assigned(self, partitions: Iterable[int]) -> Mapping[int, int]:
+                found.append(await log.committed("events", "g"))
+                return await super().assigned(partitions)
+
+        await log.append([new(1)])
+        await take(await Looking().join(log), 1)
+        assert found[0] == {}
+
     async def test_a_group_starts_at_the_lower_of_its_own_and_the_committed_position(self, log: Log) -> None:
         await log.append([new(n) for n in range(10)])
         first = await Group().join(log)

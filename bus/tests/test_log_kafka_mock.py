@@ -3,6 +3,7 @@
 import asyncio
 import ctypes
 from collections.abc import AsyncIterator, Iterator
+from operator import attrgetter
 from pathlib import Path
 
 import confluent_kafka
@@ -218,3 +219,38 @@ async def test_a_commit_never_goes_back_to_where_a_restored_database_stands(log:
     assert await take(member, 3) == [0, 1, 2]
     await member.commit({0: 1})
     assert await log.committed("events", "g") == {0: 2}
+
+
+# --- a client whose tasks have ended says nothing
+
+
+async def end(task: "asyncio.Task[object] | None") -> None:
+    """End one of the library's tasks, as an error would that it does not expect."""
+    assert task is not None
+    task.cancel()
+    await asyncio.wait([task])
+
+
+@pytest.mark.parametrize("task", ["_fetcher._fetch_task", "_client._sync_task"])
+async def test_a_member_whose_client_fell_silent_joins_anew(log: KafkaLog, task: str) -> None:
+    member = await join(log)
+    await end(attrgetter(task)(member._consumer))
+    await log.append([new(1)])
+    with pytest.raises(RetryLater):
+        await member.fetch(1, 1)
+    assert await take(member, 1) == [1]
+
+
+async def test_other_clients_that_fell_silent_are_opened_anew(log: KafkaLog) -> None:
+    await log.append([new(1)])
+    assert len(await log.read("events", 0, 0)) == 1
+    producer, reader, cluster = log._producer, log._reader, log._cluster
+    assert producer is not None and reader is not None and cluster._client is not None
+    for client in (producer.client, reader._client, cluster._client):
+        await end(client._sync_task)
+    await log.append([new(2)])
+    assert [record.value for record in await log.read("events", 0, 0, 2)] == [b"1", b"2"]
+    assert await log.committed("events", "g") == {}
+    assert log._producer is not producer
+    assert log._reader is not reader
+    assert cluster._client._sync_task is not None and not cluster._client._sync_task.done()

@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from hisbus.errors import BadMessage, RetryLater
 from hisbus_bus.kernel import outbox, tables
@@ -64,11 +65,10 @@ async def relaying(site: Site) -> AsyncIterator[None]:
     assert task.cancelled()
 
 
-async def send(site: Site, *values: bytes) -> None:
+async def send(site: Site, *values: bytes, grace_s: float = 0.0) -> None:
+    records = [NewRecord("raw", "k", value, {"ce_id": value[:10].decode()}) for value in values]
     async with site.database.write() as connection:
-        await outbox.send(
-            connection, *(NewRecord("raw", "k", value, {"ce_id": value[:10].decode()}) for value in values)
-        )
+        await outbox.send(connection, *records, grace_s=grace_s)
 
 
 async def left(site: Site) -> int:
@@ -176,6 +176,46 @@ async def test_a_chunk_ends_before_it_holds_too_much(
     async with relaying(site):
         await until_empty(site)
     assert [[len(record.value) for record in append] for append in log.appends] == [[25], [6, 6], [1]]
+
+
+async def end_the_grace(site: Site) -> None:
+    async with site.database.write() as connection:
+        held = update(tables.outbox).where(tables.outbox.c.not_before.is_not(None))
+        await connection.execute(held.values(not_before=datetime.now(UTC) - timedelta(days=1)))
+
+
+async def test_what_has_a_grace_is_sent_when_that_is_over_and_holds_up_nothing(site: Site, log: ListeningLog) -> None:
+    await send(site, b"1", grace_s=3600)
+    await send(site, b"2")
+    assert await outbox.Relay(site)._chunk() == 1
+    assert await outbox.Relay(site)._chunk() == 0
+    assert (log.values, await left(site)) == ([b"2"], 1)
+    await end_the_grace(site)
+    async with relaying(site):
+        await until_empty(site)
+    assert log.values == [b"2", b"1"]
+
+
+async def test_a_log_that_is_away_leaves_what_had_a_grace_where_it_is(site: Site, log: ListeningLog) -> None:
+    await send(site, b"1", grace_s=3600)
+    await end_the_grace(site)
+    log.away = 1
+    with pytest.raises(RetryLater):
+        await outbox.Relay(site)._chunk()
+    assert await left(site) == 1
+    async with relaying(site):
+        await until_empty(site)
+    assert log.values == [b"1"]
+
+
+@pytest.mark.parametrize("topic, key, id", [("raw", "k", "2"), ("raw", "j", "1"), ("events", "k", "1")])
+async def test_only_what_is_named_is_taken_back(site: Site, topic: Any, key: str, id: str) -> None:
+    await send(site, b"1", grace_s=3600)
+    async with site.database.write() as connection:
+        assert not await outbox.take_back(connection, topic, key, id)
+        assert await outbox.take_back(connection, "raw", "k", "1")
+        assert not await outbox.take_back(connection, "raw", "k", "1")
+    assert await left(site) == 0
 
 
 async def test_what_no_log_can_take_is_refused_in_the_transaction(site: Site) -> None:

@@ -14,12 +14,14 @@ from sqlalchemy import delete, select, update
 
 from hisbus.connector import Raw, Translation
 from hisbus.errors import BadMessage, ConfigError, RetryLater
-from hisbus_bus.flow.review import Review, proposals
+from hisbus_bus.flow.review import Review
+from hisbus_bus.flow.review.proposals import Standing
 from hisbus_bus.flow.translate import Translate
 from hisbus_bus.kernel import outbox, parked, tables
 from hisbus_bus.kernel.consumer import Batch
 from hisbus_bus.kernel.log import Record
 from hisbus_bus.kernel.site import Site
+from hisbus_bus.kernel.states import Proposed
 from hisbus_bus.lab import rehearsal, replay
 from hisbus_bus.lab.replay import Wanted, instant
 from hisbus_schemas import Assessed, Assessment, Due, Event, Evidence, Fact, Finding, Moment, Position, Text
@@ -29,12 +31,15 @@ DAYS = {1: NOON, 2: NOON + timedelta(days=1)}
 
 
 class Connector:
+    name, timezone, clock = "his", "Asia/Shanghai", "feed"
+
+
+class Mapping:
     """Maps a message to one fact for each of its words; ``?`` is unmapped, ``!`` cannot be read."""
 
-    name, mapping, timezone, clock, writes = "his", "v1", "Asia/Shanghai", "feed", False
-
-    def __init__(self, mapping: str = "v1", **now_means: str) -> None:
-        self.mapping = mapping
+    def __init__(self, name: str = "v1", **now_means: str) -> None:
+        self.connector = Connector()
+        self.name = name
         self._now_means = now_means
         self.read: list[Raw] = []
 
@@ -67,12 +72,12 @@ def record(offset: int, body: str, *, partition: int = 0, key: str = "patient", 
     return Record("raw", partition, offset, key, body.encode(), known, time)
 
 
-async def take(site: Site, connector: Any, *records: Record) -> None:
+async def take(site: Site, mapping: Any, *records: Record) -> None:
     """Let translate read records, and let charts know their events."""
     log: Any = site.log
     for one in records:
         before = len(log.appended)
-        await Translate(site, [connector]).handle(Batch([one], {one.partition: one.offset + 1}))
+        await Translate(site, [mapping]).handle(Batch([one], {one.partition: one.offset + 1}))
         for output in log.appended[before:]:
             await chart(site, one, output.value)
 
@@ -106,8 +111,8 @@ async def test_first_copies_go_again_under_their_own_keys_in_the_order_in_which_
 ) -> None:
     stored += [record(0, "a", key="one"), record(1, "b", key="two"), record(0, "c", partition=1, key="three")]
     stored.append(replace(stored[0], offset=2))  # a further copy of the first
-    await take(site, Connector(), *stored)
-    assert (await sent(site, Wanted(Connector("v2"), NOON))).sent == 3
+    await take(site, Mapping(), *stored)
+    assert (await sent(site, Wanted(Mapping("v2"), NOON))).sent == 3
     rows = await waiting(site)
     assert [(row.topic, row.key, row.value) for row in rows] == [
         ("raw", "one", b"a"), ("raw", "two", b"b"), ("raw", "three", b"c"),
@@ -120,8 +125,8 @@ async def test_translated_again_a_message_keeps_row_place_and_time_and_gets_a_re
     site: Site, stored: list[Record], log: Any
 ) -> None:
     stored += [record(0, "a"), record(1, "b")]
-    await take(site, Connector(), *stored)
-    newest = Connector("v2", a="a=mended")
+    await take(site, Mapping(), *stored)
+    newest = Mapping("v2", a="a=mended")
     await sent(site, Wanted(newest, NOON))
     for at, row in enumerate(await waiting(site)):
         again = record(7 + at, row.value.decode(), **outbox.json.loads(row.headers))
@@ -137,11 +142,11 @@ async def test_translated_again_a_message_keeps_row_place_and_time_and_gets_a_re
 
 async def test_only_the_named_connector_and_time_are_meant(site: Site, stored: list[Record]) -> None:
     stored += [record(at, "a") for at in range(4)]
-    await take(site, Connector(), *stored)
-    other = Connector("v2")
-    other.name = "lis"
+    await take(site, Mapping(), *stored)
+    other = Mapping("v2")
+    other.connector.name = "lis"
     assert (await sent(site, Wanted(other, NOON))).sent == 0
-    span = Wanted(Connector("v2"), stored[1].time, stored[3].time)
+    span = Wanted(Mapping("v2"), stored[1].time, stored[3].time)
     assert (await sent(site, span)).sent == 2
     assert [row.value for row in await waiting(site)] == [b"a"] * 2
 
@@ -150,8 +155,8 @@ async def test_pages_are_bounded_and_neighbours_are_read_together(
     site: Site, stored: list[Record], log: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stored += [record(at, "a") for at in (0, 1, 2, 5, 60)]
-    await take(site, Connector(), *stored)
-    wanted = Wanted(Connector("v2"), NOON)
+    await take(site, Mapping(), *stored)
+    wanted = Wanted(Mapping("v2"), NOON)
     sizes = [[one.row.offset for one in page] async for page in replay.originals(site, wanted)]
     assert sizes == [[0, 1, 2, 5, 60]]
     assert log.reads == [(0, 0, 6), (0, 60, 1)]
@@ -165,9 +170,9 @@ async def test_what_is_gone_is_named_and_what_was_refused_at_arrival_is_counted(
     site: Site, stored: list[Record]
 ) -> None:
     records = [record(0, "a"), record(1, "b"), record(2, "x", verdict="not_hl7")]
-    await take(site, Connector(), *records)
+    await take(site, Mapping(), *records)
     stored += records[1:]
-    wanted = Wanted(Connector("v2"), NOON)
+    wanted = Wanted(Mapping("v2"), NOON)
     said = await rehearsal.messages(site, wanted, lambda done, total: None)
     assert (said.total, said.unchanged, said.refused, said.gone) == (3, 1, 1, ["0.0"])
     outcome = await sent(site, wanted)
@@ -176,8 +181,8 @@ async def test_what_is_gone_is_named_and_what_was_refused_at_arrival_is_counted(
 
 async def test_what_is_parked_is_replayed_by_its_own_row(site: Site, stored: list[Record]) -> None:
     stored.append(record(0, "!"))
-    await take(site, Connector(), *stored)
-    same_mapping = Wanted(Connector("v1"), NOON)
+    await take(site, Mapping(), *stored)
+    same_mapping = Wanted(Mapping("v1"), NOON)
     assert (await sent(site, same_mapping)).sent == 1, "it was never read, so the mapping does not matter"
     async with site.database.read() as connection:
         (row,) = (await connection.execute(select(tables.parked))).all()
@@ -192,11 +197,11 @@ async def test_a_site_that_takes_nothing_is_not_buried(
     monkeypatch.setattr(replay, "AHEAD", 1)
     monkeypatch.setattr(replay, "PATIENCE_S", 0.0)
     stored += [record(at, "a") for at in range(5)]
-    await take(site, Connector(), *stored)
+    await take(site, Mapping(), *stored)
     log: Any = site.log
     log.appended.clear()
     with pytest.raises(RetryLater, match="hisbus up"):
-        await sent(site, Wanted(Connector("v2"), NOON))
+        await sent(site, Wanted(Mapping("v2"), NOON))
     assert len(await waiting(site)) == 2
 
 
@@ -230,8 +235,8 @@ def test_a_time_without_an_offset_is_the_connector_s() -> None:
 
 async def test_a_rehearsal_tells_by_type_and_kind_what_would_change(site: Site, stored: list[Record]) -> None:
     stored += [record(0, "a b"), record(1, "?", msgtype="SIU^S12"), record(2, "!"), record(3, "c"), record(4, "d")]
-    await take(site, Connector(), *stored)
-    newest = Connector("v2", **{"b": "b=otherwise", "?": "e", "!": "f", "c": "!"})
+    await take(site, Mapping(), *stored)
+    newest = Mapping("v2", **{"b": "b=otherwise", "?": "e", "!": "f", "c": "!"})
     said = await rehearsal.messages(site, Wanted(newest, NOON), lambda done, total: None)
     assert said.turns == {
         ("mapped", "mapped"): 1, ("unmapped", "mapped"): 1, ("parked", "mapped"): 1, ("mapped", "parked"): 1,
@@ -244,8 +249,8 @@ async def test_a_rehearsal_tells_by_type_and_kind_what_would_change(site: Site, 
 
 async def test_events_that_go_are_told_apart_from_events_that_change(site: Site, stored: list[Record]) -> None:
     stored.append(record(0, "a a=1 b"))
-    await take(site, Connector(), *stored)
-    newest = Connector("v2", **{"a=1": "a=2", "b": "c"})
+    await take(site, Mapping(), *stored)
+    newest = Mapping("v2", **{"a=1": "a=2", "b": "c"})
     said = await rehearsal.messages(site, Wanted(newest, NOON), lambda done, total: None)
     assert said.kinds == {"a": {"change": 1}, "b": {"disappear": 1}, "c": {"appear": 1}}
 
@@ -266,11 +271,11 @@ def assessment(said: dict[str, str], evaluated: frozenset[str]) -> Assessment:
     return Assessment(evaluated=evaluated | said.keys(), proposals=found)
 
 
-async def standing(site: Site, encounter: str) -> list[Any]:
+async def standing(site: Site, encounter: str) -> list[Standing]:
     table = tables.proposals
     async with site.database.read() as connection:
         query = select(table).where(table.c.encounter == encounter).order_by(table.c.revision)
-        return list((await connection.execute(query)).all())
+        return [Standing.of(row) for row in await connection.execute(query)]
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -280,27 +285,29 @@ async def test_property_a_rehearsal_says_what_review_then_does(looks: Any, last:
     review = Review(site)
     encounter = f"e{next(EXAMPLES)}"
 
-    async def look(version: int, said: Assessment) -> None:
-        assessed = Assessed(
+    def looked(version: int, said: Assessment) -> Assessed:
+        return Assessed(
             id=f"{encounter}.{version}", agent="qc", agent_version="1", encounter=encounter, version=version,
             event="", key="k", now=NOON, assessment=said,
         )  # fmt: skip
-        value = assessed.model_dump_json().encode()
+
+    async def look(version: int, said: Assessment) -> None:
+        value = looked(version, said).model_dump_json().encode()
         await review.handle(Batch([Record("assessments", 0, version, encounter, value, {}, NOON)], {}))
 
     for version, (said, decision) in enumerate(looks, 1):
         await look(version, assessment(*said))
         if decision:
             async with site.database.write() as connection:
-                mine = (tables.proposals.c.encounter == encounter) & tables.proposals.c.status.in_(proposals.LIVE)
+                mine = (tables.proposals.c.encounter == encounter) & tables.proposals.c.status.in_(Proposed.LIVE)
                 await connection.execute(update(tables.proposals).where(mine).values(status=decision))
     before = await standing(site, encounter)
-    forecast = Counter(rehearsal._outcome(assessment(*last), before))
+    forecast = Counter(rehearsal._outcome(looked(len(looks) + 1, assessment(*last)), before))
     await look(len(looks) + 1, assessment(*last))
     assert forecast == _done(before, await standing(site, encounter))
 
 
-def _done(before: list[Any], after: list[Any]) -> Counter[tuple[str, str]]:
+def _done(before: list[Standing], after: list[Standing]) -> Counter[tuple[str, str]]:
     """Return what review did, in a rehearsal's words."""
     old = {row.id: row for row in before}
     done: Counter[tuple[str, str]] = Counter()

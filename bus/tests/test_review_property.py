@@ -15,7 +15,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from sqlalchemy import select
 
 from hisbus.errors import Refused
-from hisbus_bus.flow.review import Review, decide, refresh
+from hisbus_bus.flow.review import Review, decide, refresh, undo
+from hisbus_bus.flow.review.proposals import Standing
 from hisbus_bus.kernel import charts, database, tables
 from hisbus_bus.kernel.consumer import Batch
 from hisbus_bus.kernel.database import Database
@@ -23,7 +24,7 @@ from hisbus_bus.kernel.log import Record
 from hisbus_bus.kernel.settings import Settings
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.topics import Keys
-from hisbus_schemas import Assessed, Assessment, Chart, Finding, Text, VisitId
+from hisbus_schemas import Assessed, Assessment, Chart, Decision, Finding, Text, VisitId
 
 AT = datetime(2026, 1, 5, 8, tzinfo=UTC)
 DECIDED = {"accepted", "edited", "rejected"}
@@ -46,15 +47,17 @@ class ReviewMachine(RuleBasedStateMachine):
         self.sent: list[Assessed] = []
         self.heads: dict[str, int] = defaultdict(int)
         self.before: list[Any] = []
+        self.undone: set[str] = set()
         self.patch = pytest.MonkeyPatch()
 
     @initialize()
     def open(self) -> None:
         self.patch.setattr(database, "SQLITE_PRAGMAS", ("journal_mode=MEMORY", "synchronous=OFF"))
+        self.patch.setattr(charts, "chart", self.chart)
         self.patch.setattr(charts, "charts", self.charts)
         self.database = Database(f"sqlite:///{Path(self.folder.name)}/hisbus.db")
         log: Any = None
-        self.site = Site(Settings(site="test"), Keys(b"test"), log, self.database)
+        self.site = Site(Settings(site="test", review={"grace_s": 3600}), Keys(b"test"), log, self.database)
         self.review = Review(self.site)
         self.runner.run(self._create())
 
@@ -155,6 +158,14 @@ class ReviewMachine(RuleBasedStateMachine):
         assert made.proposal == row.id
         assert f"stay.status@{self.stay}" in row.body.decode(), "it was decided on what had changed"
 
+    @precondition(lambda self: any(row.status in DECIDED for row in self.before))
+    @rule(data=st.data())
+    def take_back(self, data: st.DataObject) -> None:
+        decided = sorted(row.id for row in self.before if row.status in DECIDED)
+        row = next(row for row in self.before if row.id == data.draw(st.sampled_from(decided)))
+        self.runner.run(undo(self.site, proposal_id=row.id, user="ann", role="reviewer", if_match=row.etag))
+        self.undone.add(row.id)
+
     @rule(stay=stays)
     def change_the_chart(self, stay: str) -> None:
         self.stay = stay
@@ -164,7 +175,7 @@ class ReviewMachine(RuleBasedStateMachine):
         async def refreshed() -> None:
             async with self.database.write() as connection:
                 for row in await connection.execute(select(tables.proposals)):
-                    await refresh(connection, row, await self.chart(connection, row.encounter))
+                    await refresh(connection, Standing.of(row), await self.chart(connection, row.encounter))
 
         self.runner.run(refreshed())
 
@@ -185,14 +196,16 @@ class ReviewMachine(RuleBasedStateMachine):
                 assert row.fingerprint not in rejected, "a rejected one opened again"
                 rejected |= {row.fingerprint} if row.status == "rejected" else set()
         for row in self.before:
-            if row.status in DECIDED:
+            if row.status in DECIDED and row.id not in self.undone:
                 kept = now[row.id]
                 assert (kept.status, kept.body, kept.etag) == (row.status, row.body, row.etag), "a decided one changed"
             if row.status in {"resolved", "superseded"}:
                 assert now[row.id] == row, "a closed one changed"
-        decisions = {row.proposal for row in self.runner.run(self.rows(tables.decisions))}
-        assert decisions == {row.id for row in rows if row.status in DECIDED}
-        self.before = rows
+        stand = {row.id: row.proposal for row in self.runner.run(self.rows(tables.decisions)) if row.state == "stands"}
+        assert sorted(stand.values()) == sorted(row.id for row in rows if row.status in DECIDED)
+        leaving = [Decision.model_validate_json(row.value).id for row in self.runner.run(self.rows(tables.outbox))]
+        assert sorted(leaving) == sorted(stand), "what leaves is not what stands"
+        self.before, self.undone = rows, set()
 
     @invariant()
     def each_change_is_told_once(self) -> None:

@@ -11,11 +11,24 @@ from sqlalchemy import select, update
 
 from hisbus.errors import BadMessage
 from hisbus_bus.flow.review import Review, notes, opinions, refresh
+from hisbus_bus.flow.review.proposals import Standing
 from hisbus_bus.kernel import charts, tables
 from hisbus_bus.kernel.consumer import Batch
 from hisbus_bus.kernel.log import Record
 from hisbus_bus.kernel.site import Site
-from hisbus_schemas import Asked, Assessed, Assessment, Chart, Due, Evidence, Finding, Opinion, Text, VisitId
+from hisbus_schemas import (
+    Asked,
+    Assessed,
+    Assessment,
+    Chart,
+    Due,
+    Evidence,
+    Finding,
+    Opinion,
+    Text,
+    Unevaluated,
+    VisitId,
+)
 
 AT = datetime(2026, 1, 5, 8, tzinfo=UTC)
 
@@ -179,14 +192,14 @@ async def test_a_stale_one_opens_again_with_the_agents_next_answer_only(
     shown["e1"] = chart(status="discharged")
     async with site.database.write() as connection:
         (row,) = await connection.execute(select(tables.proposals))
-        assert await refresh(connection, row, shown["e1"]) == "stale"
+        assert await refresh(connection, Standing.of(row), shown["e1"]) == "stale"
     await review.handle(batch(answer(finding(reads=["stay.status@admitted"]))))
     assert await statuses(site) == [("R01", 1, "stale")]  # the same answer, delivered again
     await review.handle(batch(answer(finding(reads=["stay.status@discharged"]), version=2)))
     assert await statuses(site) == [("R01", 1, "open")]
     async with site.database.write() as connection:
         (row,) = await connection.execute(select(tables.proposals))
-        assert await refresh(connection, row, shown["e1"]) == "open"
+        assert await refresh(connection, Standing.of(row), shown["e1"]) == "open"
 
 
 async def test_an_open_one_rests_on_what_the_agent_read_last(site: Site, review: Review) -> None:
@@ -205,7 +218,7 @@ async def test_a_look_makes_stale_and_open_again(site: Site, review: Review, sho
     for status in ("discharged", "admitted", "admitted"):
         async with site.database.write() as connection:
             (row,) = await connection.execute(select(tables.proposals))
-            seen.append(await refresh(connection, row, chart(status=status)))
+            seen.append(await refresh(connection, Standing.of(row), chart(status=status)))
     assert seen == ["stale", "open", "open"]
     async with site.database.read() as connection:
         history = [row.status for row in await connection.execute(select(tables.proposal_history))]
@@ -217,7 +230,7 @@ async def test_a_look_that_the_agents_next_answer_overtakes_makes_nothing_stale(
     (looked_at,) = await rows(site)
     await review.handle(batch(answer(finding(reads=["stay.status@discharged"]), version=2)))
     async with site.database.write() as connection:
-        await refresh(connection, looked_at, chart(status="discharged"))
+        await refresh(connection, Standing.of(looked_at), chart(status="discharged"))
     assert await statuses(site) == [("R01", 1, "open")]
 
 
@@ -293,10 +306,10 @@ async def test_opinions_are_those_of_the_newest_assessment(site: Site, review: R
 
 async def test_what_an_agent_says_of_itself_is_kept_of_its_newest_assessment_alone(site: Site, review: Review) -> None:
     missing, question = (
-        Text(zh="无首次病程记录。", en="No first note."),
+        Unevaluated(rule="R41", text=Text(zh="无首次病程记录。", en="No first note.")),
         Asked(model="m", prompt="p", outcome="answered"),
     )
-    first = Assessment(unevaluated={"R41": missing}, unverified=2, asked=[question])
+    first = Assessment(unevaluated=[missing], unverified=2, asked=[question])
     await review.handle(batch(answer(version=2, assessment=first)))
 
     async def said() -> list[notes.Said]:
@@ -305,7 +318,7 @@ async def test_what_an_agent_says_of_itself_is_kept_of_its_newest_assessment_alo
 
     (kept,) = await said()
     assert (kept.agent, kept.version, kept.time, kept.evaluated) == ("qc", 2, AT, [])
-    assert kept.notes == notes.Notes(unevaluated={"R41": missing}, unverified=2, asked=[question])
+    assert kept.notes == notes.Notes(unevaluated=[missing], unverified=2, asked=[question])
     await review.handle(batch(answer(version=1, assessment=Assessment(unverified=9)), offset=1))
     assert (await said())[0].notes.unverified == 2, "an older one changes nothing"
     await review.handle(batch(answer(version=3, assessment=Assessment(evaluated=frozenset({"R41"}))), offset=2))

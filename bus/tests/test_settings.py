@@ -6,7 +6,8 @@ import pytest
 
 from hisbus.errors import ConfigError
 from hisbus_bus.command.example import example
-from hisbus_bus.kernel.settings import AgentSettings, PluginSettings, Settings, line_of, load
+from hisbus_bus.kernel.mistakes import line_of
+from hisbus_bus.kernel.settings import AgentSettings, PluginSettings, Settings, load
 from hisbus_bus.kernel.site import load_secret
 
 SMALLEST = """\
@@ -70,6 +71,49 @@ def test_each_mistake_is_named_with_key_and_line(tmp_path: Path) -> None:
     assert f"{path}:12: web2" in text
     assert f"{path}:15: agents.qc.deadline_s" in text
     assert f"{path}:17: retry.attempts" in text
+
+
+def test_relative_paths_are_relative_to_the_folder_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    write(
+        tmp_path,
+        """
+        site = "demo"
+        secret_file = "site.secret"
+        terms_file = "/srv/terms.db"
+        log = {url = "sqlite:///var/log.db", tls_ca_file = "ca.pem"}
+        database = {url = "postgresql://hisbus@db/hisbus", password_file = "db.secret"}
+        plugins.brevity = {python = "brevity/.venv/bin/python"}
+        agents.qc.settings = {rules_folder = "rules", profile = "rules"}
+        connectors = [{name = "his", type = "x", tls_key_file = "k", clients = [{card_file = "a.pem"}], send = "h:1"}]
+        """,
+    )
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    settings = load(Path("../hisbus.toml"))
+    home = tmp_path / "elsewhere" / ".."
+    assert (settings.secret_file, settings.terms_file) == (home / "site.secret", Path("/srv/terms.db"))
+    assert (settings.log.url, settings.log.tls_ca_file) == (f"sqlite:///{home}/var/log.db", home / "ca.pem")
+    assert settings.database.url == "postgresql://hisbus@db/hisbus"
+    assert settings.database.password_file == home / "db.secret"
+    assert settings.plugin("brevity").python == home / "brevity/.venv/bin/python"
+    assert settings.agent("qc").settings == {"rules_folder": f"{home}/rules", "profile": "rules"}
+    (his,) = settings.connectors
+    assert (his["tls_key_file"], his["clients"], his["send"]) == (
+        f"{home}/k", [{"card_file": f"{home}/a.pem"}], "h:1",
+    )  # fmt: skip
+
+
+def test_a_single_broker_needs_no_number_of_replicas(tmp_path: Path) -> None:
+    log = 'site = "demo"\n[log]\nurl = "kafka://k:9092"\n'
+    assert load(write(tmp_path, log)).log.replicas == 3
+    assert load(write(tmp_path, log + 'durability = "single-broker"\n')).log.replicas == 1
+
+
+def test_a_variable_that_is_no_json_is_named_without_its_value(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HISBUS_CONNECTORS", "secret words")
+    with pytest.raises(ConfigError, match="must be JSON") as raised:
+        load(write(tmp_path, SMALLEST))
+    assert "secret words" not in str(raised.value)
 
 
 def test_a_file_that_is_missing_says_how_to_make_one(tmp_path: Path) -> None:

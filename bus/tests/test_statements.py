@@ -23,7 +23,7 @@ from hisbus_bus.kernel.consumer import Batch, Step
 from hisbus_bus.kernel.database import Database
 from hisbus_bus.kernel.log import Record
 from hisbus_bus.kernel.site import Site
-from hisbus_schemas import Assessed, Assessment, Charted, Evidence, Finding, Text, Wake
+from hisbus_schemas import Assessed, Assessment, Charted, Evidence, Finding, Text, Unevaluated, Wake
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 QC = AgentInfo(name="qc", version="1", kinds=frozenset(), grants=frozenset())
@@ -60,7 +60,7 @@ def assessed(stays: list[str], version: int, *, finding: str, due: datetime) -> 
             Finding(key="R01", rule="R01", message=Text(zh="缺", en="missing"), evidence=[Evidence(value=finding)])
         ],
         wakes=[Wake(name="w", due=due)],
-        unevaluated={"R02": Text(zh="缺", en="missing")},
+        unevaluated=[Unevaluated(rule="R02", text=Text(zh="缺", en="missing"))],
     )
     about = {"agent": "qc", "agent_version": "1", "event": "e", "key": "k", "now": NOON, "assessment": assessment}
     values = [Assessed(id=f"{stay}.{version}", encounter=stay, version=version, **about) for stay in stays]

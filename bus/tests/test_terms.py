@@ -13,7 +13,8 @@ from hisbus.terms import Release, Terms, covers, icd10cm, plain, store, table
 from hisbus.terms.spans import any_covers, parse
 from hisbus.terms.store import Row
 from hisbus.terms.words import key, tokens, variants, words
-from hisbus_bus.command import main as cli
+from hisbus_bus.command.chosen import chosen
+from hisbus_bus.command.main import app
 
 TABLE = (
     "诊断编码,诊断名称,别名,灰码,性别\n"
@@ -43,7 +44,7 @@ def test_a_table_is_read_in_every_encoding_and_delimiter(encoding: str, delimite
     assert (first.code, first.display) == ("I21.900", "急性心肌梗死")
     assert first.terms == [("synonym", "急性心梗"), ("synonym", "AMI")]
     assert first.principal and not grey.principal
-    assert (first.sex, male.sex) == ("", "M")
+    assert (first.sex, male.sex) == ("", "male")
 
 
 def test_a_character_outside_gbk_survives() -> None:
@@ -326,12 +327,12 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "hisbus.toml").write_text('site = "test"\n')
     (tmp_path / "national.csv").write_bytes(TABLE.encode("gb18030"))
-    monkeypatch.setattr(cli, "chosen", cli._Chosen(tmp_path / "hisbus.toml"))
+    monkeypatch.setattr(chosen, "path", tmp_path / "hisbus.toml")
     return tmp_path
 
 
 def command(*words: str) -> str:
-    result = CliRunner().invoke(cli.app, ["--config", "hisbus.toml", "terms", *words], env={"COLUMNS": "240"})
+    result = CliRunner().invoke(app, ["--config", "hisbus.toml", "terms", *words], env={"COLUMNS": "240"})
     if result.exception is not None:
         raise result.exception
     return result.output

@@ -19,13 +19,16 @@ NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
 
 class Connector:
-    """Maps a message to one fact for each of its lines; ``?`` is unmapped, ``!`` cannot be read."""
-
     name = "his"
-    mapping = "v1"
     timezone = "Asia/Shanghai"
     clock = "feed"
-    writes = False
+
+
+class Mapping:
+    """Maps a message to one fact for each of its lines; ``?`` is unmapped, ``!`` cannot be read."""
+
+    name = "v1"
+    connector = Connector()
 
     def translate(self, raw: Raw) -> Translation:
         text = raw.body.decode()
@@ -41,13 +44,13 @@ class Connector:
 
 
 @pytest.fixture
-def connector() -> Connector:
-    return Connector()
+def mapping() -> Mapping:
+    return Mapping()
 
 
 @pytest.fixture
-def step(site: Site, connector: Any) -> Translate:
-    return Translate(site, [connector])
+def step(site: Site, mapping: Any) -> Translate:
+    return Translate(site, [mapping])
 
 
 def record(offset: int, body: str, *, message: str = "", control_id: str = "", **headers: str) -> Record:
@@ -133,12 +136,12 @@ async def test_one_unreadable_message_leaves_the_rest_of_its_batch_alone(site: S
 
 
 async def test_a_copy_of_what_is_still_unmapped_is_its_replay_under_the_mended_mapping(
-    site: Site, step: Translate, log: Any, connector: Connector, monkeypatch: pytest.MonkeyPatch
+    site: Site, step: Translate, log: Any, mapping: Mapping, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await take(step, record(0, "?"))
-    monkeypatch.setattr(connector, "mapping", "v2")
+    monkeypatch.setattr(mapping, "name", "v2")
     monkeypatch.setattr(
-        connector, "translate", lambda raw: Translation(True, [Fact(kind="now.mapped", time=Moment(at=NOON))])
+        mapping, "translate", lambda raw: Translation(True, [Fact(kind="now.mapped", time=Moment(at=NOON))])
     )
     await take(step, record(5, "?"))
     rows = await ledger(site)
@@ -154,16 +157,16 @@ async def test_a_replay_keeps_the_place_of_the_first_copy(site: Site, step: Tran
 
 
 async def test_every_change_of_the_mapping_gets_a_revision_of_its_own_also_back(
-    step: Translate, log: Any, connector: Connector, monkeypatch: pytest.MonkeyPatch
+    step: Translate, log: Any, mapping: Mapping, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for mapping in ("v1", "v2", "v2", "v1"):
-        monkeypatch.setattr(connector, "mapping", mapping)
+    for name in ("v1", "v2", "v2", "v1"):
+        monkeypatch.setattr(mapping, "name", name)
         await take(step, record(0, "a.b"))
     assert [output.revision for output in translated(log)] == [1, 2, 2, 3]
 
 
 async def test_the_feed_clock_only_moves_on_and_never_to_a_time_flagged_as_future(
-    site: Site, step: Translate, connector: Connector, monkeypatch: pytest.MonkeyPatch
+    site: Site, step: Translate, mapping: Mapping, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def now() -> datetime | None:
         async with site.database.read() as connection:
@@ -175,7 +178,7 @@ async def test_the_feed_clock_only_moves_on_and_never_to_a_time_flagged_as_futur
     await take(step, record(1, "earlier"))
     assert await now() == NOON + timedelta(hours=1)
     future = Fact(kind="late", time=Moment(at=NOON + timedelta(days=900)), flags=["future_time"])
-    monkeypatch.setattr(connector, "translate", lambda raw: Translation(True, [future]))
+    monkeypatch.setattr(mapping, "translate", lambda raw: Translation(True, [future]))
     await take(step, record(2, "future"))
     assert await now() == NOON + timedelta(hours=1)
 

@@ -42,10 +42,10 @@ class His:
     """A connector with a HIS behind it, that does as it is told."""
 
     name = "his"
-    mapping = "1"
     timezone = "Asia/Shanghai"
     clock = "wall"
     writes = True
+    his_drops_duplicates = False
 
     def __init__(self, *script: str, finds: Sequence[str] = ()) -> None:
         self.script = list(script)
@@ -112,7 +112,7 @@ class Committed:
 
 
 def chart(**more: Any) -> Chart:
-    patient = Patient(id=PatientId(authority="A", number="7"), name="王伟", sex="M")
+    patient = Patient(id=PatientId(authority="A", number="7"), name="王伟", sex="male")
     about = {"encounter": "e1", "version": 1, "now": AT, "visit": VisitId(authority="A", number="1")}
     return Chart(
         **{**about, "status": "admitted", "connector": "his", "timezone": "Asia/Shanghai", "patient": patient, **more}
@@ -242,13 +242,6 @@ async def test_where_no_connector_can_write_the_audit_says_so(quick: Site) -> No
     await queued(quick, his)
     assert await rows(quick) == []
     assert [row.action for row in await rows(quick, tables.audit)] == ["writeback.impossible"]
-
-
-async def test_a_decision_waits_for_its_undo(site: Site, quick: Site) -> None:
-    patient = Site(Settings(site="test", writeback={"undo_s": 60}), site.keys, site.log, site.database)
-    await queued(patient, His())
-    (row,) = await rows(patient)
-    assert row.not_before == AT + timedelta(seconds=60)
 
 
 async def test_what_the_group_was_past_and_the_table_lacks_is_undecided(quick: Site) -> None:
@@ -492,6 +485,16 @@ async def test_what_changed_after_the_decision_is_not_sent(quick: Site, shown: d
     await spoil(quick, shown, how)
     await work_off(quick, his)
     assert await state(quick) == ("stale", how)
+    assert his.sent == []
+
+
+async def test_a_decision_that_was_taken_back_sends_nothing_even_where_it_is_on_the_topic(quick: Site) -> None:
+    his = His()
+    await queued(quick, his)
+    async with quick.database.write() as connection:
+        await connection.execute(update(tables.decisions).values(state="undone"))
+    await work_off(quick, his)
+    assert await state(quick) == ("stale", "not_approved")
     assert his.sent == []
 
 

@@ -49,6 +49,7 @@ class His:
 
     name = "his"
     writes = True
+    his_drops_duplicates = False
 
     def __init__(self, faults: list[str], silent: list[bool]) -> None:
         self.faults = faults

@@ -23,6 +23,7 @@ from hisbus_bus.kernel.settings import Settings
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.topics import Keys, digest
 from hisbus_hl7v2.connector import Hl7v2Connector
+from hisbus_mapping import Mapping
 from hisbus_schemas import Event, Fact, Position, Translated
 from hisbus_simulator.facts import Admitted, Filed, Measured, Place, Reading, Section, Updated
 from hisbus_simulator.people import doctor, patient
@@ -32,7 +33,7 @@ from hisbus_simulator.week import START, ZONE
 RUNS = 5
 MESSAGES = 400
 EARLY, LATE, AROUND = 50, 5000, 20
-CONNECTOR = Hl7v2Connector({"name": "his", "type": "hl7v2", "timezone": "Asia/Shanghai"})
+MAPPING = Mapping(Hl7v2Connector({"name": "his", "type": "hl7v2", "timezone": "Asia/Shanghai"}))
 
 
 def translate_adt_us() -> Figure:
@@ -43,7 +44,7 @@ def translate_adt_us() -> Figure:
 
     def ours() -> None:
         for raw in raws:
-            CONNECTOR.translate(raw)
+            MAPPING.translate(raw)
 
     def floor() -> None:
         for body in bodies:
@@ -151,7 +152,7 @@ def _record(n: int, body: bytes) -> Record:
             connector="his",
             position=position,
         )
-        for ordinal, fact in enumerate(CONNECTOR.translate(Raw(id, body, stored)).facts)
+        for ordinal, fact in enumerate(MAPPING.translate(Raw(id, body, stored)).facts)
     ]
     told = Translated(
         message=id, revision=1, connector="his", key="k", timezone="Asia/Shanghai", position=position, events=events

@@ -16,7 +16,7 @@ def test_the_message_is_of_one_size_and_each_is_another(monkeypatch, tmp_path):
         assert abs(len(one) - message.SIZE) < 50
         for body, id in ((one, "x-0"), (other, "x-1")):
             assert body.split(b"|", 10)[9] == id.encode()
-            admitted, *_ = steps.CONNECTOR.translate(steps.Raw("m", body, steps.datetime.now(steps.UTC))).facts
+            admitted, *_ = steps.MAPPING.translate(steps.Raw("m", body, steps.datetime.now(steps.UTC))).facts
             assert admitted.patient.number == id
         assert one.replace(b"x-0", b"x-1") == other
 
@@ -53,7 +53,7 @@ def test_a_server_that_does_not_start_says_where_to_look(tmp_path):
 def test_a_large_document_has_its_size_and_is_understood():
     frame = large.document("x", 1)
     assert large.MIB - 8 < len(frame) - 3 <= large.MIB
-    facts = steps.CONNECTOR.translate(steps.Raw("m", frame[1:-2], steps.datetime.now(steps.UTC))).facts
+    facts = steps.MAPPING.translate(steps.Raw("m", frame[1:-2], steps.datetime.now(steps.UTC))).facts
     assert [fact.kind for fact in facts] == ["document.filed"]
 
 

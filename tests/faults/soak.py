@@ -2,7 +2,8 @@
 
 Three brokers with two in sync, PostgreSQL, two processes of each step, a hospital that sends and a person who accepts
 whatever is found. ``SOAK_MINUTES`` says how long, ``SOAK_RATE`` how many messages a second, ``SOAK_SEED`` what is
-killed when. Writes ``var/soak.json``; exits with 1 where the oracle says no.
+killed when. Then come the fault tests beside busy loops (``busy.py``, whose settings hold; ``BUSY_RUNS=0`` leaves them
+out). Writes ``var/soak.json``; exits with 1 where the oracle says no, or a test fails.
 """
 
 import asyncio
@@ -24,6 +25,7 @@ from typing import Any
 import psutil
 from rich.console import Console
 from rich.table import Table
+from tests.faults import busy
 from tests.faults.harness import Site, servers, site
 from tests.faults.load import Load, numbered
 from tests.faults.oracle import Figures, findings_are_those_of, judge
@@ -190,15 +192,19 @@ def main() -> int:
         report = asyncio.run(soak(Path(folder), minutes, rate, seed))
         if report["verdict"] != "holds":
             VAR.mkdir(exist_ok=True)
-            (VAR / "soak.log").write_bytes((Path(folder) / "site" / "hisbus_bus.kernel.log").read_bytes())
+            (VAR / "soak.log").write_bytes((Path(folder) / "site" / "hisbus.log").read_bytes())
     VAR.mkdir(exist_ok=True)
+    if os.environ.get("BUSY_RUNS") != "0":
+        report["busy"] = busy.beside_servers()
     (VAR / "soak.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     table = Table("figure", "value")
     for name, value in report.items():
+        if name == "busy":
+            continue  # it has printed a table of its own
         told = ", ".join(f"{count} {kind}" for kind, count in value.items()) if isinstance(value, dict) else str(value)
         table.add_row(name, told)
     Console().print(table)
-    return 0 if report["verdict"] == "holds" else 1
+    return 0 if report["verdict"] == "holds" and busy.holds(report.get("busy", {"passed": 1, "failed": 0})) else 1
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ HOURS = 3600.0
 
 @pytest.mark.kafka
 @pytest.mark.postgres
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 async def test_clocks_hours_apart_change_neither_order_nor_findings(
     tmp_path: Path, kafka: str, postgres_url: str
 ) -> None:

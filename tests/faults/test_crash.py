@@ -34,6 +34,13 @@ LOAD = ["intake:appended:30", "translate:tables:8", "chart:appended:8", "dispatc
 """Deeper into a load of several senders, where batches hold many patients."""
 
 
+GRACE = """
+[review]
+grace_s = 0.3
+"""
+"""The relay holds the rows of decisions while it sends them; what dies in between lets them go."""
+
+
 async def die_in(site: Site, gaps: Sequence[str]) -> None:
     """Live once for each gap, and then once more."""
     for gap in gaps:
@@ -47,7 +54,7 @@ async def die_in(site: Site, gaps: Sequence[str]) -> None:
 
 async def killed_in(folder: Path, backbone: Backbone, gaps: Sequence[str], lanes: int, patients: int) -> None:
     load = Load(numbered(7, patients))
-    async with His() as his, site(folder, backbone, his) as hospital, hospital.person() as person:
+    async with His() as his, site(folder, backbone, his, GRACE) as hospital, hospital.person() as person:
         async with person.deciding(), asyncio.TaskGroup() as group:
             group.create_task(die_in(hospital, gaps))
             group.create_task(load.feed([hospital.mllp], lanes))
@@ -63,7 +70,7 @@ async def killed_in(folder: Path, backbone: Backbone, gaps: Sequence[str], lanes
         findings_are_those_of(hospital, load)
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize(
     "gaps, lanes, patients",
     [(GAPS[::2], 1, 5), (GAPS[1::2], 1, 5), (LOAD, 6, 10)],
@@ -77,7 +84,7 @@ async def test_sigkill_in_every_gap_loses_nothing_and_doubles_nothing(
 
 @pytest.mark.kafka
 @pytest.mark.postgres
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("gaps", [GAPS[::3], GAPS[1::3], GAPS[2::3]], ids=["a third", "another", "the rest"])
 async def test_sigkill_in_every_gap_on_kafka_and_postgresql(
     tmp_path: Path, kafka: str, postgres_url: str, gaps: Sequence[str]

@@ -13,7 +13,7 @@ from hisbus_servers.kafka import Kafka
 from hisbus_servers.postgres import Postgres
 from hisbus_simulator.his import His
 
-pytestmark = [pytest.mark.kafka, pytest.mark.postgres, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.kafka, pytest.mark.postgres, pytest.mark.timeout(1800)]
 
 OUTAGE_S = 5.0
 PACE = 10.0

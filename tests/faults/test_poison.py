@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from hisbus_bus.kernel import parked
-from hisbus_hl7v2.connector import Hl7v2Connector
+from hisbus_mapping import Mapping
 
 ADMISSION = (
     b"MSH|^~\\&|EMR|HOSP|HISBUS|QC|2026030208300%d+0800||ADT^%s|%s|P|2.5||||||UNICODE UTF-8\r"
@@ -20,7 +20,7 @@ def adt(n: int, trigger: bytes, id: bytes, ward: bytes) -> bytes:
 async def test_a_poison_message_is_parked_the_key_moves_on_and_a_replay_takes_its_place(
     hospital: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    translate, tried = Hl7v2Connector.translate, []
+    translate, tried = Mapping.translate, []
 
     def failing(self: Any, raw: Any) -> Any:
         if raw.control_id == "poison":
@@ -28,7 +28,7 @@ async def test_a_poison_message_is_parked_the_key_moves_on_and_a_replay_takes_it
             raise ValueError(raw.body)
         return translate(self, raw)
 
-    monkeypatch.setattr(Hl7v2Connector, "translate", failing)
+    monkeypatch.setattr(Mapping, "translate", failing)
     async with hospital() as bus:
         acks = await bus.send(
             [

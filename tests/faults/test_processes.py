@@ -14,7 +14,7 @@ from tests.faults.oracle import findings_are_those_of, judge
 
 from hisbus_simulator.his import His
 
-pytestmark = [pytest.mark.kafka, pytest.mark.postgres, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.kafka, pytest.mark.postgres, pytest.mark.timeout(1800)]
 
 CALLED, HOLD = "called", "hold"
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from hisbus_bus.lab.conversations import COUNTED, Found, acks_differ, facts_differ, findings_differ, read
+from hisbus_hl7v2 import Hl7v2Connector
 
 CASES = Path(__file__).parents[1] / "cases"
 
@@ -34,9 +35,12 @@ async def facts(bus: Any, visit: str) -> dict[str, str | int]:
     }
 
 
+SPLIT = Hl7v2Connector({"name": "his", "type": "hl7v2"}).split
+
+
 @pytest.mark.parametrize("path", sorted(CASES.glob("*.json")), ids=lambda path: path.stem)
 async def test_a_case_ends_as_it_was_written(path: Path, hospital: Any) -> None:
-    case = read(path)
+    case = read(path, SPLIT)
     sent = 0
     async with hospital() as bus:
         for step in case.steps:

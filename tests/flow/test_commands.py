@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from hisbus.errors import ConfigError
+from hisbus_bus.kernel import people
 
 pytestmark = pytest.mark.long
 
@@ -72,6 +73,24 @@ async def test_users_parked_items_the_audit_and_a_check_while_it_runs(hospital: 
         assert "agents.coding: Not evaluated: no terminology is loaded (hisbus terms load)." in said
         code, said, complaint = await hisbus("up")
         assert code == 2 and str(os.getpid()) in complaint and "Traceback" not in complaint
+
+
+async def test_whom_a_command_disables_a_running_bus_refuses_with_the_next_request(hospital: Any, hisbus: Any) -> None:
+    async with hospital() as bus:
+        database = bus.app.site.database
+        await people.add(database, "ann", "reviewer", "a long enough password")
+        session = await people.log_in(bus.app.site, "ann", "a long enough password")
+        assert session is not None
+        headers = {"Authorization": f"Bearer {await people.token(database, 'ann')}"}
+        cookies = {"Cookie": f"hisbus_session={session.cookie}", "Authorization": ""}
+
+        async def told() -> tuple[int, int]:
+            program = await bus.api.get("/api/v1/messages", headers=headers)
+            return program.status_code, (await bus.api.get("/findings", headers=cookies)).status_code
+
+        assert await told() == (200, 200)
+        assert (await hisbus("user", "disable", "ann"))[0] == 0
+        assert await told() == (401, 303)
 
 
 async def test_an_agent_is_held_and_goes_on_by_command(hospital: Any, hisbus: Any) -> None:

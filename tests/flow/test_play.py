@@ -13,12 +13,14 @@ from hisbus.errors import ConfigError
 from hisbus_bus.kernel.settings import Settings
 from hisbus_bus.lab.conversations import read, read_all
 from hisbus_bus.play import play, play_all, stage
+from hisbus_hl7v2 import Hl7v2Connector
 
 pytestmark = pytest.mark.long
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 HIS = {"name": "his", "type": "hl7v2", "listen": "127.0.0.1:1", "send": "127.0.0.1:1", "timezone": "Asia/Shanghai"}
+SPLIT = Hl7v2Connector(HIS).split
 
 
 def block(language: str) -> str:
@@ -91,7 +93,7 @@ def test_a_conversation_that_cannot_be_read_is_a_mistake_of_the_operator(tmp_pat
 
 
 async def test_the_site_s_own_rules_and_mapping_are_played(own: Path, tmp_path: Path) -> None:
-    case = read(own / "no-first-note.json")
+    case = read(own / "no-first-note.json", SPLIT)
     async with stage(settings(tmp_path, qc={"settings": {"rules": {"R02": {"limit_hours": 24}}}})) as on:
         assert await play(on, case) == ["after 2: V1 R02 was expected and is not open"]
     async with stage(settings(tmp_path, qc={"enabled": False})) as on:
@@ -100,7 +102,7 @@ async def test_the_site_s_own_rules_and_mapping_are_played(own: Path, tmp_path: 
 
 
 async def test_the_hand_written_cases_end_as_written_also_where_the_site_runs_by_the_wall_clock(tmp_path: Path) -> None:
-    cases = read_all([ROOT / "tests" / "cases" / f"{name}.json" for name in ("11-merge", "15-everything-twice")])
+    cases = read_all([ROOT / "tests" / "cases" / f"{name}.json" for name in ("11-merge", "15-everything-twice")], SPLIT)
     async with stage(settings(tmp_path, [{**HIS, "clock": "wall"}])) as on:
         assert [(case.name, lines) async for case, lines in play_all(on, cases)] == [(case.name, []) for case in cases]
 
@@ -111,7 +113,7 @@ async def test_acknowledgements_and_duplicates_are_compared(own: Path, tmp_path:
     spoken.write_text("\n\n".join([first, "not HL7", first, second]), encoding="utf-8")
     change(own, after=4, acks=["AR", "AA", "AE"], duplicates=2)
     async with stage(settings(tmp_path)) as on:
-        assert await play(on, read(own / "no-first-note.json")) == [
+        assert await play(on, read(own / "no-first-note.json", SPLIT)) == [
             "after 4: message 4 was answered AA, expected AE",
             "after 4: 1 duplicates, expected 2",
         ]

@@ -20,7 +20,7 @@ from sqlalchemy import Table, select
 from hisbus import Agent, Case
 from hisbus.schema import brief
 from hisbus.terms import Release, store, table
-from hisbus.testing import run
+from hisbus.testing import reasons, run
 from hisbus_bus.host.llm.case import CaseLLM
 from hisbus_bus.host.llm.client import Client
 from hisbus_bus.host.llm.layout import CONSTANT
@@ -28,7 +28,7 @@ from hisbus_bus.kernel import tables
 from hisbus_coding import Agent as Coding
 from hisbus_documentation import Agent as Documentation
 from hisbus_qc import Agent as QC
-from hisbus_qc.cases import chart as make_chart
+from hisbus_qc.examples import chart as make_chart
 from hisbus_qc.rulebook import book
 from hisbus_qc.text.agent import TextAgent, text_shelf
 from hisbus_schemas import Assessment, Chart, Code, Evidence
@@ -251,7 +251,7 @@ def test_what_the_record_says_to_the_machine_changes_no_outcome(case: dict[str, 
     assert keys(outcome.said["qc"]) == keys(before.said["qc"]), "the rules find something else"
     same_or_unverified(outcome.said["qc-text"], before.said["qc-text"])
     if case.get("marked"):
-        assert "写给计算机的文字" in outcome.said["qc-text"].unevaluated["R19"].zh, "it was put to the model"
+        assert "写给计算机的文字" in reasons(outcome.said["qc-text"])["R19"].text.zh, "it was put to the model"
     for name, said in outcome.said.items():
         told = said.model_dump_json()
         assert FORGED not in told, f"{name} passes on what the model made up"

@@ -32,7 +32,7 @@ def made_up(number: int, notes: int = 6) -> Chart:
         for at in range(notes)
     ]
     vitals = [make_vital("8310-5", f"{chance.uniform(36, 39):.1f}", unit="Cel")]
-    return make_chart(documents=documents, vitals=vitals, patient=make_patient("王建国", sex="M"))
+    return make_chart(documents=documents, vitals=vitals, patient=make_patient("王建国", sex="male"))
 
 
 def _text(chance: Random, number: int) -> str:

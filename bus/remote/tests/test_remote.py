@@ -24,7 +24,7 @@ from hisbus_bus.kernel import topics
 from hisbus_bus.kernel.charts import StoredChart
 from hisbus_bus.kernel.settings import Settings
 from hisbus_remote import Service
-from hisbus_schemas import Assessment, Finding, Text, Wake
+from hisbus_schemas import Assessment, ChartUnknown, Code, Finding, Need, Text, Wake
 
 CANARY = "欧阳锋"
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -74,6 +74,7 @@ class Brevity:
     name, version = "brevity", "3"
     kinds = frozenset({"document.filed"})
     grants = frozenset({"documents", "patient"})
+    needs = {"short": [Need(item="document:C0038")]}
 
     def __init__(self, say: Any = None) -> None:
         self.say = say
@@ -178,6 +179,17 @@ async def test_a_case_as_it_is_stored_is_projected_like_any_other() -> None:
     async with joined() as pair:
         await pair.host.assess("brevity", StoredCase(None, stored), 20)
         assert CANARY not in pair.ours.sent[0].value.decode()
+
+
+async def test_a_rule_whose_need_is_unknown_of_the_stay_is_taken_out_of_its_answer() -> None:
+    hidden = ChartUnknown(id="u1", version="1", item="document:*", code=Code(code="X9"))
+    chart = case().chart.model_copy(update={"unknown": [hidden]})
+    async with joined() as pair:
+        seen = await pair.host.assess("brevity", case(), 20)
+        said = await pair.host.assess("brevity", Case(None, chart, chart.now), 20)
+        assert seen.evaluated == {"short"} and seen.unevaluated == []
+        assert (said.evaluated, said.proposals) == (frozenset(), [])
+        assert [(one.rule, one.reason) for one in said.unevaluated] == [("short", "unknown_code")]
 
 
 STAY = (

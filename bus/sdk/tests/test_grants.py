@@ -5,16 +5,15 @@ from typing import Any
 
 import pytest
 
-from hisbus import grants as projection
 from hisbus.grants import project, project_event
 from hisbus.testing import make_case, make_chart, make_event, make_patient, make_vital
-from hisbus_schemas import GRANTS, CodeSet, Event, Fact, Finding, Text
+from hisbus_schemas import GRANTS, PARTS, CodeSet, Event, Fact, Finding, Text
 
 CODE: dict[str, Any] = {"code": "x"}
 PATIENT = {"authority": "A", "number": "P"}
 DUE = {"body": "due", "agent": "qc", "name": "n", "due": datetime(2026, 3, 1, tzinfo=UTC), "encounter": "e"}
 BODIES: list[tuple[str, str, dict[str, Any]]] = [
-    ("diagnosis.recorded", "diagnoses", {"body": "diagnoses", "type": "F", "items": []}),
+    ("diagnosis.recorded", "diagnoses", {"body": "diagnoses", "status": "final", "items": []}),
     ("procedure.started", "procedures", {"body": "procedure", "key": "k", "code": CODE}),
     ("order.placed", "orders", {"body": "order", "key": "k", "action": "placed", "what": CODE}),
     ("result.reported", "results", {"body": "report", "number": "n", "service": CODE}),
@@ -38,8 +37,8 @@ def test_an_events_body_is_sent_with_its_grant_and_with_no_other(kind: str, gran
 def test_every_body_of_the_contract_belongs_to_a_grant() -> None:
     models = Fact.model_json_schema()["$defs"].values()
     bodies = {model["properties"]["body"]["const"] for model in models if "body" in model["properties"]}
-    assert bodies == {*projection._PART_OF, "due"}
-    assert set(projection._PART_OF.values()) | {"vitals"} == set(GRANTS)
+    assert bodies == {body for part in PARTS for body in part.bodies} | {"due"}
+    assert [part.name for part in PARTS if not part.bodies] == []
 
 
 def test_a_wake_is_sent_whatever_was_granted() -> None:

@@ -77,6 +77,17 @@ def wrong_quote(_self: Any, case: Case) -> Sequence[Finding]:
     return [finding(case, evidence=[Evidence(document="C0037", section=0, begin=0, end=3, quote="西门庆")])]
 
 
+NOWHERE = (
+    "", "admited", "documents", "documents/other", "documents/C0037/nothing", "documents/C0037/fields/FP.SEX",
+    "vitals/1", "patient", "patient/name",
+)  # fmt: skip
+"""The last: the agent was not granted the patient."""
+
+
+def proved_by(path: str) -> Callable[[Any, Case], Sequence[Finding]]:
+    return lambda _self, case: [finding(case, evidence=[Evidence(path=path, value="x")])]
+
+
 def raises(_self: Any, _case: Case) -> Sequence[Finding]:
     raise ZeroDivisionError
 
@@ -104,11 +115,33 @@ def prints(_self: Any, _case: Case) -> Sequence[Finding]:
         ),
         (bad(lambda _s, case: [finding(case, reads=["C0037@old"])]), "test_what_it_read_is_in_the_chart"),
         (bad(wrong_quote), "test_quotes_are_verbatim"),
+        (bad(kinds=frozenset({"document.field"})), "test_it_waits_only_for_kinds_of_events_that_exist"),
+        (bad(kinds=frozenset({"ward.cleaned"})), "test_it_waits_only_for_kinds_of_events_that_exist"),
+        *((bad(proved_by(path)), "test_evidence_paths_lead_somewhere") for path in NOWHERE),
     ],
 )
 def test_a_bad_agent_is_told_so(contract: Any, test: str) -> None:
     with pytest.raises(AssertionError):
         getattr(contract, test)()
+
+
+def test_a_kind_of_a_connector_s_own_is_declared_by_the_test() -> None:
+    contract = bad(kinds=frozenset({"ward.cleaned", "document.filed"}))
+    contract.own_kinds = ["ward.cleaned"]
+    contract.test_it_waits_only_for_kinds_of_events_that_exist()
+    contract.own_kinds = ["cleaned", "ward.cleaned"]
+    with pytest.raises(AssertionError, match="dotted"):
+        contract.test_it_waits_only_for_kinds_of_events_that_exist()
+
+
+@pytest.mark.parametrize(
+    "path", ["admitted", "patient_class", "documents/C0037", "documents/C0037/signed", "documents/C0037/fields/FP.AGE"]
+)
+def test_evidence_whose_path_leads_somewhere_is_taken(path: str) -> None:
+    note = make_document("C0037", TEXT, fields={"FP.AGE": "50"})
+    contract = bad(proved_by(path))
+    contract.cases = lambda: [make_case(make_chart(documents=[note]))]
+    contract.test_evidence_paths_lead_somewhere()
 
 
 def test_an_agent_that_raises_another_error_than_ours_fails() -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import uvicorn
 from sqlalchemy import func, select
 
+from hisbus.addresses import bind
 from hisbus.connector import Connector
 from hisbus.errors import ConfigError, RetryLater
 from hisbus_bus.desk import create_app
@@ -34,14 +35,18 @@ from hisbus_bus.kernel import migrations, tables, telemetry
 from hisbus_bus.kernel.audit import Sealer
 from hisbus_bus.kernel.consumer import BATCH_SIZE, Consumer, Step
 from hisbus_bus.kernel.controls import Part, Watcher
+from hisbus_bus.kernel.database import Database
 from hisbus_bus.kernel.outbox import Relay
 from hisbus_bus.kernel.settings import Settings
 from hisbus_bus.kernel.signals import Signals
 from hisbus_bus.kernel.site import Site, load_secret, open_database, open_log
 from hisbus_bus.kernel.topics import STEPS, Keys
+from hisbus_mapping import Mapping
 
 CALLING = 2
 """Batches of one agent at a time: while its process works on one, the next is read and the last is sent on."""
+AWAY_S = 2.0
+"""Between two tries to reach a database that is away."""
 GARBAGE = 20_000
 """Objects made since the garbage collector's last round that begin the next: a batch makes thousands that live on."""
 
@@ -86,6 +91,7 @@ class App:
         self._controls: Watcher
         self.connectors: Sequence[Connector] = []
         self.hosts: Sequence[Host] = []
+        self.mappings: list[Mapping] = []
         self.web_address: tuple[str, int] = ("", 0)
         self._tasks: asyncio.TaskGroup
         self._intakes: list[asyncio.Task[None]] = []
@@ -157,6 +163,7 @@ class App:
         async with AsyncExitStack() as stack:
             given = self._given_connectors
             self.connectors = registry.connectors(self.settings) if given is None else given
+            self.mappings = registry.mappings(self.connectors)
             await self._open(stack)
             try:
                 async with asyncio.TaskGroup() as self._tasks:
@@ -248,13 +255,18 @@ class App:
         if "chart" in self.steps:
             self._consume(ChartStep(site))
         if "translate" in self.steps:
-            self._consume(Translate(site, self.connectors))
+            self._consume(Translate(site, self.mappings))
         if "web" in self.steps:
             self._start_web()
         if "intake" in self.steps:
-            for connector in self.connectors:
-                part = self._controls.part(f"connector:{connector.name}", "step:intake")
-                self._intakes.append(self._run(f"intake.{connector.name}", Intake(site, connector, part).run()))
+            for mapping in self.mappings:
+                self._intakes.append(self._run(f"intake.{mapping.connector.name}", self._take_in(mapping)))
+
+    async def _take_in(self, mapping: Mapping) -> None:
+        if mapping.connector.polls and self._intake_only:
+            await _migrated(self.site.database)
+        part = self._controls.part(f"connector:{mapping.connector.name}", "step:intake")
+        await Intake(self.site, mapping, part).run()
 
     def _run(self, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         return self._tasks.create_task(work, name=name)
@@ -282,11 +294,10 @@ class App:
         return consumer
 
     def _start_web(self) -> None:
-        host, _, port = self.settings.web.listen.rpartition(":")
         try:
-            listening = socket.create_server((host, int(port)))
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"web.listen: {self.settings.web.listen} cannot be used. Is it taken?") from error
+            listening = bind(self.settings.web.listen)
+        except ConfigError as error:
+            raise ConfigError(f"web.listen: {error}") from error
         self.web_address = listening.getsockname()[:2]
         page = create_app(self.site, connectors=self.connectors, process=self)
         self._others.append(self._run("web", _serve(page, listening)))
@@ -311,6 +322,16 @@ def _settle_memory() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(GARBAGE)
+
+
+async def _migrated(database: Database) -> None:
+    """Wait for the database, and bring its schema to the newest revision."""
+    while True:
+        try:
+            return await migrations.upgrade(database)
+        except RetryLater as error:
+            log.warning("polling waits", code=error.code)
+            await asyncio.sleep(AWAY_S)
 
 
 async def _refuse_another_database(site: Site) -> None:

@@ -5,7 +5,7 @@ runs, because a conversation brings its own time.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from hisbus_bus.flow.intake import Intake
 from hisbus_bus.flow.lag import lag
 from hisbus_bus.flow.review import proposals
 from hisbus_bus.host.agents import AgentHost, start_all
-from hisbus_bus.host.registry import connectors, plugins
+from hisbus_bus.host.registry import connectors, mappings, plugins
 from hisbus_bus.host.trial import tried
 from hisbus_bus.kernel import charts, tables
 from hisbus_bus.kernel.database import Database
@@ -30,6 +30,7 @@ from hisbus_bus.kernel.settings import RetrySettings, Settings
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.topics import Keys
 from hisbus_bus.lab.conversations import Conversation, Found, Step, acks_differ, facts_differ, facts_of, findings_differ
+from hisbus_mapping import Mapping
 
 PLAYED = ("translate", "chart", "dispatch", "timers", "review")
 """The steps between taking a message and writing back."""
@@ -51,6 +52,7 @@ class Stage:
 
     settings: Settings
     connectors: Sequence[Connector]
+    mappings: Sequence[Mapping]
     hosts: Sequence[AgentHost]
     feed: Playable
     """Takes the messages."""
@@ -70,7 +72,7 @@ async def stage(settings: Settings, connector: str = "") -> AsyncIterator[Stage]
     tables_ = [{**table, "clock": "feed"} for table in settings.connectors]
     settings = settings.model_copy(update={"connectors": tables_, "retry": HURRY})
     made = connectors(settings)
-    feed = _feed(made, connector)
+    takes = _feed(made, connector)
     async with AsyncExitStack() as stack:
         hosts = await start_all(plugins(settings), settings)
         for host in hosts:
@@ -78,7 +80,7 @@ async def stage(settings: Settings, connector: str = "") -> AsyncIterator[Stage]
         wrong = [f"plugin {host.plugin.name}: it cannot run ({host.reason})." for host in hosts if not host.agents]
         if wrong := wrong + (await tried(hosts, settings)).refused:
             raise ConfigError("\n".join(wrong))
-        yield Stage(settings, made, hosts, feed)
+        yield Stage(settings, made, mappings(made), hosts, takes)
 
 
 async def play_all(on: Stage, conversations: Iterable[Conversation]) -> AsyncGenerator[Played, None]:
@@ -105,7 +107,7 @@ async def play(on: Stage, conversation: Conversation) -> list[str]:
     taken = 0
     with TemporaryDirectory(prefix="hisbus-play-") as folder:
         async with _running(on, Path(folder)) as site:
-            intake = Intake(site, on.feed)
+            intake = Intake(site, next(one for one in on.mappings if one.connector is on.feed))
             for step in conversation.steps:
                 told = conversation.messages[taken : step.after]
                 answers = [await on.feed.take(message, intake.store) for message in told]
@@ -148,6 +150,15 @@ async def _running(on: Stage, folder: Path) -> AsyncIterator[Site]:
         yield site
 
 
+def feed(settings: Settings, connector: str = "") -> Playable:
+    """Return the connector that takes the messages.
+
+    Raises:
+        ConfigError: the configuration is wrong, or it must be said which.
+    """
+    return _feed(connectors(settings), connector)
+
+
 def _feed(made: Sequence[Connector], name: str) -> Playable:
     able = {connector.name: connector for connector in made if isinstance(connector, Playable)}
     if name and name not in able:
@@ -185,7 +196,7 @@ async def _duplicates(site: Site) -> int:
         return len((await connection.scalars(select(row.id).where(row.status == "duplicate"))).all())
 
 
-async def _facts(site: Site, visit: str) -> Mapping[str, str | int]:
+async def _facts(site: Site, visit: str) -> dict[str, str | int]:
     async with site.database.read() as connection:
         ids = await charts.find(connection, visit=visit)
         chart = await charts.chart(connection, ids[0]) if ids else None

@@ -110,7 +110,7 @@ async def test_an_event_costs_the_same_at_the_end_of_a_long_stay(ward: Any) -> N
     def document(number: int) -> Any:
         return ward.document(9 + number / 100, f"D{number}")
 
-    await ward.deliver(ward.adt("admitted", 8, name="A", patient_class="I"))
+    await ward.deliver(ward.adt("admitted", 8, name="A", patient_class="inpatient"))
     await ward.deliver(*(document(number) for number in range(1, 50)))
     with statements(ward) as early:
         await ward.deliver(document(50))

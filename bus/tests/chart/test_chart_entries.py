@@ -73,15 +73,19 @@ async def test_a_replacement_may_arrive_before_what_it_replaces(ward: Any) -> No
     assert statuses(await ward.chart()) == {"D1": "replaced", "D2": "draft"}
 
 
-def diagnoses(ward: Any, hour: float, *codes: str, deleted: bool = False, type: str = "F", whole: bool = True) -> Any:
+def diagnoses(
+    ward: Any, hour: float, *codes: str, deleted: bool = False, status: str = "final", whole: bool = True
+) -> Any:
     items = [Diagnosis(code=Code(code=code, system="ICD-10"), deleted=deleted) for code in codes]
-    return ward.message(ward.fact("diagnosis.recorded", hour, data=Diagnoses(type=type, items=items, whole=whole)))
+    return ward.message(ward.fact("diagnosis.recorded", hour, data=Diagnoses(status=status, items=items, whole=whole)))
 
 
-async def test_a_set_of_diagnoses_replaces_the_earlier_set_of_its_type(ward: Any) -> None:
-    await ward.each([diagnoses(ward, 8, "I10", type="A"), diagnoses(ward, 9, "I21", "E11"), diagnoses(ward, 10, "I21")])
-    found = [(item.type, item.code.code) for item in (await ward.chart()).diagnoses]
-    assert found == [("A", "I10"), ("F", "I21")]
+async def test_a_set_of_diagnoses_replaces_the_earlier_set_of_its_status(ward: Any) -> None:
+    await ward.each(
+        [diagnoses(ward, 8, "I10", status="admitting"), diagnoses(ward, 9, "I21", "E11"), diagnoses(ward, 10, "I21")]
+    )
+    found = [(item.status, item.code.code) for item in (await ward.chart()).diagnoses]
+    assert found == [("admitting", "I10"), ("final", "I21")]
 
 
 async def test_diagnoses_that_are_not_the_whole_set_are_added_to_it(ward: Any) -> None:
@@ -138,10 +142,10 @@ async def test_an_order_has_the_state_of_its_newest_action(ward: Any) -> None:
     assert (found.status, found.what.code) == ("cancelled", "CBC2")
 
 
-def report(ward: Any, hour: float, value: str, *, status: str = "F", kind: str = "result.reported") -> Any:
+def report(ward: Any, hour: float, value: str, *, status: str = "final", kind: str = "result.reported") -> Any:
     readings = [
         Reading(item=Code(code="8310-5"), values=[value] if value else [], status=status),
-        Reading(item=Code(code="8867-4"), values=["80"], status="F"),
+        Reading(item=Code(code="8867-4"), values=["80"], status="final"),
     ]
     body = Report(number="VS1", service=Code(code="VS"), readings=readings)
     return ward.message(ward.fact(kind, hour, data=body))
@@ -154,7 +158,10 @@ async def test_a_later_reading_takes_the_place_of_the_earlier(ward: Any) -> None
 
 async def test_a_withdrawn_reading_stays_visible(ward: Any) -> None:
     await ward.each(
-        [report(ward, 9, "42.1", kind="vitals.recorded"), report(ward, 10, "", status="D", kind="vitals.recorded")]
+        [
+            report(ward, 9, "42.1", kind="vitals.recorded"),
+            report(ward, 10, "", status="withdrawn", kind="vitals.recorded"),
+        ]
     )
     assert [item.withdrawn for item in (await ward.chart()).vitals] == [True, False]
 

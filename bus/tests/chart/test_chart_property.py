@@ -47,18 +47,18 @@ def patient(number: str) -> PatientId:
 demographics = st.none() | st.builds(
     Demographics,
     name=names,
-    sex=names,
+    sex=st.sampled_from((None, None, "male", "female")),
     dead=st.sampled_from((None, None, True)),
     deleted=st.sampled_from(([], [], ["sex"])),
 )
 stays = st.none() | st.builds(
     Stay,
-    patient_class=st.sampled_from((None, "I", "O")),
+    patient_class=st.sampled_from((None, "inpatient", "outpatient")),
     location=st.none() | st.builds(Location, ward=st.sampled_from(("W1", "W2"))),
     department=names,
     admitted=moments,
     discharged=moments,
-    disposition=st.sampled_from((None, None, "20")),
+    disposition=st.sampled_from((None, None, "died")),
     deleted=st.sampled_from(([], [], [], ["department"], ["discharged"])),
 )
 documents = st.builds(
@@ -72,7 +72,7 @@ documents = st.builds(
 )
 diagnoses = st.builds(
     Diagnoses,
-    type=st.sampled_from(("A", "F")),
+    status=st.sampled_from(("admitting", "final")),
     items=st.lists(st.builds(Diagnosis, code=codes, deleted=st.booleans()), max_size=2),
     whole=st.booleans(),
 )
@@ -82,7 +82,9 @@ procedures = st.builds(
 orders = st.builds(
     Order, key=st.sampled_from("12"), action=st.sampled_from(("placed", "changed", "cancelled")), what=codes
 )
-readings = st.builds(Reading, item=codes, values=st.sampled_from((["1"], ["2"])), status=st.sampled_from("FD"))
+readings = st.builds(
+    Reading, item=codes, values=st.sampled_from((["1"], ["2"])), status=st.sampled_from(("final", "withdrawn"))
+)
 reports = st.builds(Report, number=st.sampled_from("12"), service=codes, readings=st.lists(readings, max_size=2))
 charges = st.builds(Charge, key=st.sampled_from("12"), code=codes)
 

@@ -22,7 +22,7 @@ async def test_many_charts_are_read_at_once_and_unknown_ones_left_out(ward: Any)
 
 
 async def test_the_stored_text_is_the_chart_without_what_is_not_granted(ward: Any) -> None:
-    await ward.deliver(ward.adt("admitted", 8, name='A "quoted" 名', patient_class="I"), ward.document(9))
+    await ward.deliver(ward.adt("admitted", 8, name='A "quoted" 名', patient_class="inpatient"), ward.document(9))
     await ward.deliver(report(ward, 10, "result.reported", "X"), report(ward, 10, "vitals.recorded", "Y"))
     chart = await ward.chart()
     async with ward.site.database.read() as connection:

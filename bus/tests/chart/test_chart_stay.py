@@ -14,9 +14,9 @@ def hours(moment: Moment | None) -> float | None:
 
 
 async def test_an_admission_opens_a_stay_and_a_discharge_ends_it(ward: Any) -> None:
-    await ward.deliver(ward.adt("admitted", 8, patient_class="I", name="王建国"))
+    await ward.deliver(ward.adt("admitted", 8, patient_class="inpatient", name="王建国"))
     chart = await ward.chart()
-    assert (chart.status, chart.patient_class, hours(chart.admitted)) == ("admitted", "I", 8)
+    assert (chart.status, chart.patient_class, hours(chart.admitted)) == ("admitted", "inpatient", 8)
     assert chart.patient.name == "王建国"
     await ward.deliver(ward.adt("discharged", 80))
     chart = await ward.chart()
@@ -47,7 +47,7 @@ async def test_a_cancelled_discharge_makes_the_next_one_begin_anew(ward: Any) ->
     await ward.each(
         [
             ward.adt("admitted", 8),
-            ward.adt("discharged", 80, discharged=Moment(at="2026-03-05T08:00:00Z"), disposition="20"),
+            ward.adt("discharged", 80, discharged=Moment(at="2026-03-05T08:00:00Z"), disposition="died"),
             ward.adt("discharge_cancelled", 88),
         ]
     )
@@ -70,13 +70,13 @@ async def test_only_an_adt_changes_what_is_known_and_others_fill_what_is_not(war
         ward.fact(
             "result.reported",
             10,
-            demographics=Demographics(name="WRONG", sex="M"),
+            demographics=Demographics(name="WRONG", sex="male"),
             stay=Stay(location=Location(ward="W9"), department="LAB"),
         )
     )
     await ward.each([ward.adt("admitted", 8, name="王建国", location=Location(ward="W3")), result])
     chart = await ward.chart()
-    assert (chart.patient.name, chart.patient.sex) == ("王建国", "M")
+    assert (chart.patient.name, chart.patient.sex) == ("王建国", "male")
     assert (chart.location.ward, chart.department) == ("W3", "LAB")
 
 

@@ -74,7 +74,7 @@ def test_a_note_falls_into_the_divisions_of_the_benchmark(tmp_path: Path) -> Non
         "objective_results": "",
         "assessment_and_plan": "Rest.",
     }
-    assert sample.chart.patient_class == "O" and sample.chart.documents[0].type.code == "TRANSCRIPT"
+    assert sample.chart.patient_class == "outpatient" and sample.chart.documents[0].type.code == "TRANSCRIPT"
 
 
 def test_codes_come_with_all_their_places(tmp_path: Path) -> None:

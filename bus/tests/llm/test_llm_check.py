@@ -1,6 +1,5 @@
 """``hisbus llm check`` says in a sentence what will not work, and with which setting it would."""
 
-import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -9,9 +8,11 @@ import pytest
 from typer.testing import CliRunner
 
 from hisbus.errors import ConfigError
-from hisbus_bus.command import main as cli
+from hisbus_bus.command import llm
+from hisbus_bus.command.chosen import chosen
+from hisbus_bus.command.main import app
 from hisbus_bus.host.llm.check import Line, probe
-from hisbus_bus.kernel.settings import LLMSettings, Settings
+from hisbus_bus.kernel.settings import LLMSettings
 from hisbus_servers import fake_model as fake
 from hisbus_servers.fake_model import FakeServer
 
@@ -114,13 +115,16 @@ async def test_there_is_nothing_to_check_without_a_model() -> None:
         await lines(LLMSettings())
 
 
-def test_the_command_prints_what_was_tried_and_fails_with_what_does_not_work(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_prints_what_was_tried_and_fails_with_what_does_not_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def made_up(_settings: LLMSettings) -> Any:
         yield Line(True, "One thing.")
         yield Line(False, "Another.")
 
-    monkeypatch.setattr("hisbus_bus.host.llm.check.probe", made_up)
-    monkeypatch.setattr(cli, "load", lambda _path: Settings(site="test"))
-    monkeypatch.setattr(cli, "_run", asyncio.run)
-    result = CliRunner().invoke(cli.app, ["llm", "check"])
+    config = tmp_path / "hisbus.toml"
+    config.write_text('site = "test"\n')
+    monkeypatch.setattr(llm, "probe", made_up)
+    monkeypatch.setattr(chosen, "path", config)
+    result = CliRunner().invoke(app, ["--config", str(config), "llm", "check"])
     assert (result.exit_code, result.output) == (1, "ok      One thing.\nFAIL    Another.\n")

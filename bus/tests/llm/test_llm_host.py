@@ -86,7 +86,7 @@ def content(request: dict[str, Any]) -> str:
 
 async def test_an_agent_asks_about_its_own_chart_as_far_as_it_may_see_it(host: Host, server: FakeServer) -> None:
     running = await host()
-    chart = case(patient=make_patient("王建国", sex="M"), vitals=[make_vital("8310-5", "39")]).chart
+    chart = case(patient=make_patient("王建国", sex="male"), vitals=[make_vital("8310-5", "39")]).chart
     answer = await running.assess("asker", make_case(chart), 20)
     assert answer.evaluated == {"False"}
     (request,) = server.requests

@@ -21,7 +21,7 @@ SCHEMA = {"type": "object", "properties": {"yes": {"type": "boolean"}}, "require
 
 def full(**more: Any) -> Chart:
     fields: dict[str, Any] = {
-        "patient": make_patient("王建国", birth_date=date(1960, 5, 4), sex="M", id_card="110101196005041226"),
+        "patient": make_patient("王建国", birth_date=date(1960, 5, 4), sex="male", id_card="110101196005041226"),
         "department": "心内科",
         "documents": [
             make_document("C0037", "患者胸痛2小时。", id="note", at="2026-03-02T08:00+08:00", author="李医生"),
@@ -31,7 +31,7 @@ def full(**more: Any) -> Chart:
             make_document("C0038", "作废。", id="gone", at="2026-03-01T08:30+08:00", status="withdrawn"),
         ],
         "diagnoses": [
-            ChartDiagnosis(id="dx", version="1", type="F", code=Code(code="I21.9", text="急性心肌梗死"), rank=1)
+            ChartDiagnosis(id="dx", version="1", status="final", code=Code(code="I21.9", text="急性心肌梗死"), rank=1)
         ],
         "procedures": [make_operation("36.06", start="2026-03-01T10:00+08:00", text="冠脉支架")],
         "orders": [make_order("o1", "阿司匹林", at="2026-03-01T11:00+08:00")],
@@ -65,7 +65,7 @@ def test_a_record_is_shown_from_its_oldest_document_to_the_stay() -> None:
         " | about 2026-03-02T08:00:00+08:00 | 李医生",
         "⟦D2 section⟧ text",
         "患者胸痛2小时。",
-        "⟦G1⟧ diagnosis | F | 急性心肌梗死 I21.9",
+        "⟦G1⟧ diagnosis | final | 急性心肌梗死 I21.9",
         "⟦P1⟧ operation | 冠脉支架 36.06 | 2026-03-01T10:00:00+08:00 to open",
         "⟦O1⟧ order | 阿司匹林 | placed | 2026-03-01T11:00:00+08:00",
         "⟦V1⟧ 8310-5 | 36.5 Cel | 2026-03-01T08:00:00+08:00",
@@ -73,11 +73,11 @@ def test_a_record_is_shown_from_its_oldest_document_to_the_stay() -> None:
         "⟦V3⟧ 8867-4 | 80 | 2026-03-02T08:00:00+00:00",
         "⟦C1⟧ charge | 床位费",
         "⟦stay⟧",
-        "class: I",
+        "class: inpatient",
         "status: admitted",
         "admitted: 2026-03-02T08:00:00+00:00",
         "department: 心内科",
-        "sex: M",
+        "sex: male",
         "born: 1960-05-04",
     ]
 

@@ -27,6 +27,7 @@ from hisbus_schemas import (
     Finding,
     Opinion,
     Text,
+    Unevaluated,
 )
 
 TABLE = {"system": "ICD-10-CN", "version": "2.0"}
@@ -231,15 +232,19 @@ def asked(**more: Any) -> Asked:
     return Asked(**(given | more))
 
 
+NO_ANSWER = Text(zh="模型没有给出可用的答复。", en="The model gave no usable answer.")
+UNKNOWN = Text(zh="文书类型“X9”尚未识别。", en="The type of document “X9” is not known.")
+
+
 def text_assessment() -> Assessment:
     """What an agent says of itself that asks a model."""
     return Assessment(
         evaluated=frozenset({"R40"}),
-        unevaluated={
-            "R41": Text(zh="模型没有给出可用的答复。", en="The model gave no usable answer."),
-            "R42": Text(zh="模型没有给出可用的答复。", en="The model gave no usable answer."),
-            "R43": Text(zh="无首次病程记录。", en="There is no first progress note."),
-        },
+        unevaluated=[
+            *(Unevaluated(rule=rule, reason="model", text=NO_ANSWER) for rule in ("R41", "R42")),
+            Unevaluated(rule="R43", text=Text(zh="无首次病程记录。", en="There is no first progress note.")),
+            Unevaluated(rule="R44", reason="unknown_code", text=UNKNOWN, item="document:*"),
+        ],
         unverified=2,
         asked=[asked(), asked(outcome="invalid_answer", repaired=True)],
     )

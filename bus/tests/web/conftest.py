@@ -5,7 +5,7 @@ import importlib.util
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +45,12 @@ async def site(tmp_path: Path, database_url: str) -> AsyncIterator[Site]:
         async with site.database.write() as connection:
             for role in ROLES:
                 user = {"name": role, "role": role, "password": "", "active": True, "failures": 0}
-                await connection.execute(tables.users.insert(), user | {"token": _hash(f"{role}-token")})
+                await connection.execute(tables.users.insert(), user)
                 now = datetime.now(UTC)
+                token = {"id": role, "hash": _hash(f"{role}-token"), "user": role, "purpose": "", "created": now}
+                await connection.execute(
+                    tables.tokens.insert(), token | {"until": now + timedelta(days=1), "used": now}
+                )
                 session = {"id": _hash(f"{role}-cookie"), "user": role, "csrf": f"{role}-form", "created": now}
                 await connection.execute(tables.sessions.insert(), session | {"seen": now})
         yield site

@@ -10,7 +10,7 @@ from hisbus_bus.kernel.site import Site
 
 KEYS = {
     "id", "visit", "version", "status", "patient", "location", "admitted", "discharged", "documents", "diagnoses",
-    "procedures", "orders", "results", "vitals",
+    "procedures", "orders", "results", "vitals", "charges",
 }  # fmt: skip
 
 
@@ -18,7 +18,7 @@ async def test_a_chart_has_the_agreed_keys_and_times_of_its_source(client: Any) 
     chart = (await client("viewer").get("/api/v1/charts/e1")).json()
     assert set(chart) == KEYS
     assert (chart["visit"], chart["status"], chart["version"]) == ("ZY2603001", "admitted", 12)
-    assert chart["patient"] == {"id": "PZY2603001", "name": "张建国", "birth_date": "1959-08-14", "sex": "M"}
+    assert chart["patient"] == {"id": "PZY2603001", "name": "张建国", "birth_date": "1959-08-14", "sex": "male"}
     assert chart["location"] == {"ward": "呼吸一区", "room": "0312", "bed": "05"}
     assert (chart["admitted"], chart["discharged"]) == ("2026-03-02T08:30:00+08:00", None)
     document = chart["documents"][0]

@@ -32,7 +32,7 @@ def draft(chart: Any) -> Draft:
     evidence = [
         Evidence(path="diagnoses/dg", value="肺炎"),
         Evidence(path="vitals/v1", value="39.1"),
-        Evidence(path="patient/sex", value="M"),
+        Evidence(path="patient/sex", value="male"),
         Evidence(document="n1", version="n1-v", section=0, begin=0, end=len(history), quote=history),
         Evidence(path="vitals/v1", value="40.0"),
     ]

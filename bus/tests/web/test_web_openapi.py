@@ -22,8 +22,14 @@ def test_every_agreed_path_is_described_with_models(description: dict[str, Any])
         ("get", "messages"), ("post", "messages/search"), ("get", "messages/{id}"),
         ("post", "charts/search"), ("get", "charts/{id}"), ("get", "charts/{id}/assessments"),
         ("get", "proposals"), ("get", "proposals/{id}"), ("post", "proposals/{id}/decision"),
+        ("post", "proposals/{id}/decision/undo"),
         ("get", "writebacks"), ("post", "writebacks/{id}/resolution"),
         ("get", "parked"), ("post", "parked/{id}/replay"), ("get", "audit"),
+        ("get", "users"), ("post", "users"), ("get", "users/{name}"), ("post", "users/{name}/role"),
+        ("post", "users/{name}/password"), ("post", "users/{name}/disable"), ("post", "users/{name}/enable"),
+        ("post", "users/{name}/sessions/end"), ("post", "users/{name}/details"), ("post", "users/{name}/numbers"),
+        ("post", "users/{name}/numbers/remove"), ("get", "users/{name}/tokens"), ("post", "users/{name}/tokens"),
+        ("post", "users/{name}/tokens/{id}/revoke"),
         ("get", "controls"), ("post", "controls"), ("get", "signals"),
     }  # fmt: skip
     described = {

@@ -14,6 +14,7 @@ from hisbus_bus.kernel import tables
 from hisbus_bus.kernel.controls import Now
 from hisbus_bus.kernel.signals import Kind
 from hisbus_bus.kernel.site import Site
+from hisbus_schemas import LISTS
 
 ZH = {"accept-language": "zh-CN,zh;q=0.9"}
 FORM = {"x-csrf-token": "reviewer-form", "hx-request": "true"}
@@ -184,7 +185,7 @@ def test_both_languages_say_the_same_things() -> None:
     by_value = {
         "agent", "role", "status", "severity", "state", "sex", "reason", "refused", "receipt", "diagnosis", "order",
         "document", "field", "message-status", "writeback-status", "verdict",
-        "kind", "model",
+        "kind", "model", "unevaluated",
     }  # fmt: skip
     by_value |= {
         "site.embedded",
@@ -197,6 +198,7 @@ def test_both_languages_say_the_same_things() -> None:
         "case.withdrawn",
     }
     by_value |= {f"stay.{status}" for status in ("registered", "admitted", "discharged", "cancelled")}
+    by_value |= {f"fact.{part.name}" for part in LISTS}
     by_value |= {f"fact.{path}" for path in ("admitted", "discharged", "status")}
     by_value |= {f"fact.{path}" for path in ("about", "signed", "department", "sex", "birth_date")}
     by_value |= {f"draft.{written}" for written in ("assembled", "model", "mixed")}

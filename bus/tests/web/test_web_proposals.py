@@ -1,13 +1,17 @@
 """Proposals over the API, and the decision."""
 
 import re
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+from fastapi import FastAPI
 from sqlalchemy import delete, select, update
 
 from hisbus_bus.flow.review import opinions
 from hisbus_bus.kernel import tables
+from hisbus_bus.kernel.settings import ReviewSettings
 from hisbus_bus.kernel.site import Site
 from hisbus_schemas import Decision, Opinion, Text
 
@@ -144,3 +148,72 @@ async def test_what_other_agents_say_of_a_proposal_is_beside_it(client: Any, sit
         page = await client("viewer", page=True).get(f"/findings/{item['id']}", headers={"accept-language": language})
         (card,) = re.findall(rf'<article[^>]*data-finding="{item["id"]}".*?</article>', page.text, re.S)
         assert word in card and "check" in card
+
+
+# --- taking a decision back -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def grace(app: FastAPI, site: Site) -> Site:
+    """The same ward with an hour in which a decision may be taken back."""
+    patient = replace(site, settings=site.settings.model_copy(update={"review": ReviewSettings(grace_s=3600)}))
+    app.state.site = patient
+    return patient
+
+
+async def take_back(client: Any, id: str, etag: str | None, role: str = "reviewer") -> Any:
+    headers = {"If-Match": etag} if etag is not None else {}
+    return await client(role).post(f"/api/v1/proposals/{id}/decision/undo", headers=headers)
+
+
+async def test_a_decision_is_taken_back_within_its_grace_and_made_anew(client: Any, grace: Site) -> None:
+    item, etag = await shown(client, "R01")
+    await decide(client, item["id"], etag, decision="accept")
+    answer = await take_back(client, item["id"], etag)
+    assert (answer.status_code, answer.json()["status"], answer.headers["etag"]) == (200, "open", etag)
+    assert [change["status"] for change in answer.json()["history"]] == ["open", "accepted", "undone"]
+    page = await client("reviewer", page=True).get(f"/findings/{item['id']}")
+    assert page.status_code == 200 and "undone" in page.text
+    again = await decide(client, item["id"], etag, decision="reject", reason="wrong")
+    assert (again.status_code, again.json()["status"]) == (200, "rejected")
+    card = (await client("reviewer", page=True).get(f"/findings/{item['id']}")).text
+    (decided,) = re.findall('<p class="decided">(.*)</p>', card)
+    assert "判断有误" in decided or "Wrong" in decided, "the page shows the decision that stands"
+
+
+async def test_what_is_asked_of_an_undo_is_what_is_asked_of_a_decision(client: Any, grace: Site) -> None:
+    item, etag = await shown(client, "R01")
+    early = await take_back(client, item["id"], etag)
+    assert (early.status_code, early.json()["code"]) == (409, "not_decided")
+    await decide(client, item["id"], etag, role="admin", decision="accept")
+    for answer, status, code in (
+        (await take_back(client, item["id"], None, "admin"), 428, "precondition_required"),
+        (await take_back(client, item["id"], '"another"', "admin"), 412, "changed"),
+        (await take_back(client, "nothing", etag, "admin"), 404, "unknown_proposal"),
+        (await take_back(client, item["id"], etag, "viewer"), 403, "forbidden"),
+        (await take_back(client, item["id"], etag, "reviewer"), 403, "not_yours"),
+    ):
+        assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert (await shown(client, "R01"))[0]["status"] == "accepted"
+    assert (await take_back(client, item["id"], etag, "admin")).status_code == 200
+
+
+async def test_a_decision_that_has_left_is_not_taken_back(client: Any, site: Site) -> None:
+    item, etag = await shown(client, "R01")
+    await decide(client, item["id"], etag, decision="accept")
+    answer = await take_back(client, item["id"], etag)
+    assert (answer.status_code, answer.json()["code"]) == (409, "sent")
+    assert (await shown(client, "R01"))[0]["status"] == "accepted"
+
+
+async def test_the_page_looks_for_the_write_back_until_the_grace_is_over(client: Any, grace: Site) -> None:
+    item, etag = await shown(client, "R01")
+    await decide(client, item["id"], etag, decision="accept")
+    table = tables.decisions
+    async with grace.database.write() as connection:
+        (row,) = (await connection.execute(select(table))).all()
+        made = Decision.model_validate_json(row.body)
+        earlier = made.model_copy(update={"decided": made.decided - timedelta(minutes=30)})
+        await connection.execute(update(table).values(body=earlier.model_dump_json().encode()))
+    receipt = await client("reviewer", page=True).get(f"/findings/{item['id']}/receipt")
+    assert "hx-get" in receipt.text

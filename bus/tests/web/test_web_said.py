@@ -32,14 +32,25 @@ async def test_the_case_says_what_could_not_be_judged_and_why(client: Any, site:
     row = await finding(site, "R45")
     chinese = (await client("viewer", page=True).get(f"/findings/{row.id}", headers=ZH)).text
     (said,) = re.findall(r'<section class="said".*?</section>', chinese, re.S)
-    for word in ("R41 R42", "模型没有给出可用的答复。", "R43", "无首次病程记录。", "2条陈述", "未予采用"):
-        assert word in said, word
+    for reason, rules, text in (
+        ("模型未能判断", "R41 R42", "模型没有给出可用的答复。"),
+        ("未能判断", "R43", "无首次病程记录。"),
+        ("代码未识别，未判断", "R44", "文书类型“X9”尚未识别。"),
+    ):
+        assert f'<b>{reason}：</b> <span class="mono">{rules}</span> {text}' in said
+    assert "2条陈述" in said and "未予采用" in said
     for word in ("qwen3-32b", "3f9a1c02", "提问2次", "读入8420词元（缓存7800）", "1次无答复", "invalid_answer"):
         assert word in said, word
     assert "<b>qc</b>" not in said, "an agent that has nothing to say of itself says nothing"
-    assert "3项未能判断" in chinese
+    assert "4项未能判断" in chinese
     english = (await client("viewer", page=True).get(f"/findings/{row.id}", headers=EN)).text
-    for word in ("3 not judged", "There is no first progress note.", "2 statement(s) of the model left out"):
+    for word in (
+        "4 not judged",
+        "a code is not known",
+        "for want of the model",
+        "There is no first progress note.",
+        "2 statement(s) of the model left out",
+    ):
         assert word in english, word
 
 
@@ -53,9 +64,15 @@ async def test_the_api_says_the_same_and_the_look_is_audited(client: Any, site: 
     items = (await client("viewer").get("/api/v1/charts/e1/assessments")).json()["items"]
     assert [item["agent"] for item in items] == ["qc", "qc-text"]
     quiet, text = items
-    assert (quiet["unevaluated"], quiet["unverified"], quiet["asked"]) == ({}, 0, [])
+    assert (quiet["unevaluated"], quiet["unverified"], quiet["asked"]) == ([], 0, [])
     assert text["evaluated"] == ["R40"]
-    assert text["unevaluated"]["R43"] == {"zh": "无首次病程记录。", "en": "There is no first progress note."}
+    assert [(one["rule"], one["reason"], one["item"]) for one in text["unevaluated"]] == [
+        ("R41", "model", ""),
+        ("R42", "model", ""),
+        ("R43", "other", ""),
+        ("R44", "unknown_code", "document:*"),
+    ]
+    assert text["unevaluated"][2]["text"] == {"zh": "无首次病程记录。", "en": "There is no first progress note."}
     assert (text["unverified"], [one["outcome"] for one in text["asked"]]) == (2, ["answered", "invalid_answer"])
     assert text["asked"][0]["model"] == "qwen3-32b"
     assert (await client("viewer").get("/api/v1/charts/nothing/assessments")).status_code == 404

@@ -16,7 +16,7 @@ from hisbus_bus.kernel import charts, tables
 from hisbus_bus.kernel import people as users
 from hisbus_bus.kernel.site import Site
 
-PAGES = ("/findings", "/messages", "/messages/0.0", "/writebacks", "/parked", "/audit")
+PAGES = ("/findings", "/messages", "/messages/0.0", "/writebacks", "/parked", "/audit", "/users", "/users/viewer")
 
 
 async def test_every_answer_carries_the_security_headers(client: Any) -> None:
@@ -55,6 +55,13 @@ async def test_the_api_takes_tokens_only_and_the_page_sessions_only(client: Any)
         ("POST", "/api/v1/writebacks/x/resolution", "reviewer"),
         ("POST", "/api/v1/parked/x/replay", "admin"),
         ("GET", "/api/v1/audit", "admin"),
+        ("GET", "/api/v1/proposals", "viewer"),
+        ("GET", "/api/v1/users", "admin"),
+        ("GET", "/api/v1/users/admin/tokens", "admin"),
+        ("POST", "/api/v1/users/viewer/disable", "admin"),
+        ("POST", "/api/v1/users/x/role", "admin"),
+        ("POST", "/api/v1/users/x/password", "admin"),
+        ("POST", "/api/v1/users/x/tokens", "admin"),
     ],
 )
 async def test_a_role_may_do_what_is_its_own(client: Any, method: str, path: str, least: str) -> None:

@@ -13,13 +13,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from hisbus_bus.desk import AgentState, ModelState
 from hisbus_bus.flow.review import proposals
 from hisbus_bus.kernel import tables
+from hisbus_bus.kernel.bulk import write
 from hisbus_bus.kernel.database import Database
 from hisbus_bus.kernel.log import NewRecord
 from hisbus_bus.kernel.log.sqlite import SqliteLog
+from hisbus_bus.kernel.positions import position
 from hisbus_bus.kernel.settings import Settings
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.topics import Keys, digest
 from hisbus_schemas import (
+    LISTS,
     Chart,
     ChartDiagnosis,
     ChartDocument,
@@ -80,7 +83,7 @@ def stay(id: str, number: str, name: str, sex: str, born: date, bed: str, **more
         "visit": VisitId(authority="HOSP", number=number),
         "patient": Patient(id=PatientId(authority="HOSP", number=f"P{number}"), name=name, sex=sex, birth_date=born),
         "status": "admitted",
-        "patient_class": "I",
+        "patient_class": "inpatient",
         "department": "呼吸内科",
         "attending": Person(id="D9", name="周建平"),
         "location": Location(ward="呼吸一区", room="0312", bed=bed),
@@ -95,7 +98,7 @@ def pneumonia() -> Chart:
         "e1",
         "ZY2603001",
         "张建国",
-        "M",
+        "male",
         date(1959, 8, 14),
         "05",
         documents=[
@@ -139,7 +142,9 @@ def pneumonia() -> Chart:
             ),
         ],
         diagnoses=[
-            ChartDiagnosis(id="dg", version="v", type="A", code=Code(code="J18.900", text="肺炎"), time=at(0)),
+            ChartDiagnosis(
+                id="dg", version="v", status="admitting", code=Code(code="J18.900", text="肺炎"), time=at(0)
+            ),
         ],
         vitals=[
             ChartReading(
@@ -181,7 +186,7 @@ def appendicitis() -> Chart:
         "e2",
         "ZY2603014",
         "欧阳慧敏",
-        "F",
+        "female",
         date(1991, 2, 3),
         "11",
         department="普外科",
@@ -214,7 +219,7 @@ def stroke() -> Chart:
         "e3",
         "ZY2602188",
         "马淑兰",
-        "F",
+        "female",
         date(1950, 3, 7),
         "02",
         department="神经内科",
@@ -379,8 +384,7 @@ async def put_chart(connection: AsyncConnection, chart: Chart) -> None:
         "stay": json.dumps(stay),
     }
     await connection.execute(tables.encounters.insert(), row)
-    parts = ("documents", "diagnoses", "procedures", "results", "vitals")
-    entries = [(part, entry) for part in parts for entry in getattr(chart, part)]
+    entries = [(part.name, entry) for part in LISTS for entry in getattr(chart, part.name)]
     for number, (part, entry) in enumerate(entries):
         body = json.dumps([entry.model_dump(mode="json")])
         place = {"entry": entry.id, "part": part, "place": f"{number:04}", "last": "", "body": body}
@@ -419,7 +423,7 @@ async def put_finding(
 class Quiet:
     """A connector that the page may name; the stand-in below writes in its place."""
 
-    name, mapping, timezone, clock, writes = "his", "1", "Asia/Shanghai", "feed", True
+    name, timezone, clock, writes, plaintext = "his", "Asia/Shanghai", "feed", True, ()
 
     async def check(self) -> list[str]:
         return []
@@ -499,6 +503,7 @@ async def put_messages(site: Site) -> None:
     await subscription.commit({0: 3})
     await subscription.close()
     async with site.database.write() as connection:
+        await write(connection, position(site.group("translate"), "raw", {0: 3}))
         for number, (status, reason, kind) in enumerate(states):
             row = {
                 "id": f"0.{number}",

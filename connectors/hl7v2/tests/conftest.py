@@ -11,6 +11,7 @@ import uvloop
 
 from hisbus import Raw, Translation
 from hisbus_hl7v2 import Hl7v2Connector
+from hisbus_mapping import Mapping
 
 REPOSITORY = Path(__file__).parents[3]
 RECEIVED = datetime(2026, 3, 31, tzinfo=UTC)
@@ -44,13 +45,14 @@ class Translator:
     """A connector with a shorter way to say which message."""
 
     def __init__(self, **table: Any) -> None:
-        self.connector = Hl7v2Connector({"name": "his", "type": "hl7v2", "timezone": "Asia/Shanghai", **table})
+        table = {"name": "his", "type": "hl7v2", "timezone": "Asia/Shanghai", **table}
+        self.mapping = Mapping(Hl7v2Connector(table))
 
     def __call__(self, *lines: str, flags: tuple[str, ...] = ()) -> Translation:
         return self.read("\r".join(lines).encode(), flags)
 
     def read(self, body: bytes, flags: tuple[str, ...] = ()) -> Translation:
-        return self.connector.translate(Raw("id", body, RECEIVED, flags=flags))
+        return self.mapping.translate(Raw("id", body, RECEIVED, flags=flags))
 
 
 @pytest.fixture

@@ -1,27 +1,46 @@
 """Arrivals: identity, verdict and flags of a frame."""
 
 from datetime import UTC, datetime
-from zoneinfo import ZoneInfo
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hisbus import Arrival
+from hisbus_hl7v2 import Hl7v2Connector
 from hisbus_hl7v2.arrival import Examiner
-from hisbus_hl7v2.mapping import Profile
+from hisbus_hl7v2.mapping.adt import MERGES
 from hisbus_hl7v2.mllp import Frame
+from hisbus_mapping import Mapping
 from hisbus_schemas import PatientId
 
 RECEIVED = datetime(2026, 3, 2, 12, tzinfo=UTC)
 MSH = "MSH|^~\\&|EMR|HOSP|HISBUS|QC|20260302083000+0800||ADT^A01^ADT_A01|A-1|P|2.5"
 
+MAPPINGS = {
+    name: Mapping(Hl7v2Connector({"name": name, "type": "hl7v2", "timezone": "Asia/Shanghai"}))
+    for name in ("his", "lab")
+}
 
-def examine(body: bytes | str, connector: str = "his", flags: tuple[str, ...] = ()) -> Arrival:
-    examiner = Examiner(connector, "utf-8", ZoneInfo("Asia/Shanghai"), Profile())
+
+class Examined(NamedTuple):
+    id: str
+    control_id: str
+    type: str
+    verdict: str
+    flags: tuple[str, ...]
+    patient: PatientId | None
+    ack: str
+
+
+def examine(body: bytes | str, connector: str = "his", flags: tuple[str, ...] = ()) -> Examined:
+    examiner = Examiner(connector, "utf-8")
     frame = Frame(body if isinstance(body, bytes) else body.encode(), 0, "", flags)
     header = examiner.header(frame)
-    return examiner.examine(frame, header, examiner.message_id(frame, header), RECEIVED)[0]
+    arrival = examiner.arrival(frame, header, examiner.message_id(frame, header), RECEIVED)
+    judged = MAPPINGS[connector].judge(arrival)
+    ack = arrival.acknowledge(judged.code)
+    return Examined(arrival.id, arrival.control_id, arrival.type, judged.code, judged.flags, judged.patient, ack)
 
 
 def test_an_arrival_says_what_could_be_read() -> None:
@@ -94,13 +113,14 @@ def test_a_message_without_mapping_is_accepted() -> None:
     assert examine(f"{MSH}\rPID|1||P1".replace("ADT^A01^ADT_A01", "ZZZ^Z01")).verdict == ""
 
 
-def test_nul_bytes_go_back_to_the_sender_but_into_no_text_of_ours() -> None:
+def test_nul_bytes_go_back_to_the_sender() -> None:
     body = f"{MSH}\rPID|1||P\x001".replace("A-1", "A\x001").encode()
     arrival = examine(body)
-    assert (arrival.control_id, arrival.flags) == ("A1", ("nul_bytes",))
+    assert (arrival.control_id, arrival.flags) == ("A\x001", ("nul_bytes",))
     assert arrival.patient == PatientId(authority="his", number="P1")
-    assert "\0" not in arrival.ack
-    examiner = Examiner("his", "utf-8", ZoneInfo("UTC"), Profile())
-    answer = examiner.answer(examiner.header(Frame(body, 0)), arrival.id, "")
-    assert answer is not None
-    assert b"MSA|AA|A\x001\r" in answer
+    assert "MSA|AA|A\x001\r" in arrival.ack
+
+
+def test_the_profile_refuses_every_type_that_merges() -> None:
+    (refusal,) = MAPPINGS["his"].profile.envelope.refuse
+    assert frozenset(refusal.types) == MERGES

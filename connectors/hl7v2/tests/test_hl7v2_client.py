@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from hisbus import Arrival, ConfigError, RetryLater
+from hisbus import ConfigError, RetryLater
 from hisbus.connector import Connector
 from hisbus_hl7v2 import Hl7v2Connector, register_connectors
 from hisbus_hl7v2.client import read_answer
 from hisbus_hl7v2.mllp import Decoder, encode
+from hisbus_mapping.testing import Cursor, Store
 from hisbus_schemas import PatientId, VisitId, WriteBack
 
 PATIENCE = 20
@@ -220,16 +221,12 @@ async def test_a_document_that_does_not_conform_is_rejected_before_anything_begi
 
 
 async def test_our_client_and_our_server_understand_each_other() -> None:
-    stored: list[Arrival] = []
-
-    async def sink(arrival: Arrival) -> None:
-        stored.append(arrival)
-
     async def begin() -> None:
         pass
 
     server = Hl7v2Connector({"name": "other", "listen": "127.0.0.1:0"})
-    listening = asyncio.create_task(server.listen(sink))
+    store = Store(server)
+    listening = asyncio.create_task(server.listen(store, Cursor()))
     await server.listening.wait()
     assert server.address
     client = Hl7v2Connector({"name": "his", "send": f"127.0.0.1:{server.address[1]}", "charset": "GB18030"})
@@ -238,6 +235,7 @@ async def test_our_client_and_our_server_understand_each_other() -> None:
     listening.cancel()
     await asyncio.gather(listening, return_exceptions=True)
     assert (receipt.outcome, receipt.code) == ("applied", "AA")
+    stored = [one.arrival for one in store.stored]
     assert [(arrival.control_id, arrival.type) for arrival in stored] == [(WRITEBACK.id, "MDM^T02")]
     assert "缺入院记录" in stored[0].body.decode("gb18030")
 

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from hisbus import Arrival, ConfigError, RetryLater
+from hisbus import Arrival, ConfigError, RetryLater, Verdict
 from hisbus_hl7v2 import Hl7v2Connector
 from hisbus_hl7v2.message import Message
 from hisbus_hl7v2.mllp import HEAD_BYTES, Decoder, encode
+from hisbus_mapping.testing import Cursor, Store
 
 PATIENCE = 20
 
@@ -65,18 +66,30 @@ class Site:
 
     def __init__(self, **table: Any) -> None:
         self.connector = Hl7v2Connector({"name": "his", "listen": "127.0.0.1:0", "retry_s": 0, **table})
-        self.stored: list[Arrival] = []
+        self._store = Store(self.connector)
         self.failures = 0
         self.before: Callable[[], Awaitable[None]] | None = None
         self._writers: list[asyncio.StreamWriter] = []
 
-    async def sink(self, arrival: Arrival) -> None:
+    @property
+    def stored(self) -> list[Arrival]:
+        return [one.arrival for one in self._store.stored]
+
+    @property
+    def verdicts(self) -> list[str]:
+        return [one.verdict.code for one in self._store.stored]
+
+    @property
+    def acknowledgements(self) -> list[str]:
+        return [one.verdict.acknowledgement for one in self._store.stored]
+
+    async def sink(self, arrival: Arrival) -> Verdict:
         if self.before:
             await self.before()
         if self.failures:
             self.failures -= 1
             raise RetryLater
-        self.stored.append(arrival)
+        return await self._store(arrival)
 
     async def peer(self) -> Peer:
         assert self.connector.address
@@ -92,7 +105,7 @@ class Site:
 @asynccontextmanager
 async def running(**table: Any) -> AsyncIterator[Site]:
     site = Site(**table)
-    listening = asyncio.create_task(site.connector.listen(site.sink))
+    listening = asyncio.create_task(site.connector.listen(site.sink, Cursor()))
     async with asyncio.timeout(PATIENCE):
         await site.connector.listening.wait()
     try:
@@ -157,7 +170,7 @@ async def test_a_message_over_the_cap_is_refused_parked_by_its_head_and_the_conn
         assert await peer.answer() == "AE|A-1|too_large"
         peer.writer.write_eof()
         assert await peer.closed()
-        assert [(arrival.verdict, len(arrival.body)) for arrival in site.stored] == [("too_large", HEAD_BYTES)]
+        assert site.verdicts == ["too_large"] and [len(arrival.body) for arrival in site.stored] == [HEAD_BYTES]
 
 
 async def test_what_is_refused_is_stored_too_and_the_connection_goes_on() -> None:
@@ -165,7 +178,7 @@ async def test_what_is_refused_is_stored_too_and_the_connection_goes_on() -> Non
         peer = await site.peer()
         await peer.send(encode(b"hello") + encode(b"MSH|^^\\&|a|b|c|d|1||ADT^A01|A-2|P|2.5") + encode(message("A-3")))
         assert [await peer.answer() for _ in range(3)] == ["AR||not_hl7", "AR|A-2|bad_delimiters", "AA|A-3"]
-        assert [arrival.verdict for arrival in site.stored] == ["not_hl7", "bad_delimiters", ""]
+        assert site.verdicts == ["not_hl7", "bad_delimiters", ""]
         assert site.stored[0].body == b"hello"
 
 
@@ -276,7 +289,7 @@ async def test_a_peer_that_leaves_before_its_answer_has_its_message_stored_and_g
         assert await again.answer() == "AA|A-1"
         assert len(site.stored) == 2
         assert site.stored[0].id == site.stored[1].id
-        assert site.stored[0].ack == site.stored[1].ack
+        assert site.acknowledgements[0] == site.acknowledgements[1] != ""
 
 
 async def test_a_bug_in_the_store_closes_that_connection_only(caplog: pytest.LogCaptureFixture) -> None:
@@ -298,7 +311,7 @@ async def test_strict_never_gets_no_answer() -> None:
         peer = await site.peer()
         await peer.send(encode(message("A-1", "NE")) + encode(message("A-2", "AL")))
         assert await peer.answer() == "CA|A-2"
-        assert site.stored[0].ack == ""
+        assert site.acknowledgements[0] == ""
 
 
 async def test_stopping_closes_every_connection() -> None:
@@ -316,9 +329,11 @@ async def test_a_taken_address_is_said_before_and_at_the_start() -> None:
         assert site.connector.address
         port = site.connector.address[1]
         other = Hl7v2Connector({"name": "lab", "listen": f"127.0.0.1:{port}"})
-        assert await other.check() == [f"lab: listen: the address 127.0.0.1:{port} cannot be bound; is it taken?"]
+        assert await other.check() == [
+            f"lab: listen: 127.0.0.1:{port} is taken by another process. Stop that one, or choose another port."
+        ]
         with pytest.raises(ConfigError, match="cannot be bound"):
-            await other.listen(site.sink)
+            await other.listen(site.sink, Cursor())
 
 
 async def test_one_thousand_connections_leave_room_for_others(caplog: pytest.LogCaptureFixture) -> None:
@@ -426,7 +441,7 @@ async def test_two_messages_in_one_frame_are_refused_with_a_reason_and_kept() ->
         await peer.send(encode(message("A-1") + message("A-2")))
         assert await peer.answer() == "AE|A-1|several_messages"
         assert await peer.taken("A-3") == "AA|A-3"
-        assert [arrival.verdict for arrival in site.stored] == ["several_messages", ""]
+        assert site.verdicts == ["several_messages", ""]
 
 
 async def test_a_missing_cr_behind_fs_is_forgiven_and_noted() -> None:
@@ -453,4 +468,4 @@ async def test_a_character_set_that_does_not_fit_is_refused_and_the_bytes_kept(b
         await peer.send(b"\x0b" + body + b"\x1c\r")
         assert (await peer.answer()).endswith(verdict)
         assert await peer.taken("A-3") == "AA|A-3"
-        assert [(arrival.verdict, arrival.body) for arrival in site.stored[:1]] == [(verdict, body)]
+        assert (site.verdicts[0], site.stored[0].body) == (verdict, body)

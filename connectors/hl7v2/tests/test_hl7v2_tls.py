@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 import trustme
 
-from hisbus import Arrival, ConfigError, RetryLater
+from hisbus import ConfigError, RetryLater
 from hisbus_hl7v2 import Hl7v2Connector
 from hisbus_hl7v2.message import Message
 from hisbus_hl7v2.mllp import Decoder, encode
+from hisbus_mapping.testing import Cursor, Store, Stored
 from hisbus_schemas import PatientId, VisitId, WriteBack
 
 PATIENCE = 20
@@ -79,10 +80,11 @@ class Site:
 
     def __init__(self, table: dict[str, Any]) -> None:
         self.connector = Hl7v2Connector({"name": "his", "listen": f"{HOST}:0", **table})
-        self.stored: list[Arrival] = []
+        self.sink = Store(self.connector)
 
-    async def sink(self, arrival: Arrival) -> None:
-        self.stored.append(arrival)
+    @property
+    def stored(self) -> list[Stored]:
+        return self.sink.stored
 
     async def ask(self, body: bytes, context: ssl.SSLContext | None) -> str:
         """Send one message on a connection of its own, and return MSA behind its name; empty: no answer."""
@@ -108,7 +110,7 @@ class Site:
 @asynccontextmanager
 async def running(**table: Any) -> AsyncIterator[Site]:
     site = Site(table)
-    listening = asyncio.create_task(site.connector.listen(site.sink))
+    listening = asyncio.create_task(site.connector.listen(site.sink, Cursor()))
     async with asyncio.timeout(PATIENCE):
         await site.connector.listening.wait()
     try:
@@ -243,9 +245,9 @@ async def test_a_certificate_may_send_only_as_whom_it_is_bound_to(
     async with running(**papers.listening(), tls_client_ca_file=str(papers.ca), clients=clients) as site:
         assert await site.ask(message(*sender), papers.trust("emr.hospital")) == expected
         (arrival,) = site.stored
-    assert arrival.verdict == expected.partition("1")[2].removeprefix("|")
-    assert arrival.body == message(*sender), "what is refused is kept as well"
-    assert expected in arrival.ack
+    assert arrival.verdict.code == expected.partition("1")[2].removeprefix("|")
+    assert arrival.arrival.body == message(*sender), "what is refused is kept as well"
+    assert expected in arrival.verdict.acknowledgement
 
 
 async def test_the_name_may_be_the_subjects_and_one_that_nobody_names_may_send_nothing(papers: Papers) -> None:
@@ -298,7 +300,7 @@ async def test_a_write_back_leaves_over_tls(papers: Papers) -> None:
         client = sending(site, send_tls_ca_file=str(papers.ca))
         assert await client.check() == []
         assert await write(client) == ("applied", "AA", [True])
-        assert [arrival.control_id for arrival in site.stored] == [WRITEBACK.id]
+        assert [one.arrival.control_id for one in site.stored] == [WRITEBACK.id]
 
 
 @pytest.mark.parametrize("name", ["other.hospital", "localhost"])
@@ -412,7 +414,7 @@ async def test_files_that_cannot_be_used_are_named_by_check_and_stop_the_start(
         assert sentence.startswith(f"his: {words}")
         assert "[SSL" not in sentence
         with pytest.raises(ConfigError) as caught:
-            await connector.listen(Site({}).sink)
+            await connector.listen(Site({}).sink, Cursor())
         assert words in str(caught.value)
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from hisbus import BadMessage, Raw
 from hisbus_hl7v2 import Hl7v2Connector
+from hisbus_mapping import Mapping
 from hisbus_schemas import (
     Charge,
     Code,
@@ -72,10 +73,10 @@ def test_the_trigger_of_msh_9_makes_the_kind(translate: Any, trigger: str, kind:
     assert fact.visit == VisitId(authority="HOSP", number="V1")
     assert fact.time.isoformat() == "2026-03-02T09:00:00+08:00"
     assert fact.demographics == Demographics(
-        name="王建国", birth_date=date(1960, 5, 4), sex="M", id_card="110101196005041226", marital_status="M"
+        name="王建国", birth_date=date(1960, 5, 4), sex="male", id_card="110101196005041226", marital_status="M"
     )
     assert fact.stay == Stay(
-        patient_class="I",
+        patient_class="inpatient",
         location=Location(ward="W3", room="301", bed="2"),
         attending=Person(id="D100", name="李明"),
         department="CARD",
@@ -149,7 +150,7 @@ def test_the_times_and_the_outcome_of_the_stay(translate: Any) -> None:
     assert (stay.admitted.isoformat(), stay.admitted.precision) == ("2026-03-01T00:00:00+08:00", "day")
     assert stay.discharged is not None
     assert (stay.discharged.isoformat(), stay.discharged.precision) == ("2026-03-02T08:30:00+08:00", "minute")
-    assert stay.disposition == "20"
+    assert stay.disposition == "died"
 
 
 def test_death_is_read(translate: Any) -> None:
@@ -204,7 +205,7 @@ def test_diagnoses_come_as_one_set_for_each_type(translate: Any) -> None:
     admitting, final = facts[1].data, facts[2].data
     assert isinstance(admitting, Diagnoses)
     assert isinstance(final, Diagnoses)
-    assert (admitting.type, final.type) == ("A", "F")
+    assert (admitting.status, final.status) == ("admitting", "final")
     assert [(item.code, item.rank, item.deleted) for item in admitting.items] == [
         (Code(code="I21.9", text="心肌梗死", system="I10"), 1, False),
         (Code(code="I10", text="高血压", system="I10"), 2, False),
@@ -401,11 +402,11 @@ def test_results_of_earlier_orders_are_no_orders(translate: Any) -> None:
 
 
 def test_a_consultation_is_asked_for_by_an_order_and_completed_by_its_final_result() -> None:
-    connector = Hl7v2Connector({"name": "his", "consults": ["24725-4"]})
+    mapping = Mapping(Hl7v2Connector({"name": "his", "consults": ["24725-4"]}))
 
     def kind(*lines: str) -> str:
         body = "\r".join(lines).encode()
-        return connector.translate(Raw("id", body, datetime(2026, 3, 31, tzinfo=UTC))).facts[0].kind
+        return mapping.translate(Raw("id", body, datetime(2026, 3, 31, tzinfo=UTC))).facts[0].kind
 
     assert kind(msh("ORM^O01"), PID, PV1, "ORC|NW|PL1", OBR) == "consult.requested"
     assert kind(msh("ORM^O01"), PID, PV1, "ORC|CA|PL1", OBR) == "order.cancelled"
@@ -576,14 +577,14 @@ def test_a_result_carries_its_readings(translate: Any) -> None:
     assert fact.kind == "result.reported"
     report = fact.data
     assert isinstance(report, Report)
-    assert (report.number, report.service.code, report.status) == ("FI1", "24317-0", "F")
+    assert (report.number, report.service.code, report.status) == ("FI1", "24317-0", "final")
     blood, culture, volume, empty = report.readings
     assert (blood.sub, blood.values, blood.unit, blood.range) == ("a", ["138", "139"], "g/L", "130-175")
-    assert (blood.flags, blood.status, blood.withdrawn) == (["H", "A"], "C", False)
+    assert (blood.flags, blood.status) == (["H", "A"], "corrected")
     assert blood.time is not None
     assert blood.time.precision == "minute"
     assert culture.values == ["大肠埃希菌"]
-    assert (volume.values, volume.withdrawn) == ([">40"], True)
+    assert (volume.values, volume.status) == ([">40"], "withdrawn")
     assert empty.values == []
 
 
@@ -672,10 +673,14 @@ def test_text_that_is_no_segment_is_kept_and_not_listed_by_its_words(translate: 
     assert (translation.unmapped, translation.flags) == (["?"], ["malformed_segment"])
 
 
-def test_another_zone_or_profile_is_another_mapping() -> None:
-    one, other = (Hl7v2Connector({"name": "his", "timezone": zone}).mapping for zone in ("UTC", "Asia/Shanghai"))
-    assert one != other
-    assert one == Hl7v2Connector({"name": "his", "listen": "127.0.0.1:0"}).mapping
+def test_every_setting_that_changes_what_a_message_means_names_another_mapping() -> None:
+    def name(**table: Any) -> str:
+        return Mapping(Hl7v2Connector({"name": "his", "listen": "127.0.0.1:0", **table})).name
+
+    changes = ({"name": "lab"}, {"timezone": "Asia/Shanghai"}, {"charset": "GB18030"}, {"consults": ["C1"]})
+    names = [name(), *(name(**change) for change in changes)]
+    assert len(set(names)) == len(names)
+    assert name() == name(listen="127.0.0.1:2575", max_mb=1)
 
 
 def test_every_message_of_the_cases_has_a_meaning(translate: Any, cases: Path) -> None:
@@ -729,3 +734,43 @@ def test_whatever_the_fields_hold_a_message_is_understood_or_refused_with_a_code
     else:
         assert bool(translation.facts) == translation.mapped
         assert all(Fact.model_validate_json(fact.model_dump_json()) == fact for fact in translation.facts)
+
+
+# --- our words
+
+
+@pytest.mark.parametrize(
+    ("letter", "word", "unknown"),
+    [
+        ("I", "inpatient", []),
+        ("E", "emergency", []),
+        ("N", None, []),
+        ("U", None, []),
+        ("", None, []),
+        ("i", None, ["i"]),
+    ],
+)
+def test_a_class_is_said_in_our_words_and_an_unknown_one_is_kept_as_sent(
+    translate: Any, letter: str, word: str | None, unknown: list[str]
+) -> None:
+    fact = one(translate, msh("ADT^A01"), PID, pv1(f2=letter))
+    assert fact.stay is not None and fact.stay.patient_class == word
+    assert [(item.item, item.code.code, item.entry) for item in fact.unknown] == [
+        ("class", code, "") for code in unknown
+    ]
+    assert ("unknown_code.PV1-2" in fact.flags) == bool(unknown)
+
+
+def test_a_document_of_an_unknown_type_may_be_any_and_keeps_its_type(translate: Any) -> None:
+    known = one(translate, msh("MDM^T02"), PID, PV1, "TXA|1|C0034||||||||||D1")
+    assert (known.unknown, known.flags) == ([], [])
+    fact = one(translate, msh("MDM^T02"), PID, PV1, "TXA|1|PN^Progress note^L||||||||||D1")
+    (unknown,) = fact.unknown
+    assert (unknown.item, unknown.code.text, unknown.entry) == ("document:*", "Progress note", "D1")
+    assert (fact.data.type.code, fact.flags) == ("PN", ["unknown_code.TXA-2"])
+
+
+def test_a_code_without_a_word_says_nothing_and_is_flagged(translate: Any) -> None:
+    fact = one(translate, msh("ADT^A08"), PID.replace("|M|", "|X|"), PV1)
+    assert fact.demographics is not None and fact.demographics.sex is None
+    assert fact.flags == ["unknown_code.PID-8"]

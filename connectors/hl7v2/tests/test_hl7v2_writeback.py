@@ -28,8 +28,8 @@ def writeback(**changes: Any) -> WriteBack:
         "patient": PatientId(authority="HOSP", number="P1"),
         "patient_name": "王建国",
         "birth_date": date(1960, 5, 4),
-        "sex": "M",
-        "patient_class": "I",
+        "sex": "male",
+        "patient_class": "inpatient",
         "location": Location(ward="W3", room="301", bed="2"),
         "lines": ["R01 缺入院记录", "|^~\\& 与\n换行", "qc.reviewer"],
         "decided": datetime(2026, 3, 3, 1, 0, tzinfo=UTC),
@@ -44,7 +44,7 @@ def test_our_own_reader_reads_a_write_back_back(translate: Any, codec: str) -> N
     assert (fact.patient, fact.visit) == (writeback().patient, writeback().visit)
     assert fact.demographics.name == "王建国"
     assert fact.demographics.birth_date == date(1960, 5, 4)
-    assert (fact.stay.patient_class, fact.stay.location) == ("I", writeback().location)
+    assert (fact.stay.patient_class, fact.stay.location) == ("inpatient", writeback().location)
     assert fact.time.isoformat() == "2026-03-03T09:00:00+08:00"
     assert (fact.data.number, fact.data.type.code) == (writeback().id, "QC")
     assert (fact.data.completion, fact.data.signed) == ("PA", None)

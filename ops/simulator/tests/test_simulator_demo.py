@@ -161,5 +161,5 @@ def test_a_demo_that_cannot_start_says_why_and_where_to_look(tmp_path):
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=100, env=wrong)
     assert done.returncode == 1
     assert "hisbus stopped with exit code 2" in done.stdout
-    assert "hisbus_bus.kernel.log" in done.stdout
+    assert "hisbus.log" in done.stdout
     assert not (tmp_path / "demo-summary.json").exists()

@@ -8,7 +8,16 @@ from typing import Any
 import pytest
 
 from hisbus import Case, ConfigError
-from hisbus.testing import NOW, AgentContract, make_case, make_chart, make_document, make_operation, run
+from hisbus.testing import (
+    NOW,
+    AgentContract,
+    make_case,
+    make_chart,
+    make_document,
+    make_operation,
+    reasons,
+    run,
+)
 from hisbus_coding import Agent
 from hisbus_coding.agent import CODES, VERIFICATION
 from hisbus_coding.edits import EDITS
@@ -18,8 +27,10 @@ ALL = {CODES, VERIFICATION, *EDITS}
 NOTE = "出院诊断：1.急性前壁心肌梗死 2.2型糖尿病 3.某种罕见怪病。既往史：否认肺结核，高血压病10年。"
 
 
-def diagnosis(code: str, text: str = "", rank: int | None = None, type: str = "F", id: str = "") -> ChartDiagnosis:
-    return ChartDiagnosis(id=id or f"dx-{code}", version="1", type=type, code=Code(code=code, text=text), rank=rank)
+def diagnosis(
+    code: str, text: str = "", rank: int | None = None, status: str = "final", id: str = ""
+) -> ChartDiagnosis:
+    return ChartDiagnosis(id=id or f"dx-{code}", version="1", status=status, code=Code(code=code, text=text), rank=rank)
 
 
 def a_chart(text: str = NOTE, **more: Any) -> Chart:
@@ -123,8 +134,8 @@ def test_without_a_terminology_nothing_is_evaluated_and_the_reason_is_said(tmp_p
     for terms in (None, tmp_path / "none.db"):
         answer = assess(make_case(a_chart(), terms=terms))
         assert answer.evaluated == frozenset() and answer.proposals == []
-        assert answer.unevaluated.keys() == ALL
-        assert all("未加载术语表" in reason.zh and reason.en for reason in answer.unevaluated.values())
+        assert reasons(answer).keys() == ALL
+        assert all("未加载术语表" in reason.text.zh and reason.text.en for reason in reasons(answer).values())
 
 
 def test_of_several_tables_one_must_be_named(tmp_path: Path, load_table: Callable[..., None]) -> None:
@@ -132,20 +143,20 @@ def test_of_several_tables_one_must_be_named(tmp_path: Path, load_table: Callabl
     load_table(file, "ONE", "编码,名称\nA1,肺炎\n")
     load_table(file, "TWO", "编码,名称\nB1,肺炎\n")
     chart = a_chart("出院诊断：肺炎")
-    assert assess(make_case(chart, terms=file)).unevaluated.keys() == ALL
+    assert reasons(assess(make_case(chart, terms=file))).keys() == ALL
     named = assess(make_case(chart, terms=file, settings={"diagnosis": "TWO"}))
     assert [one["code"] for one in code_set(named).payload["codes"]] == ["B1"]
     stranger = assess(make_case(chart, terms=file, settings={"diagnosis": "THREE"}))
-    assert "THREE" in stranger.unevaluated[CODES].zh
+    assert "THREE" in reasons(stranger)[CODES].text.zh
 
 
 def test_a_rule_is_either_evaluated_or_not(made_up_file: Path) -> None:
     answer = assess(make_case(a_chart(), terms=made_up_file))
-    assert answer.unevaluated.keys() == {"R52.sex", "R52.age", VERIFICATION}
-    assert answer.evaluated == ALL - answer.unevaluated.keys()
+    assert reasons(answer).keys() == {"R52.sex", "R52.age", VERIFICATION}
+    assert answer.evaluated == ALL - reasons(answer).keys()
 
 
-@pytest.mark.parametrize("facts", [{"status": "cancelled"}, {"patient_class": "O"}])
+@pytest.mark.parametrize("facts", [{"status": "cancelled"}, {"patient_class": "outpatient"}])
 def test_a_stay_that_is_not_coded_is_evaluated_so_that_proposals_close(
     facts: dict[str, str], made_up_file: Path
 ) -> None:

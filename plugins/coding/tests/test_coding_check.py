@@ -102,7 +102,7 @@ def test_a_principal_diagnosis_that_cannot_be_one_is_answered_by_another_of_the_
     said = opinions(of_page, set_of(principal, code("W19.x00", rank=2)))
     assert said.keys() == {("p-codes", "confirm"), ("p-R51:page:FP.DIAGNOSIS", "confirm")}
     assert said["p-R51:page:FP.DIAGNOSIS", "confirm"].message.en == "R51: The proposed principal diagnosis is J18.9."
-    entry = ChartDiagnosis(id="dx", version="1", type="F", code=Code(code="J18.9"), rank=1)
+    entry = ChartDiagnosis(id="dx", version="1", status="final", code=Code(code="J18.9"), rank=1)
     same = opinions(finding("R51", "dx"), set_of(principal), chart=make_chart(diagnoses=[entry], documents=[SUMMARY]))
     assert same.keys() == {("p-codes", "dispute")}
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hisbus import Case, NotEvaluated, Quote, RetryLater
-from hisbus.testing import NOW, AgentContract, FakeLLM, make_case, make_chart, make_document, run
+from hisbus.testing import NOW, AgentContract, FakeLLM, make_case, make_chart, make_document, reasons, run
 from hisbus_coding import Agent
 from hisbus_coding.agent import CODES, VERIFICATION
 from hisbus_coding.model import GROUP, MOST, Answer, Judgement
@@ -81,7 +81,7 @@ def test_many_candidates_are_asked_about_in_groups_and_no_more_than_enough(made_
     labels = [line.split(":")[0] for each in llm.asked for line in each["question"].splitlines()[1:]]
     assert labels == [f"C{number}" for number in range(1, MOST + 1)]
     assert len(llm.asked) == MOST // GROUP
-    assert "48" in said.unevaluated[VERIFICATION].zh
+    assert "48" in reasons(said)[VERIFICATION].text.zh
 
 
 def test_what_the_model_confirms_with_words_is_confirmed(made_up_file: Path) -> None:
@@ -192,7 +192,7 @@ def test_what_the_model_does_not_answer_usably_is_proposed_as_retrieved_and_less
         one["confidence"] < other["confidence"]
         for one, other in zip(code_set(said).payload["codes"], code_set(plain).payload["codes"], strict=True)
     )
-    assert "模型未给出可用的回答" in said.unevaluated[VERIFICATION].zh and VERIFICATION not in said.evaluated
+    assert "模型未给出可用的回答" in reasons(said)[VERIFICATION].text.zh and VERIFICATION not in said.evaluated
     assert CODES in said.evaluated
     assert code_set(said).stamp() == code_set(plain).stamp(), "the same codes"
     assert "未经模型核对" in code_set(said).message.zh
@@ -201,7 +201,7 @@ def test_what_the_model_does_not_answer_usably_is_proposed_as_retrieved_and_less
 def test_without_a_model_the_set_says_that_nobody_verified_it(made_up_file: Path) -> None:
     said = asyncio.run(run(Agent(), make_case(chart_of(LISTED), terms=made_up_file)))
     assert code_set(said).payload["verified_by"] == "" and "未经模型核对" in code_set(said).message.zh
-    assert "No model is configured" in said.unevaluated[VERIFICATION].en
+    assert "No model is configured" in reasons(said)[VERIFICATION].text.en
 
 
 def test_while_the_model_is_down_the_set_waits(made_up_file: Path) -> None:
@@ -210,7 +210,7 @@ def test_while_the_model_is_down_the_set_waits(made_up_file: Path) -> None:
 
 
 def test_no_model_is_asked_where_there_is_nothing_to_judge(made_up_file: Path) -> None:
-    recorded = ChartDiagnosis(id="dx", version="1", type="F", code=Code(code="J18.9x1", text="肺炎"), rank=1)
+    recorded = ChartDiagnosis(id="dx", version="1", status="final", code=Code(code="J18.9x1", text="肺炎"), rank=1)
     for chart in (chart_of("既往史：否认肺炎。"), chart_of(diagnoses=[recorded])):
         said, llm = assess(chart, made_up_file, answer())
         assert llm.asked == [] and VERIFICATION in said.evaluated

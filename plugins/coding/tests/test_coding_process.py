@@ -23,7 +23,7 @@ async def test_the_child_reads_the_index_and_stays_small(icd_file: Path) -> None
     try:
         assert host.state == "running", host.reason
         assert host.pid is not None
-        await host.assess("coding", make_case(make_chart(patient_class="O")), 30)
+        await host.assess("coding", make_case(make_chart(patient_class="outpatient")), 30)
         before = resident_kib(host.pid)
         notes = ["acute renal failure", "left hip fracture", "community acquired pneumonia", "sepsis due to E. coli"]
         for note in notes:

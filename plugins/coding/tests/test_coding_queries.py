@@ -21,7 +21,7 @@ PAYMENT = re.compile(
 def reading(code: str, value: str, unit: str, **more: Any) -> ChartReading:
     item = Code(code=code, text="", system="LN")
     facts = {"id": f"r-{code}-{value}", "version": "1", "report": "R", "service": item, "item": item}
-    return ChartReading(**(facts | {"values": [value], "unit": unit, "status": "F"} | more))
+    return ChartReading(**(facts | {"values": [value], "unit": unit, "status": "final"} | more))
 
 
 def asked(file: Path, text: str, *readings: ChartReading, **chart: Any) -> list[Finding]:
@@ -57,7 +57,7 @@ def test_an_indicator_without_a_diagnosis_is_asked_about(indicator: str, icd_fil
     assert query.key == f"R58:short:{indicator}"
     assert asked(icd_file, "", reading(code, normal, unit)) == []
     assert asked(icd_file, "", reading(code, out, "furlong")) == []
-    assert asked(icd_file, "", reading(code, out, unit, status="X", withdrawn=True)) == []
+    assert asked(icd_file, "", reading(code, out, unit, status="withdrawn", withdrawn=True)) == []
 
 
 def test_an_indicator_whose_diagnosis_is_documented_is_not(icd_file: Path) -> None:
@@ -75,7 +75,7 @@ def test_a_diagnosis_that_no_indicator_shows_is_asked_about(icd_file: Path) -> N
 
 
 def test_a_diagnosis_that_is_written_and_recorded_is_asked_about_once(icd_file: Path) -> None:
-    recorded = ChartDiagnosis(id="dx", version="1", type="F", code=Code(code="E87.6", text="Hypokalemia"), rank=1)
+    recorded = ChartDiagnosis(id="dx", version="1", status="final", code=Code(code="E87.6", text="Hypokalemia"), rank=1)
     normal = reading("2823-3", "4.1", "mmol/L")
     assert len(asked(icd_file, "Discharge diagnosis: hypokalemia", normal, diagnoses=[recorded])) == 1
     twice = "Discharge diagnoses: 1. Suspected gout 2. Gout?"

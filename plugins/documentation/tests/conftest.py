@@ -17,18 +17,19 @@ from hisbus_documentation.gather import Material, gather, language_of
 from hisbus_documentation.subject import Subject, due
 from hisbus_documentation.template import TEMPLATES
 from hisbus_hl7v2 import Hl7v2Connector
-from hisbus_schemas import Assessment, Chart, Draft, Drafted, Event, Patient, PatientId, Position, VisitId
+from hisbus_mapping import Mapping
+from hisbus_schemas import DIED, Assessment, Chart, Draft, Drafted, Event, Patient, PatientId, Position, VisitId
 from hisbus_simulator import ward_week
 
 
 @cache
 def ward_events(seed: int, patients: int) -> dict[str, list[Event]]:
     """Return the events of a ward's week by visit, in their order."""
-    connector = Hl7v2Connector({"name": "his", "type": "hl7v2", "timezone": "Asia/Shanghai"})
+    feed = Mapping(Hl7v2Connector({"name": "his", "type": "hl7v2", "timezone": "Asia/Shanghai"}))
     visits: dict[str, list[Event]] = defaultdict(list)
     for n, message in enumerate(ward_week(seed, patients).messages):
         position = Position(recorded=message.at, partition=0, offset=n)
-        for ordinal, fact in enumerate(connector.translate(Raw(f"m{n}", message.body, message.at)).facts):
+        for ordinal, fact in enumerate(feed.translate(Raw(f"m{n}", message.body, message.at)).facts):
             event = Event(
                 **dict(fact), id=f"e{n}-{ordinal}", message=f"m{n}", revision=1, ordinal=ordinal, connector="his",
                 position=position,
@@ -62,7 +63,7 @@ def fold(events: Sequence[Event]) -> Chart:
         timezone="Asia/Shanghai",
         visit=last.visit or VisitId(authority="", number=""),
         patient=patient,
-        died=shown.get("disposition") == "20" or patient.dead,
+        died=shown.get("disposition") == DIED or patient.dead,
         **shown,
         **{name: items for name, items in parts.items() if name},
     )

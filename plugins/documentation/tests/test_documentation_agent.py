@@ -67,13 +67,15 @@ def english() -> Chart:
         discharged=LEFT,
         now=LEFT,
         timezone="UTC",
-        patient=make_patient("John Roe", sex="M", birth_date="1961-05-04"),
+        patient=make_patient("John Roe", sex="male", birth_date="1961-05-04"),
         documents=[record],
-        diagnoses=[ChartDiagnosis(id="dg", version="v", type="F", code=Code(code="K92.1", text="Melena"), rank=1)],
+        diagnoses=[
+            ChartDiagnosis(id="dg", version="v", status="final", code=Code(code="K92.1", text="Melena"), rank=1)
+        ],
         results=[
             reading("r1", "82", "2026-03-02T02:00:00Z", "L"),
             reading("r2", "101", "2026-03-05T02:00:00Z", "L"),
-            reading("r3", "99", "2026-03-04T02:00:00Z", "L", status="D", withdrawn=True),
+            reading("r3", "99", "2026-03-04T02:00:00Z", "L", status="withdrawn", withdrawn=True),
         ],
     )
 
@@ -170,7 +172,7 @@ def test_a_corrected_patient_makes_a_first_note_stale(ward: Ward, chart_of: Fold
     chart = chart_of(unwritten(ward[APPENDICITIS])[:6])
     draft = draft_for(chart)["first-progress-note"]
     assert chart.patient is not None
-    corrected = chart.model_copy(update={"patient": chart.patient.model_copy(update={"sex": "M"})})
+    corrected = chart.model_copy(update={"patient": chart.patient.model_copy(update={"sex": "male"})})
     assert not all(corrected.holds(ref) for ref in draft.reads)
 
 
@@ -236,7 +238,7 @@ def test_a_long_stay_is_summed_up_each_month(
 
 
 @pytest.mark.parametrize(
-    "fields", [{"status": "cancelled"}, {"patient_class": "O"}, {"died": True}, {"department": "DAY"}]
+    "fields", [{"status": "cancelled"}, {"patient_class": "outpatient"}, {"died": True}, {"department": "DAY"}]
 )
 def test_what_owes_nothing_has_no_draft_and_is_evaluated(fields: dict[str, Any], draft_for: Drafts) -> None:
     chart = english().model_copy(update=fields)

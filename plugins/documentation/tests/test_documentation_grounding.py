@@ -15,7 +15,7 @@ CASES: list[dict[str, Any]] = tomllib.loads(
 
 
 def facts(case: dict[str, Any]) -> Facts:
-    return Facts(sex=case.get("sex", "F"), ages=frozenset({37}), coded=tuple(case.get("coded", ())))
+    return Facts(sex=case.get("sex", "female"), ages=frozenset({37}), coded=tuple(case.get("coded", ())))
 
 
 @pytest.mark.parametrize("case", CASES, ids=[f"{n}-{case['reason'] or 'stays'}" for n, case in enumerate(CASES)])

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from hisbus import Case, ConfigError, NotEvaluated, RetryLater
 from hisbus.schema import closed, reader
-from hisbus.testing import FakeLLM, make_chart, make_document, make_order, make_patient, run
+from hisbus.testing import FakeLLM, make_chart, make_document, make_order, make_patient, reasons, run
 from hisbus_documentation import Agent
 from hisbus_documentation.model import Answer, Memory, Said
 from hisbus_schemas import Assessment, Chart, ChartDiagnosis, Code, Draft, Drafted, Section
@@ -30,9 +30,11 @@ def chart(**more: Any) -> Chart:
         "admitted": ADMITTED,
         "discharged": LEFT,
         "now": LEFT,
-        "patient": make_patient("王芳", sex="F", birth_date="1989-01-05"),
+        "patient": make_patient("王芳", sex="female", birth_date="1989-01-05"),
         "documents": [record],
-        "diagnoses": [ChartDiagnosis(id="dg", version="v", type="F", code=Code(code="J18.900", text="右下肺肺炎"))],
+        "diagnoses": [
+            ChartDiagnosis(id="dg", version="v", status="final", code=Code(code="J18.900", text="右下肺肺炎"))
+        ],
     }
     return make_chart(**(fields | more))
 
@@ -142,10 +144,10 @@ def test_to_what_the_model_gives_no_usable_answer_is_assembled_and_the_draft_say
 
 def test_what_the_model_did_not_answer_is_unevaluated_with_its_reason_and_closes_nothing_by_mistake() -> None:
     said = answered(FakeLLM(NotEvaluated(), says("DX", ("右下肺肺炎。", "G1"))))
-    assert said.unevaluated.keys() == {"discharge-record.model"}
-    assert said.unevaluated["discharge-record.model"].en == "the model gave no usable answer"
+    assert reasons(said).keys() == {"discharge-record.model"}
+    assert reasons(said)["discharge-record.model"].text.en == "the model gave no usable answer"
     assert "discharge-record" in said.evaluated, "whether the record is owed was judged all the same"
-    assert answered(FakeLLM(Answer(sentences=[]))).unevaluated == {}
+    assert answered(FakeLLM(Answer(sentences=[]))).unevaluated == []
 
 
 def test_what_was_taken_out_is_counted_for_the_operator_too() -> None:

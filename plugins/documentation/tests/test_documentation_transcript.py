@@ -32,7 +32,10 @@ CHINESE = "医生：哪里不舒服？\n患者：我右膝疼痛两周了。\n�
 def visit(text: str, **more: Any) -> Chart:
     transcript = make_document("TRANSCRIPT", text, id="t1")
     return make_chart(
-        **({"patient_class": "O", "patient": make_patient("王芳", sex="F"), "documents": [transcript]} | more)
+        **(
+            {"patient_class": "outpatient", "patient": make_patient("王芳", sex="female"), "documents": [transcript]}
+            | more
+        )
     )
 
 
@@ -73,7 +76,7 @@ def test_a_captured_transcript_is_folded_like_a_document_and_wakes_the_agent(
         sections=[Section(name="text", text=SPOKEN)],
     )
     visit = VisitId(authority="HOSP", number="V1")
-    came = make_event("encounter.registered", visit=visit, stay=Stay(patient_class="O"))
+    came = make_event("encounter.registered", visit=visit, stay=Stay(patient_class="outpatient"))
     event = make_event("transcript.captured", visit=visit, data=transcript)
     assert event.kind in Agent().kinds
     ((key, draft),) = draft_for(chart_of([came, event])).items()

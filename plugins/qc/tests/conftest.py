@@ -43,7 +43,7 @@ class Stay:
     def __init__(self) -> None:
         self.facts: dict[str, Any] = {
             "status": "admitted",
-            "patient_class": "I",
+            "patient_class": "inpatient",
             "admitted": moment("2026-03-02 08:30:00"),
             "timezone": "Asia/Shanghai",
         }
@@ -103,7 +103,7 @@ class Stay:
                 "item": Code(code=loinc, system="LN"),
                 "values": list(values),
                 "unit": unit,
-                "status": "F",
+                "status": "final",
                 **fields,
             }
         )

@@ -62,10 +62,10 @@ def test_a_stay_with_every_defect_has_one_finding_for_each(stay: Stay) -> None:
     "facts",
     [
         {"status": "cancelled"},
-        {"patient_class": "O"},
-        {"patient_class": "E"},
+        {"patient_class": "outpatient"},
+        {"patient_class": "emergency"},
         {"patient_class": ""},
-        {"patient_class": "i"},
+        {"patient_class": "day"},
     ],
 )
 def test_a_stay_that_owes_nothing_is_evaluated_so_that_findings_close(stay: Stay, facts: dict[str, str]) -> None:

@@ -41,13 +41,13 @@ def found(item: Code, sex: str, born: date, terms: Path | None) -> list[str]:
 @pytest.mark.parametrize(
     "code, sex, born, wrong",
     [
-        ("110001", "F", date(1970, 1, 1), True),
-        ("110001", "M", date(1970, 1, 1), False),
+        ("110001", "female", date(1970, 1, 1), True),
+        ("110001", "male", date(1970, 1, 1), False),
         ("110001", "", date(1970, 1, 1), False),
-        ("110002", "F", date(2019, 3, 2), True),  # 7 years on the day of admission, 2 March 2026
-        ("110002", "F", date(2019, 3, 3), False),
-        ("110003", "M", date(1970, 1, 1), False),
-        ("999999", "M", date(1970, 1, 1), False),
+        ("110002", "female", date(2019, 3, 2), True),  # 7 years on the day of admission, 2 March 2026
+        ("110002", "female", date(2019, 3, 3), False),
+        ("110003", "male", date(1970, 1, 1), False),
+        ("999999", "male", date(1970, 1, 1), False),
     ],
 )
 def test_the_table_of_items_says_whom_a_charge_fits(code: str, sex: str, born: date, wrong: bool, items: Path) -> None:
@@ -56,15 +56,15 @@ def test_the_table_of_items_says_whom_a_charge_fits(code: str, sex: str, born: d
 
 def test_the_table_has_the_word_where_it_has_the_item(items: Path) -> None:
     free = Code(code="110003", text="妇科门诊统一收费")
-    assert found(free, "M", date(1970, 1, 1), items) == []
-    assert found(free, "M", date(1970, 1, 1), None) == ["R57:c"], "by its name alone"
-    assert found(Code(code="999999", text="宫颈刮片"), "M", date(1970, 1, 1), items) == ["R57:c"]
+    assert found(free, "male", date(1970, 1, 1), items) == []
+    assert found(free, "male", date(1970, 1, 1), None) == ["R57:c"], "by its name alone"
+    assert found(Code(code="999999", text="宫颈刮片"), "male", date(1970, 1, 1), items) == ["R57:c"]
 
 
 def test_a_charge_that_both_name_is_found_once(items: Path) -> None:
-    assert found(Code(code="110001", text="前列腺液检查"), "F", date(1970, 1, 1), items) == ["R57:c"]
+    assert found(Code(code="110001", text="前列腺液检查"), "female", date(1970, 1, 1), items) == ["R57:c"]
 
 
 def test_of_several_tables_none_is_taken(items: Path) -> None:
     load(items, "OTHERS")
-    assert found(Code(code="110001"), "F", date(1970, 1, 1), items) == []
+    assert found(Code(code="110001"), "female", date(1970, 1, 1), items) == []

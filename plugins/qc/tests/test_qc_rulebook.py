@@ -10,7 +10,7 @@ from hisbus import ConfigError
 from hisbus.agent import Case
 from hisbus.testing import AgentContract
 from hisbus_qc import Agent
-from hisbus_qc.cases import chart, read
+from hisbus_qc.examples import chart, read
 from hisbus_qc.rulebook import RULES, configured
 
 NEW = """
@@ -90,8 +90,8 @@ def test_a_rule_may_name_a_function(folder: Path) -> None:
 
 
 def test_cases_of_a_hospital_are_read_beside_its_rules(folder: Path) -> None:
-    text = '[[case]]\nname = "none"\nkind = "positive"\nexpects = ["absent"]\nnow = "03-02 12:30:01"\n'
-    (folder / "H01.cases.toml").write_text(text, encoding="utf-8")
+    text = '[[example]]\nname = "none"\nkind = "positive"\nexpects = ["absent"]\nnow = "03-02 12:30:01"\n'
+    (folder / "H01.examples.toml").write_text(text, encoding="utf-8")
     (case,) = read(folder)
     assert (case.rule, case.expects) == ("H01", ("absent",))
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from hisbus import Case, ConfigError, NotEvaluated, RetryLater
-from hisbus.testing import AgentContract, run
-from hisbus_qc import cases
+from hisbus.testing import AgentContract, reasons, run
+from hisbus_qc import examples
 from hisbus_qc.rubric import RUBRICS, Entry, scored
 from hisbus_qc.rulebook import configured
 from hisbus_qc.rulefiles import KINDS
@@ -85,15 +85,15 @@ def test_questions_of_one_stay_are_asked_at_once(stay: Stay) -> None:
 def test_without_a_model_nothing_is_evaluated_and_the_reason_is_said(stay: Stay) -> None:
     answer = said(wrong(stay), None)
     assert answer.evaluated == set() and answer.proposals == []
-    assert answer.unevaluated.keys() == ALL
-    assert answer.unevaluated["R19"].zh == "未配置模型。"
+    assert reasons(answer).keys() == ALL
+    assert reasons(answer)["R19"].text.zh == "未配置模型。"
 
 
 def test_an_unusable_answer_leaves_out_its_rule_alone(stay: Stay) -> None:
     answer = said(wrong(stay), Model(complaint=NotEvaluated(code="prompt_too_long")))
     assert [item.key for item in answer.proposals] == ["R22:hypertension:D1"]
     assert answer.evaluated == ALL - {"R19"}
-    assert "prompt_too_long" in answer.unevaluated["R19"].en
+    assert "prompt_too_long" in reasons(answer)["R19"].text.en
 
 
 def test_while_the_model_is_down_the_agent_waits(stay: Stay) -> None:
@@ -101,7 +101,7 @@ def test_while_the_model_is_down_the_agent_waits(stay: Stay) -> None:
         said(wrong(stay), Model(complaint=RetryLater(code="llm")))
 
 
-@pytest.mark.parametrize("facts", [{"status": "cancelled"}, {"patient_class": "O"}])
+@pytest.mark.parametrize("facts", [{"status": "cancelled"}, {"patient_class": "outpatient"}])
 def test_a_stay_that_owes_nothing_needs_no_model(stay: Stay, facts: dict[str, str]) -> None:
     stay.facts |= facts
     model = Model()
@@ -124,7 +124,7 @@ def test_what_was_answered_is_asked_again_only_when_it_has_changed(stay: Stay) -
 
 def test_what_could_not_be_judged_is_asked_again(stay: Stay) -> None:
     agent, chart = TextAgent(), wrong(stay)
-    assert said(chart, Model(complaint=NotEvaluated()), agent).unevaluated.keys() == {"R19"}
+    assert reasons(said(chart, Model(complaint=NotEvaluated()), agent)).keys() == {"R19"}
     assert "R19" in said(chart, Model(), agent).evaluated
 
 
@@ -240,7 +240,7 @@ def test_what_clinicians_write_to_each_other_is_put_to_the_model(text: str) -> N
 
 
 def test_nothing_in_the_cases_of_the_rules_speaks_to_a_machine() -> None:
-    charts = [case.chart for case in cases.read()]
+    charts = [case.chart for case in examples.read()]
     assert not [text for chart in charts for item in chart.documents for text in [item.text] if speaks(text)]
 
 

@@ -67,7 +67,7 @@ def test_zero_cannot_be_whatever_the_range(stay: Stay) -> None:
 
 def test_a_reading_that_was_taken_back_or_corrected_is_not_judged(stay: Stay) -> None:
     stay.reading(PULSE, "0", withdrawn=True)
-    stay.reading(PULSE, "76", status="C")
+    stay.reading(PULSE, "76", status="corrected")
     assert stay.says("R27") == []
 
 

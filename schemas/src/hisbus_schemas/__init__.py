@@ -12,21 +12,11 @@ from hisbus_schemas.assessment import (
     Opinion,
     Proposal,
     Text,
+    Unevaluated,
+    UnevaluatedReason,
     Wake,
 )
-from hisbus_schemas.chart import (
-    GRANTS,
-    Chart,
-    ChartCharge,
-    ChartDiagnosis,
-    ChartDocument,
-    Charted,
-    ChartOrder,
-    ChartProcedure,
-    ChartReading,
-    Entry,
-    Patient,
-)
+from hisbus_schemas.chart import Chart, Charted
 from hisbus_schemas.coded import (
     Coded,
     CodedDoubt,
@@ -41,6 +31,18 @@ from hisbus_schemas.coded import (
 from hisbus_schemas.contract import Contract, Instant
 from hisbus_schemas.decision import Answer, Decision, Reason
 from hisbus_schemas.drafted import Drafted, DraftedSection, DraftedSentence
+from hisbus_schemas.entry import (
+    ChartCharge,
+    ChartDiagnosis,
+    ChartDocument,
+    ChartOrder,
+    ChartProcedure,
+    ChartReading,
+    ChartUnknown,
+    Entry,
+    Patient,
+    called,
+)
 from hisbus_schemas.event import (
     Attachment,
     Charge,
@@ -65,13 +67,23 @@ from hisbus_schemas.event import (
     Section,
     Stay,
     Translated,
+    Unknown,
     VisitId,
 )
+from hisbus_schemas.kinds import KINDS
 from hisbus_schemas.moment import Moment, Precision
+from hisbus_schemas.need import EVERY_OTHER, Item, Need
+from hisbus_schemas.parts import GRANTS, LISTS, PARTS, Part, part_of
+from hisbus_schemas.words import DIED, DiagnosisStatus, PatientClass, ResultStatus, Sex
 from hisbus_schemas.writeback import Effect, Outcome, Receipt, WriteBack
 
 __all__ = [
+    "DIED",
+    "EVERY_OTHER",
     "GRANTS",
+    "KINDS",
+    "LISTS",
+    "PARTS",
     "PROPOSALS",
     "Answer",
     "Asked",
@@ -86,6 +98,7 @@ __all__ = [
     "ChartOrder",
     "ChartProcedure",
     "ChartReading",
+    "ChartUnknown",
     "Charted",
     "Code",
     "CodeOption",
@@ -102,6 +115,7 @@ __all__ = [
     "Demographics",
     "Diagnoses",
     "Diagnosis",
+    "DiagnosisStatus",
     "Document",
     "Draft",
     "Drafted",
@@ -115,14 +129,18 @@ __all__ = [
     "Fact",
     "Finding",
     "Instant",
+    "Item",
     "Location",
     "Merge",
     "Moment",
     "Move",
+    "Need",
     "Opinion",
     "Order",
     "Outcome",
+    "Part",
     "Patient",
+    "PatientClass",
     "PatientId",
     "Person",
     "Position",
@@ -134,11 +152,18 @@ __all__ = [
     "Reason",
     "Receipt",
     "Report",
+    "ResultStatus",
     "Section",
+    "Sex",
     "Stay",
     "Text",
     "Translated",
+    "Unevaluated",
+    "UnevaluatedReason",
+    "Unknown",
     "VisitId",
     "Wake",
     "WriteBack",
+    "called",
+    "part_of",
 ]

@@ -128,13 +128,30 @@ class Asked(Contract):
     """The first answer could not be used; the numbers are of both."""
 
 
+UnevaluatedReason = Literal["unknown_code", "not_connected", "class", "model", "other"]
+"""Why a rule was not judged: nobody has said what a code means; the site's feeds do not bring what it needs; it is not
+for patients of this class; the model did not help; or what the text says."""
+
+
+class Unevaluated(Contract):
+    """A rule that could not be judged now, and why."""
+
+    rule: str
+    reason: UnevaluatedReason = "other"
+    text: Text
+    """For the page: where somebody can mend it, what to do."""
+    item: str = ""
+    """What it lacks, as a ``Need`` names it; empty where that is not it."""
+
+
 class Assessment(Contract):
     """What an agent returns: complete, never a difference."""
 
     evaluated: frozenset[str] = frozenset()
     """Rules it was able to judge; only their findings close by themselves."""
-    unevaluated: dict[str, Text] = {}
-    """Rules that it could not judge now, with the reason for the page; none of them is in ``evaluated``."""
+    unevaluated: list[Unevaluated] = []
+    """Rules that could not be judged now; none of them is in ``evaluated``. The bus adds those whose ``needs`` are
+    hidden behind a code of this stay that nobody has answered."""
     proposals: list[Proposal] = []
     opinions: list[Opinion] = []
     """On other agents' proposals; complete as well."""

@@ -1,145 +1,26 @@
-"""The chart: everything known about one encounter, built from its events.
-
-Every entry names the event that last touched it (``version``), and so its ``ref`` changes exactly when it does.
-"""
+"""The chart: everything known about one encounter, built from its events."""
 
 from collections.abc import Iterator
-from datetime import date
 from typing import Any, Literal
 
 from hisbus_schemas.contract import Contract, Instant
-from hisbus_schemas.event import (
-    Attachment,
-    Code,
-    Location,
-    PatientId,
-    Person,
-    Section,
-    VisitId,
+from hisbus_schemas.entry import (
+    ChartCharge,
+    ChartDiagnosis,
+    ChartDocument,
+    ChartOrder,
+    ChartProcedure,
+    ChartReading,
+    ChartUnknown,
+    Entry,
+    Patient,
 )
+from hisbus_schemas.event import Location, Person, VisitId
 from hisbus_schemas.moment import Moment
+from hisbus_schemas.parts import LISTS, PARTS
+from hisbus_schemas.words import PatientClass
 
 Status = Literal["registered", "admitted", "discharged", "cancelled"]
-
-
-class Patient(Contract):
-    """The patient of a stay, aliases resolved."""
-
-    id: PatientId
-    name: str = ""
-    birth_date: date | None = None
-    sex: str = ""
-    id_card: str = ""
-    marital_status: str = ""
-    dead: bool = False
-    died: Moment | None = None
-
-
-class Entry(Contract):
-    """One row of a chart."""
-
-    id: str
-    """Stable within the encounter, opaque."""
-    version: str
-    """Id of the event that last touched it."""
-
-    @property
-    def ref(self) -> str:
-        """Name the entry in this version, for ``reads``."""
-        return f"{self.id}@{self.version}"
-
-
-class ChartDocument(Entry):
-    """A document in its newest version."""
-
-    number: str
-    type: Code
-    status: Literal["draft", "signed", "replaced", "withdrawn"]
-    parent: str = ""
-    replaced_by: str = ""
-    about: Moment | None = None
-    author: Person | None = None
-    signed: Moment | None = None
-    signed_inferred: bool = False
-    received: Instant
-    """When we stored the message that carried this version."""
-    filed: Moment
-    """Source time of that message."""
-    sections: list[Section] = []
-    fields: dict[str, str] = {}
-    attachments: list[Attachment] = []
-
-    @property
-    def text(self) -> str:
-        """Return the sections' texts, joined with line ends."""
-        return "\n".join(section.text for section in self.sections)
-
-    @property
-    def counts(self) -> bool:
-        """Tell whether rules may judge it: neither replaced nor withdrawn."""
-        return self.status in {"draft", "signed"}
-
-
-class ChartDiagnosis(Entry):
-    """One diagnosis of the newest set of its type."""
-
-    type: str
-    code: Code
-    time: Moment | None = None
-    rank: int | None = None
-
-
-class ChartProcedure(Entry):
-    """A procedure; without ``end`` it has started and not ended."""
-
-    key: str
-    code: Code
-    start: Moment | None = None
-    end: Moment | None = None
-    operation: bool = False
-    surgeon: Person | None = None
-
-
-class ChartOrder(Entry):
-    """An order in its newest state."""
-
-    key: str
-    placer: str = ""
-    filler: str = ""
-    status: Literal["placed", "changed", "cancelled"]
-    what: Code
-    time: Moment | None = None
-
-
-class ChartReading(Entry):
-    """A result or vital sign in its newest state; ``withdrawn`` ones stay visible."""
-
-    report: str
-    service: Code
-    item: Code
-    sub: str = ""
-    values: list[str] = []
-    unit: str = ""
-    range: str = ""
-    flags: list[str] = []
-    status: str = ""
-    time: Moment | None = None
-    withdrawn: bool = False
-
-
-class ChartCharge(Entry):
-    """A charge."""
-
-    key: str
-    code: Code
-    type: str = ""
-    time: Moment | None = None
-    quantity: str = ""
-    amount: str = ""
-
-
-GRANTS = ("patient", "documents", "diagnoses", "procedures", "orders", "results", "vitals", "charges")
-"""Parts of a chart that an agent asks for by name. The stay itself (times, status, place) is always there."""
 
 
 class Chart(Contract):
@@ -157,15 +38,16 @@ class Chart(Contract):
     visit: VisitId
     patient: Patient | None = None
     status: Status
-    patient_class: str = ""
+    patient_class: PatientClass | Literal[""] = ""
     location: Location = Location()
     attending: Person | None = None
     department: str = ""
     admitted: Moment | None = None
     discharged: Moment | None = None
     disposition: str = ""
+    """``died``; any other as its source sent it."""
     died: bool = False
-    """PV1-36 is ``20`` or the patient is dead."""
+    """The disposition says so, or the patient is dead."""
     documents: list[ChartDocument] = []
     diagnoses: list[ChartDiagnosis] = []
     procedures: list[ChartProcedure] = []
@@ -173,12 +55,13 @@ class Chart(Contract):
     results: list[ChartReading] = []
     vitals: list[ChartReading] = []
     charges: list[ChartCharge] = []
+    unknown: list[ChartUnknown] = []
+    """Codes that nobody has answered yet; always there, for no agent may judge by what they hide."""
 
     def entries(self) -> Iterator[Entry]:
         """Yield every row of the chart."""
-        for part in (self.documents, self.diagnoses, self.procedures, self.orders, self.results, self.vitals):
-            yield from part
-        yield from self.charges
+        for part in LISTS:
+            yield from getattr(self, part.name)
 
     def stay(self, field: str) -> str:
         """Return a fact of the stay as text, empty when unknown: ``admitted``, ``status``, ``patient.sex`` ...."""
@@ -202,7 +85,8 @@ class Chart(Contract):
 
     def project(self, grants: frozenset[str]) -> "Chart":
         """Return the chart with every part that is not granted removed."""
-        empty: dict[str, Any] = {part: (None if part == "patient" else []) for part in GRANTS if part not in grants}
+        hidden = (part for part in PARTS if part.name not in grants)
+        empty: dict[str, Any] = {part.name: None if part.entry is None else [] for part in hidden}
         return self.model_copy(update=empty)
 
 

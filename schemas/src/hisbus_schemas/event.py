@@ -11,6 +11,7 @@ from pydantic import Field
 
 from hisbus_schemas.contract import Contract, Instant
 from hisbus_schemas.moment import Moment
+from hisbus_schemas.words import DiagnosisStatus, PatientClass, ResultStatus, Sex
 
 
 class PatientId(Contract):
@@ -35,6 +36,17 @@ class Code(Contract):
     system: str = ""
 
 
+class Unknown(Contract):
+    """A code that the connector cannot say in our words: what it was to say is left empty."""
+
+    item: str
+    """What cannot be known for it: ``class``, ``document:*``, ``vital:*`` ...."""
+    code: Code
+    """As sent."""
+    entry: str = ""
+    """What it was said of: number or key of the fact's data, of a reading its item's code. Empty: the stay."""
+
+
 class Person(Contract):
     """A member of staff (HL7 v2 XCN)."""
 
@@ -55,7 +67,7 @@ class Demographics(Contract):
 
     name: str | None = None
     birth_date: date | None = None
-    sex: str | None = None
+    sex: Sex | None = None
     id_card: str | None = None
     marital_status: str | None = None
     died: Moment | None = None
@@ -66,13 +78,14 @@ class Demographics(Contract):
 class Stay(Contract):
     """What a message says about the stay (HL7 v2 PV1). None: nothing said. ``deleted`` names fields to empty."""
 
-    patient_class: str | None = None
+    patient_class: PatientClass | None = None
     location: Location | None = None
     attending: Person | None = None
     department: str | None = None
     admitted: Moment | None = None
     discharged: Moment | None = None
     disposition: str | None = None
+    """``died``; any other as its source sent it."""
     deleted: list[str] = []
 
 
@@ -87,14 +100,13 @@ class Diagnosis(Contract):
 
 
 class Diagnoses(Contract):
-    """The diagnoses of one type that a message carries."""
+    """The diagnoses of one status that a message carries."""
 
     body: Literal["diagnoses"] = "diagnoses"
-    type: str
-    """DG1-6: ``A`` admitting, ``W`` working, ``F`` final."""
+    status: DiagnosisStatus | Literal[""]
     items: list[Diagnosis]
     whole: bool = True
-    """They replace the earlier set of that type; else they are added to it."""
+    """They replace the earlier set of that status; else they are added to it."""
 
 
 class Procedure(Contract):
@@ -133,13 +145,8 @@ class Reading(Contract):
     unit: str = ""
     range: str = ""
     flags: list[str] = []
-    status: str = ""
+    status: ResultStatus | Literal[""] = ""
     time: Moment | None = None
-
-    @property
-    def withdrawn(self) -> bool:
-        """Tell whether the source took the value back (OBX-11 D, X, W)."""
-        return self.status in {"D", "X", "W"}
 
 
 class Report(Contract):
@@ -149,7 +156,7 @@ class Report(Contract):
     number: str
     """OBR-3, else OBR-2."""
     service: Code
-    status: str = ""
+    status: ResultStatus | Literal[""] = ""
     readings: list[Reading] = []
 
 
@@ -253,6 +260,8 @@ class Fact(Contract):
     demographics: Demographics | None = None
     stay: Stay | None = None
     data: Body | None = None
+    unknown: list[Unknown] = []
+    """Codes of this fact that have no word of ours."""
     segments: list[str] = []
     """Segments kept though no rule of the mapping read them."""
 

@@ -5,6 +5,7 @@ from typing import Literal
 
 from hisbus_schemas.contract import Contract, Instant
 from hisbus_schemas.event import Code, Location, PatientId, Section, VisitId
+from hisbus_schemas.words import PatientClass, Sex
 
 
 class WriteBack(Contract):
@@ -19,8 +20,8 @@ class WriteBack(Contract):
     patient: PatientId
     patient_name: str = ""
     birth_date: date | None = None
-    sex: str = ""
-    patient_class: str = ""
+    sex: Sex | Literal[""] = ""
+    patient_class: PatientClass | Literal[""] = ""
     location: Location = Location()
     document: Code = Code()
     """The type of the document that it is (WS/T 500). Empty: a notice of what was found."""

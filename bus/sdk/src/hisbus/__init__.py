@@ -1,12 +1,12 @@
 """hisbus: the bus between a hospital's information system and AI agents."""
 
 from hisbus.agent import LLM, Agent, Case
-from hisbus.connector import Arrival, Connector, Raw, Translation
-from hisbus.errors import BadMessage, BusError, ConfigError, NotEvaluated, RetryLater
+from hisbus.connector import Arrival, Connector, Place, Raw, Sink, Source, Translation, Verdict
+from hisbus.errors import BadMessage, BusError, ConfigError, LostPlace, NotEvaluated, RetryLater
 from hisbus.evidence import Grounded, Quote, grounded
 from hisbus.hookspecs import Register, RegisterConnector, hookimpl
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "LLM",
@@ -18,13 +18,18 @@ __all__ = [
     "ConfigError",
     "Connector",
     "Grounded",
+    "LostPlace",
     "NotEvaluated",
+    "Place",
     "Quote",
     "Raw",
     "Register",
     "RegisterConnector",
     "RetryLater",
+    "Sink",
+    "Source",
     "Translation",
+    "Verdict",
     "grounded",
     "hookimpl",
 ]

@@ -60,8 +60,10 @@ class Case:
 class Agent(Protocol):
     """Reads a case and returns everything it has to say about it. Nothing to inherit.
 
-    Two more may be declared, both false where they are not: ``latest_only``, where several events of a stay wait one
-    call with the newest chart will do; ``asks``, it asks the model.
+    Three more may be declared (``hisbus.frames.AgentInfo``): ``latest_only``, where several events of a stay wait one
+    call with the newest chart will do; ``asks``, it asks the model; both false where they are not. And ``needs``: by
+    rule, what of the record it must have to judge (``hisbus_schemas.Need``). While that is unknown of a stay, the bus
+    takes the rule out of the answer, so that nothing of it opens and nothing closes.
     """
 
     name: str

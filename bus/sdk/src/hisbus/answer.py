@@ -10,13 +10,13 @@ from hisbus_schemas import Assessment
 
 
 def declared(agent: Agent) -> AgentInfo:
-    """Return what an agent declares.
+    """Return what an agent declares; what it may leave out has the default of ``AgentInfo``.
 
     Raises:
         ValidationError: it is not a declaration.
     """
-    named = {name: getattr(agent, name) for name in ("name", "version", "kinds", "grants")}
-    return AgentInfo(**named, **{name: getattr(agent, name, False) for name in ("latest_only", "asks")})
+    said = {name: getattr(agent, name) for name in AgentInfo.model_fields if hasattr(agent, name)}
+    return AgentInfo.model_validate(said)
 
 
 async def answer(agent: Agent, call: Call, llm: LLM | None = None) -> Reply:

@@ -1,16 +1,21 @@
 """What a connector is: it speaks to one outside system, in and out."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
-from hisbus_schemas import Effect, Fact, PatientId, Receipt, WriteBack
+from hisbus_schemas import Effect, Fact, Receipt, WriteBack
+
+
+def _unanswered(_code: str) -> str:
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A message as it came in, with what could be read from it without a database."""
+    """A message as it came in, with what could be read from it without knowing what it means."""
 
     id: str
     """Identity of the message: the same for every copy (lower-case hex)."""
@@ -18,14 +23,25 @@ class Arrival:
     """The original bytes, complete unless refused for their size."""
     received: datetime
     control_id: str = ""
+    """The number that its sender gave it."""
     type: str = ""
     """``ADT^A01`` ...."""
-    patient: PatientId | None = None
-    verdict: str = ""
-    """Empty: accepted. Else the stable code it was refused with; it is stored and parked."""
+    refusal: str = ""
+    """The stable code of why it is not taken, whatever it says. Empty: it may be taken."""
     flags: tuple[str, ...] = ()
-    ack: str = ""
-    """The acknowledgement that its sender gets once the message is stored."""
+    """Reservations about how it came, in stable words."""
+    acknowledge: Callable[[str], str] = _unanswered
+    """Returns the acknowledgement that its sender gets for a verdict's code; empty where it gets none. Pure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of an arrival, once it is stored. A pure function of the message and the configuration."""
+
+    code: str = ""
+    """Empty: it was accepted. Else the stable code it was refused with; it is stored and parked."""
+    acknowledgement: str = ""
+    """What its sender is answered, as ``Arrival.acknowledge`` said; it was stored beside the message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +56,28 @@ class Raw:
     flags: tuple[str, ...] = ()
 
 
+class Source(Protocol):
+    """A message as its format has it: segments, elements, fields. It knows no meaning.
+
+    Paths are of the format's own kind: ``PID-3.1``, ``/ClinicalDocument/title``, ``$.resource.id``.
+    """
+
+    flags: list[str]
+    """Reservations about how it was read, in stable words; who reads on adds his own."""
+
+    def groups(self, path: str) -> Sequence["Source"]:
+        """Return what a path names and repeats, each a source of its own whose paths begin there."""
+        ...
+
+    def texts(self, path: str) -> Sequence[str]:
+        """Return the values that a path names, decoded, one for each repetition; none where there is none."""
+        ...
+
+    def unread(self) -> Sequence[str]:
+        """Return the names of the parts that nobody has read, each once. Never a value: it may be a patient's."""
+        ...
+
+
 @dataclass(frozen=True)
 class Translation:
     """What a message says. ``mapped`` is false where there is no mapping for it."""
@@ -47,42 +85,86 @@ class Translation:
     mapped: bool
     facts: list[Fact] = field(default_factory=list)
     unmapped: list[str] = field(default_factory=list)
-    """Names of segments that nothing reads."""
+    """Names of parts (HL7 v2: segments) that nothing reads."""
     flags: list[str] = field(default_factory=list)
 
 
-Sink = Callable[[Arrival], Awaitable[None]]
+Sink = Callable[[Arrival], Awaitable[Verdict]]
 """Returns once the message is stored durably. Raises RetryLater where it could not be within the deadline."""
+
+
+class Place(Protocol):
+    """How far a source was read that is polled: a watermark, a file, a log sequence number.
+
+    Kept in the database, for the one process of the site that polls at a time.
+    """
+
+    async def load(self) -> str:
+        """Return what was stored last; empty at first.
+
+        Raises:
+            RetryLater: the database is away.
+        """
+        ...
+
+    async def store(self, cursor: str) -> None:
+        """Keep how far the source was read, after the sink has taken what lies before.
+
+        Raises:
+            LostPlace: another process has taken over since. Stop; it is not to be tried again.
+            RetryLater: the database is away.
+        """
+        ...
 
 
 @runtime_checkable
 class Connector(Protocol):
-    """Speaks to one outside system. Trusted: runs in the bus's own process."""
+    """Speaks to one outside system. Trusted: runs in the bus's own process.
+
+    A class that names this one as its parent inherits the values below; any other must have them all.
+    """
 
     name: str
-    mapping: str
-    """Names version and profile of the mapping; another value re-translates what is replayed."""
+    profile: Path
+    """The profile (TOML) that ships with it: what its messages mean."""
+    meaning: Mapping[str, str] = {}
+    """Every setting that changes what a message means, by its key: another value names another mapping."""
     timezone: str
     """IANA zone for times without offset."""
-    clock: Literal["wall", "feed"]
+    clock: Literal["wall", "feed"] = "wall"
     """Whether rules see the wall clock or the feed's own time."""
-    writes: bool
+    writes: bool = False
     """Whether write-backs can leave through it."""
+    polls: bool = False
+    """Whether it asks its source, and so keeps a place and runs in one process of the site at a time.
+    One that is connected to may run in many, and goes on while the database is away."""
+    his_drops_duplicates: bool = False
+    """Whether the operator has declared that a write-back sent twice has one effect."""
+    plaintext: Sequence[str] = ()
+    """The keys of its table for which the operator has waived encryption."""
 
     async def check(self) -> list[str]:
         """Try configuration and connection. Return what is wrong, one sentence each; empty: all is well."""
         ...
 
-    async def listen(self, sink: Sink) -> None:
-        """Take messages in until cancelled."""
+    async def listen(self, sink: Sink, place: Place) -> None:
+        """Hand over what arrives, until cancelled. What is answered is answered after ``sink`` has returned.
+
+        Raises:
+            RetryLater: a source that is polled cannot be read now. It is called again.
+        """
         ...
 
-    def translate(self, raw: Raw) -> Translation:
-        """Say what a message means. Pure.
+    def read(self, raw: Raw) -> Source:
+        """Read a message as its format has it. Pure.
 
         Raises:
             BadMessage: it cannot be read.
         """
+        ...
+
+    def split(self, file: bytes) -> list[bytes]:
+        """Return the messages of a captured file, each as ``read`` takes it, in their order."""
         ...
 
     async def write(self, writeback: WriteBack, begin: Callable[[], Awaitable[None]]) -> Receipt:

@@ -32,6 +32,12 @@ class RetryLater(BusError):
     code = "retry_later"
 
 
+class LostPlace(RetryLater):
+    """Another process of the site polls this source now. This one stops, and waits for its turn."""
+
+    code = "lost_place"
+
+
 class NotEvaluated(BusError):
     """The model gave no answer that can be used. What was asked counts as not evaluated."""
 

@@ -13,18 +13,7 @@ from typing import Annotated, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field
 
 from hisbus.visible import comparable, places
-from hisbus_schemas import Chart, ChartDocument, Entry, Evidence
-
-_LETTERS = {
-    "documents": "D",
-    "diagnoses": "G",
-    "procedures": "P",
-    "orders": "O",
-    "results": "R",
-    "vitals": "V",
-    "charges": "C",
-}
-"""The parts of a chart in the order in which a model is shown them, and how their entries are called there."""
+from hisbus_schemas import LISTS, Chart, ChartDocument, Entry, Evidence
 
 
 class Quote(BaseModel):
@@ -49,10 +38,10 @@ def labelled(chart: Chart) -> Iterator[tuple[str, Entry]]:
 
     Left out is what no longer counts: documents that were replaced or withdrawn, readings that were withdrawn.
     """
-    for part, letter in _LETTERS.items():
-        counting = (entry for entry in getattr(chart, part) if _counts(entry))
+    for part in LISTS:
+        counting = (entry for entry in getattr(chart, part.name) if entry.counts)
         for number, entry in enumerate(sorted(counting, key=_place), 1):
-            yield f"{letter}{number}", entry
+            yield f"{part.letter}{number}", entry
 
 
 def grounded(chart: Chart, quotes: Iterable[Quote]) -> Grounded:
@@ -86,10 +75,6 @@ def _find(document: ChartDocument | None, quote: str) -> Evidence | None:
                 quote=section.text[begin:end],
             )
     return None
-
-
-def _counts(entry: Entry) -> bool:
-    return bool(getattr(entry, "counts", True)) and not getattr(entry, "withdrawn", False)
 
 
 def _place(entry: Entry) -> tuple[str, int, str]:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, TypeAdapter
 
-from hisbus_schemas import GRANTS, PROPOSALS, Assessment, Chart, Contract, Event, Instant, Proposal
+from hisbus_schemas import EVERY_OTHER, GRANTS, PROPOSALS, Assessment, Chart, Contract, Event, Instant, Need, Proposal
 
 LENGTH = struct.Struct(">I")
 
@@ -19,10 +19,12 @@ Word = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 Kind = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,126}$")]
 Version = Annotated[str, Field(pattern=r"^[A-Za-z0-9._+!-]{1,64}$")]
 
+Rule = Annotated[str, Field(min_length=1, max_length=200)]
+
 
 def _known(grants: frozenset[str]) -> frozenset[str]:
     if not grants <= {*GRANTS, *PROPOSALS}:
-        raise ValueError("unknown grant")
+        raise ValueError(f"grants are {', '.join((*GRANTS, *PROPOSALS))}")
     return grants
 
 
@@ -40,6 +42,12 @@ class AgentInfo(Contract):
     """When several events of a stay wait, one call with the newest chart will do."""
     asks: bool = False
     """It asks the model."""
+    needs: Annotated[dict[Rule, tuple[Need, ...]], Field(max_length=10_000)] = {}
+    """What each rule needs of the record, by rule; ``EVERY_OTHER`` is any that is not named."""
+
+    def needs_of(self, rule: str) -> tuple[Need, ...]:
+        """Return what a rule needs."""
+        return self.needs.get(rule, self.needs.get(EVERY_OTHER, ()))
 
 
 class Hello(Contract):

@@ -6,19 +6,7 @@ from dataclasses import replace
 from pydantic_core import from_json, to_json
 
 from hisbus.agent import Case
-from hisbus_schemas import GRANTS, Event
-
-_PART_OF = {
-    "diagnoses": "diagnoses",
-    "procedure": "procedures",
-    "order": "orders",
-    "report": "results",
-    "document": "documents",
-    "merge": "patient",
-    "move": "patient",
-    "charge": "charges",
-}
-"""The grant that each body of an event belongs to. ``due`` belongs to nobody's record."""
+from hisbus_schemas import GRANTS, Event, part_of
 
 
 def project(case: Case, grants: frozenset[str]) -> Case:
@@ -44,7 +32,7 @@ def _hidden(kind: str, body: str | None, grants: frozenset[str]) -> Mapping[str,
     hidden: dict[str, object] = {}
     if "patient" not in grants:
         hidden.update(patient=None, demographics=None)
-    part = "vitals" if body and kind == "vitals.recorded" else _PART_OF.get(body or "")
+    part = part_of(kind, body or "")
     if part is not None and part not in grants:
         hidden["data"] = None
     if not grants.issuperset(GRANTS):

@@ -11,20 +11,26 @@ Nothing here starts a process, opens a connection or imports a broker, a driver 
 # ruff: noqa: S101 - what follows are tests
 
 import asyncio
+import difflib
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from hisbus.agent import Agent, Case
+from hisbus.answer import declared
 from hisbus.errors import BusError, NotEvaluated, RetryLater
 from hisbus.grants import project
+from hisbus.resolve import resolves
 from hisbus.schema import closed
 from hisbus_schemas import (
     GRANTS,
+    KINDS,
     PROPOSALS,
     Assessment,
     Chart,
+    ChartCharge,
+    ChartDiagnosis,
     ChartDocument,
     ChartOrder,
     ChartProcedure,
@@ -38,6 +44,7 @@ from hisbus_schemas import (
     Person,
     Position,
     Section,
+    Unevaluated,
     VisitId,
 )
 
@@ -99,7 +106,7 @@ def make_vital(code: str, value: str, *, id: str = "", at: datetime | str = NOW,
     item = Code(code=code, system=LOINC)
     return ChartReading(
         id=id or code, version=f"{id or code}-1", report="R1", service=item, item=item, values=[value], unit=unit,
-        status="F", time=moment(at),
+        status="final", time=moment(at),
     )  # fmt: skip
 
 
@@ -125,6 +132,32 @@ def make_order(id: str, text: str, *, at: datetime | str = NOW, **more: Any) -> 
         "id": id, "version": f"{id}-1", "key": id, "status": "placed", "what": Code(text=text), "time": moment(at),
     }  # fmt: skip
     return ChartOrder(**(fields | more))
+
+
+def make_result(code: str, value: str, *, id: str = "", at: datetime | str = NOW, **more: Any) -> ChartReading:
+    """Return one value of a laboratory report; ``id`` defaults to the code. ``more``: ``unit``, ``flags`` ...."""
+    fields: dict[str, Any] = {
+        "id": id or code, "version": f"{id or code}-1", "report": "R1", "service": Code(text="laboratory"),
+        "item": Code(code=code), "values": [value], "status": "final", "time": moment(at),
+    }  # fmt: skip
+    return ChartReading(**(fields | more))
+
+
+def make_diagnosis(code: str, text: str = "", *, id: str = "", at: datetime | str = NOW, **more: Any) -> ChartDiagnosis:
+    """Return a final diagnosis; ``id`` defaults to its code. ``rank=1`` makes it the principal one."""
+    fields: dict[str, Any] = {
+        "id": id or code, "version": f"{id or code}-1", "status": "final", "code": Code(code=code, text=text),
+        "time": moment(at),
+    }  # fmt: skip
+    return ChartDiagnosis(**(fields | more))
+
+
+def make_charge(id: str, text: str, *, at: datetime | str = NOW, **more: Any) -> ChartCharge:
+    """Return a charge. ``more``: ``quantity`` and ``amount``, texts as the source wrote them."""
+    fields: dict[str, Any] = {
+        "id": id, "version": f"{id}-1", "key": id, "code": Code(code=id, text=text), "time": moment(at),
+    }  # fmt: skip
+    return ChartCharge(**(fields | more))
 
 
 def make_patient(name: str = "", **more: Any) -> Patient:
@@ -158,7 +191,7 @@ def make_chart(
         "visit": VisitId(authority="TEST", number="V1"),
         "patient": patient or make_patient(),
         "status": "registered" if admitted is None else "admitted" if discharged is None else "discharged",
-        "patient_class": "I",
+        "patient_class": "inpatient",
         "admitted": None if admitted is None else moment(admitted),
         "discharged": None if discharged is None else moment(discharged),
     }
@@ -197,6 +230,11 @@ async def run(agent: Agent, case: Case) -> Assessment:
     if not isinstance(answer, Assessment):
         raise TypeError("assess must return an Assessment")
     return Assessment.model_validate_json(answer.model_dump_json())
+
+
+def reasons(answer: Assessment) -> dict[str, Unevaluated]:
+    """Return why rules were not judged, by rule."""
+    return {one.rule: one for one in answer.unevaluated}
 
 
 class FakeLLM:
@@ -239,6 +277,8 @@ class AgentContract:
     agent: Agent
     patient_text: Sequence[str] = ()
     """Texts from the cases that must not appear in any output: names, sentences of documents."""
+    own_kinds: Collection[str] = ()
+    """Kinds of events beside ``KINDS`` that a connector emits and the agent waits for: dotted, as ``ward.cleaned``."""
 
     def cases(self) -> Sequence[Case]:
         """Return the cases to run; override it with what the agent is for."""
@@ -250,6 +290,14 @@ class AgentContract:
         assert self.agent.name and self.agent.version, "name and version must not be empty"
         assert isinstance(self.agent.kinds, frozenset) and isinstance(self.agent.grants, frozenset)
         assert all(kind and isinstance(kind, str) for kind in self.agent.kinds)
+
+    def test_it_waits_only_for_kinds_of_events_that_exist(self) -> None:
+        """An agent is never woken by a kind that nobody emits."""
+        assert all("." in kind and kind not in KINDS for kind in self.own_kinds), "own_kinds are dotted, and not ours"
+        for kind in sorted(self.agent.kinds - {*KINDS, *self.own_kinds}):
+            near = difflib.get_close_matches(kind, [*KINDS, *self.own_kinds], 1)
+            instead = f"; did you mean {near[0]}?" if near else "; a connector's own kind belongs in own_kinds"
+            raise AssertionError(f"there is no kind of event {kind!r}{instead}")
 
     def test_it_asks_only_for_known_parts_of_the_chart(self) -> None:
         """An unknown grant is refused when the plugin is loaded."""
@@ -284,6 +332,15 @@ class AgentContract:
             keys = [proposal.key for proposal in answer.proposals]
             assert len(keys) == len(set(keys)), "two proposals have one key"
 
+    def test_it_declares_what_the_host_can_read(self) -> None:
+        """What it may declare besides, ``needs`` among it, is checked when the plugin is loaded."""
+        assert declared(self.agent).name == self.agent.name
+
+    def test_a_rule_is_evaluated_or_not(self) -> None:
+        """What could not be judged never closes anything."""
+        for _, answer in self._answers():
+            assert not answer.evaluated & reasons(answer).keys(), "a rule is said to be both"
+
     def test_it_says_that_it_evaluated_the_rules_it_proposes_by(self) -> None:
         """What is not in ``evaluated`` never closes by itself."""
         for _, answer in self._answers():
@@ -304,6 +361,15 @@ class AgentContract:
             for said in (*answer.proposals, *answer.opinions):
                 for evidence in said.evidence:
                     assert _verbatim(evidence, documents.get(evidence.document or "")), "a quote is not verbatim"
+
+    def test_evidence_paths_lead_somewhere(self) -> None:
+        """A path that leads nowhere proves nothing: the page shows it as not found."""
+        for case, answer in self._answers():
+            seen = case.chart.project(self.agent.grants)
+            for said in (*answer.proposals, *answer.opinions):
+                for evidence in said.evidence:
+                    if evidence.path is not None:
+                        assert resolves(seen, evidence.path), f"{evidence.path!r} leads to nothing in the chart"
 
     def test_it_survives_a_model_that_is_down(self) -> None:
         """It answers without what needs the model, or asks to be called later."""

@@ -1,19 +1,29 @@
 """``hisbus check``: tries everything that ``hisbus up`` will need, and names each mistake with its key and line."""
 
 import re
+from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
+from hisbus.addresses import bind
 from hisbus.connector import Connector
 from hisbus.errors import BusError, ConfigError
+from hisbus_bus.command import reach
 from hisbus_bus.host import registry
 from hisbus_bus.host.agents import start_all
 from hisbus_bus.host.llm.check import probe
 from hisbus_bus.host.trial import tried
 from hisbus_bus.kernel import migrations
-from hisbus_bus.kernel.settings import NEEDS_KAFKA, Settings, line_of
+from hisbus_bus.kernel.mistakes import line_of
+from hisbus_bus.kernel.settings import NEEDS_KAFKA, Settings
 from hisbus_bus.kernel.site import load_secret, open_database, open_log
+
+NO_CONNECTOR = (
+    "connectors: there is none, so no message can come in."
+    " Add a table [[connectors]]: `hisbus config example` shows one."
+)
 
 _KEYED = re.compile(r"(?:connector )?'?(?P<name>[a-z0-9-]+)'?: (?P<key>[a-z_]+): (?P<said>.*)")
 """How connectors name what is wrong with their table."""
@@ -32,17 +42,20 @@ class Checked:
 async def check(settings: Settings, path: Path) -> Checked:
     """Try everything."""
     running, found = await _log(settings)
-    if settings.remote and not settings.log.url.startswith("kafka:"):
-        found.append(NEEDS_KAFKA)
-    found += await _database(settings)
+    found += await _database(settings) + _remote(settings)
+    found += [] if running else _web(settings)
+    if not settings.connectors:
+        found.append(NO_CONNECTOR)
     for sentence in await _connectors(settings):
         keyed = _KEYED.fullmatch(sentence)
         if running and keyed is not None and keyed["key"] == "listen":
             continue  # it is taken by the hisbus that runs
-        found.append(_placed(sentence, settings, path))
+        found.append(sentence)
     refused, left_out = await _plugins(settings)
     found += await _llm(settings) + refused
-    return Checked(found, [] if found else [*_waived(settings), *left_out])
+    return Checked(
+        [_placed(sentence, settings, path) for sentence in found], [] if found else [*_waived(settings), *left_out]
+    )
 
 
 def _waived(settings: Settings) -> list[str]:
@@ -51,7 +64,7 @@ def _waived(settings: Settings) -> list[str]:
     return charts + [
         f"connectors.{connector.name}.{key}: messages travel unencrypted (allow_plaintext)."
         for connector in registry.connectors(settings)
-        for key in getattr(connector, "plaintext", ())
+        for key in connector.plaintext
     ]
 
 
@@ -64,9 +77,34 @@ async def _log(settings: Settings) -> tuple[bool, list[str]]:
             stack.push_async_callback(opened.close)
             return False, [f"log.url: {sentence}" for sentence in await opened.check()]
         except ConfigError as error:
-            return error.code == "log_held", [] if error.code == "log_held" else [str(error)]
+            if error.code == "log_held":
+                return True, []
+            refused = error.code == "kafka_refused"
+            return False, [f"log.url: {settings.log.url.removeprefix('kafka://')}: {error}" if refused else str(error)]
         except BusError as error:
-            return False, [f"log.url: {error}"]
+            if not settings.log.url.startswith("kafka:"):
+                return False, [f"log.url: {error}"]
+            return False, [f"log.url: {sentence}" for sentence in await reach.kafka(settings.log)]
+
+
+def _remote(settings: Settings) -> list[str]:
+    if not settings.remote:
+        return []
+    if not settings.log.url.startswith("kafka:"):
+        return [NEEDS_KAFKA]
+    try:
+        import_module("hisbus_bus.host.remote")  # with a library that most sites do without
+    except ConfigError as error:
+        return [str(error)]
+    return []
+
+
+def _web(settings: Settings) -> list[str]:
+    try:
+        bind(settings.web.listen).close()
+    except ConfigError as error:
+        return [f"web.listen: {error}"]
+    return []
 
 
 async def _database(settings: Settings) -> list[str]:
@@ -78,7 +116,8 @@ async def _database(settings: Settings) -> list[str]:
         async with database.read() as connection:
             has = await connection.run_sync(migrations.current)
     except BusError as error:
-        return [f"database.url: {error}"]
+        said = str(error) if database.sqlite else await reach.postgresql(settings.database.url, error)
+        return [f"database.url: {said}"]
     finally:
         await database.close()
     if has is not None and has not in migrations.REVISIONS:
@@ -89,6 +128,7 @@ async def _database(settings: Settings) -> list[str]:
 async def _connectors(settings: Settings) -> list[str]:
     try:
         connectors: list[Connector] = registry.connectors(settings)
+        registry.mappings(connectors)
     except ConfigError as error:
         return str(error).splitlines()
     return [sentence for connector in connectors for sentence in await connector.check()]
@@ -115,7 +155,16 @@ async def _plugins(settings: Settings) -> tuple[list[str], list[str]]:
     try:
         known = {agent.name for host in hosts for agent in host.agents} | settings.remote.keys()
         known |= {name for name in settings.agents if _is_off(name, settings)}
-        strangers = [f"agents.{name}: no installed plugin has this agent." for name in settings.agents.keys() - known]
+        strangers = [
+            f"agents.{name}: no installed plugin has this agent. {_known(known)}"
+            for name in settings.agents.keys() - known
+        ]
+        strangers += _unknown_plugins(settings)
+        taken = {agent.name for host in hosts for agent in host.agents}
+        strangers += [
+            f"remote.{name}: an installed plugin has an agent of this name. Choose another, or switch the plugin off."
+            for name in settings.remote.keys() & taken
+        ]
         trial = await tried(hosts, settings)
         broken = [
             f"plugin {host.plugin.name}: it cannot run ({host.reason})." for host in hosts if host.state == "failed"
@@ -126,12 +175,27 @@ async def _plugins(settings: Settings) -> tuple[list[str], list[str]]:
             await host.close()
 
 
+def _unknown_plugins(settings: Settings) -> list[str]:
+    installed = {plugin.name for plugin in registry.plugins()}
+    return [
+        f"plugins.{name}: no such plugin is installed. {_known(installed)} One that is installed in an interpreter of"
+        f" its own needs plugins.{name}.python."
+        for name, its in settings.plugins.items()
+        if name not in installed and its.python is None
+    ]
+
+
+def _known(names: Iterable[str]) -> str:
+    return f"Known: {', '.join(sorted(names)) or 'none'}."
+
+
 def _placed(sentence: str, settings: Settings, path: Path) -> str:
-    """Put file and line before what a connector says of its table."""
-    keyed = _KEYED.fullmatch(sentence)
-    names = [table.get("name") for table in settings.connectors]
-    if keyed is None or keyed["name"] not in names:
-        return sentence
+    """Put file and line before a sentence about a key that stands in the file."""
     text = path.read_text(encoding="utf-8") if path.exists() else ""
-    place = ["connectors", names.index(keyed["name"]), keyed["key"]]
-    return f"{path}:{line_of(text, place)}: connectors.{keyed['name']}.{keyed['key']}: {keyed['said']}"
+    names = [table.get("name") for table in settings.connectors]
+    own = _KEYED.fullmatch(sentence)
+    if own is not None and own["name"] in names:
+        line = line_of(text, ["connectors", names.index(own["name"]), own["key"]])
+        return f"{path}:{line}: connectors.{own['name']}.{own['key']}: {own['said']}"
+    line = line_of(text, sentence.partition(": ")[0].split("."))
+    return f"{path}:{line}: {sentence}" if line > 1 else sentence

@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -14,6 +16,8 @@ from rich.table import Table
 
 from hisbus.agent import Agent
 from hisbus.errors import ConfigError
+from hisbus_bus.command.chosen import chosen
+from hisbus_bus.command.chosen import run as run_to_end
 from hisbus_bus.host.registry import Plugin
 from hisbus_bus.kernel.settings import LLMSettings, Settings
 from hisbus_bus.lab.evaluate import compare as comparing
@@ -27,10 +31,35 @@ COMPARISON_PAGE = "comparison.html"
 SHOWN = 20
 """Most labels that the terminal shows."""
 
+commands = typer.Typer()
 out = Console(highlight=False, markup=False, soft_wrap=True)
 
 
-def with_model(settings: Settings, url: str, name: str) -> Settings:
+@commands.command(name="run")
+def run_evaluation(
+    agent: Annotated[str, typer.Argument(help="Name of an installed agent.")],
+    data: Annotated[Path, typer.Argument(help="A folder of charts, or a file or folder of a known corpus.")],
+    folder: Annotated[Path, typer.Option("--out", help="The folder for the report; it must not exist yet.")],
+    format: Annotated[str, typer.Option(help="charts, medec, aci-bench or mdace. Default: what is there tells.")] = "",
+    limit: Annotated[int, typer.Option(min=0, help="At most so many cases, drawn by --seed. 0: all.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of the draw, and of the intervals.")] = 1,
+    llm_url: Annotated[str, typer.Option(help="Another model server than llm.url.")] = "",
+    model: Annotated[str, typer.Option(help="Another model than llm.model.")] = "",
+    rubric: Annotated[Path | None, typer.Option(help="What drafted documents earn points by. Default: ours.")] = None,
+    no_text: Annotated[
+        bool, typer.Option("--no-text", help="Leave all text of the records out of the report.")
+    ] = False,
+) -> None:
+    """Run an agent over a data set in this process and write report.json and report.html. Nothing else is written."""
+    settings = _with_model(chosen.settings, llm_url, model)
+    evaluation = _evaluate(
+        settings, agent, data, folder, format=format, limit=limit, seed=seed, points=rubric, text=not no_text
+    )
+    if not run_to_end(evaluation):
+        raise typer.Exit(1)
+
+
+def _with_model(settings: Settings, url: str, name: str) -> Settings:
     """Return the settings with another server or model.
 
     Raises:
@@ -47,7 +76,7 @@ def with_model(settings: Settings, url: str, name: str) -> Settings:
     return settings.model_copy(update={"llm": llm})
 
 
-async def evaluate(
+async def _evaluate(
     settings: Settings,
     name: str,
     data: Path,
@@ -85,12 +114,13 @@ async def evaluate(
     return any(not result.failed for result in results)
 
 
-def compare(first: Path, second: Path, folder: Path | None) -> None:
-    """Compare two reports; write the comparison where a folder is named.
-
-    Raises:
-        ConfigError: they cannot be read, or are of different cases.
-    """
+@commands.command(name="compare")
+def compare(
+    first: Annotated[Path, typer.Argument(help="A report, or its folder.")],
+    second: Annotated[Path, typer.Argument(help="Another one, on the same cases.")],
+    folder: Annotated[Path | None, typer.Option("--out", help="A folder for the comparison, JSON and HTML.")] = None,
+) -> None:
+    """Compare two runs on the same cases, case by case: what changed both ways, and whether that may be chance."""
     if folder is not None:
         store.check(folder)
     found = comparing.compare(report.load(first), report.load(second))

@@ -14,7 +14,7 @@ CONNECTOR = {
     "name": ("his", "Names the connector in messages and on the page."),
     "type": ("hl7v2", "What `hisbus plugins` lists; each type has keys of its own."),
     "listen": ("127.0.0.1:2575", "MLLP in."),
-    "send": ("127.0.0.1:2576", "MLLP out, for write-backs; may be left out."),
+    "# send": ("127.0.0.1:2576", "MLLP out, for write-backs, once the HIS listens there."),
     "charset": ("UTF-8", "Where MSH-18 is empty."),
     "timezone": ("Asia/Shanghai", "Where a time has no offset."),
     "clock": ("wall", 'Rules see the wall clock; "feed": the newest source time (demo, backfill).'),

@@ -12,7 +12,7 @@ from rich.table import Table
 from hisbus_bus.kernel.settings import Settings
 from hisbus_bus.lab import rehearsal
 from hisbus_bus.lab import replay as replaying
-from hisbus_bus.lab.replay import Progress, Wanted, agent_of, connector_of, instant, opened
+from hisbus_bus.lab.replay import Progress, Wanted, agent_of, instant, mapping_of, opened
 
 SHOWN = 20
 """Most ids of one line."""
@@ -26,9 +26,9 @@ async def replay_messages(settings: Settings, name: str, begin: str, end: str, *
     Raises:
         ConfigError: there is no such connector, a time is none, or nothing was stored yet.
     """
-    connector = connector_of(settings, name)
-    until = instant(end, connector.timezone) if end else None
-    wanted = Wanted(connector, instant(begin, connector.timezone), until)
+    mapping = mapping_of(settings, name)
+    until = instant(end, mapping.connector.timezone) if end else None
+    wanted = Wanted(mapping, instant(begin, mapping.connector.timezone), until)
     async with opened(settings) as site:
         if dry_run:
             with _progress() as progress:

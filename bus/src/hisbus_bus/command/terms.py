@@ -4,38 +4,41 @@ import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from rich.console import Console
 from rich.table import Table
 
 from hisbus.errors import ConfigError
 from hisbus.terms import KINDS, Release, Terms, icd10cm, store, table
-from hisbus_bus.kernel.settings import Settings
+from hisbus_bus.command.chosen import chosen
 
 BUILT_IN = "icd-10-cm"
 SHOWN = 20
 """Broken rows that are named; the others are counted."""
 
+commands = typer.Typer()
 out = Console(highlight=False)
 
 
+@commands.command(name="load")
 def load(
-    settings: Settings,
-    source: str,
-    *,
-    system: str,
-    version: str,
-    kind: str,
-    licence: str,
-    target: str,
-    columns: Sequence[str],
-    skip_broken: bool,
+    source: Annotated[str, typer.Argument(help="A CSV or TSV file; or icd-10-cm, which came with hisbus.")],
+    system: Annotated[str, typer.Option(help="Short name of the code system; an earlier load of it is replaced.")] = "",
+    version: Annotated[str, typer.Option(help="Version of the table.")] = "",
+    kind: Annotated[str, typer.Option(help="diagnosis, procedure, item (limits of charges) or crosswalk.")] = (
+        "diagnosis"
+    ),
+    target: Annotated[str, typer.Option(help="Crosswalk: the system that it leads to.")] = "",
+    licence: Annotated[str, typer.Option(help="A note on who may use the table.")] = "",
+    column: Annotated[
+        list[str] | None, typer.Option(help="FIELD=HEADER, where a header is not known: code=疾病编码.")
+    ] = None,
+    skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Leave out rows that are broken.")] = False,
 ) -> None:
-    """Load one code system into the site's file.
-
-    Raises:
-        ConfigError: the options, the file or its rows are wrong.
-    """
+    """Load a code system: a national or insurance table, a crosswalk, or ICD-10-CM. UTF-8 or GB18030."""
+    settings = chosen.settings
     now = datetime.now(UTC).isoformat(timespec="seconds")
     if source.casefold() == BUILT_IN or source.casefold().endswith(".xml"):
         file = icd10cm.installed() if source.casefold() == BUILT_IN else Path(source)
@@ -53,7 +56,7 @@ def load(
     if (kind == "crosswalk") != bool(target):
         raise ConfigError("A crosswalk, and nothing else, needs --target SYSTEM.")
     content = _bytes(Path(source))
-    read = table.read(content, crosswalk=kind == "crosswalk", columns=_columns(columns))
+    read = table.read(content, crosswalk=kind == "crosswalk", columns=_columns(column or []))
     for broken in read.broken[:SHOWN]:
         out.print(f"line {broken.line}: {broken.reason}", markup=False, soft_wrap=True)
     if read.broken and not skip_broken:
@@ -69,8 +72,10 @@ def load(
     _say(store.load(settings.terms_file, release, read.rows, read.pairs))
 
 
-def show(settings: Settings) -> None:
-    """Print what is loaded, with its provenance."""
+@commands.command(name="list")
+def show() -> None:
+    """List what is loaded, and where it came from."""
+    settings = chosen.settings
     found = Table("system", "kind", "version", "rows", "left out", "source", "sha256", "loaded", "licence")
     if settings.terms_file.exists():
         terms = Terms(settings.terms_file)

@@ -40,7 +40,7 @@ def create_app(site: Site, *, connectors: Sequence[Connector] = (), process: Pro
     )
     app.state.site = site
     app.state.writers = frozenset(connector.name for connector in connectors if connector.writes)
-    app.state.plaintext = [connector.name for connector in connectors if getattr(connector, "plaintext", ())]
+    app.state.plaintext = [connector.name for connector in connectors if connector.plaintext]
     app.state.zone = ZoneInfo(connectors[0].timezone if connectors else "UTC")
     app.state.process = process or Still()
     app.include_router(health.router)

@@ -9,16 +9,13 @@ from dataclasses import dataclass
 
 from hisbus_schemas import (
     Chart,
-    ChartDiagnosis,
     ChartDocument,
-    ChartOrder,
-    ChartProcedure,
-    ChartReading,
     Code,
     Entry,
     Evidence,
     Moment,
     Person,
+    called,
 )
 
 
@@ -78,26 +75,14 @@ def _fact(chart: Chart, evidence: Evidence, path: str, id: str) -> Proof:
 
 
 def value_of(entry: Entry, name: str) -> str | None:
-    """Return what a chart entry says under a name; under none a reading's values, and what else an entry is about."""
+    """Return what a chart entry says under a name; under none what it is quoted with."""
     if not name:
-        return _about(entry)
+        return entry.value
     if isinstance(entry, ChartDocument) and name.startswith("fields/"):
         return entry.fields.get(name.removeprefix("fields/"))
     value = getattr(entry, name, None)
     if isinstance(value, Code):
-        return value.text or value.code
+        return called(value)
     if isinstance(value, Person):
         return value.name or value.id
     return value.isoformat() if isinstance(value, Moment) else None
-
-
-def _about(entry: Entry) -> str | None:
-    match entry:
-        case ChartReading():
-            return ", ".join(entry.values)
-        case ChartDiagnosis() | ChartProcedure():
-            return entry.code.text or entry.code.code
-        case ChartOrder():
-            return entry.what.text or entry.what.code
-        case _:
-            return None

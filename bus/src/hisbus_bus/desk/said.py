@@ -1,11 +1,11 @@
 """What agents say of themselves, short enough to stand beside their findings."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from hisbus_bus.flow.review.notes import Said
-from hisbus_schemas import Asked, Text
+from hisbus_schemas import Asked, Text, Unevaluated, UnevaluatedReason
 
 ANSWERED = "answered"
 
@@ -31,7 +31,7 @@ class Line:
     """What one agent says of its newest assessment."""
 
     agent: str
-    reasons: Sequence[tuple[Text, Sequence[str]]]
+    reasons: Sequence[tuple[UnevaluatedReason, Text, Sequence[str]]]
     """Why which rules could not be judged."""
     unverified: int
     models: Sequence[Model]
@@ -46,11 +46,11 @@ def lines(said: Iterable[Said]) -> list[Line]:
     ]
 
 
-def _reasons(unevaluated: Mapping[str, Text]) -> list[tuple[Text, Sequence[str]]]:
-    reasons: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for rule, reason in sorted(unevaluated.items()):
-        reasons[reason.zh, reason.en].append(rule)
-    return [(Text(zh=zh, en=en), rules) for (zh, en), rules in reasons.items()]
+def _reasons(unevaluated: Iterable[Unevaluated]) -> list[tuple[UnevaluatedReason, Text, Sequence[str]]]:
+    reasons: dict[tuple[UnevaluatedReason, str, str], list[str]] = defaultdict(list)
+    for one in sorted(unevaluated, key=lambda one: one.rule):
+        reasons[one.reason, one.text.zh, one.text.en].append(one.rule)
+    return [(reason, Text(zh=zh, en=en), rules) for (reason, zh, en), rules in reasons.items()]
 
 
 def _models(asked: Iterable[Asked]) -> list[Model]:

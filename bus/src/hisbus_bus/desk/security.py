@@ -19,7 +19,7 @@ from hisbus_bus.desk import problems
 from hisbus_bus.desk.problems import Problem
 from hisbus_bus.kernel import people as users
 from hisbus_bus.kernel import telemetry
-from hisbus_bus.kernel.people import User
+from hisbus_bus.kernel.people import SITE, Action, Kind, Object, User, may
 from hisbus_bus.kernel.site import Site
 
 HEADERS = {
@@ -42,9 +42,6 @@ HEADERS = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
 }
-
-ROLES = ("viewer", "reviewer", "admin")
-"""Each may do what those before it may."""
 
 MAX_BODY = 1024 * 1024
 """Largest request, bytes."""
@@ -120,23 +117,27 @@ async def caller(
     return user
 
 
-def allow(user: User, role: str) -> User:
-    """Return the user if the role is theirs or below theirs. Raises Problem otherwise."""
-    if user.role not in ROLES or ROLES.index(user.role) < ROLES.index(role):
+def allow(user: User, action: Action, object: Object = SITE) -> User:
+    """Return the user if they may do that. Raises Problem otherwise."""
+    if not may(user, action, object):
         raise Problem("forbidden")
     return user
 
 
-def _calling(role: str) -> Callable[..., Coroutine[Any, Any, User]]:
+def _calling(action: Action, kind: Kind = "site") -> Callable[..., Coroutine[Any, Any, User]]:
     async def allowed(user: Annotated[User, Depends(caller)]) -> User:
-        return allow(user, role)
+        return allow(user, action, Object(kind))
 
     return allowed
 
 
-Viewer = Annotated[User, Depends(_calling("viewer"))]
-Reviewer = Annotated[User, Depends(_calling("reviewer"))]
-Admin = Annotated[User, Depends(_calling("admin"))]
+# Who calls, by what they may.
+Viewer = Annotated[User, Depends(_calling("see_metadata"))]
+Reader = Annotated[User, Depends(_calling("see_bodies"))]
+Reviewer = Annotated[User, Depends(_calling("decide"))]
+Replayer = Annotated[User, Depends(_calling("replay", "parked"))]
+Auditor = Annotated[User, Depends(_calling("see_audit", "audit"))]
+Admin = Annotated[User, Depends(_calling("administer"))]
 
 
 def actor(user: User) -> str:

@@ -18,6 +18,7 @@ from hisbus_bus.kernel.bulk import given, within
 from hisbus_bus.kernel.consumer import BATCH_SIZE, Batch
 from hisbus_bus.kernel.log import NewRecord, Record
 from hisbus_bus.kernel.site import Site
+from hisbus_bus.kernel.states import Proposed
 from hisbus_bus.kernel.topics import Name, digest
 from hisbus_schemas import PROPOSALS, Assessed, Assessment, Charted
 
@@ -32,7 +33,7 @@ _OPEN = select(
     tables.proposals.c.id, tables.proposals.c.agent, tables.proposals.c.encounter, tables.proposals.c.body
 ).where(
     within(tables.proposals.c.encounter, given("ids")),
-    tables.proposals.c.status == "open",
+    tables.proposals.c.status == Proposed.OPEN,
     tables.proposals.c.agent != bindparam("own"),
     within(tables.proposals.c.kind, given("kinds")),
 )
@@ -48,6 +49,7 @@ class Dispatch:
 
     topic: Name = "charted"
     start = "end"
+    stores = False
 
     def __init__(self, site: Site, host: Host, info: AgentInfo, others: Collection[AgentInfo] = ()) -> None:
         """Take one agent of a host; of the site's other agents those are told that asked for news of its proposals."""

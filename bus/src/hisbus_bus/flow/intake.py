@@ -1,38 +1,45 @@
-"""Intake: what a connector hands over is stored in ``raw`` before it is acknowledged.
+"""Intake: what a connector hands over is judged by the profile's envelope, and stored in ``raw`` before it is answered.
 
-It touches no database: verdict and acknowledgement are a pure function of frame and configuration, so a message
-is taken as long as the log can be written.
+It touches no database: verdict and acknowledgement are a pure function of message and configuration, so a message
+is taken as long as the log can be written. Only a connector that polls keeps a place there.
 """
 
 from datetime import UTC, datetime
+from functools import partial
 
-from hisbus.connector import Arrival, Connector
+from hisbus.connector import Arrival, Verdict
 from hisbus.errors import RetryLater
-from hisbus_bus.kernel import topics
+from hisbus_bus.kernel import places, topics
 from hisbus_bus.kernel.controls import Part
 from hisbus_bus.kernel.log import NewRecord
 from hisbus_bus.kernel.site import Site
+from hisbus_mapping import Judged, Mapping
 
 
 class Intake:
     """The way in for one connector."""
 
-    def __init__(self, site: Site, connector: Connector, part: Part | None = None) -> None:
-        """Take a connector, and what an operator asks of it."""
+    def __init__(self, site: Site, mapping: Mapping, part: Part | None = None) -> None:
+        """Take a connector with its mapping, and what an operator asks of it."""
+        name = mapping.connector.name
         self._site = site
-        self._part = part or Part(f"connector:{connector.name}")
-        self._connector = connector
+        self._part = part or Part(f"connector:{name}")
+        self._mapping = mapping
         self._origin = {
-            **topics.origin(type="message.received", site=site.name, keyid=site.keys.id, source=connector.name),
-            "connector": connector.name,
+            **topics.origin(type="message.received", site=site.name, keyid=site.keys.id, source=name),
+            "connector": name,
         }
 
     async def run(self) -> None:
-        """Take messages until cancelled."""
-        await self._connector.listen(self.store)
+        """Take messages until cancelled; from a source that is polled, while this process is the one that polls."""
+        connector = self._mapping.connector
+        if connector.polls:
+            await places.held(self._site.database, connector.name, partial(connector.listen, self.store))
+        else:
+            await connector.listen(self.store, places.NOWHERE)
 
-    async def store(self, arrival: Arrival) -> None:
-        """Return once the message is stored durably.
+    async def store(self, arrival: Arrival) -> Verdict:
+        """Judge a message, and return the verdict once it is stored durably.
 
         Raises:
             RetryLater: the log did not confirm within its deadline. It may hold the message all the same;
@@ -42,23 +49,31 @@ class Intake:
         if not self._part.takes:
             raise RetryLater("An operator holds this connector.", code="held")
         with self._part.at_work():
-            await self._site.log.append([self._record(arrival)])
+            judged = self._mapping.judge(arrival)
+            verdict = Verdict(judged.code, arrival.acknowledge(judged.code))
+            await self._site.log.append([self._record(arrival, judged, verdict)])
+            return verdict
 
-    def _record(self, arrival: Arrival) -> NewRecord:
+    def _record(self, arrival: Arrival, judged: Judged, verdict: Verdict) -> NewRecord:
         keys = self._site.keys
         # What names no patient still needs an order of its own, and a copy of it must meet the first in one place.
-        key = keys.patient(arrival.patient) if arrival.patient else keys.of("message", arrival.id)
+        key = keys.patient(judged.patient) if judged.patient else keys.of("message", arrival.id)
         headers = topics.stamped(
             self._origin,
             id=arrival.id,
             time=arrival.received,
             recorded=datetime.now(UTC),
             message=arrival.id,
-            control_id=arrival.control_id,
-            msgtype=arrival.type,
-            verdict=arrival.verdict,
-            flags=",".join(arrival.flags),
-            ack=arrival.ack,
+            control_id=_kept(arrival.control_id),
+            msgtype=_kept(arrival.type),
+            verdict=verdict.code,
+            flags=",".join(judged.flags),
+            ack=_kept(verdict.acknowledgement),
         )
         headers["received"] = headers["ce_time"]
         return NewRecord("raw", key, arrival.body, headers)
+
+
+def _kept(text: str) -> str:
+    """Return a text as it can be kept beside the bytes: databases take no NUL."""
+    return text.replace("\0", "")

@@ -8,7 +8,7 @@ the committed positions, one snapshot of the database, the ends again. Where the
 from collections.abc import Mapping, Sequence
 
 from hisbus_bus.flow import timers, writeback
-from hisbus_bus.kernel import consumer, outbox
+from hisbus_bus.kernel import outbox, positions
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.topics import FLOW, TOPICS, Name
 
@@ -22,7 +22,8 @@ async def lag(site: Site, agents: Sequence[str]) -> Mapping[str, int]:
     for _ in range(TRIES):
         ends = await _ends(site)
         waiting = {
-            step: await consumer.lag(site, topic, site.group(step), ends[topic]) for step, topic in steps.items()
+            step: await positions.lag(site, reads, site.group(step), stores=stores, ends=ends[reads])
+            for step, (reads, stores) in steps.items()
         }
         for step, count in (await _rows(site)).items():
             waiting[step] = waiting.get(step, 0) + count
@@ -32,13 +33,13 @@ async def lag(site: Site, agents: Sequence[str]) -> Mapping[str, int]:
     return most
 
 
-def _steps(agents: Sequence[str]) -> dict[str, Name]:
-    """Return every consuming step with its topic, dispatch once for each agent."""
-    steps: dict[str, Name] = {}
+def _steps(agents: Sequence[str]) -> dict[str, tuple[Name, bool]]:
+    """Return every consuming step with its topic and whether it stores its position, dispatch once for each agent."""
+    steps: dict[str, tuple[Name, bool]] = {}
     for step, hop in FLOW.items():
         if hop.reads is not None:
             names = [f"dispatch.{agent}" for agent in agents] if step == "dispatch" else [step]
-            steps |= dict.fromkeys(names, hop.reads)
+            steps |= dict.fromkeys(names, (hop.reads, hop.stores))
     return steps
 
 

@@ -16,9 +16,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from hisbus.errors import RetryLater
 from hisbus_bus.kernel import tables, wakes
 from hisbus_bus.kernel.bulk import Rows, given, within, write
-from hisbus_bus.kernel.consumer import Batch, position
+from hisbus_bus.kernel.consumer import Batch
 from hisbus_bus.kernel.controls import Part
 from hisbus_bus.kernel.log import Record
+from hisbus_bus.kernel.positions import position
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.telemetry import logger
 from hisbus_bus.kernel.topics import Name
@@ -107,6 +108,7 @@ class Timers:
     name = "timers"
     topic: Name = "assessments"
     start = "begin"
+    stores = True
     latest_only = False
 
     def __init__(

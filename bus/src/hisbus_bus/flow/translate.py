@@ -5,7 +5,8 @@ A mapping that is mended is replayed over old messages under a higher revision, 
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections import abc
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,17 +14,19 @@ from pydantic_core import to_json
 from sqlalchemy import literal_column, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from hisbus.connector import Connector, Raw, Translation
+from hisbus.connector import Raw, Translation
 from hisbus.errors import BadMessage
 from hisbus_bus.kernel import parked, tables
 from hisbus_bus.kernel.bulk import Rows, given, within, write
-from hisbus_bus.kernel.consumer import Batch, position
+from hisbus_bus.kernel.consumer import Batch
 from hisbus_bus.kernel.log import NewRecord, Record
+from hisbus_bus.kernel.positions import position
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.topics import INTERNAL, Name, digest
+from hisbus_mapping import Mapping
 from hisbus_schemas import Due, Event, Fact, Moment, Position, Translated
 
-_Row = Mapping[str, Any]
+_Row = abc.Mapping[str, Any]
 
 REUSES = 500
 """Most messages looked at that share a control id with those of a batch: some senders have but a few ids, or one."""
@@ -123,11 +126,12 @@ class Translate:
     name = "translate"
     topic: Name = "raw"
     start = "begin"
+    stores = True
     latest_only = False
 
-    def __init__(self, site: Site, connectors: Iterable[Connector]) -> None:
+    def __init__(self, site: Site, mappings: Iterable[Mapping]) -> None:
         self._site = site
-        self._connectors = {connector.name: connector for connector in connectors}
+        self._mappings = {mapping.connector.name: mapping for mapping in mappings}
         self.group = site.group(self.name)
 
     def wants(self, record: Record) -> bool:
@@ -168,21 +172,21 @@ class Translate:
         """Read the message and enter what became of it under the row of its first copy."""
         position = _position(record, first)
         try:
-            connector, translation = self._read(record, position.recorded)
+            mapping, translation = self._read(record, position.recorded)
         except BadMessage as error:
             await parked.park(connection, self.name, record, error, attempts=1)
             ledger.enter(record, status="parked", reason=error.code)
             return None
-        revision = _revision(first, connector.mapping)
+        revision = _revision(first, mapping.name)
         ledger.enter(
             record,
             status="mapped" if translation.mapped else "unmapped",
             revision=revision,
-            mapping=connector.mapping,
+            mapping=mapping.name,
             flags=translation.flags,
             unmapped=translation.unmapped,
         )
-        message = record.headers["message"]
+        message, connector = record.headers["message"], mapping.connector
         return Translated.model_construct(
             message=message,
             revision=revision,
@@ -197,14 +201,14 @@ class Translate:
             ],
         )
 
-    def _read(self, record: Record, received: datetime) -> tuple[Connector, Translation]:
+    def _read(self, record: Record, received: datetime) -> tuple[Mapping, Translation]:
         headers = record.headers
         if headers.get("verdict"):
             raise BadMessage("The message was refused when it arrived.", code=headers["verdict"])
-        connector = self._connectors.get(headers["connector"])
-        if connector is None:
+        mapping = self._mappings.get(headers["connector"])
+        if mapping is None:
             raise BadMessage("No connector of this name is configured. Add it, then replay.", code="no_connector")
-        return connector, connector.translate(raw_of(record, received))
+        return mapping, mapping.translate(raw_of(record, received))
 
     def _record(self, output: Translated) -> NewRecord:
         headers = self._site.headers(

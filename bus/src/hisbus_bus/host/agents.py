@@ -143,7 +143,7 @@ class AgentHost:
             async with self._turn_to_call() as process:
                 with SECONDS.labels(agent).time():
                     reply = await process.call(case.chart.encounter, call, deadline_s, questions)
-            assessment = judged(agent, reply, most, questions)
+            assessment = judged(info, reply, most, case.chart.unknown, questions)
         except BusError as error:
             CALLS.labels(agent, error.code.partition(".")[0]).inc()
             raise

@@ -13,10 +13,11 @@ from hisbus.grants import project, project_event
 from hisbus_bus.host.llm.case import CaseLLM
 from hisbus_bus.host.llm.client import Client
 from hisbus_bus.host.llm.turns import Priority
+from hisbus_bus.host.needs import judged_by_what_is_known
 from hisbus_bus.kernel.charts import StoredChart
 from hisbus_bus.kernel.settings import AgentSettings, Settings
 from hisbus_bus.kernel.telemetry import logger
-from hisbus_schemas import Assessment, Chart
+from hisbus_schemas import Assessment, Chart, ChartUnknown
 
 log = logger()
 
@@ -84,8 +85,17 @@ def call_of(case: Case | StoredCase, info: AgentInfo, settings: Settings, *, llm
     return _stored(case, info, its, beside) if isinstance(case, StoredCase) else _made(case, info, beside)
 
 
-def judged(agent: str, reply: Reply, most: int, questions: Questions | None = None) -> Assessment:
-    """Return what an agent answered, when it is an answer that may go on.
+def judged(
+    info: AgentInfo, reply: Reply, most: int, unknown: Sequence[ChartUnknown], questions: Questions | None = None
+) -> Assessment:
+    """Return what an agent answered, when it is an answer that may go on, without the rules that it could not judge.
+
+    Args:
+        info: the agent.
+        reply: its answer.
+        most: proposals, opinions and wakes that it may have.
+        unknown: of the chart that it was shown.
+        questions: what the call asked the model.
 
     Raises:
         CallFailed: it is not; ``code`` says why.
@@ -98,7 +108,7 @@ def judged(agent: str, reply: Reply, most: int, questions: Questions | None = No
     if reply.failure == "config":
         raise refused if isinstance(refused, ConfigError) else ConfigError(reply.said)
     if reply.failure:
-        log.warning("agent.failed", agent=agent, code=reply.failure, stack=reply.stack)
+        log.warning("agent.failed", agent=info.name, code=reply.failure, stack=reply.stack)
         raise CallFailed(code=reply.failure)
     answer = reply.assessment
     if answer is None:
@@ -109,7 +119,8 @@ def judged(agent: str, reply: Reply, most: int, questions: Questions | None = No
         raise CallFailed(code="too_many_wakes")
     if len({proposal.key for proposal in answer.proposals}) != len(answer.proposals):
         raise CallFailed(code="duplicate_key")
-    return answer.model_copy(update={"asked": questions.llm.asked if questions else []})
+    known = judged_by_what_is_known(answer, info, unknown)
+    return known.model_copy(update={"asked": questions.llm.asked if questions else []})
 
 
 def _stored(case: StoredCase, info: AgentInfo, its: AgentSettings, beside: dict[str, Any]) -> str:

@@ -4,6 +4,7 @@ A plugin is loaded in its child process only; here it is known by the metadata o
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
@@ -14,6 +15,7 @@ from hisbus.hookspecs import ConnectorFactory
 from hisbus.load import AGENTS, CONNECTORS, NAME, distribution_of, one_point, refuse_twins, register
 from hisbus_bus.kernel.settings import Settings
 from hisbus_bus.kernel.topics import INTERNAL
+from hisbus_mapping import Mapping
 
 RESERVED = frozenset({INTERNAL})
 """Connector names that records of the bus's own carry."""
@@ -81,6 +83,24 @@ def connectors(settings: Settings) -> list[Connector]:
             made.append(_make(name, table, factories))
         except ConfigError as error:
             mistakes.append(str(error))
+    if mistakes:
+        raise ConfigError("\n".join(mistakes))
+    return made
+
+
+def mappings(connectors: Iterable[Connector]) -> list[Mapping]:
+    """Compile what the messages of connectors mean.
+
+    Raises:
+        ConfigError: names every profile that is wrong, one line for each mistake.
+    """
+    made: list[Mapping] = []
+    mistakes: list[str] = []
+    for connector in connectors:
+        try:
+            made.append(Mapping(connector))
+        except ConfigError as error:
+            mistakes += [f"connector {connector.name!r}: {line}" for line in str(error).splitlines()]
     if mistakes:
         raise ConfigError("\n".join(mistakes))
     return made

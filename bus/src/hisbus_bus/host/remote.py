@@ -82,12 +82,13 @@ class RemoteHost:
             BadMessage: the case is larger than the topic takes.
         """
         await self._until_heard()
-        call = call_of(case, self.agents[0], self._settings)
+        info = self.agents[0]
+        call = call_of(case, info, self._settings)
         now = case.now if isinstance(case, Case) else case.chart.now
         try:
             with SECONDS.labels(agent).time():
                 reply = await self._ask(case.chart.encounter, now, call, deadline_s)
-            assessment = judged(agent, reply, self._settings.agent(agent).max_proposals)
+            assessment = judged(info, reply, self._settings.agent(agent).max_proposals, case.chart.unknown)
         except BusError as error:
             CALLS.labels(agent, error.code).inc()
             raise

@@ -4,7 +4,7 @@ What an agent cannot evaluate there for want of something, it will not evaluate 
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 
@@ -12,7 +12,7 @@ from hisbus.agent import Case
 from hisbus.errors import BusError, ConfigError
 from hisbus_bus.host.agents import Host
 from hisbus_bus.kernel.settings import Settings
-from hisbus_schemas import Chart, Moment, Patient, PatientId, Text, VisitId
+from hisbus_schemas import Chart, Moment, Patient, PatientId, Unevaluated, VisitId
 
 _THEN = datetime(2000, 1, 1, tzinfo=UTC)
 _NAMED = 3
@@ -23,9 +23,9 @@ NOBODY = Chart(
     version=0,
     now=_THEN,
     visit=VisitId(authority="", number=""),
-    patient=Patient(id=PatientId(authority="", number=""), sex="F", birth_date=date(1960, 1, 1)),
+    patient=Patient(id=PatientId(authority="", number=""), sex="female", birth_date=date(1960, 1, 1)),
     status="admitted",
-    patient_class="I",
+    patient_class="inpatient",
     admitted=Moment(at=_THEN, offset=0),
 )
 """An inpatient of whom nothing is written yet."""
@@ -60,10 +60,10 @@ async def tried(hosts: Iterable[Host], settings: Settings) -> Tried:
     return result
 
 
-def _left_out(agent: str, unevaluated: Mapping[str, Text]) -> Iterator[str]:
+def _left_out(agent: str, unevaluated: Iterable[Unevaluated]) -> Iterator[str]:
     by_reason: dict[str, list[str]] = defaultdict(list)
-    for rule, reason in unevaluated.items():
-        by_reason[reason.en].append(rule)
+    for one in unevaluated:
+        by_reason[one.text.en].append(one.rule)
     for said, rules in by_reason.items():
         others = f" and {len(rules) - _NAMED} more" if len(rules) > _NAMED else ""
         yield f"agents.{agent}: {said} ({', '.join(rules[:_NAMED])}{others})"

@@ -10,14 +10,18 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from aiokafka.errors import KafkaError
-from faststream import AckPolicy
-from faststream.kafka import KafkaBroker, KafkaMessage
-from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 
-from hisbus.errors import RetryLater
+from hisbus.errors import ConfigError, RetryLater
 from hisbus_bus.kernel.log.kafka_cluster import ENVELOPE, REQUEST_MS, connection, sorted_error
 from hisbus_bus.kernel.settings import LogSettings
 from hisbus_bus.kernel.topics import AGENT_TOPICS
+
+try:
+    from faststream import AckPolicy
+    from faststream.kafka import KafkaBroker, KafkaMessage
+    from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
+except ModuleNotFoundError as error:
+    raise ConfigError("remote: remote agents need FastStream: pip install 'hisbus-bus[remote]'.") from error
 
 CASE, ANSWER, HELLO = "agent.called", "agent.answered", "agent.heard"
 """Types of what passes, as ``topics.headers`` takes them."""

@@ -5,18 +5,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from pydantic import TypeAdapter
 from pydantic_core import from_json, to_json
 from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hisbus_bus.kernel import tables
 from hisbus_bus.kernel.bulk import given, within
-from hisbus_schemas import GRANTS, Chart, Event
+from hisbus_schemas import DIED, GRANTS, Chart, ChartUnknown, Event
 
 OPEN = ("registered", "admitted")
 """Statuses of stays that are not closed."""
-DIED = "20"
-"""Discharge disposition (HL7 v2 PV1-36) of a patient who died."""
+
+_UNKNOWN = TypeAdapter(list[ChartUnknown])
 
 _STAYS = (
     select(tables.encounters, tables.patients.c.shown)
@@ -55,6 +56,12 @@ class StoredChart:
         own = {"encounter": self.encounter, "version": self.version, "now": self.now.isoformat(), "key": self.key}
         parts = [f'"{name}":{value}' for name, value in self._fields.items() if name not in GRANTS or name in grants]
         return f"{to_json(own).decode()[:-1]},{','.join((*parts, self._stay[1:]))}"
+
+    @property
+    def unknown(self) -> list[ChartUnknown]:
+        """The codes that nobody has answered yet: most stays have none, and then nothing is read."""
+        said = self._fields.get("unknown")
+        return _UNKNOWN.validate_json(said) if said else []
 
     def chart(self) -> Chart:
         """Return the chart itself."""

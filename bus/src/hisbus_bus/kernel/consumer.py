@@ -6,23 +6,24 @@ settled, and pauses where others would fail. What it has in hand is ``keyed``'s 
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, TypeVar
 
 from prometheus_client import Counter, Histogram
-from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hisbus.errors import BadMessage, ConfigError, RetryLater, reason_code, stack_hash
-from hisbus_bus.kernel import parked, tables
-from hisbus_bus.kernel.bulk import Rows
+from hisbus_bus.kernel import parked, positions
+from hisbus_bus.kernel.bulk import write
 from hisbus_bus.kernel.controls import Part
 from hisbus_bus.kernel.lanes import Item, Keyed
 from hisbus_bus.kernel.log import Record, Subscription
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.telemetry import REGISTRY, logger
 from hisbus_bus.kernel.topics import MIB, Name
+from hisbus_bus.kernel.watchdog import Silent, State, Watchdog
 
 T = TypeVar("T")
 
@@ -51,7 +52,7 @@ class Batch:
 
     records: Sequence[Record]
     offsets: Mapping[int, int]
-    """Next offset by partition, below which everything is done when this batch is. For ``position``."""
+    """Next offset by partition, below which everything is done when this batch is. For ``positions.position``."""
 
 
 class Step(Protocol):
@@ -63,6 +64,8 @@ class Step(Protocol):
     group: str
     start: str
     """Where a group without position starts: ``begin`` or ``end``."""
+    stores: bool
+    """Whether it stores its position beside what it writes."""
     latest_only: bool
     """Hand over only the newest waiting record of a key; the older ones are done with it."""
 
@@ -71,7 +74,7 @@ class Step(Protocol):
         ...
 
     async def handle(self, batch: Batch) -> None:
-        """Commit tables (with ``position`` in the same transaction), then append.
+        """Commit tables (with ``positions.position`` in the same transaction), then append.
 
         Raises:
             RetryLater: what it depends on is down; the loop pauses and tries again, nothing counts as an attempt.
@@ -82,47 +85,6 @@ class Step(Protocol):
     async def parked(self, connection: AsyncConnection, record: Record, reason: str) -> None:
         """Note that the record was parked, in the same transaction."""
         ...
-
-
-def position(group: str, topic: Name, offsets: Mapping[int, int]) -> Rows:
-    """Return a step's position, to be written beside what it writes; it never goes backwards."""
-    rows = [
-        {"group": group, "topic": topic, "partition": partition, "next": next}
-        for partition, next in sorted(offsets.items())
-    ]
-    return Rows(tables.offsets, rows, rising="next")
-
-
-async def stored_offsets(site: Site, topic: Name, group: str) -> dict[int, int]:
-    """Return where a group stands by what is stored beside what it wrote.
-
-    Raises:
-        RetryLater: the database is away.
-    """
-    at = tables.offsets.c
-    query = select(at.partition, at.next).where(at.group == group, at.topic == topic)
-    async with site.database.read() as connection:
-        return {row.partition: row.next for row in await connection.execute(query)}
-
-
-async def lag(site: Site, topic: Name, group: str, ends: Mapping[int, int] | None = None) -> int:
-    """Return how many records of a topic wait for a group or are being worked on, also again after a restore.
-
-    Args:
-        ends: the topic's ends, where they were read before.
-
-    Raises:
-        RetryLater: the log or the database is away.
-    """
-    ends = await site.log.ends(topic) if ends is None else ends
-    committed = await site.log.committed(topic, group)
-    stored = await stored_offsets(site, topic, group)
-    begins = {} if ends.keys() <= committed.keys() else await site.log.begins(topic)
-    waiting = 0
-    for partition, end in ends.items():
-        reached = committed.get(partition, begins.get(partition, 0))
-        waiting += max(0, end - min(reached, stored.get(partition, reached)))
-    return waiting
 
 
 class Consumer:
@@ -161,6 +123,7 @@ class Consumer:
         self._grace_s = grace_s
         self._log = logger(step=step.name, topic=step.topic, group=step.group)
         self._keyed = Keyed(latest_only=step.latest_only)
+        self._watchdog = Watchdog(site, step, self._state)
         self._running: dict[asyncio.Task[None], list[Item]] = {}
         self._subscription: Subscription | None = None
         self._committed: dict[int, int] = {}
@@ -175,11 +138,19 @@ class Consumer:
     async def run(self) -> None:
         """Work until cancelled; then let running batches finish within the grace time, and commit what is done.
 
+        One that has fallen silent leaves its group in the same way, and begins anew.
+
         Raises:
             ConfigError: the log holds records under another secret, or no longer holds what this group needs.
         """
+        while True:
+            with suppress(Silent):
+                await self._run()
+
+    async def _run(self) -> None:
         try:
             async with asyncio.TaskGroup() as group:
+                group.create_task(self._watchdog.watch())
                 subscription = await self._patiently(self._subscribe)
                 self._subscription = subscription
                 self._part.goes_on()
@@ -196,12 +167,13 @@ class Consumer:
         """What the records in hand wait for since it is not available, as a stable code; empty: they do not."""
         return self._waits_for if self._keyed.count else ""
 
-    # --- the three tasks ---
+    # --- the three tasks, besides the watchdog's ---
 
     async def _fetch(self, subscription: Subscription) -> None:
         while True:
             room = max(1, min(FETCH, self._max_records - self._keyed.count))
             records = await self._patiently(partial(subscription.fetch, room, POLL_S))
+            self._watchdog.fetched()
             for record in records:
                 self._refuse_foreign(record)
                 self._keyed.add(record, wanted=self._wants(record))
@@ -284,7 +256,9 @@ class Consumer:
             async with self._site.database.write() as connection:
                 id = await parked.park(connection, step.name, record, error, item.attempts)
                 await step.parked(connection, record, reason_code(error))
-                await _advance(connection, step.group, step.topic, self._keyed.offsets(without=[item]))
+                if step.stores:
+                    offsets = self._keyed.offsets(without=[item])
+                    await write(connection, positions.position(step.group, step.topic, offsets))
         except RetryLater as outage:
             self._keyed.put_back([item])
             self._pause(outage)
@@ -369,11 +343,25 @@ class Consumer:
         """Fetch only while there is room, no pause, and nobody asked otherwise."""
         if self._subscription is None:
             return
-        full = self._keyed.count >= self._max_records or self._keyed.bytes >= self._max_bytes
-        if full or now < self._paused_until or not self._part.takes:
+        if self._full or now < self._paused_until or not self._part.takes:
             self._subscription.pause()
         else:
             self._subscription.resume()
+
+    @property
+    def _full(self) -> bool:
+        return self._keyed.count >= self._max_records or self._keyed.bytes >= self._max_bytes
+
+    def _state(self) -> State:
+        """Tell how it is, for the watchdog. What nobody works on and nobody holds back is not at work."""
+        works = bool(self._running) or self._keyed.wakes() is not None
+        held = not self._part.takes or self._now() < self._paused_until
+        return State(
+            paused=held or (self._full and works),
+            partitions=self._keyed.partitions,
+            at_work=self._keyed.in_hand if works else (),
+            batches=self._running.keys(),
+        )
 
     def _rests(self) -> bool:
         """Tell whether it has come to what an operator asks: nothing runs, or nothing is in hand."""
@@ -396,10 +384,11 @@ class Consumer:
 
     async def _assigned(self, partitions: Iterable[int]) -> Mapping[int, int]:
         """Return where the database stands: behind the log's position after a restore from a backup."""
-        partitions = list(partitions)
-        known = await self._patiently(partial(stored_offsets, self._site, self._step.topic, self._step.group))
+        partitions, step, known = list(partitions), self._step, {}
+        if step.stores:
+            known = await self._patiently(partial(positions.taken, self._site, step.topic, step.group, partitions))
         self._keyed.assign(partitions)
-        return {partition: known[partition] for partition in partitions if partition in known}
+        return known
 
     async def _hand_over(self, partitions: Iterable[int]) -> None:
         """Give partitions up: let what runs finish within the grace time, commit what is done, forget the rest."""
@@ -429,9 +418,12 @@ class Consumer:
         finally:
             for task in self._running:
                 task.cancel()
+            if self._running:
+                await asyncio.wait(self._running)
             if self._subscription is not None:
                 await self._subscription.close()
                 self._subscription = None
+            self._keyed = Keyed(latest_only=self._step.latest_only)
 
     async def _commit(self, subscription: Subscription) -> bool:
         """Commit what has changed. Tell whether there was anything."""
@@ -440,14 +432,3 @@ class Consumer:
             await subscription.commit(offsets)
             self._committed.update(offsets)
         return bool(offsets)
-
-
-async def _advance(connection: AsyncConnection, group: str, topic: Name, offsets: Mapping[int, int]) -> None:
-    """Raise the position of a group that stores one; a group without tables shall not get one by parking."""
-    at = tables.offsets.c
-    for partition, next in sorted(offsets.items()):
-        await connection.execute(
-            update(tables.offsets)
-            .where(at.group == group, at.topic == topic, at.partition == partition, at.next < next)
-            .values(next=next)
-        )

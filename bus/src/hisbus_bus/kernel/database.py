@@ -6,6 +6,7 @@ import select as select_module
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, nullcontext
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from hisbus.errors import ConfigError, RetryLater
+from hisbus_bus.kernel.paths import unmade
 
 SQLITE_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000", "temp_store=MEMORY")
 
@@ -125,13 +127,21 @@ class Database:
         await self._engine.dispose()
 
 
+async def now(connection: AsyncConnection) -> datetime:
+    """Return the time by which all processes of a site go: the server's, or ours where we are the server."""
+    if connection.dialect.name == "postgresql":
+        time: datetime = (await connection.execute(select(func.clock_timestamp()))).scalar_one()
+        return time
+    return datetime.now(UTC)
+
+
 def _make_file(path: Path) -> None:
     """Make the file so that its owner alone can read it; what SQLite lays beside it gets the same rights."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     except OSError as error:
-        raise ConfigError(f"database.url: {path} cannot be opened. Check who may write there.") from error
+        raise ConfigError(f"database.url: {path} cannot be opened. {unmade(error)}") from error
 
 
 async def _no_check() -> None:

@@ -60,6 +60,11 @@ class Keyed:
         """The partitions that are assigned."""
         return self._partitions.keys()
 
+    @property
+    def in_hand(self) -> Collection[int]:
+        """The partitions of which there are records in hand."""
+        return {number for number, state in self._partitions.items() if state.unfinished}
+
     def assign(self, partitions: Iterable[int]) -> None:
         """Accept records of these partitions from now on."""
         partitions = list(partitions)

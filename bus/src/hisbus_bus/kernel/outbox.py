@@ -1,25 +1,27 @@
 """The outbox: records that must follow a transaction whose input is not the log.
 
 A row is inserted in the transaction; one relay at a time appends the rows that are there and deletes them.
-It keeps no high-water mark, because rows commit out of order.
+It keeps no high-water mark, because rows commit out of order. A row with a grace stays until that is over, by the
+database's clock; until then it can be taken back. The relay locks it while it sends it, so that it does not leave and
+is taken back at once.
 """
 
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hisbus.errors import RetryLater
 from hisbus_bus.kernel import tables
-from hisbus_bus.kernel.database import SENT
+from hisbus_bus.kernel.database import SENT, now
 from hisbus_bus.kernel.log import NewRecord, refuse_oversize
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.telemetry import logger
-from hisbus_bus.kernel.topics import MIB
+from hisbus_bus.kernel.topics import MIB, Name
 
 RELAY_LOCK = 4711002
 """Number of the advisory lock: one relay at a time."""
@@ -30,8 +32,8 @@ CHUNK_BYTES = 32 * MIB
 """A chunk takes no further row once it holds this much."""
 
 
-async def send(connection: AsyncConnection, *records: NewRecord) -> None:
-    """Append records once this transaction has committed.
+async def send(connection: AsyncConnection, *records: NewRecord, grace_s: float = 0.0) -> None:
+    """Append records once this transaction has committed and the grace is over, seconds.
 
     Raises:
         BadMessage: one is larger than its topic allows.
@@ -39,17 +41,41 @@ async def send(connection: AsyncConnection, *records: NewRecord) -> None:
     for record in records:
         refuse_oversize(record)
     if records:
-        await connection.execute(tables.outbox.insert(), [_row(record) for record in records])
+        not_before = await now(connection) + timedelta(seconds=grace_s) if grace_s else None
+        await connection.execute(tables.outbox.insert(), [_row(record, not_before) for record in records])
         connection.info[SENT] = True
 
 
-def _row(record: NewRecord) -> dict[str, Any]:
+async def take_back(connection: AsyncConnection, topic: Name, key: str, id: str, *, overdue: bool = False) -> bool:
+    """Delete a record in its grace, so that it never leaves. False where it has left or is leaving.
+
+    Its row is locked before the clock is read: once that is so, no relay can have found it due.
+
+    Args:
+        connection: of a transaction that may write.
+        topic: where it would go,
+        key: under which key,
+        id: and under which ``ce_id``.
+        overdue: after its grace, too: for who knows that it has not left.
+    """
+    row = tables.outbox.c
+    mine = (row.topic == topic) & (row.key == key) & row.not_before.is_not(None)
+    waiting = select(row.id, row.headers, row.not_before).where(mine).with_for_update(skip_locked=True)
+    for one in await connection.execute(waiting):
+        if json.loads(one.headers)["ce_id"] == id and (overdue or await now(connection) < one.not_before):
+            await connection.execute(delete(tables.outbox).where(row.id == one.id))
+            return True
+    return False
+
+
+def _row(record: NewRecord, not_before: datetime | None) -> dict[str, Any]:
     return {
         "topic": record.topic,
         "key": record.key,
         "value": record.value,
         "headers": json.dumps(dict(record.headers)),
         "created": datetime.now(UTC),
+        "not_before": not_before,
     }
 
 
@@ -59,7 +85,7 @@ async def waiting(connection: AsyncConnection) -> int:
 
 
 class Relay:
-    """Appends what the outbox holds, in the order of its rows, and deletes it."""
+    """Appends what is due of what the outbox holds, in the order of its rows, and deletes it."""
 
     def __init__(self, site: Site) -> None:
         self._site = site
@@ -91,25 +117,41 @@ class Relay:
                 pass
 
     async def _chunk(self) -> int:
-        """Append the oldest rows, then delete exactly these. Return how many there were."""
-        rows = await self._oldest()
-        if rows:
-            # A crash in between appends them again; readers drop them by their ids.
-            await self._site.log.append(
-                [NewRecord(row.topic, row.key, row.value, json.loads(row.headers)) for row in rows]
-            )
-            async with self._site.database.write() as connection:
-                await connection.execute(delete(tables.outbox).where(tables.outbox.c.id.in_([row.id for row in rows])))
+        """Append the oldest rows that are due, then delete exactly these. Return how many there were."""
+        database = self._site.database
+        async with database.read() as connection:
+            rows = await self._oldest(connection)
+        if any(row.not_before is not None for row in rows):
+            # Somebody may be about to take one of these back: they are read again, and locked until they are gone.
+            async with database.write() as connection:
+                rows = await self._oldest(connection, lock=True)
+                await self._append(rows)
+                await self._delete(connection, rows)
+        elif rows:
+            await self._append(rows)
+            async with database.write() as connection:
+                await self._delete(connection, rows)
         return len(rows)
 
-    async def _oldest(self) -> Sequence[Any]:
+    async def _append(self, rows: Sequence[Any]) -> None:
+        """Append rows. A crash before they are deleted appends them again; readers drop them by their ids."""
+        await self._site.log.append([NewRecord(row.topic, row.key, row.value, json.loads(row.headers)) for row in rows])
+
+    @staticmethod
+    async def _delete(connection: AsyncConnection, rows: Sequence[Any]) -> None:
+        await connection.execute(delete(tables.outbox).where(tables.outbox.c.id.in_([row.id for row in rows])))
+
+    @staticmethod
+    async def _oldest(connection: AsyncConnection, *, lock: bool = False) -> Sequence[Any]:
         row = tables.outbox.c
         size = func.length(row.value)
         before = (func.sum(size).over(order_by=row.id) - size).label("before")
-        chunk = select(row.id, before).order_by(row.id).limit(CHUNK).subquery()
+        due = or_(row.not_before.is_(None), row.not_before <= await now(connection))
+        chunk = select(row.id, before).where(due).order_by(row.id).limit(CHUNK).subquery()
         rows = select(tables.outbox).join(chunk, chunk.c.id == row.id).where(chunk.c.before < CHUNK_BYTES)
-        async with self._site.database.read() as connection:
-            return (await connection.execute(rows.order_by(row.id))).all()
+        if lock:
+            rows = rows.with_for_update(skip_locked=True, of=tables.outbox)
+        return (await connection.execute(rows.order_by(row.id))).all()
 
     async def _wait(self, error: RetryLater) -> None:
         wait = self._site.settings.retry.wait_s(self._failures)

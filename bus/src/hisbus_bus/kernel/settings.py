@@ -5,21 +5,21 @@ Nested names are joined with two underscores: ``HISBUS_WEB__LISTEN``.
 
 import random
 import tomllib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-from pydantic_settings import (
-    BaseSettings,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from hisbus.errors import ConfigError
 from hisbus.frames import Grants, Kind, Word
+from hisbus_bus.kernel.mistakes import sentences
+from hisbus_bus.kernel.paths import located
 from hisbus_bus.kernel.topics import Name
+
+SAFE_REPLICAS = 3
+"""One broker may be lost, and a second one be down meanwhile, without losing what was acknowledged."""
 
 
 class _Table(BaseModel):
@@ -44,7 +44,12 @@ class LogSettings(_Table):
     partitions: int = Field(
         6, ge=1, description="Kafka: partitions of each topic, the most processes a step can use. Fixed once made."
     )
-    replicas: int = Field(3, ge=3, description="Kafka: replicas of each topic that `hisbus topics apply` makes.")
+    replicas: int = Field(
+        0,
+        ge=0,
+        validate_default=True,
+        description="Kafka: replicas of each topic that `hisbus topics apply` makes. 0: three, of a single broker one.",
+    )
     tls_ca_file: Path | None = Field(None, description="Kafka: CA of the brokers; set, it means TLS.")
     tls_certificate_file: Path | None = Field(None, description="Kafka: our certificate, for mutual TLS.")
     tls_key_file: Path | None = Field(None, description="Kafka: key of our certificate.")
@@ -59,6 +64,17 @@ class LogSettings(_Table):
         """Whether the operator accepted that a lost disk may lose messages."""
         return self.durability == "single-broker"
 
+    @field_validator("replicas")
+    @classmethod
+    def _are_safe(cls, value: int, info: ValidationInfo) -> int:
+        single = info.data.get("durability") == "single-broker"
+        if 0 < value < SAFE_REPLICAS and not single:
+            raise ValueError(
+                f'fewer than {SAFE_REPLICAS} need durability = "single-broker", which says that a lost disk may lose'
+                " messages"
+            )
+        return value or (1 if single else SAFE_REPLICAS)
+
     @field_validator("url")
     @classmethod
     def _is_a_known_log(cls, value: str) -> str:
@@ -72,6 +88,19 @@ class DatabaseSettings(_Table):
 
     url: str = Field("sqlite:///var/hisbus.db", description='The embedded database, or "postgresql://USER@HOST/NAME".')
     password_file: Path | None = Field(None, description="File with the database password.")
+
+    @field_validator("url")
+    @classmethod
+    def _is_a_known_database(cls, value: str) -> str:
+        try:
+            known = value.startswith("sqlite:///") or (
+                value.startswith("postgresql://") and urlsplit(value).port != 0  # raises where it is no number
+            )
+        except ValueError:
+            known = False
+        if not known:
+            raise ValueError('use "sqlite:///FILE" or "postgresql://USER@HOST/NAME"')
+        return value
 
 
 class WebSettings(_Table):
@@ -99,6 +128,14 @@ class RetrySettings(_Table):
         return min(self.longest_s, self.first_s * 2.0 ** min(failures - 1, 30)) * random.uniform(0.5, 1.0)  # noqa: S311
 
 
+class ReviewSettings(_Table):
+    """How people decide."""
+
+    grace_s: float = Field(
+        0.0, ge=0, description="Seconds a decision waits before it leaves; as long it can be taken back."
+    )
+
+
 class WriteBackSettings(_Table):
     """How write-backs leave."""
 
@@ -106,7 +143,6 @@ class WriteBackSettings(_Table):
         60.0, gt=0, description="Seconds one attempt may take, connection and answer together; then it is undecided."
     )
     retry_s: float = Field(5.0, gt=0, description="Seconds between attempts while the HIS is away; grows with jitter.")
-    undo_s: float = Field(0.0, ge=0, description="Seconds a decision waits before it leaves.")
 
 
 class LLMSettings(_Table):
@@ -223,6 +259,7 @@ class Settings(BaseSettings):
     database: DatabaseSettings = DatabaseSettings()
     web: WebSettings = WebSettings()
     retry: RetrySettings = RetrySettings()
+    review: ReviewSettings = ReviewSettings()
     writeback: WriteBackSettings = WriteBackSettings()
     llm: LLMSettings = LLMSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
@@ -269,7 +306,7 @@ class Settings(BaseSettings):
 
 
 def load(path: Path) -> Settings:
-    """Read the configuration.
+    """Read the configuration. Relative paths in it are relative to its folder, wherever the command is started.
 
     Raises:
         ConfigError: names every mistake with its key and line.
@@ -285,33 +322,8 @@ def load(path: Path) -> Settings:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} is not valid TOML: {error}") from error
     try:
-        return Settings(**tables)
+        return located(Settings(**tables), path.absolute().parent)
+    except SettingsError as error:
+        raise ConfigError("A variable HISBUS_... for a list or a table must be JSON. `env` shows them.") from error
     except ValidationError as error:
-        mistakes = error.errors(include_input=False, include_context=False, include_url=False)
-        raise ConfigError(
-            "\n".join(_mistake(path, text, mistake["loc"], mistake["msg"]) for mistake in mistakes)
-        ) from error
-
-
-def _mistake(path: Path, text: str, place: tuple[int | str, ...], message: str) -> str:
-    key = ".".join(str(part) for part in place)
-    return f"{path}:{line_of(text, place)}: {key}: {message}"
-
-
-def line_of(text: str, place: Sequence[int | str]) -> int:
-    """Return the line of a key in a TOML text, counted from 1; the nearest table above it, else 1."""
-    names = [part for part in place if isinstance(part, str)]
-    index = next((part for part in place if isinstance(part, int)), 0)
-    best, table, seen = 1, [], -1
-    for number, line in enumerate(text.splitlines(), 1):
-        stripped = line.strip()
-        if stripped.startswith("["):
-            table = stripped.split("]", 1)[0].strip("[ ").split(".")
-            if stripped.startswith("[["):
-                seen += table == names[:1]
-            here = table == names[: len(table)] and (not stripped.startswith("[[") or seen == index)
-            best = number if here else best
-        elif "=" in stripped and [*table, *stripped.split("=", 1)[0].strip().split(".")] == names:
-            if not table or seen in {-1, index}:
-                return number
-    return best
+        raise ConfigError("\n".join(sentences(error, Settings, path, text))) from error

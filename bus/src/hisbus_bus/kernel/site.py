@@ -12,8 +12,7 @@ from hisbus.errors import ConfigError
 from hisbus_bus.kernel import topics
 from hisbus_bus.kernel.database import Database
 from hisbus_bus.kernel.log import Log
-from hisbus_bus.kernel.log.sqlite import SqliteLog
-from hisbus_bus.kernel.log.sqlite_reader import SqliteReader
+from hisbus_bus.kernel.paths import unmade
 from hisbus_bus.kernel.settings import Settings
 from hisbus_bus.kernel.topics import Keys
 
@@ -76,6 +75,8 @@ async def open_log(settings: Settings) -> Log:
     log = settings.log
     path = _embedded(settings)
     if path is not None:
+        from hisbus_bus.kernel.log.sqlite import SqliteLog  # what opens the database alone needs neither log
+
         return await SqliteLog.open(
             path, max_mb=log.max_mb, append_deadline_s=log.append_deadline_s, retention_days=log.retention_days
         )
@@ -92,7 +93,11 @@ async def open_reader(settings: Settings) -> Log:
         RetryLater: its brokers are away.
     """
     path = _embedded(settings)
-    return await open_log(settings) if path is None else SqliteReader(path)
+    if path is None:
+        return await open_log(settings)
+    from hisbus_bus.kernel.log.sqlite_reader import SqliteReader
+
+    return SqliteReader(path)
 
 
 def _embedded(settings: Settings) -> Path | None:
@@ -119,14 +124,19 @@ def load_secret(settings: Settings) -> bytes:
     except FileNotFoundError as error:
         if settings.secret_file is not None:
             raise ConfigError(f"secret_file {path} does not exist. Restore it: with another, no key fits.") from error
+    except NotADirectoryError as error:
+        raise ConfigError(f"log.url: nothing can be stored in {path.parent}. {unmade(error)}") from error
     except OSError as error:
         raise ConfigError(f"The site's secret {path} cannot be read. Check its owner.") from error
     if embedded is not None and embedded.exists():
         raise ConfigError(f"The site's secret {path} is gone, and the log was written with it. Restore the file.")
-    path.parent.mkdir(parents=True, exist_ok=True)
     secret = secrets.token_hex(32).encode()
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(secret)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(secret)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise ConfigError(f"log.url: nothing can be stored in {path.parent}. {unmade(error)}") from error
     return secret

@@ -24,6 +24,8 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
+from hisbus_bus.kernel.states import Decided
+
 metadata = MetaData()
 
 Big = BigInteger().with_variant(Integer, "sqlite")
@@ -73,6 +75,7 @@ outbox = Table(
     Column("headers", Text, nullable=False),
     Column("value", LargeBinary, nullable=False),
     Column("created", Instant, nullable=False),
+    Column("not_before", Instant, nullable=True),  # end of its grace, by the database's clock; null: none
 )
 
 parked = Table(
@@ -147,6 +150,16 @@ Index(
     unique=True,
     sqlite_where=signals.c.ended.is_(None),
     postgresql_where=signals.c.ended.is_(None),
+)
+
+places = Table(
+    "places",
+    metadata,
+    Column("connector", String, primary_key=True),
+    Column("cursor", Text, nullable=False),  # how far its source was read, in the connector's own words
+    Column("holder", String, nullable=False),  # the process that polls it
+    Column("number", Big, nullable=False),  # of its lease; an older one can store nothing
+    Column("until", Instant, nullable=False),
 )
 
 # --- translate --------------------------------------------------------------------------------------------------------
@@ -343,11 +356,19 @@ decisions = Table(
     "decisions",
     metadata,
     Column("id", String, primary_key=True),
-    Column("proposal", String, nullable=False, unique=True),
+    Column("proposal", String, nullable=False, index=True),
     Column("user", String, nullable=False),
     Column("decided", Instant, nullable=False),
     Column("body", LargeBinary, nullable=False),  # the decision, JSON
     Column("payload", LargeBinary, nullable=False),  # exactly what was approved, JSON
+    Column("state", String, nullable=False, server_default=Decided.STANDS),  # stands | undone
+)
+Index(
+    "decisions_standing",
+    decisions.c.proposal,
+    unique=True,
+    sqlite_where=decisions.c.state == Decided.STANDS,
+    postgresql_where=decisions.c.state == Decided.STANDS,
 )
 
 users = Table(
@@ -356,10 +377,45 @@ users = Table(
     Column("name", String, primary_key=True),
     Column("role", String, nullable=False),  # viewer | reviewer | admin
     Column("password", String, nullable=False),  # argon2
-    Column("token", String, nullable=True, unique=True),  # sha-256 of the bearer token
     Column("active", Boolean, nullable=False),
     Column("failures", Integer, nullable=False),
     Column("locked_until", Instant, nullable=True),
+    Column("full_name", String, nullable=False, server_default=""),
+    Column("department", String, nullable=False, server_default=""),
+    Column("title", String, nullable=False, server_default=""),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", String, primary_key=True),  # what lists show and a revocation names
+    Column("hash", String, nullable=False, unique=True),  # sha-256 of the bearer token
+    Column("user", String, nullable=False, index=True),
+    Column("purpose", String, nullable=False),
+    Column("created", Instant, nullable=False),
+    Column("until", Instant, nullable=False),
+    Column("revoked", Instant, nullable=True),
+    Column("used", Instant, nullable=True),  # last, to the minute
+)
+
+staff_numbers = Table(
+    "staff_numbers",
+    metadata,
+    Column("authority", String, primary_key=True),  # as the HIS sends it; often empty
+    Column("number", String, primary_key=True),
+    Column("user", String, nullable=False, index=True),
+)
+
+staff = Table(
+    "staff",
+    metadata,
+    Column("authority", String, primary_key=True),  # as the HIS sends it; often empty
+    Column("number", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("department", String, nullable=False, index=True),
+    Column("title", String, nullable=False),
+    Column("head", Boolean, nullable=False),  # of the department: whom what is overdue escalates to
+    Column("left", Instant, nullable=True),  # since when the directory does not have them; null: it does
 )
 
 sessions = Table(
@@ -400,10 +456,22 @@ writebacks = Table(
 
 KERNEL = frozenset(
     {
-        "offsets", "outbox", "parked", "audit", "audit_seals", "proposal_history", "users", "sessions",
-        "controls", "signals",
+        "offsets",
+        "outbox",
+        "parked",
+        "audit",
+        "audit_seals",
+        "proposal_history",
+        "users",
+        "sessions",
+        "tokens",
+        "staff_numbers",
+        "staff",
+        "controls",
+        "signals",
+        "places",
     }
-)  # fmt: skip
+)
 
 WRITER = {
     "messages": "translate",

@@ -8,9 +8,10 @@ import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from hisbus_schemas import PatientId, VisitId
+if TYPE_CHECKING:  # the names of the flow are known without all contracts, which take a quarter of a second to import
+    from hisbus_schemas import PatientId, VisitId
 
 MIB = 1024 * 1024
 
@@ -53,13 +54,15 @@ class Hop:
 
     reads: Name | None
     writes: tuple[Name, ...]
+    stores: bool = True
+    """Whether the database keeps its position beside what it writes there."""
 
 
 FLOW: Mapping[str, Hop] = {
-    "intake": Hop(None, ("raw",)),
+    "intake": Hop(None, ("raw",), stores=False),
     "translate": Hop("raw", ("events",)),
     "chart": Hop("events", ("charted",)),
-    "dispatch": Hop("charted", ("assessments",)),
+    "dispatch": Hop("charted", ("assessments",), stores=False),
     "timers": Hop("assessments", ("raw",)),
     "review": Hop("assessments", ("decisions", "raw")),
     "writeback": Hop("decisions", ("receipts",)),
@@ -109,11 +112,11 @@ class Keys:
         """Keeps what the model's server remembers of this site's charts apart from what others ask it."""
         return self._of("llm", "cache_salt")
 
-    def patient(self, patient: PatientId) -> str:
+    def patient(self, patient: "PatientId") -> str:
         """Return the key of a patient as received."""
         return self._of("patient", patient.authority, patient.number)
 
-    def encounter(self, visit: VisitId) -> str:
+    def encounter(self, visit: "VisitId") -> str:
         """Return the id of an encounter, which is also its key."""
         return self._of("encounter", visit.authority, visit.number)
 

@@ -1,11 +1,12 @@
 """Conversations of a HIS with what must be found after them. Reading them, and comparing with what was found.
 
-A conversation is two files. ``NAME.hl7`` holds messages in the order in which they arrive, separated by an empty line.
-``NAME.json`` holds ``steps``: what is so once the first ``after`` messages were taken and nothing is left to do.
+A conversation is two files. ``NAME.hl7`` holds messages in the order in which they arrive; the connector that takes
+them knows how such a file is split. ``NAME.json`` holds ``steps``: what is so once the first ``after`` messages were
+taken and nothing is left to do.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hisbus.errors import ConfigError
+from hisbus_bus.kernel.states import Proposed
 from hisbus_schemas import Chart
 
 COMPARED = frozenset({"R01", "R02", "R10", "R13", "R27", "R45", "R48"})
@@ -91,7 +93,11 @@ class Found:
         return " ".join([self.visit, self.rule, self.state][: len(like.split())])
 
 
-def read_all(paths: Sequence[Path]) -> list[Conversation]:
+Split = Callable[[bytes], Sequence[bytes]]
+"""Returns the messages of a file: ``Connector.split``."""
+
+
+def read_all(paths: Sequence[Path], split: Split) -> list[Conversation]:
     """Read the conversations of files and folders; of a file either half may be named.
 
     Raises:
@@ -103,10 +109,10 @@ def read_all(paths: Sequence[Path]) -> list[Conversation]:
         if not halves:
             raise ConfigError(f"There is no conversation in {path}. A conversation is NAME.hl7 with NAME.json.")
         found |= dict.fromkeys(half.with_suffix(".json") for half in halves)
-    return [read(path) for path in found]
+    return [read(path, split) for path in found]
 
 
-def read(path: Path) -> Conversation:
+def read(path: Path, split: Split) -> Conversation:
     """Read one conversation by its ``.json``.
 
     Raises:
@@ -124,7 +130,7 @@ def read(path: Path) -> Conversation:
         mistakes = error.errors(include_input=False, include_context=False, include_url=False)
         lines = (f"{path}: {'.'.join(map(str, one['loc']))}: {one['msg']}" for one in mistakes)
         raise ConfigError("\n".join(lines)) from error
-    messages = list(_messages(spoken))
+    messages = split(spoken)
     ends = [step.after for step in written.steps]
     if ends != sorted(ends) or ends[-1] > len(messages):
         raise ConfigError(f"{path}: steps: `after` must rise, up to the {len(messages)} messages that there are.")
@@ -133,12 +139,6 @@ def read(path: Path) -> Conversation:
         raise ConfigError(f"{path}: {wrong[0]!r} is no finding. Write VISIT RULE, or VISIT RULE STATE.")
     rules = COMPARED | set(written.rules) | {name.split()[1] for name in names}
     return Conversation(path.stem, written.title, messages, written.steps, rules)
-
-
-def _messages(spoken: bytes) -> Iterator[bytes]:
-    for block in spoken.replace(b"\r\n", b"\n").split(b"\n\n"):
-        if block.strip():
-            yield block.strip(b"\n").replace(b"\n", b"\r") + b"\r"
 
 
 def acks_differ(step: Step, first: int, answers: Sequence[str]) -> Iterator[str]:
@@ -155,7 +155,7 @@ def acks_differ(step: Step, first: int, answers: Sequence[str]) -> Iterator[str]
 def findings_differ(conversation: Conversation, step: Step, findings: Sequence[Found]) -> Iterator[str]:
     """Yield how findings differ from what a step expects."""
     compared = [found for found in findings if found.rule in conversation.rules]
-    live = [found for found in compared if found.status == "open"]
+    live = [found for found in compared if found.status == Proposed.OPEN]
     wanted = Counter(" ".join(name.split()[:2]) for name in step.open)
     there = Counter(found.named("VISIT RULE") for found in live)
     for name, number in (wanted - there).items():
@@ -171,7 +171,7 @@ def findings_differ(conversation: Conversation, step: Step, findings: Sequence[F
         named = [found for found in compared if found.named(name) == name]
         if not named:
             yield f"{name} should have closed, and was never found"
-        elif any(found.status == "open" for found in named):
+        elif any(found.status == Proposed.OPEN for found in named):
             yield f"{name} should have closed, and is open"
 
 

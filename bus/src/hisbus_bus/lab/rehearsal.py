@@ -2,17 +2,16 @@
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import select
 
 from hisbus.agent import Case
-from hisbus.connector import Connector
 from hisbus.errors import BadMessage, BusError
 from hisbus.frames import AgentInfo
-from hisbus_bus.flow.review.proposals import APPROVED, DECIDED, LIVE
+from hisbus_bus.flow.review.proposals import Standing
+from hisbus_bus.flow.review.reconcile import reconcile
 from hisbus_bus.flow.translate import raw_of
 from hisbus_bus.host.agents import AgentHost
 from hisbus_bus.host.llm.turns import Priority
@@ -20,10 +19,14 @@ from hisbus_bus.kernel import charts, tables
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.topics import INTERNAL, digest
 from hisbus_bus.lab.replay import Original, Progress, Wanted, count, count_stays, encounters, originals
-from hisbus_schemas import Assessment, Chart, Due, Event, Fact, Moment, Position
+from hisbus_mapping import Mapping
+from hisbus_schemas import Assessed, Assessment, Chart, Due, Event, Fact, Moment, Position
 
 AT_ONCE = 8
 """Calls of an agent at a time."""
+
+FATES = {"open": "again", "not_rectified": "again", "rectified": "resolved"}
+"""What is said of a proposal that stands, where review has another word for it."""
 
 
 @dataclass(slots=True)
@@ -66,7 +69,7 @@ async def messages(site: Site, wanted: Wanted, progress: Progress) -> Messages:
     async for page in originals(site, wanted):
         events = await _events(site, [original.row.message for original in page])
         for original in page:
-            _compare(found, wanted.connector, original, events[original.row.message])
+            _compare(found, wanted.mapping, original, events[original.row.message])
         done += len(page)
         progress(done, found.total)
     return found
@@ -99,7 +102,7 @@ async def _events(site: Site, ids: Sequence[str]) -> dict[str, list[Event]]:
     return found
 
 
-def _compare(found: Messages, connector: Connector, original: Original, events: Sequence[Event]) -> None:
+def _compare(found: Messages, mapping: Mapping, original: Original, events: Sequence[Event]) -> None:
     row, record = original.row, original.record
     if record is None:
         found.gone.append(row.id)
@@ -108,7 +111,7 @@ def _compare(found: Messages, connector: Connector, original: Original, events: 
         found.refused += 1
         return
     try:
-        translation = connector.translate(raw_of(record, row.received))
+        translation = mapping.translate(raw_of(record, row.received))
     except BadMessage:
         status, moved = "parked", Counter[tuple[str, str]]()  # the events it has made before stay
     else:
@@ -149,18 +152,34 @@ async def _judge(site: Site, host: AgentHost, agent: AgentInfo, encounter: str, 
     async with site.database.read() as connection:
         chart = await charts.chart(connection, encounter)
         mine = select(table).where(table.c.agent == agent.name, table.c.encounter == encounter)
-        standing = (await connection.execute(mine.order_by(table.c.revision))).all()
+        standing = [Standing.of(row) for row in await connection.execute(mine)]
     if chart is None:
         return
     its = site.settings.agent(agent.name)
     case = Case(_wake(agent.name, chart), chart, chart.now, settings=its.settings)
     try:
         assessment = await host.assess(agent.name, case, its.deadline_s, Priority.BACKFILL)
+        outcome = list(_outcome(_answer(agent, chart, assessment), standing))
     except BusError as error:
         found.failed[error.code] += 1
         return
-    for rule, how in _outcome(assessment, standing):
+    for rule, how in outcome:
         found.rules[rule][how] += 1
+
+
+def _answer(agent: AgentInfo, chart: Chart, assessment: Assessment) -> Assessed:
+    """Return an assessment as the wake of a replay would bring it: of the version that the wake makes."""
+    return Assessed(
+        id=digest("rehearsal", agent.name, chart.encounter, chart.version + 1),
+        agent=agent.name,
+        agent_version=agent.version,
+        encounter=chart.encounter,
+        version=chart.version + 1,
+        event="",
+        key="",
+        now=chart.now,
+        assessment=assessment,
+    )
 
 
 def _wake(agent: str, chart: Chart) -> Event:
@@ -180,29 +199,11 @@ def _wake(agent: str, chart: Chart) -> Event:
     )
 
 
-def _outcome(assessment: Assessment, standing: Iterable[Row[Any]]) -> Iterable[tuple[str, str]]:
-    """Yield rule and fate of each proposal that review would touch (``review.step`` says when)."""
-    revisions: dict[str, list[Row[Any]]] = defaultdict(list)
-    for row in standing:
-        revisions[row.key].append(row)
-    said = {proposal.key: proposal for proposal in assessment.proposals}
-    for key, proposal in said.items():
-        stamp = proposal.stamp()
-        live = next((row for row in revisions[key] if row.status in LIVE), None)
-        if live is not None and live.fingerprint == stamp:
-            if live.status == "stale":
-                yield proposal.rule, "again"
-            continue
-        if live is not None:
-            yield live.rule, "superseded"
-        decided = [row for row in revisions[key] if row.status in DECIDED and row.fingerprint == stamp]
-        if not decided:
-            yield proposal.rule, "open"
-        elif any(row.rectified for row in decided):
-            yield proposal.rule, "again"
-    for key in revisions.keys() - said.keys():
-        for row in revisions[key]:
-            if row.rule in assessment.evaluated and (
-                row.status in LIVE or (row.status in APPROVED and not row.rectified)
-            ):
-                yield row.rule, "resolved"
+def _outcome(answer: Assessed, standing: Iterable[Standing]) -> Iterator[tuple[str, str]]:
+    """Yield rule and fate of each proposal that review would touch: it is review that says which."""
+    changes = reconcile(answer, standing, newer=True)
+    for update in changes.updates:
+        if update.told:
+            yield update.row.rule, FATES.get(update.told, update.told)
+    for one in changes.opens:
+        yield one.proposal.rule, "open"

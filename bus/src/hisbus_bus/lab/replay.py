@@ -15,17 +15,17 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import ColumnElement, Row, and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from hisbus.connector import Connector
 from hisbus.errors import ConfigError, RetryLater
 from hisbus.frames import AgentInfo
 from hisbus_bus.host.agents import AgentHost, start_all
 from hisbus_bus.host.llm.client import model
-from hisbus_bus.host.registry import connectors, plugins
-from hisbus_bus.kernel import audit, charts, consumer, outbox, parked, tables, wakes
+from hisbus_bus.host.registry import connectors, mappings, plugins
+from hisbus_bus.kernel import audit, charts, outbox, parked, positions, tables, wakes
 from hisbus_bus.kernel.log import NewRecord, Record
 from hisbus_bus.kernel.settings import Settings
 from hisbus_bus.kernel.site import Site, load_secret, open_database, open_reader
 from hisbus_bus.kernel.topics import MIB, Keys, digest
+from hisbus_mapping import Mapping
 
 PAGE = 200
 """Rows of one query, and most replays of one transaction."""
@@ -45,7 +45,7 @@ Progress = Callable[[int, int], None]
 class Wanted:
     """The messages that a replay is about: stored from ``begin`` on and before ``end``."""
 
-    connector: Connector
+    mapping: Mapping
     begin: datetime
     end: datetime | None = None
 
@@ -53,8 +53,8 @@ class Wanted:
     def condition(self) -> ColumnElement[bool]:
         """Return what singles out their first copies. What the newest mapping has read already cannot change."""
         row = tables.messages.c
-        mine = [row.first, row.connector == self.connector.name, row.received >= self.begin]
-        mine.append(or_(row.mapping != self.connector.mapping, row.status == "parked"))
+        mine = [row.first, row.connector == self.mapping.connector.name, row.received >= self.begin]
+        mine.append(or_(row.mapping != self.mapping.name, row.status == "parked"))
         return and_(*mine, row.received < self.end) if self.end else and_(*mine)
 
 
@@ -97,13 +97,13 @@ async def opened(settings: Settings) -> AsyncIterator[Site]:
         await log.close()
 
 
-def connector_of(settings: Settings, name: str) -> Connector:
-    """Return a connector of the configuration, with the newest mapping.
+def mapping_of(settings: Settings, name: str) -> Mapping:
+    """Return the newest mapping of a connector of the configuration.
 
     Raises:
         ConfigError: there is none of that name.
     """
-    known = {connector.name: connector for connector in connectors(settings)}
+    known = {mapping.connector.name: mapping for mapping in mappings(connectors(settings))}
     if name not in known:
         raise ConfigError(f"There is no connector {name!r}. Choose one of: {', '.join(sorted(known)) or 'none'}.")
     return known[name]
@@ -156,7 +156,7 @@ async def messages(site: Site, wanted: Wanted, progress: Progress) -> Sent:
         return sent
     async with site.database.write() as connection:
         span = {"begin": wanted.begin.isoformat(), "end": wanted.end.isoformat() if wanted.end else ""}
-        name = wanted.connector.name
+        name = wanted.mapping.connector.name
         await audit.record(connection, actor="command", action="messages.replayed", object=name, count=total, **span)
     async for page in originals(site, wanted):
         await _room(site)
@@ -269,7 +269,7 @@ async def _again(connection: AsyncConnection, original: Original, wanted: Wanted
         sent.sent += 1
         if row.status == "parked" and await _parked_again(connection, row.message):
             return
-        replay = digest("replay", wanted.connector.name, wanted.connector.mapping)
+        replay = digest("replay", wanted.mapping.connector.name, wanted.mapping.name)
         headers = {**record.headers, parked.REPLAY: replay, "origin": f"{row.partition}:{row.offset}"}
         await outbox.send(connection, NewRecord("raw", record.key, record.value, headers))
 
@@ -299,4 +299,4 @@ async def _room(site: Site) -> None:
 async def _on_the_way(site: Site) -> int:
     async with site.database.read() as connection:
         waiting = await outbox.waiting(connection)
-    return waiting + await consumer.lag(site, "raw", site.group("translate"))
+    return waiting + await positions.lag(site, "raw", site.group("translate"), stores=True)

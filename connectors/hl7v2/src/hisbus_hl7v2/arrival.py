@@ -1,32 +1,23 @@
-"""What a frame is, decided without a database: its identity, verdict, flags and acknowledgement."""
+"""What a frame is, decided without a database: its identity, flags and acknowledgement."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
+from functools import partial
 from typing import Literal
-from zoneinfo import ZoneInfo
 
-from hisbus import Arrival, BadMessage, Raw
+from hisbus import Arrival
 from hisbus_hl7v2.ack import Ack, acknowledge, mode_flags, silent
 from hisbus_hl7v2.identity import message_id
-from hisbus_hl7v2.mapping import Profile, Source
-from hisbus_hl7v2.mapping.adt import MERGES, merges_itself
-from hisbus_hl7v2.message import Header, Message, read_header
+from hisbus_hl7v2.message import Header, read_header
 from hisbus_hl7v2.mllp import Frame
-from hisbus_schemas import PatientId
-
-_ENVELOPE = frozenset({"MSH", "PID"})
-"""All that is read before a message is stored, unless it merges patients."""
-_NOTHING = Raw("", b"", datetime.min.replace(tzinfo=UTC))
 
 
 @dataclass(frozen=True, slots=True)
 class Examiner:
-    """The configuration that verdict and acknowledgement depend on."""
+    """The configuration that identity and acknowledgement depend on."""
 
     connector: str
     codec: str
-    zone: ZoneInfo
-    profile: Profile
     accept_ack_never: Literal["answer", "silent"] = "answer"
 
     def header(self, frame: Frame) -> Header:
@@ -37,10 +28,8 @@ class Examiner:
         """Return the message's id."""
         return message_id(self.connector, frame.body, header)
 
-    def examine(
-        self, frame: Frame, header: Header, id: str, received: datetime, refusal: str = ""
-    ) -> tuple[Arrival, Ack | None]:
-        """Judge a frame, and return its acknowledgement too; None where the sender wants none.
+    def arrival(self, frame: Frame, header: Header, id: str, received: datetime, refusal: str = "") -> Arrival:
+        """Return a frame as it is handed over.
 
         Args:
             frame: as decoded.
@@ -49,52 +38,27 @@ class Examiner:
             received: when it came.
             refusal: why it is not taken whatever it says; empty: it may be.
         """
-        flags = [*frame.flags, *mode_flags(header)]
-        patient: PatientId | None = None
-        type = header.type
-        verdict: str = frame.fault or header.fault or refusal
-        if not verdict:
-            verdict, patient, more = self._read(header, type, frame.body)
-            flags += more
-        ack = self._ack(header, id, verdict)
-        arrival = Arrival(
+        return Arrival(
             id=id,
             body=frame.body,
             received=received,
-            control_id=_kept(header.get(10)),
-            type=_kept(type),
-            patient=patient,
-            verdict=verdict,
-            flags=tuple(flags),
-            ack=_kept(ack.text) if ack else "",
+            control_id=header.get(10),
+            type=header.type,
+            refusal=frame.fault or header.fault or refusal,
+            flags=(*frame.flags, *mode_flags(header)),
+            acknowledge=partial(self.acknowledgement, header, id),
         )
-        return arrival, ack
 
-    def _read(self, header: Header, type: str, body: bytes) -> tuple[str, PatientId | None, list[str]]:
-        """Return verdict, patient and flags of a message that may be taken."""
-        merges = type in MERGES
-        try:
-            message = Message.behind(header, body, None if merges else _ENVELOPE)
-        except BadMessage as error:
-            return error.code, None, []
-        source = self.source(message, _NOTHING)
-        pid = message.first("PID")
-        patient = source.patient_id(pid, 3) if pid else None
-        return "self_merge" if merges and merges_itself(source) else "", patient, message.flags
+    def acknowledgement(self, header: Header, id: str, code: str) -> str:
+        """Return the acknowledgement of a verdict as text; empty where the sender wants none."""
+        ack = self.answer(header, id, code)
+        return ack.text if ack else ""
 
-    def source(self, message: Message, raw: Raw) -> Source:
-        """Return a message with what is needed to understand it."""
-        return Source(message, raw, self.connector, self.zone, self.profile)
-
-    def answer(self, header: Header, id: str, code: str) -> bytes | None:
-        """Return the acknowledgement with this code; None where the sender wants none."""
-        ack = self._ack(header, id, code)
-        return ack.encode() if ack else None
-
-    def _ack(self, header: Header, id: str, code: str) -> Ack | None:
+    def answer(self, header: Header, id: str, code: str) -> Ack | None:
+        """Return the acknowledgement of a verdict; None where the sender wants none."""
         return None if silent(header, self.accept_ack_never) else acknowledge(header, id, code)
 
-
-def _kept(text: str) -> str:
-    """Return a text as it can be kept beside the bytes: databases take no NUL."""
-    return text.replace("\0", "")
+    def reply(self, header: Header, id: str, code: str) -> bytes | None:
+        """Return the acknowledgement of a verdict as bytes; None where the sender wants none."""
+        ack = self.answer(header, id, code)
+        return ack.encode() if ack else None

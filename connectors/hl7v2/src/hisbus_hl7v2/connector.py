@@ -1,24 +1,27 @@
 """The hl7v2 connector: HL7 v2 over MLLP, in and out."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from hisbus import BusError, ConfigError, Raw, RetryLater, Translation
-from hisbus.connector import Sink
+from hisbus import BusError, ConfigError, Place, Raw, RetryLater, Sink
+from hisbus.addresses import unbound
+from hisbus_hl7v2 import captured
 from hisbus_hl7v2.arrival import Examiner
 from hisbus_hl7v2.client import Answer, Connection
 from hisbus_hl7v2.conformance import NonconformantError
 from hisbus_hl7v2.conversation import Limits, Reply, Then
-from hisbus_hl7v2.mapping import Profile, translate
 from hisbus_hl7v2.message import Message
 from hisbus_hl7v2.mllp import Decoder, Frame
 from hisbus_hl7v2.senders import refusal
 from hisbus_hl7v2.server import Server, bind
 from hisbus_hl7v2.settings import address, read_settings
-from hisbus_hl7v2.tls import Context, make
+from hisbus_hl7v2.source import Context, Hl7Source
+from hisbus_hl7v2.tls import Context as TlsContext
+from hisbus_hl7v2.tls import make
 from hisbus_hl7v2.writeback import CharsetError, document, escaped
 from hisbus_schemas import Effect, Receipt, WriteBack
 
@@ -36,24 +39,27 @@ _UNREACHABLE = {
 
 
 class Hl7v2Connector:
-    """Takes HL7 v2 messages in over MLLP, says what they mean, and sends documents back."""
+    """Takes HL7 v2 messages in over MLLP, reads them, and sends documents back."""
+
+    profile = Path(__file__).with_name("profile.toml")
+    polls = False
 
     def __init__(self, table: dict[str, Any]) -> None:
         self._settings = settings = read_settings(table)
         self._zone = ZoneInfo(settings.timezone)
-        profile = Profile(consults=frozenset(settings.consults))
-        self._examiner = Examiner(settings.name, settings.codec, self._zone, profile, settings.accept_ack_never)
+        self._examiner = Examiner(settings.name, settings.codec, settings.accept_ack_never)
         self.name = settings.name
         self.timezone = settings.timezone
         self.clock = settings.clock
         self.writes = settings.send is not None
         self.his_drops_duplicates = settings.his_drops_duplicates
-        self.mapping = f"hl7v2-{profile.revision(settings.name, settings.codec, settings.timezone)}"
-        self.plaintext = settings.plaintext
+        self._context = Context(settings.name, self._zone, frozenset(settings.consults))
+        self.meaning: Mapping[str, str] = {"charset": settings.codec, "consults": " ".join(sorted(settings.consults))}
+        self.plaintext: Sequence[str] = settings.plaintext
         """The keys, ``listen`` and ``send``, for which the operator has waived encryption."""
         self._sink: Sink | None = None
-        self._send_tls = Context(settings.name, settings.send_files) if settings.send_files else None
-        self._listen_tls = Context(settings.name, settings.listen_files) if settings.listen_files else None
+        self._send_tls = TlsContext(settings.name, settings.send_files) if settings.send_files else None
+        self._listen_tls = TlsContext(settings.name, settings.listen_files) if settings.listen_files else None
         self._server = Server(
             settings.name,
             Limits(
@@ -91,8 +97,8 @@ class Hl7v2Connector:
         if settings.listen and self.address is None:
             try:
                 bind(*address(settings.listen)).close()
-            except OSError:
-                wrong.append(f"{self.name}: listen: the address {settings.listen} cannot be bound; is it taken?")
+            except OSError as error:
+                wrong.append(f"{self.name}: listen: {unbound(error, settings.listen)}")
         if settings.send and not wrong:
             try:
                 await (await self._connect(settings.send)).close()
@@ -109,8 +115,8 @@ class Hl7v2Connector:
             raise RetryLater("The files for TLS with the HIS cannot be used.", code="tls_files") from error
         return await Connection.open(*address(where), settings.connect_s, tls, settings.send_server_name)
 
-    async def listen(self, sink: Sink) -> None:
-        """Take messages in until cancelled.
+    async def listen(self, sink: Sink, place: Place) -> None:
+        """Take messages in until cancelled; senders keep their own place.
 
         Raises:
             ConfigError: the address cannot be bound, or the files for TLS cannot be used.
@@ -134,20 +140,20 @@ class Hl7v2Connector:
         if frame.fault and frame.fault != "too_large":
             # Only a part of a message, so it is never handed on. Who can be told is told, and sends it again.
             told = frame.fault != "truncated" and header.get(10)
-            return Reply(examiner.answer(header, id, frame.fault) if told else None, frame.fault, id)
+            return Reply(examiner.reply(header, id, frame.fault) if told else None, frame.fault, id)
         if sink is None:
             raise BusError("A frame came before anybody listened.")
         clients = self._settings.clients
         refused = refusal(clients, certificate, header) if clients else ""
-        arrival, ack = examiner.examine(frame, header, id, datetime.now(UTC), refused)
-        code = arrival.verdict
-        then = _CLOSES.get(code, "go_on")
+        arrival = examiner.arrival(frame, header, id, datetime.now(UTC), refused)
         try:
-            await sink(arrival)
+            verdict = await sink(arrival)
         except RetryLater:
-            code, then = "retry_later", "close" if then == "close" else "pause"
-            return Reply(examiner.answer(header, id, code), code, id, then)
-        return Reply(ack.encode() if ack else None, code, id, then)
+            code = "retry_later"
+            then: Then = "close" if arrival.refusal in _CLOSES else "pause"
+            return Reply(examiner.reply(header, id, code), code, id, then)
+        ack = verdict.acknowledgement
+        return Reply(ack.encode(header.encoding) if ack else None, verdict.code, id, _CLOSES.get(verdict.code, "go_on"))
 
     async def take(self, body: bytes, sink: Sink) -> str:
         """Take one message as if it had come over the wire, whoever may send it. Return MSA-1; empty: no answer."""
@@ -155,19 +161,22 @@ class Hl7v2Connector:
         for frame in Decoder(self._settings.max_bytes).feed(b"\x0b" + body + b"\x1c\r"):
             header = self._examiner.header(frame)
             id = self._examiner.message_id(frame, header)
-            arrival, ack = self._examiner.examine(frame, header, id, datetime.now(UTC))
-            await sink(arrival)
+            verdict = await sink(self._examiner.arrival(frame, header, id, datetime.now(UTC)))
+            ack = self._examiner.answer(header, id, verdict.code)
             code = ack.code if ack else ""
         return code
 
-    def translate(self, raw: Raw) -> Translation:
-        """Say what a message means. Pure.
+    def read(self, raw: Raw) -> Hl7Source:
+        """Read a message. Pure.
 
         Raises:
-            BadMessage: it cannot be read, or its type has a mapping and it cannot be understood.
+            BadMessage: it cannot be read.
         """
-        message = Message.read(raw.body, self._settings.codec)
-        return translate(self._examiner.source(message, raw))
+        return Hl7Source(Message.read(raw.body, self._settings.codec), raw, self._context)
+
+    def split(self, file: bytes) -> list[bytes]:
+        """Return the messages of a file: MLLP frames as captured, or messages with an empty line between them."""
+        return captured.split(file)
 
     async def write(self, writeback: WriteBack, begin: Callable[[], Awaitable[None]]) -> Receipt:
         """Send one write-back as MDM^T02 on a connection of its own, so no late answer to another can be taken for it.

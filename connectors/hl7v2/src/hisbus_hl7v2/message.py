@@ -181,14 +181,12 @@ class Message:
 
     __slots__ = ("_by_name", "_notation", "flags", "header", "segments")
 
-    def __init__(self, header: Header, text: str, only: frozenset[str] | None = None) -> None:
+    def __init__(self, header: Header, text: str) -> None:
         self.header = header
         self.flags = list(header.flags)
         """``byte_order_mark``, ``lf_segments``, ``crlf_segments``, ``unknown_charset``, ``nul_bytes``."""
         self._notation = notation = Notation(header.delimiters, header.body_encoding)
         first, *lines = self._lines(text)
-        if only is not None:
-            lines = [line for line in lines if line[:3] in only]
         self.segments = [Segment(first, notation, header.fields), *[Segment(line, notation) for line in lines if line]]
         self._by_name: dict[str, list[Segment]] = {}
         for segment in self.segments:
@@ -202,14 +200,7 @@ class Message:
             BadMessage: ``not_hl7``, ``bad_delimiters``, ``wide_charset`` (UTF-16 or 32), ``unknown_charset``,
                 ``undecodable`` or ``several_messages``.
         """
-        return cls.behind(read_header(body, default), body)
-
-    @classmethod
-    def behind(cls, header: Header, body: bytes, only: frozenset[str] | None = None) -> "Message":
-        """Read what stands behind a header. Raises as ``read`` does.
-
-        ``only`` names the segments that are asked for (and ``MSH``); the others are then left out, which saves time.
-        """
+        header = read_header(body, default)
         if header.fault:
             raise BadMessage("The message cannot be read.", code=header.fault)
         try:
@@ -222,7 +213,7 @@ class Message:
             text = text.replace("\0", "")
             fields = [value.replace("\0", "") for value in header.fields]
             header = replace(header, fields=fields, flags=(*header.flags, "nul_bytes"))
-        message = cls(header, text, only)
+        message = cls(header, text)
         if len(message.all("MSH")) > 1:
             raise BadMessage("The frame holds several messages.", code="several_messages")
         return message

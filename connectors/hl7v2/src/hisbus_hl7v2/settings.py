@@ -3,11 +3,11 @@
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from hisbus import ConfigError
+from hisbus.zones import UnknownZoneError, zone
 from hisbus_hl7v2 import charset
 from hisbus_hl7v2.senders import Client
 from hisbus_hl7v2.tls import Files
@@ -75,10 +75,7 @@ class Settings(BaseModel):
     @field_validator("timezone")
     @classmethod
     def _is_a_zone(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (ZoneInfoNotFoundError, OSError) as error:
-            raise ValueError from error
+        zone(value)
         return value
 
     @property
@@ -136,8 +133,8 @@ def read_settings(table: dict[str, Any]) -> Settings:
     try:
         settings = Settings.model_validate(table)
     except ValidationError as error:
-        wrong = dict.fromkeys(str(item["loc"][0]) for item in error.errors(include_input=False, include_url=False))
-        sentences = [_hint(key) for key in wrong]
+        wrong = {str(item["loc"][0]): item for item in error.errors(include_input=False, include_url=False)}
+        sentences = [_hint(key, item.get("ctx", {}).get("error")) for key, item in wrong.items()]
     else:
         sentences = _contradictions(settings)
         if not sentences:
@@ -181,6 +178,8 @@ def _is_loopback(text: str) -> bool:
         return host == "localhost"
 
 
-def _hint(key: str) -> str:
+def _hint(key: str, said: object) -> str:
+    if isinstance(said, UnknownZoneError):
+        return f"{key}: {said}"
     known = Settings.model_fields.get(key)
     return f"{key}: {known.description}." if known else f"{key}: no key of this connector."

@@ -23,6 +23,16 @@ _ESCAPES = {
 _SPECIAL = re.compile(r"[|^~\\&\x00-\x1f\x7f]")
 
 
+_SEXES = {"male": "M", "female": "F", "other": "O", "unknown": "U"}
+_CLASSES = {
+    "inpatient": "I",
+    "outpatient": "O",
+    "emergency": "E",
+    "preadmit": "P",
+    "obstetric": "B",
+    "recurring": "R",
+    "commercial": "C",
+}
 _UNKNOWN_NAME = "^^^^^^U"
 """PID-5 is required; a name of type U (table 0200) is unspecified."""
 
@@ -51,8 +61,8 @@ def document(writeback: WriteBack, connector: str, codec: str, zone: ZoneInfo) -
         ["PID", "1", "", _cx(writeback.patient.number, writeback.patient.authority, connector) + "^MR", "",
          escaped(writeback.patient_name.strip()) or _UNKNOWN_NAME, "",
          f"{writeback.birth_date:%Y%m%d}" if writeback.birth_date else "",
-         escaped(writeback.sex)],
-        ["PV1", "1", escaped(writeback.patient_class) or "U",
+         _SEXES.get(writeback.sex, "")],
+        ["PV1", "1", _CLASSES.get(writeback.patient_class, "U"),
          "^".join(escaped(part) for part in (place.ward, place.room, place.bed)), *[""] * 15,
          _cx(writeback.visit.number, writeback.visit.authority, connector)],
         ["TXA", "1", escaped(writeback.document.code) or "QC", "TX", when, *[""] * 7, escaped(writeback.id), *[""] * 4,

@@ -64,7 +64,7 @@ class Child:
         folder.mkdir(parents=True)
         self.web, self.listen = free_port(8080), free_port(2575)
         self.url = f"http://127.0.0.1:{self.web}"
-        self.log = folder / "hisbus_bus.kernel.log"
+        self.log = folder / "hisbus.log"
         self._configuration = folder / "hisbus.toml"
         place = folder.absolute().as_posix()
         rules = json.dumps(RULES)

@@ -3,6 +3,8 @@
 import asyncio
 import signal
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from rich.console import Console
@@ -45,7 +47,7 @@ async def run(folder: Path, *, seed: int, patients: int, once: bool, console: Co
         return 130
     except (ChildError, DemoError, SendError) as error:
         console.print(f"The demo failed: {error}", markup=False, soft_wrap=True)
-        console.print(f"What hisbus logged is in {folder / 'hisbus_bus.kernel.log'}.", soft_wrap=True)
+        console.print(f"What hisbus logged is in {folder / 'hisbus.log'}.", soft_wrap=True)
         return 1
 
 
@@ -61,19 +63,25 @@ class Demo:
 
     async def play(self, *, once: bool) -> int:
         """Send the week, show what came of it; once: decide, and say whether all is well."""
+        async with self.fed() as (child, api, his, password):
+            if once:
+                return await child.meanwhile(self._decide(api, his))
+            self._console.print((await self._outcome(api, his, Reviewed((), ()))).table())
+            self._console.print(f"The page: {child.url}  user: {USER}  password: {password}", soft_wrap=True)
+            load = f"hisbus --config {self._folder / 'hisbus.toml'} terms load icd-10-cm"
+            self._console.print(f"No codes are proposed: no table of codes is loaded. {load}", soft_wrap=True)
+            return await self._stay(child, his)
+
+    @asynccontextmanager
+    async def fed(self) -> AsyncIterator[tuple[Child, Api, His, str]]:
+        """Start hisbus, send it the week, wait until nothing waits; with it the reviewer's password."""
         async with His(port=free_port(2576)) as his, Child(self._folder, his.address[1]) as child:
             self._console.print(f"Starting hisbus in {self._folder} ...", soft_wrap=True)
             password, token = await child.meanwhile(self._enter(child))
             async with Api(child.url, token) as api:
                 await child.meanwhile(self._send(child))
                 await child.meanwhile(self._quiet(api))
-                if once:
-                    return await child.meanwhile(self._decide(api, his))
-                self._console.print((await self._outcome(api, his, Reviewed((), ()))).table())
-                self._console.print(f"The page: {child.url}  user: {USER}  password: {password}", soft_wrap=True)
-                load = f"hisbus --config {self._folder / 'hisbus.toml'} terms load icd-10-cm"
-                self._console.print(f"No codes are proposed: no table of codes is loaded. {load}", soft_wrap=True)
-                return await self._stay(child, his)
+                yield child, api, his, password
 
     async def _enter(self, child: Child) -> tuple[str, str]:
         """Wait until it answers, and return the reviewer's password and token."""

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from hisbus.connector import Connector, Raw
+from hisbus.connector import Raw
 from hisbus_bus.flow.chart import ChartStep
-from hisbus_bus.host.registry import connectors
+from hisbus_bus.host.registry import connectors, mappings
 from hisbus_bus.kernel import charts, tables
 from hisbus_bus.kernel.consumer import Batch
 from hisbus_bus.kernel.database import Database
@@ -22,6 +22,7 @@ from hisbus_bus.kernel.log.sqlite import SqliteLog
 from hisbus_bus.kernel.settings import Settings
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.topics import Keys, digest
+from hisbus_mapping import Mapping
 from hisbus_schemas import Chart, Event, Position, Translated
 from hisbus_simulator.oracle import RULES, Expected
 from hisbus_simulator.week import Message, Week
@@ -57,7 +58,7 @@ def export(week: Week, folder: Path) -> int:
 async def charts_of(week: Week) -> list[Chart]:
     """Return the chart of every visit as it stands at the end of the week."""
     settings = Settings(site=SITE, connectors=[_FEED])
-    feed = connectors(settings)[0]
+    (feed,) = mappings(connectors(settings))
     with TemporaryDirectory(prefix="hisbus-export-") as place:
         log = await SqliteLog.open(Path(place, "log.db"))
         database = Database(f"sqlite:///{place}/hisbus.db")
@@ -91,19 +92,25 @@ def _rounds(messages: Iterable[Message]) -> Iterable[Sequence[Message]]:
         yield [told[number] for told in left.values() if number < len(told)]
 
 
-def _record(feed: Connector, message: Message, offset: int) -> Record:
+def _record(feed: Mapping, message: Message, offset: int) -> Record:
     """Return what translate would append for a message."""
     id = digest(SITE, message.control_id)
     position = Position(recorded=message.at, partition=0, offset=int(message.control_id.rpartition("-")[2]))
     facts = feed.translate(Raw(id, message.body, message.at, message.control_id)).facts
     events = [
         Event(
-            **dict(fact), id=digest(id, 1, n), message=id, revision=1, ordinal=n, connector=feed.name, position=position
+            **dict(fact),
+            id=digest(id, 1, n),
+            message=id,
+            revision=1,
+            ordinal=n,
+            connector=feed.connector.name,
+            position=position,
         )
         for n, fact in enumerate(facts)
     ]
     said = Translated(
-        message=id, revision=1, connector=feed.name, key=id, timezone=feed.timezone, clock="feed", position=position,
-        events=events,
+        message=id, revision=1, connector=feed.connector.name, key=id, timezone=feed.connector.timezone, clock="feed",
+        position=position, events=events,
     )  # fmt: skip
     return Record("events", 0, offset, id, said.model_dump_json().encode(), {"message": id}, message.at)

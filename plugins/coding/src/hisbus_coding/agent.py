@@ -12,9 +12,9 @@ from hisbus_coding.mentions import mentions
 from hisbus_coding.model import ModelVerifier
 from hisbus_coding.operations import operations
 from hisbus_coding.retrieval import Retrieval
-from hisbus_coding.tables import Tables, is_coded, tables
+from hisbus_coding.tables import NEEDS, Tables, is_coded, tables, unevaluated
 from hisbus_coding.verify import AsRetrieved, Found, Verified, Verifier, found
-from hisbus_schemas import Assessment, Chart, CodeSet, Text
+from hisbus_schemas import Assessment, Chart, CodeSet, Text, Unevaluated
 
 CODES = "codes"
 """Rule and key of the set of codes."""
@@ -48,6 +48,7 @@ class Agent:
     kinds = CHANGES | {"procedure.started", "procedure.ended", "frontpage.submitted"}
     grants = frozenset({"patient", "documents", "diagnoses", "procedures"})
     latest_only = True
+    needs = NEEDS
     asks = True
 
     def __init__(self, verifier: Verifier | None = None) -> None:
@@ -71,16 +72,18 @@ class Agent:
             return Assessment(evaluated=frozenset(rules))
         its_tables = tables(case, its)
         if isinstance(its_tables, Text):
-            return Assessment(unevaluated=dict.fromkeys(sorted(rules), its_tables))
+            return Assessment(unevaluated=unevaluated(dict.fromkeys(sorted(rules), its_tables)))
         named = [one for mention in mentions(case.chart, its_tables.terms, its_tables.diagnoses)
                  for one in found(mention, its_tables.retrieval)]  # fmt: skip
         verified = await self._verifier_of(case).verify(case, named)
         codes = [*choose(verified.found), *_performed(case.chart, its_tables)]
         wrong, unjudged = judge(its.edits, Claim(codes, case.chart, its_tables.terms, its_tables.diagnoses))
-        unevaluated = unjudged | ({} if verified.open is None else {VERIFICATION: verified.open})
+        not_judged = unevaluated(unjudged)
+        if verified.open is not None:
+            not_judged.append(Unevaluated(rule=VERIFICATION, reason="model", text=verified.open))
         return Assessment(
-            evaluated=frozenset(rules - unevaluated.keys()),
-            unevaluated=unevaluated,
+            evaluated=frozenset(rules - {one.rule for one in not_judged}),
+            unevaluated=not_judged,
             proposals=_code_set(
                 case.chart, codes, wrong, verified, its_tables, case.llm.model if case.llm and verified.by_model else ""
             ),

@@ -62,9 +62,6 @@ class Mention:
         )  # fmt: skip
 
 
-_RECORDED = {"A": "admitting", "W": "working", "F": "final"}
-
-
 def mentions(chart: Chart, terms: Terms, release: Release) -> Iterator[Mention]:
     """Yield every mention of a diagnosis in a chart, documents first, each in the order of its text."""
     for document in chart.documents:
@@ -74,7 +71,7 @@ def mentions(chart: Chart, terms: Terms, release: Release) -> Iterator[Mention]:
         text = entry.code.text.strip()
         if text or entry.code.code:
             begin, end, status, cue = _without_cues(text, 0, len(text))
-            heading = _RECORDED.get(entry.type, "working")
+            heading = entry.status or "working"
             yield Mention(text[begin:end], status, cue, heading, entry.rank or 0, entry=entry)
 
 

@@ -14,11 +14,11 @@ from hisbus_coding.edits import Claim, Hit, judge
 from hisbus_coding.mentions import Mention, mentions
 from hisbus_coding.query import RULE, queries
 from hisbus_coding.retrieval import Retrieval
-from hisbus_coding.tables import is_coded, tables
+from hisbus_coding.tables import NEEDS, is_coded, tables, unevaluated
 from hisbus_coding.verify import found
 from hisbus_schemas import Assessment, Chart, Finding, Text
 
-_FINAL = "F"
+_FINAL = "final"
 
 
 class Rules:
@@ -29,6 +29,7 @@ class Rules:
     kinds = CHANGES | {"result.reported"}
     grants = frozenset({"patient", "documents", "diagnoses", "results"})
     latest_only = True
+    needs = NEEDS
 
     async def assess(self, case: Case) -> Assessment:
         """Judge a stay as it is recorded now; one that is not coded has nothing to be found.
@@ -43,7 +44,7 @@ class Rules:
             return Assessment(evaluated=frozenset(rules))
         its_tables = tables(case, its)
         if isinstance(its_tables, Text):
-            return Assessment(unevaluated=dict.fromkeys(sorted(rules), its_tables))
+            return Assessment(unevaluated=unevaluated(dict.fromkeys(sorted(rules), its_tables)))
         chart, retrieval = case.chart, its_tables.retrieval
         named = [one for mention in mentions(chart, its_tables.terms, its_tables.diagnoses)
                  for one in found(mention, retrieval)]  # fmt: skip
@@ -52,14 +53,14 @@ class Rules:
         asked = queries(chart, [*choose(named), *recorded], [one.mention for one in named])
         return Assessment(
             evaluated=frozenset(rules - unjudged.keys()),
-            unevaluated=unjudged,
+            unevaluated=unevaluated(unjudged),
             proposals=[*map(_finding, _first_of_each(hits)), *asked],
         )
 
 
 def recorded_codes(chart: Chart, retrieval: Retrieval) -> list[Coded]:
     """Return the final diagnoses that somebody coded, in their order; what the table lacks is among them."""
-    final = [entry for entry in chart.diagnoses if entry.type == _FINAL and entry.code.code]
+    final = [entry for entry in chart.diagnoses if entry.status == _FINAL and entry.code.code]
     final.sort(key=lambda entry: (entry.rank is None, entry.rank or 0, entry.id))
     return [
         Coded(

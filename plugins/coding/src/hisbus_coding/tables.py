@@ -1,17 +1,21 @@
 """The tables of codes that a site has loaded, as the agents of this plugin begin with them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hisbus import Case
 from hisbus.terms import Release, Terms, opened
 from hisbus_coding.retrieval import Retrieval
 from hisbus_coding.settings import Settings
-from hisbus_schemas import Chart, Text
+from hisbus_schemas import EVERY_OTHER, Chart, Need, Text, Unevaluated
 
 NO_TERMS = Text(
     zh="未评估：未加载术语表（hisbus terms load）。",
     en="Not evaluated: no terminology is loaded (hisbus terms load).",
 )
+
+NEEDS = {EVERY_OTHER: (Need(item="class", after="admission"),)}
+"""Of another class a stay is not coded, and all would count as clean."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,11 @@ def tables(case: Case, its: Settings) -> Tables | Text:
     return Tables(terms, diagnoses, None if isinstance(procedures, Text) else procedures)
 
 
+def unevaluated(reasons: Mapping[str, Text]) -> list[Unevaluated]:
+    """Return rules that were not judged for want of what a text says."""
+    return [Unevaluated(rule=rule, text=text) for rule, text in reasons.items()]
+
+
 def is_coded(chart: Chart) -> bool:
     """Tell whether a stay is coded: that of an inpatient, not cancelled."""
-    return chart.patient_class == "I" and chart.status != "cancelled"
+    return chart.patient_class == "inpatient" and chart.status != "cancelled"

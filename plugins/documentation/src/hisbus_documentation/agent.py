@@ -9,7 +9,7 @@ from hisbus_documentation.settings import configured
 from hisbus_documentation.subject import due
 from hisbus_documentation.template import TEMPLATES
 from hisbus_documentation.writer import Assembler, Writer
-from hisbus_schemas import Assessment, Draft, Text
+from hisbus_schemas import Assessment, Draft, Need, Unevaluated
 
 _CHANGES = frozenset(
     {
@@ -45,6 +45,10 @@ class Agent:
     grants = frozenset({"patient", "documents", "diagnoses", "procedures", "orders", "results", "vitals"})
     latest_only = True
     asks = True
+    needs = {
+        id: (Need(item="class", after="admission"),) for id, template in sorted(TEMPLATES.items()) if template.classes
+    }
+    """Of a class that it is not for, a document is not owed, and its draft would close."""
 
     def __init__(self) -> None:
         self._memory = Memory()
@@ -65,18 +69,19 @@ class Agent:
             writer = ModelWriter(case.llm, chart, self._memory)
         facts, language = Facts.of(chart), wanted.language or language_of(chart)
         drafts: list[Draft] = []
-        unusable: dict[str, Text] = {}
+        unusable: dict[str, Unevaluated] = {}
         for template in wanted.templates:
             for subject in due(template, chart, case.now, wanted.transcripts):
                 material = gather(template, chart, subject, language)
                 written = await writer.write(material)
                 if any(section.model == "unusable" for section in written):
-                    unusable[f"{template.id}.model"] = UNUSABLE
+                    name = f"{template.id}.model"
+                    unusable[name] = Unevaluated(rule=name, reason="model", text=UNUSABLE)
                 item = draft(material, written, facts, case.llm.model if case.llm else "")
                 drafts += [item] if item else []
         return Assessment(
             evaluated=frozenset(template.id for template in wanted.templates),
-            unevaluated=unusable,
+            unevaluated=list(unusable.values()),
             proposals=drafts,
             unverified=sum(sum(item.payload["removed"].values()) for item in drafts),
         )

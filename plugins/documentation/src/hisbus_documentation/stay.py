@@ -59,7 +59,7 @@ def diagnoses(chart: Chart, feed: Feed, subject: Subject, language: Language) ->
     """Yield the diagnoses of the first type that there is, one to a sentence, the principal one first."""
     for type in feed.types:
         found = sorted(
-            (item for item in chart.diagnoses if item.type == type), key=lambda item: (item.rank or 99, item.id)
+            (item for item in chart.diagnoses if item.status == type), key=lambda item: (item.rank or 99, item.id)
         )
         for item in found:
             name, code = item.code.text or item.code.code, item.code.code if item.code.text else ""

@@ -7,7 +7,7 @@ from hisbus_qc import evidence
 from hisbus_qc.clock import shown
 from hisbus_qc.facts import Search, find, mention, sentence
 from hisbus_qc.record import Record, written
-from hisbus_qc.rule import Limits, Regex, Rule, Said, takes
+from hisbus_qc.rule import DocumentTypes, Limits, Regex, Rule, Said, takes
 from hisbus_schemas import ChartDocument, Evidence, Wake
 
 _DOSE = re.compile(r"[\s\d(（:：].*$", re.DOTALL)
@@ -17,12 +17,12 @@ _DOSE = re.compile(r"[\s\d(（:：].*$", re.DOTALL)
 class Advice(Limits):
     """Where a consultation advises, what of, and where that must be found."""
 
-    documents: tuple[str, ...]
+    documents: DocumentTypes
     heading: Regex
     """A regular expression; what stands after it is the advice."""
     terms: tuple[str, ...]
     """What advice is about. Advice without any of them is not judged."""
-    notes: tuple[str, ...]
+    notes: DocumentTypes
     orders: Search
     limit_hours: float
 
@@ -30,7 +30,7 @@ class Advice(Limits):
 class Medicines(Limits):
     """Where a discharge record lists medicines, and which orders are for the time after discharge."""
 
-    documents: tuple[str, ...]
+    documents: DocumentTypes
     heading: Regex
     orders: Search
     prefix: Regex

@@ -2,7 +2,7 @@
 
 from hisbus import Case
 from hisbus_qc.record import Record
-from hisbus_qc.rulebook import book
+from hisbus_qc.rulebook import QC, book
 from hisbus_qc.rulefiles import KINDS
 from hisbus_schemas import Assessment, Chart, Finding, Wake
 
@@ -14,6 +14,8 @@ class Agent:
     version = "2"
     kinds = KINDS
     grants = frozenset({"patient", "documents", "diagnoses", "procedures", "orders", "results", "vitals", "charges"})
+
+    needs = QC.needs
 
     async def assess(self, case: Case) -> Assessment:
         """Judge a case by every enabled rule.
@@ -40,4 +42,4 @@ class Agent:
 
 def is_judged(chart: Chart) -> bool:
     """Tell whether a stay owes a record: an inpatient's that was not cancelled."""
-    return chart.patient_class == "I" and chart.status != "cancelled"
+    return chart.patient_class == "inpatient" and chart.status != "cancelled"

@@ -9,7 +9,7 @@ from pydantic import model_validator
 
 from hisbus_qc import evidence
 from hisbus_qc.record import Record
-from hisbus_qc.rule import GroupRegex, Limits, Rule, Said, takes
+from hisbus_qc.rule import DocumentTypes, GroupRegex, Limits, Rule, Said, takes
 from hisbus_schemas import ChartDocument, Evidence, Text
 
 
@@ -17,7 +17,7 @@ class Source(Limits):
     """Where a value stands: in the text or fields of documents, or in the operation itself."""
 
     name: Text
-    documents: tuple[str, ...] = ()
+    documents: DocumentTypes = ()
     patterns: tuple[GroupRegex, ...] = ()
     """Regular expressions; the first group of the first that matches is the value."""
     fields: tuple[str, ...] = ()
@@ -37,6 +37,11 @@ class Agree(Limits):
     """One value inside the other is the same."""
     within: bool = False
     """All values of one document must be the same as well."""
+
+    def needed(self) -> Iterator[tuple[str, ...]]:
+        """Yield the documents of all sources as one: what is not there disagrees with nothing."""
+        items = (item for source in self.sources for items in source.needed() for item in items)
+        yield tuple(dict.fromkeys(items))
 
     @model_validator(mode="after")
     def _sources(self) -> "Agree":

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from hisbus_qc import evidence
 from hisbus_qc.facts import Search, find
 from hisbus_qc.record import Record
-from hisbus_qc.rule import GroupRegex, Limits, Regex, Rule, Said, takes
+from hisbus_qc.rule import DocumentTypes, GroupRegex, Limits, Regex, Rule, Said, takes
 from hisbus_schemas import Evidence
 
 _LEAST = 2
@@ -16,12 +16,12 @@ _LEAST = 2
 class Allergies(Limits):
     """Where allergies stand."""
 
-    documents: tuple[str, ...]
+    documents: DocumentTypes
     denied: tuple[Regex, ...]
     """Regular expressions of a record that denies allergies."""
     named: tuple[GroupRegex, ...]
     """Of one that states them; the first group names what of."""
-    pages: tuple[str, ...]
+    pages: DocumentTypes
     field: str
     """Of the front page: whether there is an allergy."""
     field_no: str

@@ -46,7 +46,7 @@ def misfits(rule: Rule, record: Record, limits: Charges) -> Said:
                 reads=[charge.ref],
             )
     for group in limits.groups.values():
-        wrong = (group.sex and patient.sex in {"F", "M"} and patient.sex != group.sex) or (
+        wrong = (group.sex and patient.sex in {"female", "male"} and patient.sex != group.sex) or (
             group.years and age is not None and not group.years[0] <= age <= group.years[1]
         )
         for fact in find(record, group.charges) if wrong else ():
@@ -72,7 +72,7 @@ def _items(record: Record, table: str) -> dict[str, Concept]:
 
 
 def _fits(concept: Concept, sex: str, age: int | None) -> bool:
-    if concept.sex and sex in {"F", "M"} and concept.sex != sex:
+    if concept.sex and sex in {"female", "male"} and concept.sex != sex:
         return False
     too_young = age is not None and concept.least_age is not None and age < concept.least_age
     return not (too_young or (age is not None and concept.most_age is not None and age > concept.most_age))

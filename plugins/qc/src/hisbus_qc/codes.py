@@ -7,7 +7,7 @@ from hisbus_qc.facts import Search, find
 from hisbus_qc.frontpage import years
 from hisbus_qc.pages import Coded
 from hisbus_qc.record import Record, named
-from hisbus_qc.rule import Limits, Regex, Rule, Said, takes
+from hisbus_qc.rule import DocumentTypes, FieldName, Limits, Regex, Rule, Said, takes
 from hisbus_schemas import Finding, Text
 
 _MORPHOLOGY = re.compile(r"/(\d)")
@@ -24,7 +24,7 @@ class Edit(Limits):
 class Principal(Limits):
     """What a principal diagnosis may not be; codes as in ``Search``, or by a regular expression."""
 
-    documents: tuple[str, ...]
+    documents: DocumentTypes
     form: Regex
     """A regular expression that every code matches."""
     edits: dict[str, Edit]
@@ -43,17 +43,17 @@ class Fit(Limits):
 class SexAge(Limits):
     """The codes that fit only some patients."""
 
-    documents: tuple[str, ...]
+    documents: DocumentTypes
     fits: dict[str, Fit]
 
 
 class Behaviour(Limits):
     """The codes of tumours by the behaviour that their morphology must have."""
 
-    documents: tuple[str, ...]
+    documents: DocumentTypes
     morphology: str
     """The field of the front page that holds it."""
-    pathology: str
+    pathology: FieldName
     """The field that must be there once there is a report."""
     reports: Search
     behaviours: dict[str, tuple[str, ...]]
@@ -62,7 +62,7 @@ class Behaviour(Limits):
 class Delivery(Limits):
     """The codes of childbirth, and of its outcome."""
 
-    documents: tuple[str, ...]
+    documents: DocumentTypes
     delivery: tuple[str, ...]
     abortive: tuple[str, ...]
     outcome: tuple[str, ...]
@@ -115,7 +115,7 @@ def _fits(record: Record, fit: Fit) -> bool:
     patient, day = record.chart.patient, record.day_admitted
     if patient is None:
         return True
-    if fit.sex and patient.sex in {"F", "M"} and patient.sex != fit.sex:
+    if fit.sex and patient.sex in {"female", "male"} and patient.sex != fit.sex:
         return False
     if patient.birth_date is None or day is None:
         return True

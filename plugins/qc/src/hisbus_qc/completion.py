@@ -5,7 +5,7 @@ from datetime import timedelta
 from hisbus_qc import evidence
 from hisbus_qc.clock import shown
 from hisbus_qc.record import Record, written
-from hisbus_qc.rule import Limits, Rule, Said, takes
+from hisbus_qc.rule import DocumentTypes, Limits, Rule, Said, takes
 from hisbus_schemas import ChartDocument, Wake
 
 
@@ -18,8 +18,8 @@ class Complete(Limits):
 class Update(Limits):
     """How old an examination may be, and when its update is due."""
 
-    documents: tuple[str, ...]
-    updates: tuple[str, ...]
+    documents: DocumentTypes
+    updates: DocumentTypes
     """Types of an update; an addendum to the examination is one too."""
     limit_hours: float
     limit_days: float

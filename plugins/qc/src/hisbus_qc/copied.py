@@ -10,7 +10,7 @@ from rapidfuzz.distance import Levenshtein, MatchingBlock
 from hisbus_qc import evidence
 from hisbus_qc.clock import shown
 from hisbus_qc.record import Record, written
-from hisbus_qc.rule import Limits, Rule, Said, takes
+from hisbus_qc.rule import DocumentTypes, Limits, Rule, Said, takes
 from hisbus_schemas import ChartDocument, Evidence, Moment
 
 _SPACE = re.compile(r"\s+")
@@ -50,8 +50,8 @@ def note(rule: Rule, record: Record, limits: Any) -> Said:
 class Similar(Limits):
     """Which document is compared with which."""
 
-    documents: tuple[str, ...]
-    originals: tuple[str, ...]
+    documents: DocumentTypes
+    originals: DocumentTypes
     first: bool = False
     """Only the first document of each."""
     same_percent: float
@@ -61,8 +61,8 @@ class Similar(Limits):
 class Block(Limits):
     """How much of a document may stand in one other, word for word, by runs of so many characters."""
 
-    documents: tuple[str, ...]
-    originals: tuple[str, ...]
+    documents: DocumentTypes
+    originals: DocumentTypes
     gram_characters: int
     same_percent: float
     least_characters: int

@@ -8,14 +8,14 @@ from hisbus_qc import evidence
 from hisbus_qc.clock import shown
 from hisbus_qc.facts import Fact, Search, find
 from hisbus_qc.record import Record, written
-from hisbus_qc.rule import Limits, Rule, Said, takes
+from hisbus_qc.rule import DocumentTypes, Limits, Rule, Said, takes
 from hisbus_schemas import Evidence, Text, Wake
 
 
 class Gaps(Limits):
     """Which documents are progress notes, and the days between two by the level that an order set."""
 
-    documents: tuple[str, ...]
+    documents: DocumentTypes
     critical: Search
     critical_days: float
     severe: Search

@@ -4,7 +4,7 @@ from collections import Counter
 
 from hisbus_qc import evidence, pages
 from hisbus_qc.record import Record
-from hisbus_qc.rule import Limits, Rule, Said, takes
+from hisbus_qc.rule import DocumentTypes, Limits, Rule, Said, takes
 
 _CATEGORY = 3
 """Characters of a code that name its category."""
@@ -13,7 +13,7 @@ _CATEGORY = 3
 class Coverage(Limits):
     """The fields of the front page that are compared."""
 
-    documents: tuple[str, ...]
+    documents: DocumentTypes
     outpatient: str
     admitting: tuple[str, ...]
     """Types of diagnoses (DG1-6) that the outpatient one is compared with."""
@@ -66,7 +66,7 @@ def _outpatient(rule: Rule, record: Record, limits: Coverage) -> Said:
     """Compare the categories of the outpatient diagnosis and of those on admission."""
     page = pages.newest(record, limits.documents)
     stated = pages.first(page, limits.outpatient) if page else None
-    admitting = [item for item in record.chart.diagnoses if item.type in limits.admitting and item.code.code]
+    admitting = [item for item in record.chart.diagnoses if item.status in limits.admitting and item.code.code]
     code = pages.split(stated.text)[0] if stated else ""
     if page and stated and code and admitting and all(i.code.code[:_CATEGORY] != code[:_CATEGORY] for i in admitting):
         other = admitting[0]

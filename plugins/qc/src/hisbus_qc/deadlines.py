@@ -22,7 +22,7 @@ from hisbus_qc.clock import last_second, local, shown
 from hisbus_qc.facts import Fact, Search, find, sentence
 from hisbus_qc.moments import NAMES, After, Start, starts
 from hisbus_qc.record import Record, about, written
-from hisbus_qc.rule import Limits, Regex, Rule, Said, takes
+from hisbus_qc.rule import DocumentTypes, Limits, Regex, Rule, Said, takes
 from hisbus_schemas import ChartDocument, Evidence, Person, Text, Wake
 
 _SECOND = timedelta(seconds=1)
@@ -51,7 +51,7 @@ class Deadline(Limits):
     """Due by the end of the day, on the clock of the ward."""
     holidays: tuple[date, ...] = ()
     workdays: tuple[date, ...] = ()
-    documents: tuple[str, ...] = ()
+    documents: DocumentTypes = ()
     """Types of documents that will do."""
     words: tuple[str, ...] = ()
     """Of which such a document must hold one."""
@@ -103,10 +103,15 @@ class Discharge(Limits):
     """R13: what is due after a discharge, a death, and of a short stay."""
 
     limit_hours: float
-    documents: tuple[str, ...]
-    death_documents: tuple[str, ...]
-    short_documents: tuple[str, ...]
+    documents: DocumentTypes
+    death_documents: DocumentTypes
+    short_documents: DocumentTypes
     short_hours: float
+
+    def needed(self) -> Iterator[tuple[str, ...]]:
+        """Yield what is due after a discharge and after a death; for a short stay its one record will do for either."""
+        for types in (self.documents, self.death_documents):
+            yield tuple(f"document:{type}" for type in (*types, *self.short_documents))
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ part of the chart of which nothing arrived, is never *missed*: nobody can tell.
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from importlib.resources import files
@@ -17,7 +17,7 @@ from hisbus_qc.clock import last_second, shown, whole
 from hisbus_qc.facts import Fact, Search, find
 from hisbus_qc.frontpage import years
 from hisbus_qc.record import Record, named
-from hisbus_qc.rule import Limits, Rule, Said, takes
+from hisbus_qc.rule import DocumentTypes, Limits, Rule, Said, takes
 from hisbus_schemas import Evidence, Finding, Text, Wake
 
 Status = Literal["met", "missed", "not_determinable", "not_applicable", "pending"]
@@ -62,7 +62,7 @@ class Indicators(Limits):
     """Or the operations whose set it is."""
     least_years: int = 0
     arrival_field: str = "FP.ARRIVAL"
-    arrival_documents: tuple[str, ...] = ("C0002", "C0003", "C0034")
+    arrival_documents: DocumentTypes = ("C0002", "C0003", "C0034")
     arrival_pattern: str = r"(?:到院|到达医院|来院)时间[:：]\s*(\d{4}-\d\d-\d\d \d\d:\d\d)"
     items: dict[str, Indicator]
 
@@ -70,8 +70,14 @@ class Indicators(Limits):
 class Chosen(Limits):
     """Which sets a rule judges by."""
 
-    pages: tuple[str, ...]
+    pages: DocumentTypes
     sets: tuple[str, ...]
+
+    def needed(self) -> Iterator[tuple[str, ...]]:
+        """Yield all documents that the sets read as one, for most of them say the same; and each vital sign."""
+        found = [*super().needed(), *(items for name in self.sets for items in SETS[name].needed())]
+        yield tuple(dict.fromkeys(item for items in found for item in items if item.startswith("document:")))
+        yield from (items for items in found if not items[0].startswith("document:"))
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,14 @@ from hisbus_qc import evidence
 from hisbus_qc.facts import Search, find, mention, sentence
 from hisbus_qc.pages import diagnoses
 from hisbus_qc.record import Record, named
-from hisbus_qc.rule import GroupRegex, Limits, Rule, Said, takes
+from hisbus_qc.rule import DocumentTypes, GroupRegex, Limits, Rule, Said, takes
 from hisbus_schemas import Code, Text
 
 
 class Pulse(Limits):
     """How a record states pulse, heart rate and atrial fibrillation."""
 
-    documents: tuple[str, ...]
+    documents: DocumentTypes
     pulse: GroupRegex
     heart: GroupRegex
     """Regular expressions whose first group is the number."""
@@ -34,8 +34,8 @@ class Implied(Limits):
 class Laboratory(Limits):
     """Which values imply which diagnoses."""
 
-    pages: tuple[str, ...]
-    documents: tuple[str, ...]
+    pages: DocumentTypes
+    documents: DocumentTypes
     """Whose text may hold the diagnosis as well."""
     implied: dict[str, Implied]
 

@@ -44,6 +44,13 @@ class Search(Limits):
     operation: bool | None = None
     """Of procedures: whether it is an operation."""
 
+    def needed(self) -> Iterator[tuple[str, ...]]:
+        """Yield the documents or vital signs that are looked through."""
+        if self.part == "documents" and self.types:
+            yield tuple(f"document:{type}" for type in self.types)
+        elif self.part == "vitals":
+            yield tuple(f"vital:{code}" for code in self.codes if not self.words) or ("vital:*",)
+
 
 Span = tuple[int, int, int]
 """Section, first character, first character after."""

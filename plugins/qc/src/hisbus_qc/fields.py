@@ -1,12 +1,13 @@
 """Fields of a front page, each by itself or against another: there, of a form, within a range, in order of time."""
 
 import re
+from collections.abc import Iterator
 
 from hisbus_qc import pages
 from hisbus_qc.facts import Search, find
 from hisbus_qc.pages import Value
 from hisbus_qc.record import Record, named
-from hisbus_qc.rule import Limits, Regex, Rule, Said, takes
+from hisbus_qc.rule import DocumentTypes, Limits, Regex, Rule, Said, takes
 from hisbus_schemas import ChartDocument, Evidence, Finding, Text
 
 _DIAGNOSES = (pages.PRINCIPAL, pages.OTHERS)
@@ -36,11 +37,16 @@ class Field(Limits):
     """Only where the chart has one of these."""
     points: float | None = None
 
+    def needed(self) -> Iterator[tuple[str, ...]]:
+        """Yield the field where its absence is a finding."""
+        if self.required:
+            yield (f"field:{self.field}",)
+
 
 class Fields(Limits):
     """The checks of one kind of form."""
 
-    documents: tuple[str, ...]
+    documents: DocumentTypes
     checks: dict[str, Field]
 
 

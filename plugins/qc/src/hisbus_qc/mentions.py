@@ -7,7 +7,7 @@ from hisbus_qc.clock import shown
 from hisbus_qc.facts import Search, find, sentence
 from hisbus_qc.frontpage import years
 from hisbus_qc.record import Record, written
-from hisbus_qc.rule import Limits, Rule, Said, takes
+from hisbus_qc.rule import DocumentTypes, Limits, Rule, Said, takes
 from hisbus_schemas import ChartDocument, Text
 
 _WORD = 4
@@ -18,7 +18,7 @@ class NextNote(Limits):
     """Orders, and the words by which the next note may speak of them."""
 
     facts: Search
-    documents: tuple[str, ...]
+    documents: DocumentTypes
     words: tuple[str, ...]
     """Any of which will do, beside the name itself."""
 
@@ -26,7 +26,7 @@ class NextNote(Limits):
 class Contains(Limits):
     """What a document must say: of each of these at least one word."""
 
-    documents: tuple[str, ...]
+    documents: DocumentTypes
     all: Mapping[str, tuple[str, ...]]
     """By the name of the text that says what is missing."""
     sections: Mapping[str, tuple[str, ...]] = {}

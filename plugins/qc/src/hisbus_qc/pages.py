@@ -102,7 +102,7 @@ def _diagnoses(record: Record, page: ChartDocument | None) -> list[Coded]:
             item.id,
         )
         for item in record.chart.diagnoses
-        if item.type == "F"
+        if item.status == "final"
     ]
 
 

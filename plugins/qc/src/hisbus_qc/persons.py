@@ -5,14 +5,14 @@ import re
 from hisbus_qc import evidence
 from hisbus_qc.frontpage import years
 from hisbus_qc.record import Record
-from hisbus_qc.rule import GroupRegex, Limits, Rule, Said, takes
+from hisbus_qc.rule import DocumentTypes, GroupRegex, Limits, Rule, Said, takes
 from hisbus_schemas import Evidence, Text
 
 
 class Person(Limits):
     """How a document says who the patient is. Each pattern's first group is the value."""
 
-    documents: tuple[str, ...]
+    documents: DocumentTypes
     names: tuple[GroupRegex, ...]
     sexes: tuple[GroupRegex, ...]
     ages: tuple[GroupRegex, ...]
@@ -27,7 +27,7 @@ def person(rule: Rule, record: Record, limits: Person) -> Said:
     if patient is None:
         return
     age = years(patient.birth_date, day) if patient.birth_date and day else None
-    sexes = {"M": limits.male, "F": limits.female}.get(patient.sex, ())
+    sexes = {"male": limits.male, "female": limits.female}.get(patient.sex, ())
     every = [*limits.names, *limits.sexes, *limits.ages]
     documents = record.documents(limits.documents)
     whole = "\n".join(section.text for item in documents for section in item.sections)

@@ -3,14 +3,19 @@
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import date, datetime
 from importlib.resources import files
 from typing import Annotated, Any, Literal, Protocol, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from hisbus_qc.record import Record
-from hisbus_schemas import Contract, Evidence, Finding, Text, Wake
+from hisbus_schemas import Contract, Evidence, Finding, Need, Text, Wake
+
+
+def _need(value: Any) -> Any:
+    return {"item": value} if isinstance(value, str) else value
 
 
 class Rule(Contract):
@@ -44,6 +49,8 @@ class Rule(Contract):
     """``package.module:name`` of a Python function."""
     limits: dict[str, Any] = {}
     texts: dict[str, Text] = {}
+    needs: tuple[Annotated[Need, BeforeValidator(_need)], ...] = ()
+    """What of the record it needs beside what its limits name (``needs.py``): items, or tables as ``Need`` has them."""
     parts: tuple["Rule", ...] = ()
 
     def say(self, name: str, /, **values: str | Text) -> Text:
@@ -106,6 +113,37 @@ class Limits(BaseModel):
     def wrong(self, texts: Mapping[str, Text]) -> str:
         """Return what does not go with the texts of their rule, key first; empty: nothing."""
         return ""
+
+    def needed(self) -> Iterator[tuple[str, ...]]:
+        """Yield what of the record the rule needs, as items of ``Need``: of each set any will do."""
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            kinds = [mark.kind for mark in field.metadata if isinstance(mark, Named)]
+            if value and kinds:
+                yield tuple(f"{kinds[0]}:{each}" for each in ((value,) if isinstance(value, str) else value))
+            elif not kinds:
+                yield from _needed(value)
+
+
+def _needed(value: Any) -> Iterator[tuple[str, ...]]:
+    if isinstance(value, Limits):
+        yield from value.needed()
+    elif isinstance(value, Mapping | tuple):
+        for each in value.values() if isinstance(value, Mapping) else value:
+            yield from _needed(each)
+
+
+@dataclass(frozen=True)
+class Named:
+    """Says of a limit that it names parts of the record which the rule cannot do without."""
+
+    kind: Literal["document", "field", "vital"]
+
+
+DocumentTypes = Annotated[tuple[str, ...], Named("document")]
+"""Types of documents, WS/T 500 or LOINC; any of them will do."""
+FieldName = Annotated[str, Named("field")]
+"""A field of the front page whose absence is a finding."""
 
 
 def _compiled(text: str) -> str:

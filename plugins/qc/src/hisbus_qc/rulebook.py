@@ -8,14 +8,16 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
 from hisbus import ConfigError
+from hisbus_qc.needs import ANYTHING, needs
 from hisbus_qc.rule import Rule
 from hisbus_qc.rulefiles import Folder, Judge, judge, load, rules, table_of
+from hisbus_schemas import EVERY_OTHER, Need
 
 _MOST = {"minutes": 525_600, "hours": 87_600, "days": 3_650, "workdays": 3_650, "percent": 100, "characters": 100_000}
 """The largest number by unit: ten years, the whole, more than any note has."""
@@ -36,6 +38,11 @@ class Shelf:
     """As they stand in the files."""
     rules: Mapping[str, Rule]
     """With their defaults, by id."""
+
+    @cached_property
+    def needs(self) -> Mapping[str, tuple[Need, ...]]:
+        """What each rule needs of the record, and what those may need that a hospital adds."""
+        return {**needs(self.rules), EVERY_OTHER: ANYTHING}
 
 
 def shelf(agent: str, folder: Folder, kinds: frozenset[Kind]) -> Shelf:

@@ -64,7 +64,7 @@ def load(folder: Folder, over: Mapping[str, Mapping[str, Any]]) -> dict[str, dic
     tables = {id: dict(table) for id, table in over.items()}
     seen: dict[str, str] = {}
     for file in sorted(folder.iterdir(), key=lambda item: str(item.name)):
-        if not file.name.endswith(".toml") or file.name.endswith(".cases.toml"):
+        if not file.name.endswith(".toml") or file.name.endswith(".examples.toml"):
             continue
         try:
             table = tomllib.loads(file.read_text(encoding="utf-8"))

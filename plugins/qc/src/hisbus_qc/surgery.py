@@ -4,13 +4,13 @@ from hisbus_qc import evidence
 from hisbus_qc.facts import Search, find, mention, sentence
 from hisbus_qc.moments import starts
 from hisbus_qc.record import Record, written
-from hisbus_qc.rule import Limits, Rule, Said, takes
+from hisbus_qc.rule import DocumentTypes, Limits, Rule, Said, takes
 
 
 class SurgeonSigns(Limits):
     """Which documents the surgeon signs, and how his signature reads where another wrote them."""
 
-    documents: tuple[str, ...]
+    documents: DocumentTypes
     signatures: tuple[str, ...]
     """Texts with ``{surgeon}`` in them."""
     field: str
@@ -20,12 +20,12 @@ class SurgeonSigns(Limits):
 class Tubes(Limits):
     """The tubes and drains that are looked for, and how their removal reads."""
 
-    documents: tuple[str, ...]
+    documents: DocumentTypes
     """Where they are placed."""
     tubes: dict[str, tuple[str, ...]]
     """The words for each."""
     removed: tuple[str, ...]
-    notes: tuple[str, ...]
+    notes: DocumentTypes
     orders: Search
     kept: tuple[str, ...]
     """Words of a patient who leaves with a tube."""

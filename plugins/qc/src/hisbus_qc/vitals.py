@@ -1,7 +1,7 @@
 """Vital signs."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from functools import cached_property
 
@@ -53,6 +53,10 @@ class Range(Limits):
     diastolic_codes: tuple[str, ...]
     oxygen_saturation: tuple[float, float]
     oxygen_saturation_codes: tuple[str, ...]
+
+    def needed(self) -> Iterator[tuple[str, ...]]:
+        """Yield all of them as one: what is not there is not judged."""
+        yield tuple(f"vital:{code}" for code in self.by_code)
 
     @cached_property
     def by_code(self) -> Mapping[str, tuple[str, Decimal, Decimal]]:

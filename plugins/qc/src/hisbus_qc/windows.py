@@ -6,7 +6,7 @@ from hisbus_qc.clock import shown
 from hisbus_qc.facts import Search, find
 from hisbus_qc.moments import NAMES, After, starts
 from hisbus_qc.record import Record, written
-from hisbus_qc.rule import Limits, Rule, Said, takes
+from hisbus_qc.rule import DocumentTypes, Limits, Rule, Said, takes
 from hisbus_schemas import Text, Wake
 
 _MOST = 120
@@ -20,7 +20,7 @@ class Every(Limits):
     facts: Search | None = None
     limit_days: float
     times: int = _MOST
-    documents: tuple[str, ...]
+    documents: DocumentTypes
     needs: Search | None = None
     """Something else that will do."""
     unless: Search | None = None

@@ -64,7 +64,7 @@ class Row:
     """False: the table does not allow it as principal ("grey")."""
     manifestation: bool = False
     sex: str = ""
-    """``F`` or ``M`` alone."""
+    """``female`` or ``male`` alone."""
     least_age: float | None = None
     """Years."""
     most_age: float | None = None

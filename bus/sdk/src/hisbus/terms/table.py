@@ -41,7 +41,7 @@ HEADERS: Mapping[str, tuple[str, ...]] = {
 }
 _YES = {"1", "y", "yes", "true", "是", "√"}
 _NO = {"0", "n", "no", "false", "否", "×"}
-_SEX = {"": "", "m": "M", "男": "M", "f": "F", "女": "F"}
+_SEX = {"": "", "m": "male", "男": "male", "f": "female", "女": "female"}
 _BYTES_OF_HEADER = 4096
 
 

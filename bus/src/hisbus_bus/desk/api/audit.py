@@ -11,7 +11,7 @@ from sqlalchemy import Row
 from hisbus_bus.desk import cursors
 from hisbus_bus.desk.cursors import LIMIT, Cursor, Items, Limit
 from hisbus_bus.desk.read import operations
-from hisbus_bus.desk.security import Admin, SiteOf
+from hisbus_bus.desk.security import Auditor, SiteOf
 from hisbus_bus.desk.words import Word
 
 router = APIRouter(prefix="/audit", tags=["audit"])
@@ -38,7 +38,7 @@ class AuditBody(BaseModel):
 @router.get("")
 async def list_audit(
     site: SiteOf,
-    user: Admin,
+    user: Auditor,
     actor: Word = "",
     action: Word = "",
     encounter: Word = "",

@@ -10,13 +10,13 @@ from hisbus_bus.desk import cursors
 from hisbus_bus.desk.cursors import LIMIT, MOST, Items
 from hisbus_bus.desk.plain import at_site, moment, plain
 from hisbus_bus.desk.problems import Problem
-from hisbus_bus.desk.security import SiteOf, Viewer, actor
+from hisbus_bus.desk.security import Reader, SiteOf, actor
 from hisbus_bus.desk.views import viewed
 from hisbus_bus.desk.words import Word
 from hisbus_bus.flow.review import notes
 from hisbus_bus.flow.review.notes import Said
 from hisbus_bus.kernel import charts
-from hisbus_schemas import Asked, Chart, ChartDocument, Patient, Text
+from hisbus_schemas import LISTS, Asked, Chart, ChartDocument, Patient, Unevaluated
 
 router = APIRouter(prefix="/charts", tags=["charts"])
 
@@ -99,6 +99,7 @@ class ChartBody(BaseModel):
     orders: list[dict[str, Any]]
     results: list[dict[str, Any]]
     vitals: list[dict[str, Any]]
+    charges: list[dict[str, Any]]
 
     @classmethod
     def of(cls, chart: Chart) -> "ChartBody":
@@ -113,11 +114,7 @@ class ChartBody(BaseModel):
             admitted=moment(chart.admitted),
             discharged=moment(chart.discharged),
             documents=[DocumentBody.of(document, chart.timezone) for document in chart.documents],
-            diagnoses=plain(chart.diagnoses),
-            procedures=plain(chart.procedures),
-            orders=plain(chart.orders),
-            results=plain(chart.results),
-            vitals=plain(chart.vitals),
+            **{part.name: plain(getattr(chart, part.name)) for part in LISTS if part.name != "documents"},
         )
 
 
@@ -150,7 +147,7 @@ class AssessmentBody(BaseModel):
     """The present of that chart."""
     evaluated: list[str]
     """Rules that it judged."""
-    unevaluated: dict[str, Text]
+    unevaluated: list[Unevaluated]
     """Rules that it could not judge, with the reason."""
     unverified: int
     """Items left out because the words they rest on are not in the record."""
@@ -178,7 +175,7 @@ class Assessments(BaseModel):
 
 
 @router.post("/search")
-async def search_charts(site: SiteOf, user: Viewer, search: ChartSearch) -> Items[ChartBody]:
+async def search_charts(site: SiteOf, user: Reader, search: ChartSearch) -> Items[ChartBody]:
     """Find stays by visit or patient, the latest active first."""
     start = cursors.number(search.cursor) or 0
     end = start + search.limit
@@ -192,7 +189,7 @@ async def search_charts(site: SiteOf, user: Viewer, search: ChartSearch) -> Item
 
 
 @router.get("/{id}")
-async def read_chart(site: SiteOf, user: Viewer, id: Word) -> ChartBody:
+async def read_chart(site: SiteOf, user: Reader, id: Word) -> ChartBody:
     """Read one stay."""
     async with site.database.read() as connection:
         chart = await charts.chart(connection, id)
@@ -203,7 +200,7 @@ async def read_chart(site: SiteOf, user: Viewer, id: Word) -> ChartBody:
 
 
 @router.get("/{id}/assessments")
-async def read_assessments(site: SiteOf, user: Viewer, id: Word) -> Assessments:
+async def read_assessments(site: SiteOf, user: Reader, id: Word) -> Assessments:
     """Read what agents could and could not judge of a stay, and what the model was asked."""
     async with site.database.read() as connection:
         if await charts.chart(connection, id) is None:

@@ -13,7 +13,7 @@ from hisbus_bus.desk.problems import Problem
 from hisbus_bus.desk.read import messages as ledger
 from hisbus_bus.desk.read import traces
 from hisbus_bus.desk.read.messages import Copy, Found, Wanted
-from hisbus_bus.desk.security import SiteOf, Viewer, actor
+from hisbus_bus.desk.security import Reader, SiteOf, Viewer, actor
 from hisbus_bus.desk.views import viewed
 from hisbus_bus.desk.words import Word
 
@@ -105,7 +105,7 @@ async def list_messages(
 
 
 @router.post("/search")
-async def search_messages(site: SiteOf, user: Viewer, search: MessageSearch) -> MessagesFound:
+async def search_messages(site: SiteOf, user: Reader, search: MessageSearch) -> MessagesFound:
     """Find messages by what identifies them or a patient.
 
     A search for text reads at most 2000 originals, the newest first, and says in `searched` how many it has read;
@@ -119,7 +119,7 @@ async def search_messages(site: SiteOf, user: Viewer, search: MessageSearch) -> 
 
 
 @router.get("/{id}")
-async def read_message(site: SiteOf, user: Viewer, id: Word) -> Message:
+async def read_message(site: SiteOf, user: Reader, id: Word) -> Message:
     """Read one message, and what became of it."""
     copy = await ledger.find(site, id)
     if copy is None:

@@ -10,7 +10,7 @@ from sqlalchemy import Row
 from hisbus_bus.desk import cursors
 from hisbus_bus.desk.cursors import LIMIT, Cursor, Items, Limit
 from hisbus_bus.desk.read import operations
-from hisbus_bus.desk.security import Admin, SiteOf, Viewer
+from hisbus_bus.desk.security import Replayer, SiteOf, Viewer
 from hisbus_bus.desk.words import Word
 
 router = APIRouter(prefix="/parked", tags=["parked"])
@@ -56,6 +56,6 @@ async def list_parked(
 
 
 @router.post("/{id}/replay")
-async def replay_parked(site: SiteOf, user: Admin, id: Word) -> ParkedBody:
+async def replay_parked(site: SiteOf, user: Replayer, id: Word) -> ParkedBody:
     """Append it to its step's input again."""
     return ParkedBody.of(await operations.replay(site, user, id))

@@ -14,12 +14,13 @@ from hisbus_bus.desk.cursors import LIMIT, Cursor, Items, Limit
 from hisbus_bus.desk.problems import MEDIA_TYPE, ProblemBody
 from hisbus_bus.desk.read import worklist as queue
 from hisbus_bus.desk.read.worklist import Filter, StayLine
-from hisbus_bus.desk.security import Reviewer, SiteOf, Viewer, actor
+from hisbus_bus.desk.security import Reader, Reviewer, SiteOf, actor
 from hisbus_bus.desk.views import viewed
 from hisbus_bus.desk.words import Note, Tree, Word
 from hisbus_bus.flow.review import opinions, proposals
 from hisbus_bus.flow.review.decide import decide
 from hisbus_bus.flow.review.opinions import Voice
+from hisbus_bus.flow.review.undo import undo
 from hisbus_bus.kernel.site import Site
 from hisbus_schemas import Answer, Evidence, Reason, Text
 
@@ -129,7 +130,7 @@ class DecisionBody(BaseModel):
 @router.get("")
 async def list_proposals(
     site: SiteOf,
-    user: Viewer,
+    user: Reader,
     status: Word = "",
     agent: Word = "",
     rule: Word = "",
@@ -147,7 +148,7 @@ async def list_proposals(
 
 
 @router.get("/{id}")
-async def read_proposal(site: SiteOf, user: Viewer, id: Word, response: Response) -> ProposalBody:
+async def read_proposal(site: SiteOf, user: Reader, id: Word, response: Response) -> ProposalBody:
     """Read one proposal. Its `ETag` is what a decision names."""
     row, _ = await queue.look(site, actor(user), id)
     return await _answer(site, row, response)
@@ -180,6 +181,33 @@ async def decide_proposal(
         note=body.note,
         payload=body.payload,
     )
+    async with site.database.read() as connection:
+        row = await queue.one(connection, id)
+    return await _answer(site, row, response)
+
+
+@router.post(
+    "/{id}/decision/undo",
+    responses={
+        status: {"model": ProblemBody, "content": {MEDIA_TYPE: {}}, "description": description}
+        for status, description in (
+            (403, "Not theirs"),
+            (404, "No such proposal"),
+            (409, "Nothing to take back, or it has left"),
+            (412, "Changed"),
+            (428, "No If-Match"),
+        )
+    },
+)
+async def undo_decision(
+    site: SiteOf,
+    user: Reviewer,
+    id: Word,
+    response: Response,
+    if_match: Annotated[str | None, Header(max_length=200)] = None,
+) -> ProposalBody:
+    """Take the decision on a proposal back, while it has not left. Who decided may, and an admin."""
+    await undo(site, proposal_id=id, user=user.name, role=user.role, if_match=if_match and if_match.strip().strip('"'))
     async with site.database.read() as connection:
         row = await queue.one(connection, id)
     return await _answer(site, row, response)

@@ -12,10 +12,9 @@ from hisbus_bus.desk.cursors import LIMIT, Cursor, Items, Limit
 from hisbus_bus.desk.read import operations
 from hisbus_bus.desk.security import Reviewer, SiteOf, Viewer
 from hisbus_bus.desk.words import Note, Word
+from hisbus_bus.kernel.states import WrittenBack
 
 router = APIRouter(prefix="/writebacks", tags=["writebacks"])
-
-STATES = ("queued", "sending", "applied", "rejected_by_his", "stale", "undecided")
 
 
 class WriteBackBody(BaseModel):
@@ -55,7 +54,7 @@ class ResolutionBody(BaseModel):
 async def list_writebacks(
     site: SiteOf,
     user: Viewer,
-    status: Annotated[str, Query(pattern=f"^(|{'|'.join(STATES)})$")] = "",
+    status: Annotated[str, Query(pattern=f"^(|{'|'.join(WrittenBack.ALL)})$")] = "",
     limit: Limit = LIMIT,
     cursor: Cursor = None,
 ) -> Items[WriteBackBody]:

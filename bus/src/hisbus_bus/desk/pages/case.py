@@ -1,7 +1,7 @@
 """The case: a stay's record on the left, what was found in it on the right, and the decision."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -9,18 +9,18 @@ from starlette.responses import RedirectResponse, Response
 
 from hisbus.errors import Refused
 from hisbus_bus.desk import codes, drafts, said
-from hisbus_bus.desk.pages.frame import Someone, posted, render
+from hisbus_bus.desk.pages.frame import Reader, posted, render
 from hisbus_bus.desk.read import stays as cases
 from hisbus_bus.desk.read import worklist as queue
 from hisbus_bus.desk.read.stays import Finding
-from hisbus_bus.desk.security import SiteOf, actor
+from hisbus_bus.desk.security import SiteOf, actor, site_of
 from hisbus_bus.desk.views import viewed
 from hisbus_bus.desk.words import Word
 from hisbus_bus.flow.review import proposals
 from hisbus_bus.flow.review.decide import decide
 from hisbus_bus.kernel import charts, payloads
 from hisbus_bus.kernel.site import Site
-from hisbus_schemas import Proposal
+from hisbus_schemas import LISTS, Chart, Proposal
 
 router = APIRouter(prefix="/findings")
 
@@ -28,7 +28,7 @@ REASONS = ("wrong", "not_relevant", "already_fixed", "duplicate", "rule_outdated
 
 
 @router.get("/{id}")
-async def case(request: Request, site: SiteOf, user: Someone, id: Word) -> Response:
+async def case(request: Request, site: SiteOf, user: Reader, id: Word) -> Response:
     """Show the stay that a finding is about, the finding first."""
     async with site.database.read() as connection:
         row = await queue.one(connection, id)
@@ -41,17 +41,18 @@ async def case(request: Request, site: SiteOf, user: Someone, id: Word) -> Respo
         user,
         case=shown,
         chart=shown.chart,
+        data=_data(shown.chart),
         marks=shown.marks,
         chosen=id,
         show_closed=chosen.closed,
         said=said.lines(shown.said),
-        unjudged=sum(len(one.notes.unevaluated) for one in shown.said),
+        unjudged=sum(len({its.rule for its in one.notes.unevaluated}) for one in shown.said),
         **_about(request),
     )
 
 
 @router.post("/{id}/decision")
-async def decision(request: Request, site: SiteOf, user: Someone, id: Word) -> Response:
+async def decision(request: Request, site: SiteOf, user: Reader, id: Word) -> Response:
     """Record what a person answered; show what became of the finding."""
     fields = await posted(request, user, passages=drafts.FIELD)
     async with site.database.read() as connection:
@@ -81,7 +82,7 @@ async def decision(request: Request, site: SiteOf, user: Someone, id: Word) -> R
 
 
 @router.get("/{id}/receipt")
-async def receipt(request: Request, site: SiteOf, user: Someone, id: Word) -> Response:
+async def receipt(request: Request, site: SiteOf, user: Reader, id: Word) -> Response:
     """Show how far the write-back is. It names no patient, so the look is not audited."""
     async with site.database.read() as connection:
         (finding,) = await cases.of_rows(connection, [await queue.one(connection, id)], None)
@@ -93,6 +94,12 @@ async def _finding(site: Site, id: str) -> Finding:
         row = await queue.one(connection, id)
         (finding,) = await cases.of_rows(connection, [row], await charts.chart(connection, row.encounter))
     return finding
+
+
+def _data(chart: Chart | None) -> list[str]:
+    """Return the parts of a chart that the page shows in tables: all that hold something, but the documents."""
+    names = [part.name for part in LISTS if part.name != "documents"]
+    return [name for name in names if chart is not None and getattr(chart, name)]
 
 
 def _payload(fields: Mapping[str, str], proposal: Proposal) -> dict[str, Any] | None:
@@ -116,5 +123,6 @@ def _about(request: Request) -> dict[str, Any]:
         "roles": codes.ROLES,
         "writers": request.app.state.writers,
         "now": datetime.now(UTC),
+        "grace": timedelta(seconds=site_of(request).settings.review.grace_s),
         "refused": "",
     }

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import date, datetime
+from functools import partial
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
@@ -13,12 +14,12 @@ from starlette.responses import HTMLResponse
 from hisbus_bus.desk.health import agents_called, durability
 from hisbus_bus.desk.problems import Problem
 from hisbus_bus.desk.process import Process
-from hisbus_bus.desk.security import SESSION, VISITOR, check_form, set_cookie, site_of, visitor_token
+from hisbus_bus.desk.security import SESSION, VISITOR, allow, check_form, set_cookie, site_of, visitor_token
 from hisbus_bus.desk.texts import negotiate, texts
 from hisbus_bus.desk.words import Note, Passage
 from hisbus_bus.host.agents import DOWN
 from hisbus_bus.kernel import people as users
-from hisbus_bus.kernel.people import User
+from hisbus_bus.kernel.people import User, may
 from hisbus_schemas import Moment
 
 LANGUAGE = "hisbus_language"
@@ -80,6 +81,7 @@ def render(
         "t": texts(spoken),
         "lang": spoken,
         "user": user,
+        "may": partial(may, user),
         "csrf": token,
         "site": site_of(request).name,
         "zone": request.app.state.zone,
@@ -103,6 +105,24 @@ async def logged_in(request: Request) -> User:
 
 
 Someone = Annotated[User, Depends(logged_in)]
+
+
+async def _viewing(user: Someone) -> User:
+    return allow(user, "see_metadata")
+
+
+async def _reading(user: Someone) -> User:
+    return allow(user, "see_bodies")
+
+
+async def _administering(user: Someone) -> User:
+    return allow(user, "administer")
+
+
+# Who is logged in, by what they may.
+Viewer = Annotated[User, Depends(_viewing)]
+Reader = Annotated[User, Depends(_reading)]
+Admin = Annotated[User, Depends(_administering)]
 
 
 async def posted(request: Request, user: User | None, passages: str = "") -> Mapping[str, str]:

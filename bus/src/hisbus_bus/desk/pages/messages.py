@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from hisbus_bus.desk import cursors
 from hisbus_bus.desk.cursors import LIMIT, Cursor
-from hisbus_bus.desk.pages.frame import Someone, posted, render
+from hisbus_bus.desk.pages.frame import Reader, Viewer, posted, render
 from hisbus_bus.desk.problems import Problem
 from hisbus_bus.desk.read import messages as ledger
 from hisbus_bus.desk.read import traces
@@ -26,7 +26,7 @@ STATES = ("stored", "mapped", "unmapped", "duplicate", "parked")
 
 @router.get("")
 async def latest(
-    request: Request, site: SiteOf, user: Someone, status: Word = "", connector: Word = "", cursor: Cursor = None
+    request: Request, site: SiteOf, user: Viewer, status: Word = "", connector: Word = "", cursor: Cursor = None
 ) -> Response:
     """Show the latest messages."""
     wanted = Wanted(status=status if status in STATES else "", connector=connector)
@@ -35,7 +35,7 @@ async def latest(
 
 
 @router.post("/search")
-async def search(request: Request, site: SiteOf, user: Someone) -> Response:
+async def search(request: Request, site: SiteOf, user: Reader) -> Response:
     """Find messages. What is searched for travels in the body and is not kept."""
     fields = await posted(request, user)
     given = {name: fields.get(name, "").strip() for name in FIELDS}
@@ -49,7 +49,7 @@ async def search(request: Request, site: SiteOf, user: Someone) -> Response:
 
 
 @router.get("/{id}")
-async def message(request: Request, site: SiteOf, user: Someone, id: Word) -> Response:
+async def message(request: Request, site: SiteOf, user: Reader, id: Word) -> Response:
     """Show one message: its original, its acknowledgement, and what became of it."""
     copy = await ledger.find(site, id)
     if copy is None:

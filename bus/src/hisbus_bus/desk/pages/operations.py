@@ -7,23 +7,23 @@ from starlette.responses import RedirectResponse, Response
 
 from hisbus_bus.desk import cursors, health
 from hisbus_bus.desk.cursors import LIMIT, Cursor
-from hisbus_bus.desk.pages.frame import Someone, posted, render
+from hisbus_bus.desk.pages.frame import Viewer, posted, render
 from hisbus_bus.desk.process import Process
 from hisbus_bus.desk.read import operations
 from hisbus_bus.desk.security import SiteOf, allow
 from hisbus_bus.desk.words import Word
 from hisbus_bus.flow.lag import lag
 from hisbus_bus.kernel import charts
+from hisbus_bus.kernel.people import Object
+from hisbus_bus.kernel.states import WrittenBack
 
 router = APIRouter()
 
-WRITEBACKS = ("queued", "sending", "applied", "rejected_by_his", "stale", "undecided")
-FOR_A_PERSON = frozenset({"rejected_by_his", "stale", "undecided"})
 PARKED = ("parked", "replayed", "closed")
 
 
 @router.get("/agents")
-async def agents(request: Request, site: SiteOf, user: Someone) -> Response:
+async def agents(request: Request, site: SiteOf, user: Viewer) -> Response:
     """Show how agents and their model are doing, and how far behind each step is."""
     process: Process = request.app.state.process
     behind = await lag(site, [agent.name for agent in health.agents_called(site, process)])
@@ -41,7 +41,7 @@ async def agents(request: Request, site: SiteOf, user: Someone) -> Response:
 
 @router.get("/writebacks")
 async def writebacks(
-    request: Request, site: SiteOf, user: Someone, status: Word = "", cursor: Cursor = None
+    request: Request, site: SiteOf, user: Viewer, status: Word = "", cursor: Cursor = None
 ) -> Response:
     """Show write-backs, and a form where a person must look in the HIS."""
     rows, following = await operations.writebacks(site, status, LIMIT, cursors.read(cursor))
@@ -51,24 +51,24 @@ async def writebacks(
         user,
         rows=rows,
         status=status,
-        states=WRITEBACKS,
-        for_a_person=FOR_A_PERSON,
+        states=WrittenBack.ALL,
+        for_a_person=WrittenBack.FOR_A_PERSON,
         following=following.word() if following else "",
     )
 
 
 @router.post("/writebacks/{id}/resolution")
-async def resolve(request: Request, site: SiteOf, user: Someone, id: Word) -> Response:
+async def resolve(request: Request, site: SiteOf, user: Viewer, id: Word) -> Response:
     """Take a person's answer about a write-back."""
     fields = await posted(request, user)
-    reviewer = allow(user, "reviewer")
+    reviewer = allow(user, "decide", Object("writeback"))
     await operations.resolve(site, reviewer, id, fields.get("resolution", ""), fields.get("note", ""))
     return RedirectResponse("/writebacks", 303)
 
 
 @router.get("/parked")
 async def parked(
-    request: Request, site: SiteOf, user: Someone, status: Word = "parked", cursor: Cursor = None
+    request: Request, site: SiteOf, user: Viewer, status: Word = "parked", cursor: Cursor = None
 ) -> Response:
     """Show what was set aside, and events that no stay could be found for."""
     rows, following = await operations.parked_rows(site, status, "", LIMIT, cursors.read(cursor))
@@ -87,10 +87,10 @@ async def parked(
 
 
 @router.post("/parked/{id}/replay")
-async def replay(request: Request, site: SiteOf, user: Someone, id: Word) -> Response:
+async def replay(request: Request, site: SiteOf, user: Viewer, id: Word) -> Response:
     """Append a parked record to its step's input again."""
     await posted(request, user)
-    await operations.replay(site, allow(user, "admin"), id)
+    await operations.replay(site, allow(user, "replay", Object("parked")), id)
     return RedirectResponse("/parked", 303)
 
 
@@ -98,13 +98,13 @@ async def replay(request: Request, site: SiteOf, user: Someone, id: Word) -> Res
 async def audit(
     request: Request,
     site: SiteOf,
-    user: Someone,
+    user: Viewer,
     by: Word = "",
     action: Word = "",
     cursor: Cursor = None,
 ) -> Response:
     """Show the audit to an admin."""
-    allow(user, "admin")
+    allow(user, "see_audit", Object("audit"))
     rows, following = await operations.audit_rows(site, by, action, "", LIMIT, cursors.number(cursor))
     return render(
         request,

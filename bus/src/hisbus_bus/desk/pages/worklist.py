@@ -5,17 +5,25 @@ from starlette.responses import RedirectResponse, Response
 
 from hisbus_bus.desk import cursors
 from hisbus_bus.desk.cursors import LIMIT, Cursor
-from hisbus_bus.desk.pages.frame import Someone, render
+from hisbus_bus.desk.pages.frame import Reader, render
 from hisbus_bus.desk.read import worklist as queue
 from hisbus_bus.desk.read.worklist import Filter
 from hisbus_bus.desk.security import SiteOf, actor
 from hisbus_bus.desk.views import viewed
 from hisbus_bus.desk.words import Word
 from hisbus_bus.flow.review import proposals
+from hisbus_bus.kernel.states import Proposed
 
 router = APIRouter()
 
-STATES = ("open", "stale", "accepted", "edited", "rejected", "resolved")
+STATES = (
+    Proposed.OPEN,
+    Proposed.STALE,
+    Proposed.ACCEPTED,
+    Proposed.EDITED,
+    Proposed.REJECTED,
+    Proposed.RESOLVED,
+)
 
 
 @router.get("/")
@@ -28,8 +36,8 @@ async def start() -> Response:
 async def worklist(
     request: Request,
     site: SiteOf,
-    user: Someone,
-    status: Word = "open",
+    user: Reader,
+    status: Word = Proposed.OPEN,
     rule: Word = "",
     department: Word = "",
     cursor: Cursor = None,

@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Row, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hisbus_bus.desk.cursors import Place
-from hisbus_bus.kernel import tables
+from hisbus_bus.kernel import positions, tables
 from hisbus_bus.kernel.log import Record
 from hisbus_bus.kernel.parked import REPLAY
 from hisbus_bus.kernel.site import Site
@@ -144,11 +144,11 @@ async def _tail(site: Site, wanted: Wanted) -> list[Copy]:
     """Return what lies beyond translate's position and fits; nothing says yet whose message it is."""
     if wanted.status not in {"", "stored"} or wanted.patient or wanted.visit:
         return []
-    committed = await site.log.committed("raw", site.group("translate"))
-    begins = await site.log.begins("raw")
+    begins, ends = await site.log.begins("raw"), await site.log.ends("raw")
+    done = await positions.reached(site, "raw", site.group("translate"), ends.keys(), stores=True)
     copies: list[Copy] = []
-    for partition, end in (await site.log.ends("raw")).items():
-        start = max(committed.get(partition, begins.get(partition, 0)), end - TAIL)
+    for partition, end in ends.items():
+        start = max(done[partition], begins.get(partition, 0), end - TAIL)
         while start < end:
             # Bodies may be large: few are held at a time, and the log may hand over fewer than asked for.
             records = await site.log.read("raw", partition, start, min(50, end - start))

@@ -18,12 +18,12 @@ from hisbus_bus.flow.review import notes, opinions, proposals
 from hisbus_bus.flow.review.notes import Said
 from hisbus_bus.kernel import audit, charts, payloads, tables
 from hisbus_bus.kernel.site import Site
+from hisbus_bus.kernel.states import Decided, Proposed, WrittenBack
 from hisbus_schemas import Chart, Decision, Drafted, Evidence, Opinion, Proposal, Query, Text
 
 SEVERITY = ("critical", "warning", "info")
 PREPARING = timedelta(minutes=1)
-"""How long after a decision its write-back is looked for again and again."""
-CLOSED = frozenset({"superseded", "resolved", "withdrawn"})
+"""How long after a decision's grace its write-back is looked for again and again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +59,17 @@ class Finding:
     @property
     def live(self) -> bool:
         """Tell whether it waits for a person."""
-        return self.row.status in proposals.LIVE
+        return self.row.status in Proposed.LIVE
 
     @property
     def approved(self) -> bool:
         """Tell whether a write-back belongs to it."""
-        return self.row.status in proposals.APPROVED
+        return self.row.status in Proposed.APPROVED
 
     @property
     def closed(self) -> bool:
         """Tell whether it closed by itself."""
-        return self.row.status in CLOSED
+        return self.row.status in Proposed.CLOSED
 
     @property
     def verified(self) -> bool:
@@ -102,13 +102,13 @@ class Finding:
         """Return what a person answered."""
         return _answer(self.decision)
 
-    def pending(self, writers: Collection[str], now: datetime) -> bool:
+    def pending(self, writers: Collection[str], now: datetime, grace: timedelta = timedelta()) -> bool:
         """Tell whether the write-back will move on by itself, so that it is worth looking again soon."""
         if not self.approved or self.decision is None:
             return False
         if self.receipt is None:
-            return self.connector in writers and now - self.decision.decided < PREPARING
-        return self.receipt.status in {"queued", "sending"}
+            return self.connector in writers and now - self.decision.decided < grace + PREPARING
+        return self.receipt.status in WrittenBack.LEAVING
 
     @property
     def rank(self) -> tuple[bool, bool, bool, int, Any, str]:
@@ -195,7 +195,8 @@ async def of_rows(connection: AsyncConnection, rows: Iterable[Row[Any]], chart: 
     ids = [row.id for row in rows]
     histories = await queue.histories(connection, ids)
     decisions, writebacks = tables.decisions, tables.writebacks
-    made = await connection.execute(select(decisions).where(decisions.c.proposal.in_(ids)))
+    standing = (decisions.c.proposal.in_(ids), decisions.c.state == Decided.STANDS)
+    made = await connection.execute(select(decisions).where(*standing))
     sent = await connection.execute(select(writebacks).where(writebacks.c.proposal.in_(ids)))
     stays = await queue.stays(connection, (row.encounter for row in rows))
     voices = await opinions.on(connection, (row.encounter for row in rows))
@@ -218,7 +219,7 @@ async def of_rows(connection: AsyncConnection, rows: Iterable[Row[Any]], chart: 
             queries=[
                 (other.id, asked.message)
                 for other, asked in known
-                if other.agent == row.agent and other.status in proposals.LIVE and payloads.query(asked) is not None
+                if other.agent == row.agent and other.status in Proposed.LIVE and payloads.query(asked) is not None
             ]
             if payloads.coded(said) is not None
             else (),

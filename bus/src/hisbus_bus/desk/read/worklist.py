@@ -11,8 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from hisbus_bus.desk.cursors import Place
 from hisbus_bus.desk.problems import Problem
 from hisbus_bus.flow.review import proposals
+from hisbus_bus.flow.review.proposals import Standing
 from hisbus_bus.kernel import audit, charts, tables
 from hisbus_bus.kernel.site import Site
+from hisbus_bus.kernel.states import Proposed
 from hisbus_schemas import Chart, Location, Patient
 
 
@@ -120,8 +122,8 @@ async def look(site: Site, actor: str, id: str) -> tuple[Row[Any], Chart | None]
 
 async def renewed(connection: AsyncConnection, row: Row[Any], chart: Chart | None) -> Row[Any]:
     """Return a proposal compared with the chart; it is read again where the two have parted."""
-    if row.status not in proposals.LIVE or proposals.stands(row, chart) == (row.status == "open"):
+    if row.status not in Proposed.LIVE or proposals.stands(Standing.of(row), chart) == (row.status == Proposed.OPEN):
         return row
     row = await one(connection, row.id)
-    await proposals.refresh(connection, row, await charts.chart(connection, row.encounter))
+    await proposals.refresh(connection, Standing.of(row), await charts.chart(connection, row.encounter))
     return await one(connection, row.id)

@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
 from hisbus_bus.flow.chart.order import order_of
 from hisbus_bus.kernel.topics import digest
 from hisbus_schemas import (
+    LISTS,
     Charge,
     ChartCharge,
     ChartDiagnosis,
@@ -20,6 +21,7 @@ from hisbus_schemas import (
     Code,
     Diagnoses,
     Diagnosis,
+    DiagnosisStatus,
     Document,
     Entry,
     Event,
@@ -29,22 +31,17 @@ from hisbus_schemas import (
 )
 
 Key = tuple[str, ...]
-"""Names an entry by what the hospital calls it: ``("document", number)`` ...."""
+"""Names an entry by what the hospital calls it, behind its part: ``("documents", number)`` ...; a report has two."""
 
 
 class Vital(ChartReading):
     """A reading that the chart shows among the vital signs."""
 
 
-_LISTS: Mapping[str, TypeAdapter[Any]] = {
-    "document": TypeAdapter(list[ChartDocument]),
-    "diagnoses": TypeAdapter(list[ChartDiagnosis]),
-    "procedure": TypeAdapter(list[ChartProcedure]),
-    "order": TypeAdapter(list[ChartOrder]),
-    "results": TypeAdapter(list[ChartReading]),
-    "vitals": TypeAdapter(list[Vital]),
-    "charge": TypeAdapter(list[ChartCharge]),
-}
+_MODELS: Mapping[str, type[Entry]] = {part.name: part.entry for part in LISTS if part.entry} | {"vitals": Vital}
+_LISTS: Mapping[str, TypeAdapter[Any]] = {name: TypeAdapter(list[model]) for name, model in _MODELS.items()}  # type: ignore[valid-type]
+_PARTS: Mapping[type[Entry], str] = {model: name for name, model in _MODELS.items()}
+"""The part of the chart that shows an item, by the item's own class."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +62,7 @@ class Slot:
         """Return the items as JSON, for each part a line with a list."""
         lines = [self.items]
         if " " in self.part:
-            lines = [tuple(item for item in self.items if _part(item) == part) for part in self.part.split()]
+            lines = [tuple(item for item in self.items if _PARTS[type(item)] == part) for part in self.part.split()]
         return "\n".join(f"[{','.join(map(_json, line))}]" for line in lines)
 
 
@@ -75,17 +72,10 @@ def _json(item: Entry) -> str:
 
 
 def items(key: Key, part: str, body: str) -> tuple[Entry, ...]:
-    """Return a stored slot's items."""
-    kinds = part.split() if key[0] == "report" else [key[0]]
-    return tuple(
-        chain.from_iterable(
-            _LISTS[kind].validate_json(line) for kind, line in zip(kinds, body.split("\n"), strict=False)
-        )
-    )
-
-
-def _part(reading: Entry) -> str:
-    return "vitals" if isinstance(reading, Vital) else "results"
+    """Return a stored slot's items. What is known of and not shown is of the part that its key names."""
+    names = part.split() or [key[0]] * (key[0] in _LISTS)
+    lines = zip(names, body.split("\n"), strict=False)
+    return tuple(chain.from_iterable(_LISTS[name].validate_json(line) for name, line in lines))
 
 
 def slot_id(encounter: str, key: Key) -> str:
@@ -103,19 +93,19 @@ def touched(event: Event) -> list[Key]:
     keys: list[Key] = []
     match event.data:
         case Document() as document:
-            keys = [("document", document.number)]
+            keys = [("documents", document.number)]
             if document.action == "replace" and document.parent:
-                keys.append(("document", document.parent))
+                keys.append(("documents", document.parent))
         case Diagnoses() as diagnoses:
-            keys = [("diagnoses", diagnoses.type)]
+            keys = [("diagnoses", diagnoses.status)]
         case Procedure() as procedure:
-            keys = [("procedure", procedure.key)]
+            keys = [("procedures", procedure.key)]
         case Order() as order:
-            keys = [("order", order.key)]
+            keys = [("orders", order.key)]
         case Report() as report:
             keys = [("report", report.number)]
         case Charge() as charge:
-            keys = [("charge", charge.key)]
+            keys = [("charges", charge.key)]
     return list(dict.fromkeys(keys))
 
 
@@ -199,7 +189,7 @@ def _diagnoses(slot: Slot, event: Event, said: Diagnoses) -> Slot:
     for item in kept:
         ids[_name(item.code)] = count = ids.get(_name(item.code), 0) + 1
         id = digest(slot.id, *_name(item.code), count)[:20]
-        rows.append(_diagnosis(id, event, said.type, item))
+        rows.append(_diagnosis(id, event, said.status, item))
     return replace(slot, part="diagnoses", items=tuple(rows))
 
 
@@ -207,8 +197,8 @@ def _name(code: Code) -> tuple[str, str]:
     return (code.system, code.code) if code.code else ("", code.text)
 
 
-def _diagnosis(id: str, event: Event, type: str, said: Diagnosis) -> ChartDiagnosis:
-    return ChartDiagnosis(id=id, version=event.id, type=type, code=said.code, time=said.time, rank=said.rank)
+def _diagnosis(id: str, event: Event, status: DiagnosisStatus | Literal[""], said: Diagnosis) -> ChartDiagnosis:
+    return ChartDiagnosis(id=id, version=event.id, status=status, code=said.code, time=said.time, rank=said.rank)
 
 
 def _procedure(slot: Slot, event: Event, said: Procedure) -> Slot:
@@ -261,8 +251,8 @@ def _report(slot: Slot, event: Event, report: Report) -> Slot:
             version=event.id,
             report=report.number,
             service=report.service,
-            withdrawn=reading.withdrawn,
+            withdrawn=reading.status == "withdrawn",
             **dict(reading),
         )
     items = tuple(known.values())
-    return replace(slot, part=" ".join(sorted(set(map(_part, items)))), items=items)
+    return replace(slot, part=" ".join(sorted({_PARTS[type(item)] for item in items})), items=items)

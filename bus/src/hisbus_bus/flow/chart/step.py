@@ -9,8 +9,9 @@ from hisbus.errors import BadMessage
 from hisbus_bus.flow.chart.change import Change
 from hisbus_bus.flow.chart.store import Store
 from hisbus_bus.kernel import parked
-from hisbus_bus.kernel.consumer import Batch, position
+from hisbus_bus.kernel.consumer import Batch
 from hisbus_bus.kernel.log import NewRecord, Record
+from hisbus_bus.kernel.positions import position
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.topics import Name
 from hisbus_schemas import Charted, Translated
@@ -24,6 +25,7 @@ class ChartStep:
     name = "chart"
     topic: Name = "events"
     start = "begin"
+    stores = True
     latest_only = False
 
     def __init__(self, site: Site) -> None:

@@ -7,12 +7,16 @@ from hisbus_bus.flow.review.errors import (
     Changed,
     Closed,
     Invalid,
+    NotDecided,
+    NotYours,
     PreconditionRequired,
+    Sent,
     Unknown,
 )
 from hisbus_bus.flow.review.proposals import body, refresh
 from hisbus_bus.flow.review.step import Review
 from hisbus_bus.flow.review.takeover import take_over
+from hisbus_bus.flow.review.undo import undo
 
 __all__ = [
     "AlreadyDecided",
@@ -20,11 +24,15 @@ __all__ = [
     "Changed",
     "Closed",
     "Invalid",
+    "NotDecided",
+    "NotYours",
     "PreconditionRequired",
     "Review",
+    "Sent",
     "Unknown",
     "body",
     "decide",
     "refresh",
     "take_over",
+    "undo",
 ]

@@ -11,13 +11,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from hisbus_bus.flow.review import proposals
 from hisbus_bus.flow.review.proposals import ACTOR, Note
 from hisbus_bus.flow.review.reconcile import Changes, Open
+from hisbus_bus.flow.review.states import NEW, TABLE, State
 from hisbus_bus.kernel import charts, tables
 from hisbus_bus.kernel.bulk import given, within
 from hisbus_bus.kernel.site import Site
+from hisbus_bus.kernel.states import STEP, TOPIC, Decided
 from hisbus_schemas import Decision
 
 _DECISIONS = select(tables.decisions.c.proposal, tables.decisions.c.body).where(
-    within(tables.decisions.c.proposal, given("ids"))
+    within(tables.decisions.c.proposal, given("ids")), tables.decisions.c.state == Decided.STANDS
 )
 
 
@@ -39,7 +41,7 @@ async def apply(site: Site, connection: AsyncConnection, changes: Sequence[Chang
 
 @dataclass(frozen=True, slots=True)
 class _Taken:
-    status: str
+    state: State
     fingerprint: str
 
 
@@ -56,8 +58,8 @@ async def _rows(site: Site, connection: AsyncConnection, opens: Sequence[Open]) 
             if taken is not None and taken.fingerprint != one.fingerprint:
                 passed.append((one, revision + 1))
             else:
-                status = taken.status if taken else "open"
-                rows.append(_row(site, one, revision, status, departments.get(_stay(one), "")))
+                state = taken.state if taken else TABLE.after(NEW, "said", STEP)
+                rows.append(_row(site, one, revision, state, departments.get(_stay(one), "")))
         waiting = passed
     return rows
 
@@ -68,7 +70,7 @@ async def _decided(connection: AsyncConnection, ids: set[str]) -> Mapping[str, _
     for row in await connection.execute(_DECISIONS, {"ids": sorted(ids)}):
         decision = Decision.model_validate_json(row.body)
         fingerprint = decision.approved.stamp() if decision.approved else ""
-        found[row.proposal] = _Taken(proposals.STATUS[decision.decision], fingerprint)
+        found[row.proposal] = _Taken(TABLE.after(NEW, decision.decision, TOPIC), fingerprint)
     return found
 
 
@@ -80,7 +82,7 @@ def _identity(site: Site, one: Open) -> str:
     return proposals.identity(site.name, one.answer.agent, one.answer.encounter, one.proposal.key)
 
 
-def _row(site: Site, one: Open, revision: int, status: str, department: str) -> dict[str, Any]:
+def _row(site: Site, one: Open, revision: int, state: State, department: str) -> dict[str, Any]:
     answer, proposal, identity = one.answer, one.proposal, _identity(site, one)
     body = proposal.model_dump_json().encode()
     return {
@@ -98,8 +100,8 @@ def _row(site: Site, one: Open, revision: int, status: str, department: str) -> 
         "points": proposal.points,
         "department": department,
         "fingerprint": one.fingerprint,
-        "status": status,
-        "rectified": False,
+        "status": state.status,
+        "rectified": state.rectified,
         "version": answer.version,
         "event": answer.event,
         "opened": datetime.now(UTC),

@@ -8,17 +8,19 @@ from datetime import UTC, datetime
 from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from sqlalchemy import Row, select
+from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hisbus.errors import Forbidden
 from hisbus_bus.flow.review import codes, proposals
 from hisbus_bus.flow.review.errors import AlreadyDecided, Changed, Closed, Invalid, PreconditionRequired, Unknown
-from hisbus_bus.kernel import charts, outbox, payloads, tables
+from hisbus_bus.flow.review.proposals import Standing
+from hisbus_bus.kernel import charts, outbox, payloads, people, tables
 from hisbus_bus.kernel.log import NewRecord
-from hisbus_bus.kernel.people import DECIDERS
+from hisbus_bus.kernel.people import Object, User, may
 from hisbus_bus.kernel.site import Site
+from hisbus_bus.kernel.states import PERSON, Decided, Proposed
 from hisbus_bus.kernel.topics import digest
 from hisbus_schemas import Answer, Decision, Finding, Proposal, Reason, Text
 
@@ -73,19 +75,23 @@ async def decide(
     Raises:
         Refused: one of ``review.errors``; nothing was decided. ``Changed`` may have made the proposal stale.
     """
-    if role not in DECIDERS:
+    if not may(User(user, role), "decide", Object("proposal")):
         raise Forbidden
     if not if_match:
         raise PreconditionRequired
     edit = _checked(decision, reason, note, payload)
     try:
         async with site.database.write() as connection:
-            await _authorise(connection, user)
-            row = await _locked(connection, proposal_id)
+            # Looked up now: a role or an account may have ended since the page was shown.
+            acting = await people.acting(connection, user, lock=True)
+            row = await locked(connection, proposal_id)
+            if not may(acting, "decide", Object("proposal", department=row.department)):
+                raise Forbidden
             _still_waiting(row, if_match)
             chart = await charts.chart(connection, row.encounter)
-            if await proposals.refresh(connection, row, chart) == "open":
-                made = _made(row, user, decision, reason, note, edit)
+            if await proposals.refresh(connection, row, chart) == Proposed.OPEN:
+                before = await _undone(connection, row)
+                made = _made(row, before, user, decision, reason, note, edit)
                 await _store(site, connection, row, made)
                 return made
     except IntegrityError as error:
@@ -118,34 +124,36 @@ def _checked(decision: str, reason: str | None, note: str, payload: Any) -> _Edi
     return edit
 
 
-async def _authorise(connection: AsyncConnection, user: str) -> None:
-    """Look the user up now: a role or an account may have ended since the page was shown."""
-    users = tables.users
-    known = select(users.c.role).where(users.c.name == user, users.c.active).with_for_update(read=True)
-    if await connection.scalar(known) not in DECIDERS:
-        raise Forbidden
-
-
-async def _locked(connection: AsyncConnection, proposal_id: str) -> Row[Any]:
+async def locked(connection: AsyncConnection, proposal_id: str) -> Standing:
+    """Return a proposal, locked until the transaction ends. Raises Unknown."""
     wanted = select(tables.proposals).where(tables.proposals.c.id == proposal_id).with_for_update()
     row = (await connection.execute(wanted)).one_or_none()
     if row is None:
         raise Unknown
-    return row
+    return Standing.of(row)
 
 
-def _still_waiting(row: Row[Any], if_match: str) -> None:
-    if row.etag != if_match or row.status == "stale":
+def _still_waiting(row: Standing, if_match: str) -> None:
+    if row.etag != if_match or row.status == Proposed.STALE:
         raise Changed
-    if row.status in proposals.DECIDED:
+    if row.status in Proposed.DECIDED:
         raise AlreadyDecided
-    if row.status != "open":
+    if row.status != Proposed.OPEN:
         raise Closed
 
 
-def _made(row: Row[Any], user: str, decision: str, reason: str | None, note: str, edit: _Edit | None) -> Decision:
+async def _undone(connection: AsyncConnection, row: Standing) -> int:
+    """Count the decisions on it that were taken back: the next one has an id of its own."""
+    table = tables.decisions
+    query = select(func.count()).where(table.c.proposal == row.id, table.c.state == Decided.UNDONE)
+    return await connection.scalar(query) or 0
+
+
+def _made(
+    row: Standing, before: int, user: str, decision: str, reason: str | None, note: str, edit: _Edit | None
+) -> Decision:
     return Decision(
-        id=digest("decision", row.id),
+        id=digest("decision", row.id, before),
         proposal=row.id,
         revision=row.revision,
         agent=row.agent,
@@ -177,10 +185,9 @@ def _edited(proposal: Proposal, edit: _Edit | None) -> Proposal:
     return edited.model_copy(update={"fingerprint": proposal.stamp()})
 
 
-async def _store(site: Site, connection: AsyncConnection, row: Row[Any], made: Decision) -> None:
-    actor = f"user:{made.user}"
+async def _store(site: Site, connection: AsyncConnection, row: Standing, made: Decision) -> None:
     await keep(connection, made)
-    await proposals.turn(connection, row, proposals.STATUS[made.decision], actor)
+    await proposals.turn(connection, row, made.decision, PERSON, f"user:{made.user}")
     headers = site.headers(
         id=made.id,
         type="proposal.decided",
@@ -189,7 +196,8 @@ async def _store(site: Site, connection: AsyncConnection, row: Row[Any], made: D
         correlation=made.encounter,
         causation=made.proposal,
     )
-    await outbox.send(connection, NewRecord("decisions", made.encounter, made.model_dump_json().encode(), headers))
+    record = NewRecord("decisions", made.encounter, made.model_dump_json().encode(), headers)
+    await outbox.send(connection, record, grace_s=site.settings.review.grace_s)
 
 
 async def keep(connection: AsyncConnection, made: Decision) -> None:
@@ -201,5 +209,6 @@ async def keep(connection: AsyncConnection, made: Decision) -> None:
         "decided": made.decided,
         "body": made.model_dump_json().encode(),
         "payload": made.approved.model_dump_json().encode() if made.approved else b"",
+        "state": Decided.STANDS,
     }
     await connection.execute(tables.decisions.insert(), row)

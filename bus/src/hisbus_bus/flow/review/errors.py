@@ -31,6 +31,27 @@ class Changed(Refused):
     status = 412
 
 
+class NotDecided(Refused):
+    """There is no decision to take back: nobody has decided, or it was taken back already."""
+
+    code = "not_decided"
+    status = 409
+
+
+class Sent(Refused):
+    """The decision has left. It cannot be taken back any more."""
+
+    code = "sent"
+    status = 409
+
+
+class NotYours(Refused):
+    """Only who decided, or an admin, may take a decision back."""
+
+    code = "not_yours"
+    status = 403
+
+
 class Invalid(Refused):
     """The decision is not complete: a rejection needs a coded reason, an edit needs the changed text."""
 

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hisbus_bus.kernel import tables
-from hisbus_schemas import Asked, Assessment, Contract, Text
+from hisbus_schemas import Asked, Assessment, Contract, Unevaluated
 
 _heads = tables.assessment_heads.c
 
@@ -17,7 +17,7 @@ _heads = tables.assessment_heads.c
 class Notes(Contract):
     """What an assessment says beside its proposals."""
 
-    unevaluated: dict[str, Text] = {}
+    unevaluated: list[Unevaluated] = []
     """Rules that could not be judged, with the reason."""
     unverified: int = 0
     """Items left out because the words they rest on are not in the record."""

@@ -1,27 +1,67 @@
 """What a stored proposal is: its identity, its states, and whether what it rests on still stands."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
 from sqlalchemy import Row, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from hisbus_bus.flow.review import states
+from hisbus_bus.flow.review.states import TABLE, Event, State
 from hisbus_bus.kernel import audit, tables
+from hisbus_bus.kernel.states import STEP, Proposed
 from hisbus_bus.kernel.topics import digest
 from hisbus_schemas import Chart, Proposal
 
 ACTOR = "step:review"
 """Who acts where no person does."""
 
-LIVE = frozenset({"open", "stale"})
-APPROVED = frozenset({"accepted", "edited"})
-DECIDED = APPROVED | {"rejected"}
-
-STATUS = {"accept": "accepted", "edit": "edited", "reject": "rejected"}
-"""What a proposal becomes by a decision."""
-
 _proposal: TypeAdapter[Proposal] = TypeAdapter(Proposal)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One revision of a proposal, as it was read from its table."""
+
+    id: str
+    identity: str
+    revision: int
+    agent: str
+    encounter: str
+    key: str
+    rule: str
+    department: str
+    fingerprint: str
+    status: str
+    rectified: bool
+    etag: str
+    body: bytes
+
+    @classmethod
+    def of(cls, row: Row[Any]) -> "Standing":
+        """Return what a row of ``proposals`` says."""
+        return cls(
+            id=row.id,
+            identity=row.identity,
+            revision=row.revision,
+            agent=row.agent,
+            encounter=row.encounter,
+            key=row.key,
+            rule=row.rule,
+            department=row.department,
+            fingerprint=row.fingerprint,
+            status=row.status,
+            rectified=row.rectified,
+            etag=row.etag,
+            body=row.body,
+        )
+
+    @property
+    def state(self) -> State:
+        """Return where it stands in the table of states."""
+        return State(self.status, self.rectified)
 
 
 def identity(site: str, agent: str, encounter: str, key: str) -> str:
@@ -39,28 +79,34 @@ def etag(body: bytes, revision: int) -> str:
     return digest(body.decode(), revision)
 
 
-def body(row: Row[Any]) -> Proposal:
+def body(row: Standing | Row[Any]) -> Proposal:
     """Return the proposal that a row of ``proposals`` holds."""
     return _proposal.validate_json(row.body)
 
 
-def stands(row: Row[Any], chart: Chart | None) -> bool:
+def stands(row: Standing, chart: Chart | None) -> bool:
     """Tell whether everything that a proposal read is still as it was. Without a chart nothing is."""
     return chart is not None and all(chart.holds(ref) for ref in body(row).reads)
 
 
-async def turn(connection: AsyncConnection, row: Row[Any], status: str, actor: str, **values: Any) -> bool:
-    """Move a proposal from the status it was read in to another; with history and audit.
+async def turn(connection: AsyncConnection, row: Standing, event: Event, who: str, actor: str) -> Standing | None:
+    """Move a proposal from where it was read to where the table of states leads; with history and audit.
 
     Returns:
-        False where somebody else moved it first, or the agent let it rest on something else; nothing is written then.
+        It as it stands now; None where somebody else moved it first, or the agent let it rest on something else:
+        nothing is written then.
+
+    Raises:
+        Impossible: the table leads nowhere from there.
     """
+    now = TABLE.after(row.state, event, who)
     table = tables.proposals
     mine = (table.c.id == row.id) & (table.c.status == row.status) & (table.c.etag == row.etag)
-    moved = await connection.execute(update(table).where(mine).values(status=status, **values))
+    moved = await connection.execute(update(table).where(mine).values(now._asdict()))
     if moved.rowcount:
-        await note(connection, actor, [Note(row.id, row.encounter, status)])
-    return bool(moved.rowcount)
+        await note(connection, actor, [Note(row.id, row.encounter, states.told(row.state, event, now))])
+        return replace(row, status=now.status, rectified=now.rectified)
+    return None
 
 
 class Note(NamedTuple):
@@ -83,19 +129,20 @@ async def note(connection: AsyncConnection, actor: str, notes: Sequence[Note]) -
     )
 
 
-async def refresh(connection: AsyncConnection, row: Row[Any], chart: Chart | None) -> str:
+async def refresh(connection: AsyncConnection, row: Standing, chart: Chart | None) -> str:
     """Compare a proposal with the chart as it is shown, and return its status now.
 
     An open one whose reads changed becomes stale; a stale one whose reads hold again is open again.
 
     Args:
         connection: of a transaction that may write.
-        row: of ``proposals``, as read.
+        row: as read.
         chart: the encounter's, read in the same transaction.
     """
-    status: str = row.status
-    if status in LIVE:
-        now = "open" if stands(row, chart) else "stale"
-        if now != status and await turn(connection, row, now, ACTOR):
-            return now
-    return status
+    if row.status not in Proposed.LIVE:
+        return row.status
+    holds = stands(row, chart)
+    if holds == (row.status == Proposed.OPEN):
+        return row.status
+    moved = await turn(connection, row, "holds" if holds else "changed", STEP, ACTOR)
+    return (moved or row).status

@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic_core import from_json
-from sqlalchemy import Row
 
 from hisbus.errors import BadMessage
-from hisbus_bus.flow.review import proposals
-from hisbus_bus.flow.review.proposals import APPROVED, DECIDED, LIVE
+from hisbus_bus.flow.review import proposals, states
+from hisbus_bus.flow.review.proposals import Standing
+from hisbus_bus.flow.review.states import TABLE, Event
+from hisbus_bus.kernel.states import STEP, Proposed
 from hisbus_schemas import Assessed, Proposal
 
 
@@ -18,7 +19,7 @@ from hisbus_schemas import Assessed, Proposal
 class Update:
     """A proposal that stands changes."""
 
-    row: Row[Any]
+    row: Standing
     values: dict[str, Any]
     """Columns by their names."""
     told: str = ""
@@ -51,7 +52,7 @@ class Changes:
         return bool(self.opens) or any(update.told for update in self.updates)
 
 
-def reconcile(answer: Assessed, standing: Iterable[Row[Any]], newer: bool) -> Changes:
+def reconcile(answer: Assessed, standing: Iterable[Standing], newer: bool) -> Changes:
     """Return what an assessment changes: most often nothing.
 
     Args:
@@ -65,7 +66,7 @@ def reconcile(answer: Assessed, standing: Iterable[Row[Any]], newer: bool) -> Ch
     said = {proposal.key: proposal for proposal in answer.assessment.proposals}
     if len(said) != len(answer.assessment.proposals):
         raise BadMessage("An agent gave two proposals one key. Its author must mend it.", code="key_twice")
-    revisions: dict[str, list[Row[Any]]] = defaultdict(list)
+    revisions: dict[str, list[Standing]] = defaultdict(list)
     for row in sorted(standing, key=lambda row: row.revision):
         revisions[row.key].append(row)
     changes = Changes()
@@ -77,39 +78,37 @@ def reconcile(answer: Assessed, standing: Iterable[Row[Any]], newer: bool) -> Ch
     return changes
 
 
-def _say(changes: Changes, answer: Assessed, proposal: Proposal, revisions: list[Row[Any]], newer: bool) -> None:
+def _say(changes: Changes, answer: Assessed, proposal: Proposal, revisions: list[Standing], newer: bool) -> None:
     """Open what is new; leave what stands; a fingerprint that a person answered stays answered."""
     fingerprint = proposal.stamp()
-    live = next((row for row in revisions if row.status in LIVE), None)
+    live = next((row for row in revisions if row.status in Proposed.LIVE), None)
     if live is not None:
         if live.fingerprint == fingerprint:
             changes.updates += _renewed(answer, proposal, live, newer)
             return
-        changes.updates.append(_turn(live, "superseded"))
-    decided = [row for row in revisions if row.status in DECIDED and row.fingerprint == fingerprint]
-    changes.updates += (_rectify(row, False) for row in decided if row.rectified)
+        changes.updates.append(_turn(live, "replaced"))
+    decided = [row for row in revisions if row.status in Proposed.DECIDED and row.fingerprint == fingerprint]
+    changes.updates += (_turn(row, "said") for row in decided if row.rectified)
     if not decided:
         changes.opens.append(Open(answer, proposal, fingerprint, revisions[-1].revision + 1 if revisions else 1))
 
 
-def _missed(answer: Assessed, revisions: list[Row[Any]]) -> Iterator[Update]:
-    """Close what the agent no longer says, where it could look."""
+def _missed(answer: Assessed, revisions: list[Standing]) -> Iterator[Update]:
+    """Close what the agent no longer says, where it could look; what was approved follows the newest assessment."""
     for row in revisions:
         if row.rule not in answer.assessment.evaluated:
             continue
-        if row.status in LIVE:
-            yield _turn(row, "resolved")
-        elif row.status in APPROVED and not row.rectified:
-            yield _rectify(row, True)
+        if row.status in Proposed.LIVE or (row.status in Proposed.APPROVED and not row.rectified):
+            yield _turn(row, "unsaid")
 
 
-def _renewed(answer: Assessed, proposal: Proposal, row: Row[Any], newer: bool) -> Iterator[Update]:
+def _renewed(answer: Assessed, proposal: Proposal, row: Standing, newer: bool) -> Iterator[Update]:
     """Open a stale one again, and let an open one rest on what the agent has read now.
 
     With the same reads an open one is not touched, whatever its words. A redelivery changes nothing.
     """
     moved = from_json(row.body).get("reads", []) != proposal.reads
-    again = row.status == "stale" and (newer or moved)
+    again = row.status == Proposed.STALE and (newer or moved)
     if not (moved or again):
         return
     body = proposal.model_dump_json().encode()
@@ -119,13 +118,9 @@ def _renewed(answer: Assessed, proposal: Proposal, row: Row[Any], newer: bool) -
         "version": answer.version,
         "event": answer.event,
     }
-    yield _turn(row, "open", **values) if again else Update(row, values)
+    yield _turn(row, "said", **values) if again else Update(row, values)
 
 
-def _turn(row: Row[Any], status: str, **values: Any) -> Update:
-    return Update(row, {"status": status, **values}, status)
-
-
-def _rectify(row: Row[Any], rectified: bool) -> Update:
-    """Note whether an approved finding is still in the record; it follows the newest assessment, sent or not."""
-    return Update(row, {"rectified": rectified}, "rectified" if rectified else "not_rectified")
+def _turn(row: Standing, event: Event, /, **values: Any) -> Update:
+    now = TABLE.after(row.state, event, STEP)
+    return Update(row, {**now._asdict(), **values}, states.told(row.state, event, now))

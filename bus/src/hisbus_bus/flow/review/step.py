@@ -5,17 +5,18 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Row, Select, select
+from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hisbus_bus.flow.review import notes, opinions
 from hisbus_bus.flow.review.apply import apply
-from hisbus_bus.flow.review.proposals import ACTOR
+from hisbus_bus.flow.review.proposals import ACTOR, Standing
 from hisbus_bus.flow.review.reconcile import Changes, reconcile
 from hisbus_bus.kernel import audit, changed, tables
 from hisbus_bus.kernel.bulk import Rows, given, within, write
-from hisbus_bus.kernel.consumer import Batch, position
+from hisbus_bus.kernel.consumer import Batch
 from hisbus_bus.kernel.log import Record
+from hisbus_bus.kernel.positions import position
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.topics import Name
 from hisbus_schemas import Assessed
@@ -35,6 +36,7 @@ class Review:
     name = "review"
     topic: Name = "assessments"
     start = "begin"
+    stores = True
     latest_only = False
 
     def __init__(self, site: Site) -> None:
@@ -93,9 +95,9 @@ async def _compare(
     connection: AsyncConnection, query: Select[Any], answers: Sequence[Assessed], heads: Mapping[Place, int]
 ) -> list[tuple[Assessed, Changes]]:
     """Return what the answers change, those that change anything; rows are read in the order of their ids."""
-    standing: dict[Place, list[Row[Any]]] = defaultdict(list)
+    standing: dict[Place, list[Standing]] = defaultdict(list)
     for row in await connection.execute(query, _stays(answers)):
-        standing[row.agent, row.encounter].append(row)
+        standing[row.agent, row.encounter].append(Standing.of(row))
     compared = [
         (answer, reconcile(answer, standing[_place(answer)], answer.version > heads.get(_place(answer), 0)))
         for answer in answers

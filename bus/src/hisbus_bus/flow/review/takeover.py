@@ -8,10 +8,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hisbus_bus.flow.review import proposals
 from hisbus_bus.flow.review.decide import keep
-from hisbus_bus.kernel import audit, tables
+from hisbus_bus.flow.review.proposals import ACTOR, Standing
+from hisbus_bus.flow.review.undo import revoke
+from hisbus_bus.kernel import audit, outbox, people, tables
 from hisbus_bus.kernel.log import Record
-from hisbus_bus.kernel.people import DECIDERS
+from hisbus_bus.kernel.people import Object, may
 from hisbus_bus.kernel.site import Site
+from hisbus_bus.kernel.states import TOPIC, Decided, Proposed
 from hisbus_bus.kernel.telemetry import logger
 from hisbus_schemas import Decision
 
@@ -63,22 +66,37 @@ def _read(record: Record) -> Decision | None:
 
 
 async def _take(connection: AsyncConnection, decision: Decision) -> bool:
-    users, table = tables.users, tables.proposals
-    role = await connection.scalar(select(users.c.role).where(users.c.name == decision.user))
-    if role not in DECIDERS:
+    table = tables.proposals
+    if not may(await people.once_known(connection, decision.user), "decide", Object("proposal")):
         log.warning("a decision of an unknown user is not taken over", user=decision.user, proposal=decision.proposal)
         return False
+    found = (await connection.execute(select(table).where(table.c.id == decision.proposal))).one_or_none()
+    row = await _make_room(connection, decision, Standing.of(found) if found else None)
     await keep(connection, decision)
     await audit.record(
         connection,
-        actor="step:review",
+        actor=ACTOR,
         action="decision.taken_over",
         object=decision.id,
         encounter=decision.encounter,
         user=decision.user,
     )
-    row = (await connection.execute(select(table).where(table.c.id == decision.proposal))).one_or_none()
     same = row is not None and decision.approved is not None and row.fingerprint == decision.approved.stamp()
-    if row is not None and same and row.status not in proposals.DECIDED:
-        await proposals.turn(connection, row, proposals.STATUS[decision.decision], f"user:{decision.user}")
+    if row is not None and same and row.status not in Proposed.DECIDED:
+        await proposals.turn(connection, row, decision.decision, TOPIC, f"user:{decision.user}")
     return True
+
+
+async def _make_room(connection: AsyncConnection, decision: Decision, row: Standing | None) -> Standing | None:
+    """Undo what stands where the topic holds another decision: it was taken back after the backup, and never left.
+
+    Returns:
+        The proposal as it stands now.
+    """
+    decisions = tables.decisions.c
+    stands = (decisions.proposal == decision.proposal) & (decisions.state == Decided.STANDS)
+    other = await connection.scalar(select(decisions.id).where(stands))
+    if other is None:
+        return row
+    await outbox.take_back(connection, "decisions", decision.encounter, other, overdue=True)
+    return await revoke(connection, other, row, TOPIC, ACTOR)

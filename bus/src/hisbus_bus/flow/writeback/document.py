@@ -3,15 +3,16 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from pydantic import TypeAdapter
-from sqlalchemy import Row, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hisbus.errors import BusError, RetryLater
+from hisbus_bus.flow.writeback.outgoing import Outgoing
 from hisbus_bus.kernel import charts, payloads, tables
+from hisbus_bus.kernel.states import Decided, Proposed
 from hisbus_schemas import (
     Chart,
     Code,
@@ -52,7 +53,7 @@ class Approved:
     chart: Chart
 
 
-async def load(connection: AsyncConnection, row: Row[Any]) -> Approved:
+async def load(connection: AsyncConnection, row: Outgoing) -> Approved:
     """Return what a row of ``writebacks`` rests on.
 
     Raises:
@@ -64,7 +65,8 @@ async def load(connection: AsyncConnection, row: Row[Any]) -> Approved:
     if stored is None:
         raise Withheld(code="no_decision")
     decision = Decision.model_validate_json(stored.body)
-    if decision.decision not in {"accept", "edit"} or stored.proposal != row.proposal or not stored.payload:
+    approves = decision.decision in {"accept", "edit"} and stored.state == Decided.STANDS
+    if not approves or stored.proposal != row.proposal or not stored.payload:
         raise Withheld(code="not_approved")
     chart = await charts.chart(connection, row.encounter)
     if chart is None or chart.patient is None:
@@ -72,7 +74,7 @@ async def load(connection: AsyncConnection, row: Row[Any]) -> Approved:
     return Approved(decision, _proposal.validate_json(stored.payload), chart)
 
 
-async def check(connection: AsyncConnection, row: Row[Any], approved: Approved, *, lock: bool = False) -> None:
+async def check(connection: AsyncConnection, row: Outgoing, approved: Approved, *, lock: bool = False) -> None:
     """Check what may have changed since the decision. ``lock`` holds review off until the transaction ends.
 
     Raises:
@@ -81,7 +83,7 @@ async def check(connection: AsyncConnection, row: Row[Any], approved: Approved, 
     proposals = tables.proposals
     wanted = select(proposals.c.status, proposals.c.rectified).where(proposals.c.id == row.proposal)
     standing = (await connection.execute(wanted.with_for_update(read=True) if lock else wanted)).one_or_none()
-    if standing is None or standing.status not in {"accepted", "edited"}:
+    if standing is None or standing.status not in Proposed.APPROVED:
         raise Withheld(code="not_approved")
     if standing.rectified:
         raise Withheld(code="rectified")
@@ -91,7 +93,7 @@ async def check(connection: AsyncConnection, row: Row[Any], approved: Approved, 
         raise Withheld(code="reads_changed")
 
 
-def compose(row: Row[Any], approved: Approved) -> WriteBack:
+def compose(row: Outgoing, approved: Approved) -> WriteBack:
     """Return the document. After a merge it names the patient who survived."""
     chart, patient = approved.chart, approved.chart.patient
     if patient is None:

@@ -1,27 +1,27 @@
 """The rows of write-backs: how one is claimed, and how it moves from state to state.
 
-``queued -> sending -> applied | rejected_by_his | stale | undecided``; undecided goes on by a look-up or a person.
-A lease says who works on a row. It runs out by the database's clock, because those of machines differ.
+``states.py`` says which moves there are. A lease says who works on a row. It runs out by the database's clock, because
+those of machines differ.
 """
 
 import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from hisbus_bus.flow.writeback.outgoing import Outgoing
+from hisbus_bus.flow.writeback.states import QUEUED, SENDING, TABLE, UNDECIDED, Event
 from hisbus_bus.kernel import audit, outbox, tables
+from hisbus_bus.kernel.database import now
 from hisbus_bus.kernel.log import NewRecord
 from hisbus_bus.kernel.site import Site
+from hisbus_bus.kernel.states import HIS, PERSON, STEP, WrittenBack
 from hisbus_bus.kernel.topics import digest
 from hisbus_schemas import Outcome, Receipt
 
 ACTOR = "step:writeback"
-
-OPEN = ("queued", "sending")
-"""What leaves without a person's help."""
-FOR_A_PERSON = ("undecided", "stale", "rejected_by_his")
 
 table = tables.writebacks
 
@@ -29,19 +29,11 @@ table = tables.writebacks
 async def waiting(connection: AsyncConnection) -> int:
     """Count what has still to leave. What waits for a person does not count, nor what is held behind that."""
     earlier = table.alias()
-    held = select(earlier.c.id).where(earlier.c.document == table.c.document, earlier.c.status == "undecided").exists()
-    return await connection.scalar(select(func.count()).where(table.c.status.in_(OPEN), ~held)) or 0
+    held = select(earlier.c.id).where(earlier.c.document == table.c.document, earlier.c.status == UNDECIDED).exists()
+    return await connection.scalar(select(func.count()).where(table.c.status.in_(WrittenBack.LEAVING), ~held)) or 0
 
 
-async def now(connection: AsyncConnection) -> datetime:
-    """Return the time that leases are compared with: the server's, or ours where we are the server."""
-    if connection.dialect.name == "postgresql":
-        time: datetime = (await connection.execute(select(func.clock_timestamp()))).scalar_one()
-        return time
-    return datetime.now(UTC)
-
-
-async def claim(connection: AsyncConnection, status: str, connector: str, lease_s: float) -> Row[Any] | None:
+async def claim(connection: AsyncConnection, status: str, connector: str, lease_s: float) -> Outgoing | None:
     """Take a lease on a connector's next row that is due: to send (``queued``) or to look up (``undecided``).
 
     A document whose earlier write-back is queued, on its way or undecided holds back its later ones.
@@ -54,9 +46,9 @@ async def claim(connection: AsyncConnection, status: str, connector: str, lease_
             earlier.c.document == table.c.document,
             earlier.c.id != table.c.id,
             or_(
-                earlier.c.status.in_(("sending", "undecided")),
+                earlier.c.status.in_((SENDING, UNDECIDED)),
                 and_(
-                    earlier.c.status == "queued",
+                    earlier.c.status == QUEUED,
                     or_(
                         earlier.c.created < table.c.created,
                         and_(earlier.c.created == table.c.created, earlier.c.id < table.c.id),
@@ -72,7 +64,7 @@ async def claim(connection: AsyncConnection, status: str, connector: str, lease_
         table.c.connector == connector,
         or_(table.c.lease_until.is_(None), table.c.lease_until < time),
     )
-    if status == "queued":
+    if status == QUEUED:
         due = due.where(~held)
     due = due.order_by(table.c.not_before, table.c.id).limit(1).with_for_update(skip_locked=True, of=table)
     row = (await connection.execute(due)).one_or_none()
@@ -80,44 +72,36 @@ async def claim(connection: AsyncConnection, status: str, connector: str, lease_
         return None
     lease = {"lease": secrets.token_hex(16), "lease_until": time + timedelta(seconds=lease_s)}
     wanted = update(table).where(table.c.id == row.id).values(**lease).returning(table)
-    claimed: Row[Any] = (await connection.execute(wanted)).one()
-    return claimed
+    return Outgoing.of((await connection.execute(wanted)).one())
 
 
-async def begin(connection: AsyncConnection, row: Row[Any], body: bytes) -> bool:
+async def begin(connection: AsyncConnection, row: Outgoing, body: bytes) -> bool:
     """Note that the first byte is about to leave. False where the lease is no longer ours."""
-    mine = and_(
-        table.c.id == row.id,
-        table.c.lease == row.lease,
-        table.c.status == "queued",
-        table.c.lease_until > await now(connection),
-    )
+    mine = and_(table.c.lease == row.lease, table.c.lease_until > await now(connection))
     values = {"attempts": table.c.attempts + 1, "control_id": row.id, "body": body}
-    return await _move(connection, row, mine, "sending", "", actor=ACTOR, **values)
+    return await _move(connection, row, "begun", STEP, mine, "", actor=ACTOR, **values)
 
 
-async def settle(
-    site: Site, connection: AsyncConnection, row: Row[Any], status: str, receipt: Receipt, **values: Any
-) -> bool:
-    """Move a row of ours to what came of it, and let the receipt follow. False where it is no longer ours."""
-    mine = and_(table.c.id == row.id, table.c.lease == row.lease, table.c.status.in_(("sending", "undecided")))
-    moved = await _move(connection, row, mine, status, receipt.code, actor=ACTOR, **_free(values))
+async def settle(site: Site, connection: AsyncConnection, row: Outgoing, receipt: Receipt, **values: Any) -> bool:
+    """Move a row of ours to what the HIS says of it, and let the receipt follow. False where it is no longer ours."""
+    mine = table.c.lease == row.lease
+    moved = await _move(connection, row, receipt.outcome, HIS, mine, receipt.code, actor=ACTOR, **_free(values))
     if moved:
         await send_receipt(site, connection, row, receipt)
     return moved
 
 
-async def set_aside(connection: AsyncConnection, row: Row[Any], status: str, code: str, **values: Any) -> bool:
-    """Move a row of ours without an answer of the HIS. False where it is no longer ours."""
-    mine = and_(table.c.id == row.id, table.c.lease == row.lease, table.c.status.in_(("queued", "sending")))
-    return await _move(connection, row, mine, status, code, actor=ACTOR, **_free(values))
+async def set_aside(connection: AsyncConnection, row: Outgoing, event: Event, code: str) -> bool:
+    """Move a row of ours without an answer of the HIS. False where it is no longer ours, or somebody gave it up."""
+    mine = and_(table.c.lease == row.lease, table.c.status.in_(WrittenBack.LEAVING))
+    return await _move(connection, row, event, STEP, mine, code, actor=ACTOR, **_free({}))
 
 
-async def put_off(connection: AsyncConnection, row: Row[Any], code: str, wait_s: float) -> None:
+async def put_off(connection: AsyncConnection, row: Outgoing, code: str, wait_s: float) -> None:
     """Leave a row in its state, and try again later."""
     time = await now(connection)
     values = {"not_before": time + timedelta(seconds=wait_s), "failures": table.c.failures + 1, "code": code}
-    mine = and_(table.c.id == row.id, table.c.lease == row.lease, table.c.status.in_(("queued", "undecided")))
+    mine = and_(table.c.id == row.id, table.c.lease == row.lease, table.c.status.in_((QUEUED, UNDECIDED)))
     await connection.execute(update(table).where(mine).values(**_free(values)))
 
 
@@ -130,42 +114,39 @@ async def end_leases(connection: AsyncConnection) -> None:
 async def reclaim(connection: AsyncConnection) -> int:
     """Declare undecided what was being sent by somebody who is gone. Return how many."""
     time = await now(connection)
-    lost = (
-        select(table).where(table.c.status == "sending", table.c.lease_until < time).with_for_update(skip_locked=True)
-    )
-    rows = list(await connection.execute(lost))
+    lost = select(table).where(table.c.status == SENDING, table.c.lease_until < time).with_for_update(skip_locked=True)
+    rows = [Outgoing.of(row) for row in await connection.execute(lost)]
     for row in rows:
-        mine = and_(table.c.id == row.id, table.c.lease == row.lease, table.c.status == "sending")
         # The lease id stays: the answer, should it come after all, is still taken.
-        await _move(connection, row, mine, "undecided", "lost", actor=ACTOR, not_before=time)
+        mine = table.c.lease == row.lease
+        await _move(connection, row, "lost", STEP, mine, "lost", actor=ACTOR, not_before=time)
     return len(rows)
 
 
 async def stir(connection: AsyncConnection) -> bool:
     """Tell whether there is any row that may have something to do."""
-    some = select(table.c.id).where(table.c.status.in_((*OPEN, "undecided"))).limit(1)
+    some = select(table.c.id).where(table.c.status.in_((*WrittenBack.LEAVING, UNDECIDED))).limit(1)
     return await connection.scalar(some) is not None
 
 
-async def homeless(connection: AsyncConnection) -> list[Row[Any]]:
-    """Return the rows that were inserted before their stay's chart was there."""
-    wanted = select(table).where(table.c.connector == "", table.c.status.in_(("queued", "undecided")))
-    return list(await connection.execute(wanted))
+async def homeless(connection: AsyncConnection) -> list[Outgoing]:
+    """Return, and lock, the rows that were inserted before their stay's chart was there."""
+    wanted = select(table).where(table.c.connector == "", table.c.status.in_((QUEUED, UNDECIDED)))
+    return [Outgoing.of(row) for row in await connection.execute(wanted.with_for_update(skip_locked=True))]
 
 
-async def house(connection: AsyncConnection, row: Row[Any], connector: str) -> None:
+async def house(connection: AsyncConnection, row: Outgoing, connector: str) -> None:
     """Give a row the connector of its stay."""
     await connection.execute(update(table).where(table.c.id == row.id).values(connector=connector))
 
 
 async def answer(
-    site: Site, connection: AsyncConnection, row: Row[Any], note: str, user: str, receipt: Receipt
+    site: Site, connection: AsyncConnection, row: Outgoing, found: Event, note: str, user: str, receipt: Receipt
 ) -> bool:
     """Take a person's answer. False where somebody was quicker."""
-    mine = and_(table.c.id == row.id, table.c.status == row.status, table.c.changed == row.changed)
-    status = "applied" if receipt.outcome == "applied" else "queued"
+    mine = and_(table.c.status == row.status, table.c.changed == row.changed)
     values = {"note": note, "resolved_by": user, "not_before": receipt.received, "failures": 0}
-    moved = await _move(connection, row, mine, status, receipt.code, actor=f"user:{user}", **_free(values))
+    moved = await _move(connection, row, found, PERSON, mine, receipt.code, actor=f"user:{user}", **_free(values))
     if moved:
         await send_receipt(site, connection, row, receipt)
     return moved
@@ -176,11 +157,29 @@ def _free(values: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _move(
-    connection: AsyncConnection, row: Row[Any], mine: Any, status: str, code: str, *, actor: str, **values: Any
+    connection: AsyncConnection,
+    row: Outgoing,
+    event: Event,
+    who: str,
+    mine: ColumnElement[bool],
+    code: str,
+    *,
+    actor: str,
+    **values: Any,
 ) -> bool:
+    """Move a row that is still ours to where the table of states leads, with its audit.
+
+    Raises:
+        Impossible: it is ours, and stands where this cannot happen.
+    """
+    sources, status = TABLE.way(event, who)
+    ours = and_(table.c.id == row.id, mine)
     changed = {**values, "status": status, "code": code, "changed": datetime.now(UTC)}
-    moved = await connection.execute(update(table).where(mine).values(**changed))
+    moved = await connection.execute(update(table).where(ours, table.c.status.in_(sources)).values(**changed))
     if not moved.rowcount:
+        stands = await connection.scalar(select(table.c.status).where(ours))
+        if stands is not None:
+            TABLE.after(stands, event, who)
         return False
     await tell(connection, row.id, row.proposal, row.encounter, status, code, actor)
     return True
@@ -194,7 +193,7 @@ async def tell(
     await audit.history(connection, proposal=proposal, status=f"writeback.{status}", actor=actor, detail=code)
 
 
-async def send_receipt(site: Site, connection: AsyncConnection, row: Row[Any], receipt: Receipt) -> None:
+async def send_receipt(site: Site, connection: AsyncConnection, row: Outgoing, receipt: Receipt) -> None:
     """Append a receipt once this transaction has committed."""
     headers = site.headers(
         id=digest("receipt", row.id, row.attempts, receipt.outcome, receipt.code, receipt.received.isoformat()),
@@ -207,6 +206,6 @@ async def send_receipt(site: Site, connection: AsyncConnection, row: Row[Any], r
     await outbox.send(connection, NewRecord("receipts", row.encounter, receipt.model_dump_json().encode(), headers))
 
 
-def receipt(row: Row[Any], outcome: Outcome, code: str) -> Receipt:
+def receipt(row: Outgoing, outcome: Outcome, code: str) -> Receipt:
     """Return a receipt of ours, where the HIS gave none."""
     return Receipt(writeback=row.id, outcome=outcome, code=code, received=datetime.now(UTC))

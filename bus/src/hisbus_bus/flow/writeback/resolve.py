@@ -6,8 +6,12 @@ from sqlalchemy import select
 
 from hisbus.errors import Forbidden, Refused
 from hisbus_bus.flow.writeback import ledger
-from hisbus_bus.kernel import tables
+from hisbus_bus.flow.writeback.outgoing import Outgoing
+from hisbus_bus.flow.writeback.states import Event
+from hisbus_bus.kernel import people, tables
+from hisbus_bus.kernel.people import Object, may
 from hisbus_bus.kernel.site import Site
+from hisbus_bus.kernel.states import WrittenBack
 
 Resolution = Literal["applied", "not_applied"]
 
@@ -50,14 +54,16 @@ async def resolve(site: Site, writeback_id: str, resolution: str, note: str, use
     """
     if resolution not in get_args(Resolution) or not note.strip() or len(note) > 2000:
         raise Incomplete
-    users, table = tables.users, tables.writebacks
+    table = tables.writebacks
     async with site.database.write() as connection:
-        role = await connection.scalar(select(users.c.role).where(users.c.name == user, users.c.active))
-        if role not in {"reviewer", "admin"}:
+        if not may(await people.acting(connection, user), "decide", Object("writeback")):
             raise Forbidden
         row = (await connection.execute(select(table).where(table.c.id == writeback_id))).one_or_none()
         if row is None:
             raise Unknown
-        receipt = ledger.receipt(row, "applied" if resolution == "applied" else "temporary", "person")
-        if row.status not in ledger.FOR_A_PERSON or not await ledger.answer(site, connection, row, note, user, receipt):
+        known = Outgoing.of(row)
+        found: Event = "applied" if resolution == "applied" else "not_applied"
+        receipt = ledger.receipt(known, "applied" if found == "applied" else "temporary", "person")
+        waits = known.status in WrittenBack.FOR_A_PERSON
+        if not waits or not await ledger.answer(site, connection, known, found, note, user, receipt):
             raise NotWaiting

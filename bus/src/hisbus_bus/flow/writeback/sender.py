@@ -10,14 +10,15 @@ from collections.abc import Coroutine, Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Row
-
 from hisbus.connector import Connector
 from hisbus.errors import RetryLater, reason_code
 from hisbus_bus.flow.writeback import document, ledger
 from hisbus_bus.flow.writeback.document import Withheld
+from hisbus_bus.flow.writeback.outgoing import Outgoing
+from hisbus_bus.flow.writeback.states import QUEUED, UNDECIDED
 from hisbus_bus.kernel import charts
 from hisbus_bus.kernel.controls import Part
+from hisbus_bus.kernel.database import now
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.telemetry import logger
 from hisbus_schemas import Receipt, WriteBack
@@ -92,7 +93,7 @@ class Sender:
             if not await ledger.stir(connection):
                 return False
         await self._tidy()
-        for status, do in (("undecided", self._look_up), ("queued", self._send)):
+        for status, do in ((UNDECIDED, self._look_up), (QUEUED, self._send)):
             async with self._site.database.write() as connection:
                 row = await ledger.claim(connection, status, connector.name, self._lease_s)
             if row is not None:
@@ -100,7 +101,7 @@ class Sender:
                 return True
         return False
 
-    async def _guarded(self, work: Coroutine[Any, Any, None], row: Row[Any]) -> None:
+    async def _guarded(self, work: Coroutine[Any, Any, None], row: Outgoing) -> None:
         """Put a row off that something of ours fails on, so that the others leave. A begun one stays as it is."""
         try:
             await work
@@ -118,12 +119,12 @@ class Sender:
                 chart = await charts.chart(connection, row.encounter)
                 if chart is None:
                     continue
-                if row.status == "queued" and chart.connector not in {one.name for one in self._connectors}:
-                    await ledger.set_aside(connection, row, "stale", "no_connector")
+                if row.status == QUEUED and chart.connector not in {one.name for one in self._connectors}:
+                    await ledger.set_aside(connection, row, "withheld", "no_connector")
                 else:
                     await ledger.house(connection, row, chart.connector)
 
-    async def _send(self, connector: Connector, row: Row[Any]) -> None:
+    async def _send(self, connector: Connector, row: Outgoing) -> None:
         try:
             async with self._site.database.read() as connection:
                 approved = await document.load(connection, row)
@@ -143,28 +144,27 @@ class Sender:
         elif attempt.begun or (receipt is not None and receipt.outcome != "temporary"):
             # Sent, and no answer; or sent by a connector that did not ask whether it may.
             async with self._site.database.write() as connection:
-                await ledger.set_aside(connection, row, "undecided", code or "not_begun")
+                await ledger.set_aside(connection, row, "unanswered", code or "not_begun")
         elif attempt.withheld:
             await self._withhold(row, attempt.withheld)
         else:
             await self._put_off(row, receipt.code if receipt else code, LONGEST_RETRY_S)
 
-    async def _settle(self, row: Row[Any], receipt: Receipt) -> None:
+    async def _settle(self, row: Outgoing, receipt: Receipt) -> None:
         async with self._site.database.write() as connection:
             values: dict[str, Any] = {"failures": 0}
-            status = {"applied": "applied", "rejected": "rejected_by_his", "unknown": "undecided"}.get(receipt.outcome)
-            if status is None:
+            if receipt.outcome == "temporary":
                 wait = timedelta(seconds=self._wait(row.failures, LONGEST_RETRY_S))
-                values = {"failures": row.failures + 1, "not_before": await ledger.now(connection) + wait}
-            await ledger.settle(self._site, connection, row, status or "queued", receipt, **values)
+                values = {"failures": row.failures + 1, "not_before": await now(connection) + wait}
+            await ledger.settle(self._site, connection, row, receipt, **values)
 
-    async def _refuse(self, row: Row[Any], receipt: Receipt) -> None:
+    async def _refuse(self, row: Outgoing, receipt: Receipt) -> None:
         """Give back what the connector will never send as it is: nothing left, and the reviewer must decide anew."""
         async with self._site.database.write() as connection:
-            if await ledger.set_aside(connection, row, "rejected_by_his", receipt.code):
+            if await ledger.set_aside(connection, row, "refused", receipt.code):
                 await ledger.send_receipt(self._site, connection, row, receipt)
 
-    async def _look_up(self, connector: Connector, row: Row[Any]) -> None:
+    async def _look_up(self, connector: Connector, row: Outgoing) -> None:
         """Ask the HIS what became of an earlier attempt. Where it cannot say, a person must."""
         try:
             sent = await self._as_sent(row)
@@ -181,25 +181,25 @@ class Sender:
             await self._settle(row, ledger.receipt(row, "applied", "found"))
         elif effect == "not_applied":
             await self._again(row, "not_found")
-        elif getattr(connector, "his_drops_duplicates", False):
+        elif connector.his_drops_duplicates:
             await self._again(row, "sent_blindly")
         else:
             await self._put_off(row, row.code, LONGEST_LOOK_UP_S)
 
-    async def _as_sent(self, row: Row[Any]) -> WriteBack:
+    async def _as_sent(self, row: Outgoing) -> WriteBack:
         if row.body:
             return WriteBack.model_validate_json(row.body)
         async with self._site.database.read() as connection:
             return document.compose(row, await document.load(connection, row))
 
-    async def _again(self, row: Row[Any], code: str) -> None:
+    async def _again(self, row: Outgoing, code: str) -> None:
         await self._settle(row, ledger.receipt(row, "temporary", code))
 
-    async def _withhold(self, row: Row[Any], code: str) -> None:
+    async def _withhold(self, row: Outgoing, code: str) -> None:
         async with self._site.database.write() as connection:
-            await ledger.set_aside(connection, row, "stale", code)
+            await ledger.set_aside(connection, row, "withheld", code)
 
-    async def _put_off(self, row: Row[Any], code: str, longest_s: float) -> None:
+    async def _put_off(self, row: Outgoing, code: str, longest_s: float) -> None:
         async with self._site.database.write() as connection:
             await ledger.put_off(connection, row, code, self._wait(row.failures, longest_s))
 
@@ -212,7 +212,7 @@ class Sender:
 class _Attempt:
     """One attempt to send, and how far it came."""
 
-    def __init__(self, site: Site, row: Row[Any], writeback: WriteBack) -> None:
+    def __init__(self, site: Site, row: Outgoing, writeback: WriteBack) -> None:
         self._site = site
         self._row = row
         self._writeback = writeback

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import select
@@ -10,11 +10,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hisbus.connector import Connector
 from hisbus_bus.flow.writeback import ledger
+from hisbus_bus.flow.writeback.states import NEW, TABLE
 from hisbus_bus.kernel import audit, charts, tables
 from hisbus_bus.kernel.bulk import write
-from hisbus_bus.kernel.consumer import Batch, position
+from hisbus_bus.kernel.consumer import Batch
 from hisbus_bus.kernel.log import Record
+from hisbus_bus.kernel.positions import position
 from hisbus_bus.kernel.site import Site
+from hisbus_bus.kernel.states import STEP
 from hisbus_bus.kernel.topics import Name, digest
 from hisbus_schemas import Decision
 
@@ -25,6 +28,7 @@ class WriteBackStep:
     name = "writeback"
     topic: Name = "decisions"
     start = "begin"
+    stores = True
     latest_only = False
 
     def __init__(self, site: Site, connectors: Iterable[Connector]) -> None:
@@ -101,10 +105,10 @@ class WriteBackStep:
             "encounter": decision.encounter,
             "connector": connector,
             "document": await self._document(connection, decision),
-            "status": "undecided" if lost else "queued",
+            "status": TABLE.after(NEW, "lost" if lost else "taken", STEP),
             "attempts": 0,
             "failures": 0,
-            "not_before": decision.decided + timedelta(seconds=self._site.settings.writeback.undo_s),
+            "not_before": decision.decided,
             "lease": "",
             "lease_until": None,
             "code": "restored" if lost else "",

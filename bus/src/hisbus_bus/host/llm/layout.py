@@ -13,7 +13,7 @@ from typing import Any
 from hisbus.schema import brief
 from hisbus.visible import visible
 
-LAYOUT = "2"
+LAYOUT = "3"
 """Raised with every change of this file or of ``render``."""
 
 CONSTANT = """\

@@ -4,7 +4,7 @@ What changes least stands first: documents in the order of their filing; the sta
 stands last. Names, numbers and addresses of the patient are left out, no question needs them.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from hisbus.evidence import labelled
@@ -21,6 +21,9 @@ from hisbus_schemas import (
     Entry,
     Moment,
 )
+
+Words = tuple[str, ...]
+"""What a line says, empty where the record says nothing."""
 
 _DATES = {"year": 4, "month": 7, "day": 10}
 _TIMES = {"hour": "hours", "minute": "minutes", "second": "seconds"}
@@ -40,22 +43,43 @@ def record(chart: Chart, only: Collection[str] | None = None) -> str:
 
 
 def _entry(label: str, entry: Entry) -> Iterator[str]:
-    match entry:
-        case ChartDocument():
-            yield from _document(label, entry)
-        case ChartDiagnosis():
-            yield _line(label, "diagnosis", entry.type, _code(entry.code), _time(entry.time))
-        case ChartProcedure():
-            kind = "operation" if entry.operation else "procedure"
-            yield _line(label, kind, _code(entry.code), _span(entry), entry.surgeon.name if entry.surgeon else "")
-        case ChartOrder():
-            yield _line(label, "order", _code(entry.what), entry.status, _time(entry.time))
-        case ChartReading():
-            value = " ".join([*entry.values, entry.unit]).strip()
-            expected = f"({entry.range})" if entry.range else ""
-            yield _line(label, _code(entry.item), value, expected, " ".join(entry.flags), _time(entry.time))
-        case ChartCharge():
-            yield _line(label, "charge", _code(entry.code), entry.type, entry.quantity, _time(entry.time))
+    if isinstance(entry, ChartDocument):
+        yield from _document(label, entry)
+    else:
+        yield _line(label, *_LINES[type(entry)](entry))
+
+
+def _diagnosis(entry: ChartDiagnosis) -> Words:
+    return "diagnosis", entry.status, _code(entry.code), _time(entry.time)
+
+
+def _procedure(entry: ChartProcedure) -> Words:
+    kind = "operation" if entry.operation else "procedure"
+    return kind, _code(entry.code), _span(entry), entry.surgeon.name if entry.surgeon else ""
+
+
+def _order(entry: ChartOrder) -> Words:
+    return "order", _code(entry.what), entry.status, _time(entry.time)
+
+
+def _reading(entry: ChartReading) -> Words:
+    value = " ".join([*entry.values, entry.unit]).strip()
+    expected = f"({entry.range})" if entry.range else ""
+    return _code(entry.item), value, expected, " ".join(entry.flags), _time(entry.time)
+
+
+def _charge(entry: ChartCharge) -> Words:
+    return "charge", _code(entry.code), entry.type, entry.quantity, _time(entry.time)
+
+
+_LINES: Mapping[type[Entry], Callable[[Any], Words]] = {
+    ChartDiagnosis: _diagnosis,
+    ChartProcedure: _procedure,
+    ChartOrder: _order,
+    ChartReading: _reading,
+    ChartCharge: _charge,
+}
+"""What the line of an entry says; of a document there are more than one."""
 
 
 def _document(label: str, document: ChartDocument) -> Iterator[str]:

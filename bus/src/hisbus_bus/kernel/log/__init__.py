@@ -5,8 +5,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from prometheus_client import Counter
+
 from hisbus.errors import BadMessage, ConfigError
+from hisbus_bus.kernel.telemetry import REGISTRY
 from hisbus_bus.kernel.topics import TOPICS, Name
+
+REJOINS = Counter(
+    "hisbus_rejoins", "Times a consumer that had fallen silent joined its group again.", ["group"], registry=REGISTRY
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +59,8 @@ class Record:
 
 
 Assigned = Callable[[Iterable[int]], Awaitable[Mapping[int, int]]]
-"""Called with new partitions before the first record of them; returns where to start for those it knows better."""
+"""Called with new partitions before the first record of them, and before the group's first offset is committed; returns
+where to start for those it knows better."""
 
 Revoked = Callable[[Iterable[int]], Awaitable[None]]
 """Called before partitions are taken away; what it does not commit is delivered again."""

@@ -12,9 +12,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from hisbus.errors import ConfigError, RetryLater
+from hisbus.errors import ConfigError, RetryLater, reason_code
 from hisbus_bus.kernel.log import Assigned, NewRecord, Record, Revoked, refuse_oversize
 from hisbus_bus.kernel.log.kafka_cluster import ENVELOPE, REQUEST_MS, Cluster, sorted_error
+from hisbus_bus.kernel.log.kafka_life import abandon, fell_silent
 from hisbus_bus.kernel.log.kafka_member import FETCH_BYTES, Member, record_of
 from hisbus_bus.kernel.settings import LogSettings
 from hisbus_bus.kernel.telemetry import logger
@@ -75,6 +76,9 @@ class KafkaLog:
         """
         for record in records:
             refuse_oversize(record)
+        if self._producer is not None and fell_silent(self._producer):
+            LOG.error("kafka_client_fell_silent")
+            self._drop_producer()
         if self._overdue is not None:
             # Waiting in line behind what is overdue would fill the memory for as long as the outage lasts.
             raise RetryLater("The log (Kafka) does not answer. Check its brokers.", code="log")
@@ -158,7 +162,7 @@ class KafkaLog:
             raise RetryLater("The log is closed.", code="log")
         member = Member(self._cluster, topic, group, assigned, revoked, start)
         await member.open()
-        self._members.append(member)
+        self._members = [other for other in self._members if not other.closed] + [member]
         return member
 
     async def place(self, topic: Name, group: str, offsets: Mapping[int, int]) -> None:
@@ -190,6 +194,10 @@ class KafkaLog:
     async def _start_reader(self) -> AIOKafkaConsumer:
         if self._closed:
             raise RetryLater("The log is closed.", code="log")
+        if self._reader is not None and fell_silent(self._reader):
+            LOG.error("kafka_client_fell_silent")
+            reader, self._reader = self._reader, None
+            await abandon(reader, STOP_S)
         if self._reader is None:
             reader = AIOKafkaConsumer(
                 **self._cluster.connection, auto_offset_reset="none", fetch_max_bytes=FETCH_BYTES,
@@ -252,7 +260,6 @@ async def _end(producer: AIOKafkaProducer) -> None:
     try:
         async with asyncio.timeout(STOP_S):
             await producer.stop()
-    except (KafkaError, TimeoutError):
-        LOG.warning("producer_given_up")
-        await producer.client.close()
-        await producer._sender.close()  # stop() offers no way out of its own wait
+    except Exception as error:  # noqa: BLE001 - whatever it is, nothing of the producer may stay
+        LOG.warning("producer_given_up", code=reason_code(error))
+        await abandon(producer, STOP_S)  # stop() offers no way out of its own wait

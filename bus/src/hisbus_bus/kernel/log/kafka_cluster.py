@@ -31,18 +31,24 @@ from aiokafka.errors import (
 from aiokafka.protocol.commit import OffsetCommitRequest, OffsetFetchRequest
 
 from hisbus.errors import ConfigError, RetryLater
-from hisbus_bus.kernel.settings import LogSettings
+from hisbus_bus.kernel.log.kafka_life import abandon, fell_silent
+from hisbus_bus.kernel.settings import SAFE_REPLICAS, LogSettings
+from hisbus_bus.kernel.telemetry import logger
 from hisbus_bus.kernel.topics import AGENT_TOPICS, TOPICS, Name, Topic, agent_topic, topic_name
 
-MIN_REPLICAS, MIN_ISR = 3, 2
-"""One broker may be lost, and a second one be down meanwhile, without losing what was acknowledged."""
+MIN_ISR = 2
+"""With three replicas: see ``SAFE_REPLICAS``."""
 ENVELOPE = 64 * 1024
 """Room for key, headers and framing beside a record's value, bytes."""
 REQUEST_MS = 10_000
+CLOSE_S = 3.0
 SPREAD_POLL_S = 0.1
 DAY_MS = 86_400_000
+LOG = logger()
 _GROUP = 0
 _MOVING = (GroupCoordinatorNotAvailableError, GroupLoadInProgressError, NotCoordinatorForGroupError)
+REFUSED = "kafka_refused"
+"""Code of the error that says that the brokers are there and do not let us in."""
 _FORBIDDEN = (
     AuthenticationFailedError,
     AuthenticationMethodNotSupported,
@@ -57,7 +63,7 @@ _FORBIDDEN = (
 def sorted_error(error: KafkaError | TimeoutError | OSError) -> ConfigError | RetryLater:
     """Tell what only an operator can mend from an outage, which is waited for."""
     if isinstance(error, _FORBIDDEN):
-        return ConfigError("Kafka refuses us. Check log.sasl_*, log.tls_* and the rights of that user.")
+        return ConfigError("Kafka refuses us. Check log.sasl_*, log.tls_* and the rights of that user.", code=REFUSED)
     return RetryLater("The log (Kafka) is not available. Check its brokers.", code="log")
 
 
@@ -112,6 +118,7 @@ class Cluster:
             self._wanted |= {agent_topic(site, agent, side): topic for side, topic in AGENT_TOPICS.items()}
         self._client: AIOKafkaClient | None = None
         self._offsets: AIOKafkaConsumer | None = None
+        self._opening = asyncio.Lock()
         self._coordinators: dict[str, int] = {}
 
     def full(self, topic: Name) -> str:
@@ -154,8 +161,9 @@ class Cluster:
 
     async def close(self) -> None:
         """Disconnect."""
-        client, self._client = self._client, None
-        offsets, self._offsets = self._offsets, None
+        async with self._opening:
+            client, self._client = self._client, None
+            offsets, self._offsets = self._offsets, None
         if client is not None:
             await client.close()
         if offsets is not None:
@@ -166,7 +174,7 @@ class Cluster:
     async def ends(self, topic: Name) -> dict[int, int]:
         """Return the offset after the last record, by partition."""
         try:
-            found = await self._reader().end_offsets(self.partitions(topic))
+            found = await (await self._living())[1].end_offsets(self.partitions(topic))
         except KafkaError as error:
             raise sorted_error(error) from error
         return {at.partition: offset for at, offset in found.items()}
@@ -174,7 +182,7 @@ class Cluster:
     async def begins(self, topic: Name) -> dict[int, int]:
         """Return the offset of the first record still kept, by partition."""
         try:
-            found = await self._reader().beginning_offsets(self.partitions(topic))
+            found = await (await self._living())[1].beginning_offsets(self.partitions(topic))
         except KafkaError as error:
             raise sorted_error(error) from error
         return {at.partition: offset for at, offset in found.items()}
@@ -207,9 +215,7 @@ class Cluster:
                 raise sorted_error(error) from error
 
     async def _asked(self, group: str, request: Any) -> list[Any]:
-        client = self._client
-        if client is None:
-            raise RetryLater("The log is closed.", code="log")
+        client, _ = await self._living()
         try:
             if group not in self._coordinators:
                 self._coordinators[group] = await client.coordinator_lookup(_GROUP, group)
@@ -225,10 +231,19 @@ class Cluster:
             raise
         return partitions
 
-    def _reader(self) -> AIOKafkaConsumer:
-        if self._offsets is None:
-            raise RetryLater("The log is closed.", code="log")
-        return self._offsets
+    async def _living(self) -> tuple[AIOKafkaClient, AIOKafkaConsumer]:
+        """Return both clients, opened anew where one has fallen silent."""
+        async with self._opening:
+            client, offsets = self._client, self._offsets
+            if client is None or offsets is None:
+                raise RetryLater("The log is closed.", code="log")
+            if fell_silent(client) or fell_silent(offsets):
+                LOG.error("kafka_client_fell_silent")
+                await self.open()
+                await abandon(client, CLOSE_S)
+                await abandon(offsets, CLOSE_S)
+                client, offsets = self._client, self._offsets
+            return client, offsets
 
     # --- topics
 
@@ -271,9 +286,9 @@ class Cluster:
             )
         replicas = min(len(partition["replicas"]) for partition in partitions)
         isr = int(found["min.insync.replicas"])
-        if not self.settings.single_broker and (replicas < MIN_REPLICAS or isr < MIN_ISR):
+        if not self.settings.single_broker and (replicas < SAFE_REPLICAS or isr < MIN_ISR):
             yield (
-                f"{name} has {replicas} replicas and min.insync.replicas {isr}; at least {MIN_REPLICAS} and {MIN_ISR}"
+                f"{name} has {replicas} replicas and min.insync.replicas {isr}; at least {SAFE_REPLICAS} and {MIN_ISR}"
                 ' are needed. Set durability = "single-broker" only where a lost disk may lose messages.'
             )
         if int(found["max.message.bytes"]) < int(wanted["max.message.bytes"]):
@@ -303,8 +318,9 @@ class Cluster:
             await admin.start()
             made = []
             for name, topic in self._wanted.items():
-                replicas = 1 if self.settings.single_broker else self.settings.replicas
-                new = NewTopic(name, self.settings.partitions, replicas, topic_configs=self._config(topic))
+                new = NewTopic(
+                    name, self.settings.partitions, self.settings.replicas, topic_configs=self._config(topic)
+                )
                 answer = await admin.create_topics([new])
                 kind = for_code(answer.topic_errors[0][1])
                 if kind is NoError:

@@ -17,9 +17,10 @@ from aiokafka.errors import (
     OffsetOutOfRangeError,
 )
 
-from hisbus.errors import ConfigError, RetryLater
-from hisbus_bus.kernel.log import Assigned, Record, Revoked, gone
+from hisbus.errors import ConfigError, RetryLater, reason_code
+from hisbus_bus.kernel.log import REJOINS, Assigned, Record, Revoked, gone
 from hisbus_bus.kernel.log.kafka_cluster import Cluster, sorted_error
+from hisbus_bus.kernel.log.kafka_life import abandon, fell_silent
 from hisbus_bus.kernel.telemetry import logger
 from hisbus_bus.kernel.topics import MIB, Name
 
@@ -50,7 +51,7 @@ def record_of(topic: Name, found: ConsumerRecord) -> Record:
 
 
 class Member(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no types
-    """One member of a group. See ``hisbus_bus.kernel.log.Subscription``."""
+    """One member of a group. See ``hisbus_bus.kernel.log``."""
 
     commit_every_s = 0.2
 
@@ -77,7 +78,8 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships 
         self._changed = asyncio.Event()
         """Something may be fetched now that could not before."""
         self._paused = False
-        self._closed = False
+        self.closed = False
+        """It has left for good."""
 
     async def open(self) -> None:
         """Join the group, and wait until it has its partitions.
@@ -140,10 +142,10 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships 
             generation, partitions = self._generation, self._waiting
             if partitions is None:
                 return
-            committed = await self._positions(partitions)
-            begins = await self._cluster.begins(self._topic)
             known = await self._assigned(partitions) if partitions else {}
             self._held = set(partitions)
+            committed = await self._positions(partitions)
+            begins = await self._cluster.begins(self._topic)
             if generation != self._generation or self._consumer is None:
                 return  # dealt anew meanwhile; whoever does that waits for the turn and gives up what is held
             for partition in sorted(partitions):
@@ -172,7 +174,7 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships 
         """Return the next records of the partitions it has; wait up to ``timeout`` seconds for the first."""
         now = asyncio.get_running_loop().time
         deadline = now() + timeout
-        while not self._closed:
+        while not self.closed:
             self._changed.clear()
             if self._consumer is None:
                 await self.open()
@@ -195,6 +197,8 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships 
         consumer = self._consumer
         if consumer is None:
             return []
+        if fell_silent(consumer):
+            await self._start_again()
         generation = self._generation
         poll = self._poll = asyncio.ensure_future(
             consumer.getmany(timeout_ms=round(timeout * 1000), max_records=max_records)
@@ -220,6 +224,13 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships 
             self._step_back(generation, found)
             return []
         return [record_of(self._topic, record) for records in found.values() for record in records]
+
+    async def _start_again(self) -> None:
+        """Leave with a client that finds nothing any more; the next fetch joins anew."""
+        self._log.error("kafka_client_fell_silent")
+        REJOINS.labels(self._group).inc()
+        await self._stop()
+        raise RetryLater("The client of the log (Kafka) has ended. It is started again.", code="log")
 
     def _step_back(self, generation: int, found: Mapping[TopicPartition, Sequence[ConsumerRecord]]) -> None:
         """Leave for later what is not wanted now; what is not ours any more is somebody else's to fetch."""
@@ -258,7 +269,7 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships 
 
     async def close(self) -> None:
         """Leave the group without committing."""
-        self._closed = True
+        self.closed = True
         self._changed.set()
         await self._stop()
 
@@ -269,11 +280,11 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships 
         if consumer is None:
             return
         async with self._turn:
-            if not self._closed:
+            if not self.closed:
                 await self._give_up()
         try:
             async with asyncio.timeout(CLOSE_S):
                 await consumer.stop()
-        except (KafkaError, TimeoutError):
-            self._log.warning("leave_failed")  # the group finds out when the session ends
-            await consumer._client.close()  # stop() offers no way out of a join that it waits for
+        except Exception as error:  # noqa: BLE001 - whatever it is, nothing of the client may stay
+            self._log.warning("leave_failed", code=reason_code(error))  # the group finds out when the session ends
+            await abandon(consumer, CLOSE_S)

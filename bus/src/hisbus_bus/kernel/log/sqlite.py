@@ -24,6 +24,7 @@ from pydantic_core import to_json
 from hisbus.errors import ConfigError, RetryLater
 from hisbus_bus.kernel.log import Assigned, NewRecord, Record, Revoked, gone, refuse_oversize
 from hisbus_bus.kernel.log.writer import Writer
+from hisbus_bus.kernel.paths import unmade
 from hisbus_bus.kernel.telemetry import logger
 from hisbus_bus.kernel.topics import MIB, TOPICS, Name
 
@@ -285,13 +286,13 @@ class _Member:
         """Take the partition if no other member has it, and find where to start."""
         if self._log.members(self._topic, self._group)[0] is not self:
             return
+        known = await self._assigned({0})
         begin = (await self._log.begins(self._topic))[0]
         committed = (await self._log.committed(self._topic, self._group)).get(0)
         if committed is None:
             # Written down before the first record: after a crash, "end" would be somewhere else.
             committed = begin if self._start == "begin" else self._log.end(self._topic)
             await self._log.commit(self._topic, self._group, committed, lazy=False)
-        known = await self._assigned({0})
         position = min(committed, known.get(0, committed))
         if position < begin:
             raise gone(self._topic, self._group, position)
@@ -360,7 +361,7 @@ def _locked(path: Path) -> IO[str]:
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         lock = path.with_name(f"{path.name}.lock").open("a+")
     except OSError as error:
-        raise ConfigError(f"The log {path} cannot be opened. Check log.url, and who may write there.") from error
+        raise ConfigError(f"log.url: {path} cannot be opened. {unmade(error)}") from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:

@@ -1,4 +1,7 @@
-"""The database's schema, step by step. Expand first, contract in a later release: old and new processes overlap."""
+"""The database's schema, step by step. Expand first, contract in a later release: old and new processes overlap.
+
+From 0.2 on migrations are only added: one that was released is never edited, for some site's database was made by it.
+"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

@@ -31,7 +31,7 @@ from hisbus_bus.lab.evaluate.report import (
 )
 from hisbus_bus.lab.evaluate.rubric import Rubric
 from hisbus_bus.lab.evaluate.run import Result
-from hisbus_schemas import Asked, Chart
+from hisbus_schemas import Asked, Assessment, Chart
 
 Judged = tuple[Result, labels.Labels, Sequence[DocumentResult]]
 
@@ -81,7 +81,7 @@ def build(
         documents=_documents([document for *_, drafts in judged for document in drafts], rubric),
         failed=dict(sorted(Counter(result.failed for result in results if result.failed).items())),
         unverified=sum(answer.unverified for answer in answers),
-        unevaluated=dict(sorted(Counter(rule for answer in answers for rule in answer.unevaluated).items())),
+        unevaluated=dict(sorted(Counter(rule for answer in answers for rule in _rules(answer)).items())),
         outside=sum(found.outside for _, found, _ in judged),
         usage=_usage(asked),
         seconds=Spread.of([result.seconds for result in results if not result.failed]),
@@ -89,6 +89,10 @@ def build(
         label_items=label_items,
         document_items=document_items,
     )
+
+
+def _rules(answer: Assessment) -> set[str]:
+    return {one.rule for one in answer.unevaluated}
 
 
 def _judged(agent: Agent, result: Result) -> tuple[labels.Labels, list[DocumentResult]]:
@@ -251,7 +255,7 @@ def _case(one: Judged, rubric: Rubric) -> CaseFigures:
         right=all(item.outcome in {"tp", "tn"} for item in found.judged) if found.judged else None,
         outside=found.outside,
         unverified=answer.unverified if answer else 0,
-        unevaluated=sorted(answer.unevaluated) if answer else [],
+        unevaluated=sorted(_rules(answer)) if answer else [],
         scores=dict(scores),
         points=sum(points(draft, rubric) for draft in drafts) / len(drafts) if drafts else None,
         **_tokens(result.asked),

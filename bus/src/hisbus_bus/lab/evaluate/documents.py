@@ -9,12 +9,17 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pydantic import ValidationError
-from rapidfuzz.distance import Levenshtein
 
+from hisbus.errors import ConfigError
 from hisbus_bus.lab.evaluate.facts import Fact, content, denied, facts, folded, sentences, sides
 from hisbus_bus.lab.evaluate.labels import tokens
 from hisbus_bus.lab.evaluate.sample import Reference, ReferenceSection
 from hisbus_schemas import Assessment, Drafted, DraftedSection, Proposal
+
+try:
+    from rapidfuzz.distance import Levenshtein
+except ModuleNotFoundError as error:
+    raise ConfigError("hisbus evaluate needs rapidfuzz: pip install 'hisbus-bus[evaluate]'.") from error
 
 BORNE = 0.5
 """Part of a sentence's words that must stand together elsewhere for it to be said there."""

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from hisbus.agent import Agent, Case
-from hisbus.answer import answer
+from hisbus.answer import answer, declared
 from hisbus.errors import BusError, ConfigError, RetryLater
 from hisbus.frames import Call, Reply
 from hisbus.grants import project
@@ -135,7 +135,8 @@ async def _answered(
         raise asyncio.CancelledError  # the answer took it for the agent's own failure
     try:
         checked = Reply.model_validate_json(reply.model_dump_json())
-        return judged(agent.name, checked, settings.agent(agent.name).max_proposals, questions), "", False
+        most, unknown = settings.agent(agent.name).max_proposals, sample.chart.unknown
+        return judged(declared(agent), checked, most, unknown, questions), "", False
     except ConfigError as error:
         raise ConfigError(f"agents.{agent.name}.settings: {error}", code=error.code) from None
     except RetryLater as error:

@@ -1,14 +1,16 @@
 """What an HL7 v2 message means: a pure function from a message to facts."""
 
 from collections.abc import Callable
+from functools import lru_cache
 
-from hisbus import Translation
 from hisbus_hl7v2.mapping import adt, charges, clinical, documents, orders, results
 from hisbus_hl7v2.mapping.patient import Draft, Subject, only_subject
 from hisbus_hl7v2.mapping.profile import Profile
 from hisbus_hl7v2.mapping.source import Source
+from hisbus_hl7v2.source import Hl7Source
+from hisbus_schemas import Fact
 
-__all__ = ["Profile", "Source", "translate"]
+__all__ = ["facts"]
 
 _COMMON = frozenset({"MSH", "EVN", "PID", "PV1"})
 _CLINICAL = _COMMON | {"DG1", "PR1"}
@@ -25,12 +27,14 @@ _READERS: list[tuple[frozenset[str], Callable[[Source, Subject, str], list[Draft
 _BY_TYPE = {type: (read, _CLINICAL | segments) for types, read, segments in _READERS for type in types}
 
 
-def translate(source: Source) -> Translation:
-    """Say what a message means; ``mapped`` is false where there is no mapping for it.
+def facts(read: Hl7Source) -> list[Fact] | None:
+    """Say what a message means; None where there is no mapping for it.
 
     Raises:
         BadMessage: it has a mapping and cannot be understood.
     """
+    context = read.context
+    source = Source(read.message, read.raw, context.connector, context.zone, _profile(context.consults))
     type = source.message.header.type
     family, _, trigger = type.partition("^")
     if family == "ADT" and trigger in source.profile.adt:
@@ -39,23 +43,28 @@ def translate(source: Source) -> Translation:
         reads = _CLINICAL
     elif type in _BY_TYPE:
         about = only_subject(source)
-        read, reads = _BY_TYPE[type]
-        drafts = [*read(source, about, trigger), *clinical.drafts(source, about, trigger)]
+        reader, reads = _BY_TYPE[type]
+        drafts = [*reader(source, about, trigger), *clinical.drafts(source, about, trigger)]
     elif type in adt.PATIENTS:
         drafts, reads = adt.patient_drafts(source, type), _COMMON | adt.READS
     else:
-        return Translation(mapped=False, flags=source.message.flags)
-    return _stamped(source, drafts, reads)
+        return None
+    read.take(reads, source.unread)
+    return _made(read, source, drafts)
 
 
-def _stamped(source: Source, drafts: list[Draft], reads: frozenset[str]) -> Translation:
+@lru_cache(maxsize=64)
+def _profile(consults: frozenset[str]) -> Profile:
+    return Profile(consults=consults)
+
+
+def _made(read: Hl7Source, source: Source, drafts: list[Draft]) -> list[Fact]:
     """Make facts; what nothing read is kept on the first, so that nothing is lost."""
-    unread = source.unread
-    kept = [item for item in source.message.segments if item.text[:3] not in reads or item in unread]
+    rest = read.rest()
     # Only a segment's name is listed: what is none may be a patient's text.
-    names = list(dict.fromkeys([segment.name for segment in kept]))
-    if "?" in names:
+    if any(segment.name == "?" for segment in rest):
         source.flag("malformed_segment")
-    segments = [segment.text for segment in kept]
-    facts = [draft.fact(source.flags, [] if number else segments) for number, draft in enumerate(drafts)]
-    return Translation(bool(facts), facts, names, [*source.message.flags, *source.flags])
+    segments = [segment.text for segment in rest]
+    made = [draft.fact(source.flags, [] if number else segments) for number, draft in enumerate(drafts)]
+    read.flags += source.flags
+    return made

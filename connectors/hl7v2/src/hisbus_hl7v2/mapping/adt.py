@@ -78,11 +78,3 @@ def merges(message: Message) -> list[tuple[Segment, Segment, Segment | None]]:
         elif segment.name == "PV1" and found and found[-1][0] is pid:
             found[-1] = (found[-1][0], found[-1][1], segment)
     return found
-
-
-def merges_itself(source: Source) -> bool:
-    """Tell whether some patient of the message is merged with himself."""
-    return any(
-        (survivor := source.patient_id(pid, 3)) is not None and survivor == source.patient_id(mrg, 1)
-        for pid, mrg, _ in merges(source.message)
-    )

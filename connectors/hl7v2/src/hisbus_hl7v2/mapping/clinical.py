@@ -2,35 +2,37 @@
 
 import re
 from datetime import timedelta
+from typing import Literal
 
 from hisbus_hl7v2.mapping.patient import Draft, Subject
 from hisbus_hl7v2.mapping.source import Source
 from hisbus_hl7v2.message import Segment
-from hisbus_schemas import Code, Diagnoses, Diagnosis, Moment, Procedure
+from hisbus_schemas import Code, Diagnoses, Diagnosis, DiagnosisStatus, Moment, Procedure
 
 TYPES = frozenset({"BAR^P01", "BAR^P05", "BAR^P12"})
 """Types of message that say diagnoses and procedures, and nothing else that a chart holds."""
 
 _WHOLE = frozenset({"A01", "A03", "A08"})
-"""Triggers of messages whose diagnoses are the whole set of their type; those of others are added."""
+"""Triggers of messages whose diagnoses are the whole set of their status; those of others are added."""
 
 _MINUTES = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
 _RANK = re.compile(r"[0-9]{1,4}")
 
 
 def drafts(source: Source, about: Subject, trigger: str) -> list[Draft]:
-    """Return one draft for each type of diagnosis that the message carries, then one for each procedure."""
+    """Return one draft for each status of diagnoses that the message carries, then one for each procedure."""
     found = _diagnoses(source, about, trigger in _WHOLE) if source.message.first("DG1") else []
     return found + [_procedure(source, about, pr1) for pr1 in source.message.all("PR1")]
 
 
 def _diagnoses(source: Source, about: Subject, whole: bool) -> list[Draft]:
-    sets: dict[str, list[Diagnosis]] = {}
+    sets: dict[DiagnosisStatus | Literal[""], list[Diagnosis]] = {}
     for dg1 in source.message.all("DG1"):
-        sets.setdefault(dg1.get(6), []).append(_diagnosis(source, dg1))
+        status = source.word(source.profile.diagnoses, dg1, 6)
+        sets.setdefault(status or "", []).append(_diagnosis(source, dg1))
     return [
-        Draft(about, "diagnosis.recorded", Diagnoses(type=type, items=items, whole=whole))
-        for type, items in sets.items()
+        Draft(about, "diagnosis.recorded", Diagnoses(status=status, items=items, whole=whole))
+        for status, items in sets.items()
     ]
 
 

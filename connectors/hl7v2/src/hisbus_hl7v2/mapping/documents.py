@@ -8,7 +8,7 @@ from hisbus_hl7v2.mapping.patient import Draft, Subject
 from hisbus_hl7v2.mapping.source import Source
 from hisbus_hl7v2.message import Segment
 from hisbus_hl7v2.timestamp import moment
-from hisbus_schemas import Attachment, Code, Document, Moment, Section
+from hisbus_schemas import Attachment, Code, Document, Moment, Section, Unknown
 
 READS = frozenset({"TXA", "OBX"})
 """Segments that ``document_drafts`` reads."""
@@ -65,7 +65,14 @@ def document_drafts(source: Source, about: Subject, trigger: str) -> list[Draft]
         fields=content.fields,
         attachments=content.attachments,
     )
-    return [Draft(about, kind, document)]
+    unknown = () if type.code in source.profile.document_types else (_unknown(source, type, number),)
+    return [Draft(about, kind, document, unknown)]
+
+
+def _unknown(source: Source, type: Code, number: str) -> Unknown:
+    """Return that it may be any document. Its type stands in the chart as it was sent."""
+    source.flag("unknown_code.TXA-2")
+    return Unknown(item="document:*", code=type, entry=number)
 
 
 def _signature(source: Source, txa: Segment, otherwise: Moment) -> tuple[Moment | None, bool]:

@@ -1,11 +1,11 @@
 """Who and which stay: PID and PV1."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from hisbus_hl7v2.mapping.source import FUTURE, Source, joined, source_time
 from hisbus_hl7v2.message import Segment
-from hisbus_schemas import Demographics, Fact, Location, Moment, PatientId, Stay, VisitId
+from hisbus_schemas import Demographics, Fact, Location, Moment, PatientId, Stay, Unknown, VisitId
 
 
 @dataclass(slots=True)
@@ -17,6 +17,8 @@ class Subject:
     visit: VisitId | None
     demographics: Demographics | None
     stay: Stay | None
+    unknown: list[Unknown] = field(default_factory=list)
+    """Codes of the stay that have no word of ours."""
 
 
 class Draft(NamedTuple):
@@ -25,6 +27,8 @@ class Draft(NamedTuple):
     about: Subject
     kind: str
     data: Any = None
+    unknown: tuple[Unknown, ...] = ()
+    """Codes of ``data`` that have no word of ours."""
 
     def fact(self, flags: list[str], segments: list[str]) -> Fact:
         """Return the fact."""
@@ -38,6 +42,7 @@ class Draft(NamedTuple):
             demographics=about.demographics,
             stay=about.stay,
             data=self.data,
+            unknown=[*about.unknown, *self.unknown],
             segments=segments,
         )
 
@@ -52,12 +57,14 @@ def subject(source: Source, pid: Segment | None, pv1: Segment | None) -> Subject
     patient = source.patient_id(pid, 3) if pid is not None else None
     if patient is None:
         source.flag("no_patient_id")
+    unknown = _unknown(source, pv1) if pv1 is not None else []
     return Subject(
         time=_time(source),
         patient=patient,
         visit=source.visit_id(pv1, 19) if pv1 is not None else None,
         demographics=_demographics(source, pid) if pid is not None else None,
-        stay=_stay(source, pv1) if pv1 is not None else None,
+        stay=_stay(source, pv1, bool(unknown)) if pv1 is not None else None,
+        unknown=unknown,
     )
 
 
@@ -80,7 +87,7 @@ def _demographics(source: Source, pid: Segment) -> Demographics:
     return Demographics(
         name=joined(*pid.values(5, 2)) or None,
         birth_date=source.date(pid, 7),
-        sex=pid.get(8) or None,
+        sex=source.word(source.profile.sexes, pid, 8),
         id_card=card,
         marital_status=pid.get(16) or None,
         died=source.time(pid, 29),
@@ -89,25 +96,34 @@ def _demographics(source: Source, pid: Segment) -> Demographics:
     )
 
 
-def _stay(source: Source, pv1: Segment) -> Stay:
+def _stay(source: Source, pv1: Segment, unclassed: bool) -> Stay:
     ward, room, bed = pv1.values(3, 3)
-    patient_class = pv1.get(2)
+    disposition = pv1.get(36)
     return Stay(
-        patient_class=patient_class if patient_class not in ("", _NOT_APPLICABLE) else None,
+        patient_class=source.profile.classes.get(pv1.get(2)),
         location=Location(ward=ward, room=room, bed=bed) if ward or room or bed else None,
         attending=source.person(pv1, 7),
         department=pv1.get(10) or None,
         admitted=source.time(pv1, 44),
         discharged=source.time(pv1, 45),
-        disposition=pv1.get(36) or None,
-        deleted=_deleted(pv1, _STAY_FIELDS),
+        disposition=source.profile.dispositions.get(disposition, disposition) or None,
+        # A class that is not known takes the place of the one that was.
+        deleted=[*_deleted(pv1, _STAY_FIELDS), *(["patient_class"] if unclassed else [])],
     )
+
+
+def _unknown(source: Source, pv1: Segment) -> list[Unknown]:
+    code = source.code(pv1, 2)
+    if code.code in ("", *_SAYS_NO_CLASS) or code.code in source.profile.classes:
+        return []
+    source.flag("unknown_code.PV1-2")
+    return [Unknown(item="class", code=code)]
 
 
 _PATIENT_FIELDS = {5: "name", 7: "birth_date", 8: "sex", 16: "marital_status", 29: "died", 30: "dead"}
 
-_NOT_APPLICABLE = "N"
-"""PV1-2 of a message about a person, which must have a PV1 and says nothing with it (A28, A31)."""
+_SAYS_NO_CLASS = frozenset("NU")
+"""PV1-2 of a message about a person, which must have a PV1 and says nothing with it (A28, A31); or not known."""
 
 _STAY_FIELDS = {
     2: "patient_class",

@@ -1,12 +1,31 @@
 """What a site can say differently: the tables that the mapping goes by."""
 
-import hashlib
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
 
-MAPPING_VERSION = "2"
-"""Raised with every change of the mapping's code that changes an event."""
+from hisbus_schemas import DIED, DiagnosisStatus, PatientClass, ResultStatus, Sex
+
+_CLASSES: dict[str, PatientClass] = {
+    "I": "inpatient",
+    "O": "outpatient",
+    "E": "emergency",
+    "P": "preadmit",
+    "B": "obstetric",
+    "R": "recurring",
+    "C": "commercial",
+}
+_SEXES: dict[str, Sex] = {
+    **{"M": "male", "F": "female", "O": "other", "A": "other", "N": "other", "U": "unknown"},
+    **{"1": "male", "2": "female", "0": "unknown", "9": "unknown"},
+}
+_DIAGNOSES: dict[str, DiagnosisStatus] = {"A": "admitting", "W": "working", "F": "final"}
+_STATUSES: dict[str, ResultStatus] = {
+    **dict.fromkeys("PRSIO", "preliminary"),
+    **dict.fromkeys("FUV", "final"),
+    "C": "corrected",
+    **dict.fromkeys("DXW", "withdrawn"),
+}
 
 
 @dataclass(frozen=True)
@@ -44,13 +63,15 @@ class Profile:
     )
     """Kind of the event by trigger."""
 
-    def revision(self, *more: str) -> str:
-        """Return a name for mapping and profile that changes when either does."""
-        said = [MAPPING_VERSION, *more, *(f"{item.name}={_stable(getattr(self, item.name))}" for item in fields(self))]
-        return f"{MAPPING_VERSION}-{hashlib.sha256('|'.join(said).encode()).hexdigest()[:12]}"
-
-
-def _stable(value: Any) -> str:
-    if isinstance(value, MappingProxyType):
-        return repr(sorted(value.items()))
-    return repr(sorted(value)) if isinstance(value, frozenset) else repr(value)
+    classes: Mapping[str, PatientClass] = field(default_factory=lambda: MappingProxyType(_CLASSES))
+    """PV1-2 (table 0004)."""
+    sexes: Mapping[str, Sex] = field(default_factory=lambda: MappingProxyType(_SEXES))
+    """PID-8 (table 0001), and as GB/T 2261.1 has it."""
+    dispositions: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({"20": DIED}))
+    """PV1-36 (table 0112); what is not in it stands as sent."""
+    diagnoses: Mapping[str, DiagnosisStatus] = field(default_factory=lambda: MappingProxyType(_DIAGNOSES))
+    """DG1-6 (table 0052)."""
+    statuses: Mapping[str, ResultStatus] = field(default_factory=lambda: MappingProxyType(_STATUSES))
+    """OBX-11 (table 0085) and OBR-25 (table 0123)."""
+    document_types: frozenset[str] = frozenset({"QC", *(f"C{number:04}" for number in range(1, 54))})
+    """TXA-2 of documents whose type is known: WS/T 500, parts 1 to 53, and our own notices come back."""

@@ -17,7 +17,7 @@ _BY_SPECIMEN = frozenset({"R22", "R23"})
 
 _TEXT = frozenset({"TX", "FT", "ST"})
 _CODED = frozenset({"CE", "CWE", "CNE", "CF"})
-_FINAL = frozenset({"F", "C"})
+_FINAL = frozenset({"final", "corrected"})
 
 
 def result_drafts(source: Source, about: Subject, trigger: str) -> list[Draft]:
@@ -72,7 +72,7 @@ def _report(source: Source, obr: Segment, observations: list[Segment]) -> Report
     return Report(
         number=number,
         service=service,
-        status=obr.get(25),
+        status=source.word(source.profile.statuses, obr, 25) or "",
         readings=[_reading(source, obx) for obx in observations],
     )
 
@@ -85,7 +85,7 @@ def _reading(source: Source, obx: Segment) -> Reading:
         unit=obx.get(6),
         range=source.message.decoded(obx.raw(7)),
         flags=[flag for item in obx.repetitions(8) if (flag := source.message.part(item))],
-        status=obx.get(11),
+        status=source.word(source.profile.statuses, obx, 11) or "",
         time=source.time(obx, 14),
     )
 

@@ -1,8 +1,10 @@
 """One message with what is needed to understand it, and HL7's data types as ours."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 from hisbus import Raw
@@ -11,6 +13,8 @@ from hisbus_hl7v2.message import Message, Segment
 from hisbus_hl7v2.notation import NULL
 from hisbus_hl7v2.timestamp import moment
 from hisbus_schemas import Code, Moment, PatientId, Person, VisitId
+
+Word = TypeVar("Word")
 
 FUTURE = timedelta(days=1)
 """A source time further ahead of its reception than this is flagged."""
@@ -37,6 +41,13 @@ class Source:
         """Note a reservation, once."""
         if flag not in self.flags:
             self.flags.append(flag)
+
+    def word(self, table: Mapping[str, Word], segment: Segment, number: int) -> Word | None:
+        """Return our word for the code of a field; one that the table lacks is flagged and says nothing."""
+        code = segment.get(number)
+        if code and code not in table:
+            self.flag(f"unknown_code.{segment.name}-{number}")
+        return table.get(code)
 
     def time(self, segment: Segment, number: int) -> Moment | None:
         """Return a time field (TS, DTM); one that cannot be read is flagged and says nothing."""

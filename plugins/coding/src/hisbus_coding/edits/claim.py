@@ -8,7 +8,7 @@ from hisbus.terms import Release, Terms, covers, plain
 from hisbus_coding.codes import Coded
 from hisbus_schemas import Chart, ChartDocument
 
-_SEX = {"1": "M", "M": "M", "男": "M", "2": "F", "F": "F", "女": "F"}
+_SEX = {"male": "male", "1": "male", "男": "male", "female": "female", "2": "female", "女": "female"}
 _DAYS = 365.25
 
 
@@ -50,9 +50,9 @@ class Claim:
 
     @property
     def sex(self) -> str:
-        """``M`` or ``F``, from the patient, else from the front page; empty when unknown."""
+        """``male`` or ``female``, from the patient, else from the front page; empty when unknown."""
         said = self.chart.patient.sex if self.chart.patient is not None else ""
-        return _SEX.get(said.strip().upper() or self.field("FP.SEX"), "")
+        return _SEX.get(said or self.field("FP.SEX"), "")
 
     @property
     def age_days(self) -> int | None:

@@ -12,9 +12,7 @@ from hisbus_coding.edits.edit import Edit, Hit
 def sex(edit: Edit, claim: Claim) -> Iterator[Hit]:
     """R52: a code of the other sex, by the ranges of the edit or the table's own limit. Silent when sex is unknown."""
     for coded in claim.codes if claim.sex else ():
-        allowed = (
-            "F" if inside(coded.code, edit.data["female"]) else "M" if inside(coded.code, edit.data["male"]) else ""
-        )
+        allowed = next((sex for sex in ("female", "male") if inside(coded.code, edit.data[sex])), "")
         if coded.role == "operation":
             allowed = ""
         allowed = allowed or (coded.concept.sex if coded.concept is not None else "")

@@ -22,7 +22,7 @@ class Facts:
     def of(cls, chart: Chart) -> "Facts":
         """Return what a chart says of its patient."""
         patient = chart.patient
-        sex = patient.sex if patient and patient.sex in {"M", "F"} else ""
+        sex = patient.sex if patient and patient.sex in {"male", "female"} else ""
         born = patient.birth_date if patient else None
         begin = (chart.admitted.local() if chart.admitted else chart.now).date()
         end = (chart.discharged.local() if chart.discharged else chart.now).date()

@@ -26,7 +26,7 @@ def same_sex(text: str, sources: Sequence[str], facts: Facts) -> bool:
     """Tell whether a text speaks of a patient of the chart's sex. A sentence that names somebody else is not judged."""
     if not facts.sex or _RELATIVE.search(text):
         return True
-    return not (_FEMALE if facts.sex == "M" else _MALE).search(text)
+    return not (_FEMALE if facts.sex == "male" else _MALE).search(text)
 
 
 def same_age(text: str, sources: Sequence[str], facts: Facts) -> bool:

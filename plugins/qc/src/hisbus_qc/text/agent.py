@@ -1,7 +1,7 @@
 """The agent ``qc-text``: rules that need a model, and wait where it is down while those of ``qc`` go on."""
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib.resources import files
 from typing import cast
@@ -12,7 +12,7 @@ from hisbus_qc.agent import is_judged
 from hisbus_qc.record import Record
 from hisbus_qc.rulebook import Book, Shelf, book, shelf
 from hisbus_qc.text.question import Answer, Question, answer
-from hisbus_schemas import Assessment, Text
+from hisbus_schemas import Assessment, Need, Text, Unevaluated
 
 _REMEMBERED = 2000
 """Answers, a few kilobytes each; the oldest is forgotten first."""
@@ -39,6 +39,11 @@ class TextAgent:
     def __init__(self) -> None:
         self._answered: dict[str, Answer] = {}
 
+    @property
+    def needs(self) -> Mapping[str, tuple[Need, ...]]:
+        """What each rule needs of the record."""
+        return text_shelf().needs
+
     async def assess(self, case: Case) -> Assessment:
         """Judge a case by every enabled rule of kind L; which stays are judged is as with ``qc``.
 
@@ -51,7 +56,9 @@ class TextAgent:
             return Assessment(evaluated=rules.ids)
         llm = case.llm
         if llm is None:
-            return Assessment(unevaluated=dict.fromkeys(sorted(rules.ids), _NO_MODEL))
+            return Assessment(
+                unevaluated=[Unevaluated(rule=id, reason="model", text=_NO_MODEL) for id in sorted(rules.ids)]
+            )
         record = Record(case.chart, case.now)
         said = await asyncio.gather(
             *(self._answer(llm, record, question) for question in questions(rules, record)), return_exceptions=True
@@ -69,7 +76,7 @@ class TextAgent:
         if known is not None:
             return known
         given = await answer(llm, record, question)
-        if given.reason is None:
+        if given.unevaluated is None:
             self._answered[key] = given
             if len(self._answered) > _REMEMBERED:
                 del self._answered[next(iter(self._answered))]
@@ -94,10 +101,10 @@ def text_shelf() -> Shelf:
 def _assessment(ids: frozenset[str], said: Iterable[Answer]) -> Assessment:
     """Leave out every rule that had a question without a usable answer: what it found earlier stays as it is."""
     answers = list(said)
-    unevaluated = {one.rule: one.reason for one in reversed(answers) if one.reason is not None}
+    unevaluated = {one.rule: one.unevaluated for one in reversed(answers) if one.unevaluated is not None}
     return Assessment(
         evaluated=ids - unevaluated.keys(),
-        unevaluated=unevaluated,
+        unevaluated=list(unevaluated.values()),
         proposals=[one.finding for one in answers if one.finding is not None and one.rule not in unevaluated],
         unverified=sum(one.unverified for one in answers),
     )

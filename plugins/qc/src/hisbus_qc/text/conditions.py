@@ -7,7 +7,7 @@ from pydantic import AfterValidator
 
 from hisbus_qc import evidence
 from hisbus_qc.record import Record, named
-from hisbus_qc.rule import Limits, Rule, takes
+from hisbus_qc.rule import DocumentTypes, Limits, Rule, takes
 from hisbus_qc.text import passages
 from hisbus_qc.text.passages import Passage
 from hisbus_qc.text.question import Asks, Question, label, question
@@ -27,7 +27,7 @@ PassageName = Annotated[str, AfterValidator(_known)]
 class Passages(Asks):
     """Documents and the passages of them that are asked about."""
 
-    documents: tuple[str, ...]
+    documents: DocumentTypes
     passages: tuple[PassageName, ...]
     holds: tuple[tuple[str, ...], ...] = ()
     """Only of documents that hold a word of each of these; the others are left to a rule that needs no model."""
@@ -46,7 +46,7 @@ class Element(Limits):
 class Elements(Asks):
     """What documents have to hold. ``{element}`` and ``{where}`` fill in the question."""
 
-    documents: tuple[str, ...]
+    documents: DocumentTypes
     elements: Mapping[str, Element]
 
     fills: ClassVar[frozenset[str]] = frozenset({"element", "where"})
@@ -93,7 +93,7 @@ class Pair(Limits):
 class Pairs(Asks):
     """Pairs of them. ``{first}``, ``{second}`` and ``{where}`` fill in the question."""
 
-    documents: tuple[str, ...]
+    documents: DocumentTypes
     pairs: Mapping[str, Pair]
 
     fills: ClassVar[frozenset[str]] = frozenset({"first", "second", "where"})
@@ -210,7 +210,7 @@ def _first(found: list[Passage], words: tuple[str, ...], *, denied: bool) -> Sta
 
 
 def _coded(record: Record, side: Side) -> ChartDiagnosis | None:
-    there = (item for item in record.chart.diagnoses if not side.types or item.type in side.types)
+    there = (item for item in record.chart.diagnoses if not side.types or item.status in side.types)
     return next((item for item in there if side.codes and named(item.code.code, side.codes)), None)
 
 

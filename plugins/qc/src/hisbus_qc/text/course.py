@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
 from hisbus_qc.record import Record
-from hisbus_qc.rule import Rule, takes
+from hisbus_qc.rule import DocumentTypes, Rule, takes
 from hisbus_qc.text import passages
 from hisbus_qc.text.passages import Passage
 from hisbus_qc.text.question import Asks, Question, label, question
@@ -44,7 +44,7 @@ _NEAR = 0.25
 class Course(Asks):
     """Documents that have both; what the suspicions are called in the question."""
 
-    documents: tuple[str, ...]
+    documents: DocumentTypes
     suspicions: Mapping[str, str]
     """Of ``duration``, ``side`` and ``start``, filled in as ``{suspicion}``."""
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from hisbus_qc import evidence
 from hisbus_qc.record import Record
-from hisbus_qc.rule import Rule, takes
+from hisbus_qc.rule import DocumentTypes, Rule, takes
 from hisbus_qc.text.question import Asks, Question, label, question
 from hisbus_schemas import ChartDocument, ChartProcedure, Evidence, Text
 
@@ -19,7 +19,7 @@ _NO_PLACE = re.compile(r"[左右双侧术下上前后内外]|切除|置换|修�
 class Operated(Asks):
     """Documents that are read. ``{operation}``, ``{side}``, ``{other}`` and ``{where}`` fill in the question."""
 
-    documents: tuple[str, ...]
+    documents: DocumentTypes
 
     fills: ClassVar[frozenset[str]] = frozenset({"operation", "side", "other", "where"})
     tells: ClassVar[frozenset[str]] = frozenset({"side", "other"})

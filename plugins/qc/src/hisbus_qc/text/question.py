@@ -21,7 +21,7 @@ from hisbus.evidence import labelled
 from hisbus_qc.record import Record
 from hisbus_qc.rule import Limits, Regex, Rule
 from hisbus_qc.text import marks
-from hisbus_schemas import Chart, ChartDocument, Entry, Evidence, Finding, Text
+from hisbus_schemas import Chart, ChartDocument, Entry, Evidence, Finding, Text, Unevaluated
 
 UNCLEAR = "unclear"
 """What the model may always answer: the record does not tell."""
@@ -130,7 +130,7 @@ class Answer:
 
     rule: str
     finding: Finding | None = None
-    reason: Text | None = None
+    unevaluated: Unevaluated | None = None
     """Why it counts as not evaluated; None: it was."""
     unverified: int = 0
 
@@ -194,18 +194,18 @@ async def answer(llm: LLM, record: Record, question: Question) -> Answer:
     """
     rule = question.rule.id
     if marks.addressed(record, question.shows):
-        return Answer(rule, reason=_SPEAKS)
+        return Answer(rule, unevaluated=Unevaluated(rule=rule, text=_SPEAKS))
     form = _form((*question.limits.answers, UNCLEAR))
     try:
         said: Any = await llm.ask(system=SYSTEM, question=question.text, answer=form, only=question.shows)
     except NotEvaluated as error:
-        return Answer(rule, reason=_unusable(error.code))
+        return Answer(rule, unevaluated=_not_by_model(rule, _unusable(error.code)))
     if said.answer == UNCLEAR:
-        return Answer(rule, reason=_UNCLEAR)
+        return Answer(rule, unevaluated=_not_by_model(rule, _UNCLEAR))
     choice = question.limits.answers[said.answer]
     found = grounded(_shown(record.chart, question.shows), said.quotes)
     if (choice.quote and not found.evidence) or not _agrees(choice, question.about):
-        return Answer(rule, reason=_UNVERIFIED, unverified=max(1, found.dropped))
+        return Answer(rule, unevaluated=_not_by_model(rule, _UNVERIFIED), unverified=max(1, found.dropped))
     finding = _finding(question, said.answer, found.evidence, llm.model) if choice.defect else None
     return Answer(rule, finding, unverified=found.dropped)
 
@@ -213,6 +213,10 @@ async def answer(llm: LLM, record: Record, question: Question) -> Answer:
 def _words(text: str) -> set[str]:
     """Return what a text fills in."""
     return {word for _, word, _, _ in string.Formatter().parse(text) if word}
+
+
+def _not_by_model(rule: str, text: Text) -> Unevaluated:
+    return Unevaluated(rule=rule, reason="model", text=text)
 
 
 def _unusable(code: str) -> Text:

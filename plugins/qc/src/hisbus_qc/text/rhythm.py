@@ -7,7 +7,7 @@ from typing import ClassVar
 from hisbus_qc import evidence
 from hisbus_qc.facts import mention
 from hisbus_qc.record import Record, named
-from hisbus_qc.rule import GroupRegex, Rule, takes
+from hisbus_qc.rule import DocumentTypes, GroupRegex, Rule, takes
 from hisbus_qc.text.question import Asks, Question, label, question
 from hisbus_schemas import ChartDocument, Evidence
 
@@ -15,7 +15,7 @@ from hisbus_schemas import ChartDocument, Evidence
 class Rhythm(Asks):
     """How a record states pulse, heart rate and rhythm. ``{where}`` fills in the question."""
 
-    documents: tuple[str, ...]
+    documents: DocumentTypes
     pulse: GroupRegex
     heart: GroupRegex
     fibrillation: tuple[str, ...]

@@ -7,7 +7,7 @@ from hisbus_qc import evidence
 from hisbus_qc.facts import Search, find
 from hisbus_qc.pages import Coded, diagnoses
 from hisbus_qc.record import Record, named
-from hisbus_qc.rule import Limits, Rule, takes
+from hisbus_qc.rule import DocumentTypes, Limits, Rule, takes
 from hisbus_qc.text.question import Asks, Question, question
 from hisbus_schemas import Text
 
@@ -26,7 +26,7 @@ class Indicated(Limits):
 class Support(Asks):
     """Which diagnoses need support. ``{diagnosis}`` fills in the question."""
 
-    pages: tuple[str, ...]
+    pages: DocumentTypes
     diagnoses: Mapping[str, Indicated]
 
     fills: ClassVar[frozenset[str]] = frozenset({"diagnosis"})

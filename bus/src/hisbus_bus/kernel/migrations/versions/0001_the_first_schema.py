@@ -89,9 +89,19 @@ def upgrade() -> None:
         sa.Column("decided", sa.DateTime(timezone=True), nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=False),
         sa.Column("payload", sa.LargeBinary(), nullable=False),
+        sa.Column("state", sa.String(), nullable=False, server_default="stands"),
         sa.PrimaryKeyConstraint("id"),
-        sa.UniqueConstraint("proposal"),
     )
+    with op.batch_alter_table("decisions", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_decisions_proposal"), ["proposal"], unique=False)
+        batch_op.create_index(
+            "decisions_standing",
+            ["proposal"],
+            unique=True,
+            sqlite_where=sa.text("state = 'stands'"),
+            postgresql_where=sa.text("state = 'stands'"),
+        )
+
     op.create_table(
         "encounters",
         sa.Column("id", sa.String(), nullable=False),
@@ -207,6 +217,7 @@ def upgrade() -> None:
         sa.Column("headers", sa.Text(), nullable=False),
         sa.Column("value", sa.LargeBinary(), nullable=False),
         sa.Column("created", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("not_before", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_table(
@@ -248,6 +259,15 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_patients_number"), ["number"], unique=False)
         batch_op.create_index(batch_op.f("ix_patients_survivor"), ["survivor"], unique=False)
 
+    op.create_table(
+        "places",
+        sa.Column("connector", sa.String(), nullable=False),
+        sa.Column("cursor", sa.Text(), nullable=False),
+        sa.Column("holder", sa.String(), nullable=False),
+        sa.Column("number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("until", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("connector"),
+    )
     op.create_table(
         "proposal_history",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
@@ -311,13 +331,54 @@ def upgrade() -> None:
         sa.Column("name", sa.String(), nullable=False),
         sa.Column("role", sa.String(), nullable=False),
         sa.Column("password", sa.String(), nullable=False),
-        sa.Column("token", sa.String(), nullable=True),
         sa.Column("active", sa.Boolean(), nullable=False),
         sa.Column("failures", sa.Integer(), nullable=False),
         sa.Column("locked_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("full_name", sa.String(), nullable=False, server_default=""),
+        sa.Column("department", sa.String(), nullable=False, server_default=""),
+        sa.Column("title", sa.String(), nullable=False, server_default=""),
         sa.PrimaryKeyConstraint("name"),
-        sa.UniqueConstraint("token"),
     )
+    op.create_table(
+        "tokens",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("hash", sa.String(), nullable=False),
+        sa.Column("user", sa.String(), nullable=False),
+        sa.Column("purpose", sa.String(), nullable=False),
+        sa.Column("created", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("until", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("revoked", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("used", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("hash"),
+    )
+    with op.batch_alter_table("tokens", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_tokens_user"), ["user"], unique=False)
+
+    op.create_table(
+        "staff_numbers",
+        sa.Column("authority", sa.String(), nullable=False),
+        sa.Column("number", sa.String(), nullable=False),
+        sa.Column("user", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("authority", "number"),
+    )
+    with op.batch_alter_table("staff_numbers", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_staff_numbers_user"), ["user"], unique=False)
+
+    op.create_table(
+        "staff",
+        sa.Column("authority", sa.String(), nullable=False),
+        sa.Column("number", sa.String(), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("department", sa.String(), nullable=False),
+        sa.Column("title", sa.String(), nullable=False),
+        sa.Column("head", sa.Boolean(), nullable=False),
+        sa.Column("left", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("authority", "number"),
+    )
+    with op.batch_alter_table("staff", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_staff_department"), ["department"], unique=False)
+
     op.create_table(
         "wake_heads",
         sa.Column("agent", sa.String(), nullable=False),
@@ -384,6 +445,9 @@ def downgrade() -> None:
 
     op.drop_table("wakes")
     op.drop_table("wake_heads")
+    op.drop_table("staff")
+    op.drop_table("staff_numbers")
+    op.drop_table("tokens")
     op.drop_table("users")
 
     with op.batch_alter_table("sessions", schema=None) as batch_op:
@@ -441,6 +505,10 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_encounters_number"))
 
     op.drop_table("encounters")
+    with op.batch_alter_table("decisions", schema=None) as batch_op:
+        batch_op.drop_index("decisions_standing")
+        batch_op.drop_index(batch_op.f("ix_decisions_proposal"))
+
     op.drop_table("decisions")
     op.drop_index("signals_lasting", table_name="signals")
     op.drop_table("signals")

@@ -79,4 +79,6 @@ def _sample(row: Mapping[str, str]) -> Sample:
         for division, text in divided(row["note"]).items()
     ]
     expected = Expected(title=row["dataset"], documents=[Reference(rule=DRAFT, sections=sections)])
-    return Sample(id, chart(id, [document("dialogue", _TRANSCRIPT, row["dialogue"])], patient_class="O"), expected)
+    return Sample(
+        id, chart(id, [document("dialogue", _TRANSCRIPT, row["dialogue"])], patient_class="outpatient"), expected
+    )

@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Literal
 
-from hisbus_schemas import Chart, ChartDocument, Code, Moment, Patient, PatientId, Section, VisitId
+from hisbus_schemas import Chart, ChartDocument, Code, Moment, Patient, PatientClass, PatientId, Section, VisitId
 
 WHEN = datetime(2000, 1, 1, 8, tzinfo=UTC)
 """The present of a corpus that has no times."""
@@ -21,7 +20,11 @@ def document(id: str, type: Code, text: str, *, section: str = "text") -> ChartD
 
 
 def chart(
-    id: str, documents: Sequence[ChartDocument], *, patient_class: Literal["I", "O"], discharged: bool = False
+    id: str,
+    documents: Sequence[ChartDocument],
+    *,
+    patient_class: PatientClass,
+    discharged: bool = False,
 ) -> Chart:
     """Return the chart of a stay that consists of some documents."""
     at = Moment(at=WHEN)

@@ -103,5 +103,5 @@ def _sample(file: Path, id: str) -> Sample:
             )
             span = Span(document=note_id, begin=mark.begin, end=mark.end)
             codes[key] = known.model_copy(update={"evidence": [*known.evidence, span]})
-    whole = chart(id, documents, patient_class="I", discharged=True)
+    whole = chart(id, documents, patient_class="inpatient", discharged=True)
     return Sample(id, whole, Expected(codes=Codes(expected=list(codes.values()))))

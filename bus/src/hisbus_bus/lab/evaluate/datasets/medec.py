@@ -44,4 +44,4 @@ def _sample(path: Path, row: Mapping[str, str]) -> Sample:
         places = [Span(document=DOCUMENT, begin=match.start(), end=match.end())]
     flagged = Flagged(document=DOCUMENT, wrong=wrong, evidence=places)
     expected = Expected(title=row["Error Type"] if wrong else "", flagged=flagged)
-    return Sample(id, chart(id, [document(DOCUMENT, _RECORD, text)], patient_class="I"), expected)
+    return Sample(id, chart(id, [document(DOCUMENT, _RECORD, text)], patient_class="inpatient"), expected)

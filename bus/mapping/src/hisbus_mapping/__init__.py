@@ -1,0 +1,10 @@
+"""What the messages of a connector mean: its profile, compiled, and the name of what was compiled.
+
+It names no segment, element or column: those stand in profiles and in the functions that profiles name.
+"""
+
+from hisbus_mapping.envelope import Judged
+from hisbus_mapping.mapping import Mapping
+from hisbus_mapping.profile import Profile, read_profile
+
+__all__ = ["Judged", "Mapping", "Profile", "read_profile"]

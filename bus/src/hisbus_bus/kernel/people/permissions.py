@@ -1,0 +1,68 @@
+"""Who may do what: the one place that says so. It reads nothing and changes nothing."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+Role = Literal["viewer", "reviewer", "admin"]
+ROLES: tuple[Role, ...] = get_args(Role)
+DEFAULT: Role = "reviewer"
+"""The role of a user who is added without one."""
+
+Action = Literal[
+    "see_metadata",  # lists, states and counts: nothing that a patient's record says
+    "see_bodies",  # messages, stays and what was found in them
+    "decide",  # answer what waits for a person: a proposal, a write-back that nobody knows the end of
+    "take_back",  # what somebody else decided, as long as it has not left
+    "replay",  # judge again what was set aside
+    "see_audit",
+    "administer",  # users, staff, and whatever else changes what others work with
+    "give_role",
+]
+Kind = Literal[
+    "site", "message", "stay", "proposal", "writeback", "parked", "audit", "user", "staff", "step", "connector", "agent"
+]
+
+_SEES: frozenset[Action] = frozenset({"see_metadata", "see_bodies"})
+_MAY: Mapping[str, frozenset[Action]] = {
+    "viewer": _SEES,
+    "reviewer": _SEES | {"decide"},
+    "admin": frozenset(get_args(Action)),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Who is asking: somebody who is not shut out."""
+
+    name: str
+    role: str
+    csrf: str = ""
+    """The session's token for forms; empty with a bearer token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Object:
+    """What an action is about, as far as it is known."""
+
+    kind: Kind
+    name: str = ""
+    """Of a user, a connector, a step or an agent."""
+    department: str = ""
+    """Of a stay, and of what was found in it."""
+
+
+SITE = Object("site")
+
+
+def may(user: User | None, action: Action, object: Object = SITE) -> bool:
+    """Return whether somebody may do something. Nobody (None) and a role that is not known may nothing."""
+    if user is None or action not in _MAY.get(user.role, frozenset()):
+        return False
+    oneself = object.kind == "user" and object.name == user.name
+    return not (action == "give_role" and oneself)
+
+
+def roles_that_may(action: Action) -> tuple[Role, ...]:
+    """Return the roles that an action is open to."""
+    return tuple(role for role in ROLES if action in _MAY[role])

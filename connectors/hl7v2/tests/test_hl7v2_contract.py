@@ -1,0 +1,24 @@
+"""What every connector must do, held by this one."""
+
+from hisbus_hl7v2 import Hl7v2Connector
+from hisbus_hl7v2.mllp import encode
+from hisbus_mapping.testing import ConnectorContract
+
+HEADER = b"MSH|^~\\&|EMR|HOSP|HISBUS|QC|20260302083000+0800||%s|%s|P|2.5\r"
+
+
+class TestContract(ConnectorContract):
+    connector = Hl7v2Connector({"name": "his", "type": "hl7v2", "timezone": "Asia/Shanghai"})
+    unreachable = Hl7v2Connector({"name": "his", "type": "hl7v2", "send": "127.0.0.1:9"})
+    messages = (
+        HEADER % (b"ADT^A01^ADT_A01", b"1") + b"PID|1||P1^^^HOSP^MR\rPV1|1|I\r",
+        HEADER % (b"ADT^A40^ADT_A39", b"2") + b"PID|1||P1^^^HOSP^MR\rMRG|P1^^^HOSP^MR\r",
+        HEADER % (b"ZZZ^Z01", b"3") + b"ZZZ|1\r",
+    )
+    broken = (b"hello\r", HEADER % (b"ADT^A01", b"4") + b"PID|1||\xff\r", HEADER % (b"ADT^A01", b"5") * 2)
+
+
+def test_a_captured_file_holds_messages_with_empty_lines_between_them_or_frames() -> None:
+    connector, one, other = TestContract.connector, *TestContract.messages[:2]
+    assert connector.split(b"MSH|1\nPID|1\n\n\nMSH|2\r\nPID|2\r\n") == [b"MSH|1\rPID|1\r", b"MSH|2\rPID|2\r"]
+    assert connector.split(encode(one) + b"\n" + encode(other)) == [one, other]

@@ -1,0 +1,74 @@
+"""Every example beside a rule file: each rule finds its defect, and is silent on what is clean or all but a defect.
+
+The limits in the examples are written by hand from the rule list, never read from the plugin.
+"""
+
+import asyncio
+import tomllib
+from collections import Counter
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from hisbus.agent import Case
+from hisbus.testing import run
+from hisbus_qc import Agent
+from hisbus_qc.examples import RuleExample, chart, read
+from hisbus_qc.rulebook import RULES
+from hisbus_schemas import Assessment
+
+EXAMPLES = read()
+
+
+def assessed(example: RuleExample, now: datetime | None = None) -> Assessment:
+    rules = {example.rule: {"enabled": True}}
+    settings = {"only": [example.rule], "rules": rules} | example.settings
+    judged = example.chart.model_copy(update={"now": now or example.chart.now})
+    return asyncio.run(run(Agent(), Case(event=None, chart=judged, now=judged.now, settings=settings)))
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: f"{example.rule} {example.kind}: {example.name}")
+def test_a_rule_says_of_its_example_what_is_written_there(example: RuleExample) -> None:
+    answer = assessed(example)
+    assert tuple(sorted(item.state or "found" for item in answer.proposals)) == example.expects
+    assert answer.evaluated == {example.rule}
+    for item in answer.proposals:
+        assert item.rule == example.rule and item.key.startswith(example.rule)
+        assert item.evidence and item.reads
+        assert all(example.chart.holds(ref) for ref in item.reads)
+        assert all(proof.path or proof.quote for proof in item.evidence)
+
+
+def test_there_are_at_least_180_examples_and_three_kinds_for_every_rule() -> None:
+    kinds = Counter((example.rule, example.kind) for example in EXAMPLES)
+    lacking = [(rule, kind) for rule in RULES for kind in ("positive", "negative", "near") if not kinds[rule, kind]]
+    assert not lacking
+    assert len(EXAMPLES) >= 180
+
+
+def test_no_two_examples_of_a_rule_have_one_name() -> None:
+    names = Counter((example.rule, example.name) for example in EXAMPLES)
+    assert max(names.values()) == 1
+
+
+AHEAD = [example for example in EXAMPLES if assessed(example).wakes]
+
+
+@pytest.mark.parametrize("example", AHEAD, ids=lambda example: f"{example.rule} {example.name}")
+def test_nothing_changes_before_a_wake_and_a_deadline_is_missed_at_it(example: RuleExample) -> None:
+    answer = assessed(example)
+    due = min(wake.due for wake in answer.wakes)
+    assert due > example.chart.now
+    assert assessed(example, due - timedelta(seconds=1)).proposals == answer.proposals
+    if example.rule not in {"R59", "R60"}:  # there what becomes due may turn out not to be determinable
+        assert len(assessed(example, due).proposals) > len(answer.proposals)
+
+
+def test_no_rule_has_anything_to_say_of_a_clean_stay() -> None:
+    table = tomllib.loads((Path(__file__).parent / "clean_stay.toml").read_text(encoding="utf-8"))
+    stay = chart(table)
+    answer = asyncio.run(run(Agent(), Case(event=None, chart=stay, now=stay.now)))
+    assert [item.key for item in answer.proposals] == []
+    assert answer.wakes == []
+    assert len(answer.evaluated) == len([rule for rule in RULES.values() if rule.enabled])

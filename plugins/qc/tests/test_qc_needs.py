@@ -1,0 +1,166 @@
+"""What each rule needs of the record: named, complete, and the reason why it is silent while it is unknown."""
+
+import asyncio
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hisbus_qc.cases import read
+from hisbus_qc.text.cases import read as read_text
+
+from hisbus import Case, ConfigError
+from hisbus.answer import declared
+from hisbus.testing import run
+from hisbus_qc import Agent
+from hisbus_qc.record import Record
+from hisbus_qc.rulebook import QC, Shelf, book, configured
+from hisbus_qc.text.agent import TextAgent, questions, text_shelf
+from hisbus_schemas import EVERY_OTHER, Need
+
+SHELVES = (QC, text_shelf())
+WRITTEN = {f"document:C{number:04}" for number in range(1, 54)}
+"""WS/T 500 has 53 kinds of documents."""
+UNSTATED = {"field:FP.NEWBORN_ADMISSION_WEIGHT"}
+"""A field of the front page that no case states."""
+OTHERS = {"class", "sex", "disposition", "document:ARCHIVE", "document:*", "section:*", "field:*", "vital:*"}
+LOINC = re.compile(r"(document|vital):(\d{1,5})-(\d)")
+DOCUMENT = re.compile(r"C00\d\d")
+CASES = read()
+FIELDS = {
+    f"field:{re.sub(r'[.][0-9]+$', '', name)}"
+    for case in CASES
+    for document in case.chart.documents
+    for name in document.fields
+}
+"""The fields that front pages have in the cases."""
+
+
+def items(shelf: Shelf, rule: str) -> set[str]:
+    return {item for need in shelf.needs[rule] for item in need.items}
+
+
+def exists(item: str) -> bool:
+    """Tell whether a feed can bring an item: it is of a published table, or a field that front pages have."""
+    if match := LOINC.fullmatch(item):
+        return _check_digit(match[2]) == int(match[3])
+    return item in WRITTEN | FIELDS | UNSTATED | OTHERS
+
+
+def _check_digit(number: str) -> int:
+    """Return the check digit of a LOINC code (modulus 10)."""
+    doubled = str(int(number[::-2][::-1]) * 2)
+    total = sum(map(int, doubled + number[-2::-2]))
+    return -total % 10
+
+
+@pytest.mark.parametrize("shelf", SHELVES, ids=lambda shelf: shelf.agent)
+def test_every_need_names_an_item_that_exists(shelf: Shelf) -> None:
+    assert shelf.needs.keys() == {*shelf.rules, EVERY_OTHER}
+    assert [(rule, item) for rule in shelf.needs for item in sorted(items(shelf, rule)) if not exists(item)] == []
+
+
+@pytest.mark.parametrize("shelf", SHELVES, ids=lambda shelf: shelf.agent)
+def test_no_rule_names_a_document_in_its_file_that_it_does_not_need(shelf: Shelf) -> None:
+    lacking = [
+        (rule, name)
+        for rule, table in shelf.tables.items()
+        for name in _documents({key: value for key, value in table.items() if key in {"limits", "parts"}})
+        if f"document:{name}" not in items(shelf, rule)
+    ]
+    assert lacking == []
+
+
+def _documents(value: Any, key: str = "") -> Iterator[str]:
+    """Yield the types of documents that a rule's table names."""
+    if isinstance(value, dict):
+        if value.get("enabled") is not False:
+            for name, each in value.items():
+                yield from _documents(each, name)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _documents(each, key)
+    elif isinstance(value, str) and (key in {"documents", "updates"} or DOCUMENT.fullmatch(value)):
+        yield value
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """The types of documents that rules look for while a test runs."""
+    types: set[str] = set()
+    for name in ("documents", "signed"):
+        looks = getattr(Record, name)
+        monkeypatch.setattr(
+            Record, name, lambda self, wanted, looks=looks: (types.update(wanted), looks(self, wanted))[1]
+        )
+    return types
+
+
+def test_no_rule_reads_a_document_that_it_does_not_need(asked: set[str]) -> None:
+    read_by: dict[str, set[str]] = defaultdict(set)
+    for case in CASES:
+        asked.clear()
+        settings = {"only": [case.rule], "rules": {case.rule: {"enabled": True}}} | case.settings
+        asyncio.run(run(Agent(), Case(event=None, chart=case.chart, now=case.chart.now, settings=settings)))
+        read_by[case.rule] |= asked - {"ARCHIVE"}  # of a part that a hospital enables
+    assert len([rule for rule in read_by if read_by[rule]]) > 40, "rules were seen reading"
+    lacking = {
+        rule: types - {item.removeprefix("document:") for item in items(QC, rule)} for rule, types in read_by.items()
+    }
+    assert {rule: types for rule, types in lacking.items() if types and "document:*" not in items(QC, rule)} == {}
+
+
+def test_no_question_is_about_a_document_that_its_rule_does_not_need(asked: set[str]) -> None:
+    seen: set[str] = set()
+    for one in read_text():
+        asked.clear()
+        rules = book({"only": [one.case.rule]} | one.case.settings, text_shelf())
+        questions(rules, Record(one.case.chart, one.case.chart.now))
+        seen |= {one.case.rule} if asked else set()
+        assert {f"document:{type}" for type in asked} <= items(text_shelf(), one.case.rule)
+    assert seen == text_shelf().rules.keys(), "each was seen reading"
+
+
+def test_every_rule_needs_to_know_the_class_of_the_patient() -> None:
+    for shelf in SHELVES:
+        for needs in shelf.needs.values():
+            assert Need(item="class", after="admission") in needs
+
+
+def test_what_calls_for_a_need_is_the_moment_from_which_its_rule_counts() -> None:
+    def after(rule: str) -> dict[str, str]:
+        return {item: need.after for need in QC.needs[rule] for item in need.items if item != "class"}
+
+    assert after("R01") == {"document:C0034": "admission"}
+    assert after("R36")["document:C0026"] == "operation"
+    assert after("R13") == {
+        "disposition": "discharge",
+        "document:C0049": "discharge",
+        "document:C0050": "death",
+        "document:C0035": "death",
+    }
+    assert after("R09") == {"document:C0045": ""}, "an order calls for it"
+    assert after("R43")["vital:8310-5"] == "admission"
+
+
+def test_of_several_documents_that_will_do_one_is_needed() -> None:
+    (pages,) = [need for need in QC.needs["R15"] if need.any]
+    assert pages == Need(any=("document:C0032", "document:C0033"), after="discharge")
+
+
+def test_both_agents_declare_what_their_rules_need() -> None:
+    assert declared(Agent()).needs == QC.needs
+    assert declared(TextAgent()).needs == text_shelf().needs
+
+
+def test_a_hospital_says_in_its_file_what_cannot_be_seen_from_the_limits(tmp_path: Path) -> None:
+    (tmp_path / "R01.toml").write_text(
+        'id = "R01"\nneeds = ["section:*", { any = ["field:FP.X"] }]\n', encoding="utf-8"
+    )
+    (rule,) = configured({"rules_folder": str(tmp_path), "only": ["R01"]})
+    assert rule.needs == (Need(item="section:*"), Need(any=("field:FP.X",)))
+    (tmp_path / "R01.toml").write_text('id = "R01"\nneeds = ["Section 1"]\n', encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"R01\.toml: needs\.0"):
+        configured({"rules_folder": str(tmp_path)})

@@ -1,0 +1,49 @@
+"""What a rule needs of the record before it may judge."""
+
+from collections.abc import Collection
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from hisbus_schemas.contract import Contract
+
+Item = Annotated[str, Field(pattern=r"^[a-z]+(:\S{1,100})?$")]
+"""A part of the record by its name, after ``:`` by its code: ``document:C0034``, ``section:48765-2``,
+``field:FP.ALLERGY``, ``vital:8310-5``; ``document:*`` is any of them; ``class``, ``sex`` and ``disposition`` are of the
+stay itself."""
+
+EVERY_OTHER = "*"
+"""In place of a rule's name: every rule that is not named, as those that a hospital adds."""
+
+
+class Need(Contract):
+    """One thing that a rule needs: an item, or any of several."""
+
+    item: Item = ""
+    any: Annotated[tuple[Item, ...], Field(max_length=1000)] = ()
+    """In place of ``item``: one of these will do."""
+    after: Literal["", "admission", "operation", "death", "discharge"] = ""
+    """The fact of a stay that calls for it. Empty: none of these does, as an order's record."""
+
+    @property
+    def items(self) -> tuple[str, ...]:
+        """What will do, each by itself."""
+        return self.any or (self.item,)
+
+    def hidden_by(self, unknown: Collection[str]) -> frozenset[str]:
+        """Return which of the items that are unknown hide it; none where one that will do is not among them."""
+        hiding = [{one for one in unknown if _same(item, one)} for item in self.items]
+        return frozenset().union(*hiding) if all(hiding) else frozenset()
+
+    @model_validator(mode="after")
+    def _one(self) -> "Need":
+        if bool(self.item) == bool(self.any):
+            raise ValueError("needs item or any, one of them")
+        return self
+
+
+def _same(one: str, other: str) -> bool:
+    """Tell whether two items can be the same thing: ``document:*`` is every document."""
+    kind, _, code = one.partition(":")
+    its_kind, _, its_code = other.partition(":")
+    return kind == its_kind and (code == its_code or "*" in {code, its_code})
