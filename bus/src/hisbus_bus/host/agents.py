@@ -24,6 +24,8 @@ log = logger()
 
 State = Literal["starting", "running", "failed", "restarting", "quarantined", "silent", "closed"]
 """``silent`` is a remote agent's service that gives no sign of life."""
+UNHEARD = "unheard"
+"""The version of a remote agent that was not heard yet."""
 
 CALLS = Counter("hisbus_agent_calls", "Calls by outcome.", ["agent", "outcome"], registry=REGISTRY)
 SECONDS = Histogram("hisbus_agent_call_seconds", "Duration of a call.", ["agent"], registry=REGISTRY)
@@ -193,7 +195,7 @@ class AgentHost:
     async def _launch(self) -> list[AgentInfo]:
         self._process = AgentProcess(self.plugin.name, self._settings.plugin(self.plugin.name), self._ended)
         agents = await self._process.start()
-        if self.agents and agents != self.agents:
+        if self.agents and _declared(agents) != _declared(self.agents):
             # Groups, kinds and grants were taken from the first hello; another set needs a new start of the bus.
             self._process.end("changed")
             await self._process.gone()
@@ -226,7 +228,7 @@ class AgentHost:
                 await self._pause(wait_s)
                 wait_s = min(wait_s * 2, self._policy.longest_s)
             try:
-                await self._launch()
+                self.agents = await self._launch()
             except ConfigError as error:
                 self.fail(error.code)
             else:
@@ -243,6 +245,11 @@ class AgentHost:
         self.state, self.reason = state, reason
         self._turned.set()
         self._turned = asyncio.Event()
+
+
+def _declared(agents: Sequence[AgentInfo]) -> list[AgentInfo]:
+    """Return what agents declare, whatever their code is by now."""
+    return [agent.model_copy(update={"sources": ""}) for agent in agents]
 
 
 async def start_all(plugins: Sequence[Plugin], settings: Settings, llm: Client | None = None) -> list[AgentHost]:

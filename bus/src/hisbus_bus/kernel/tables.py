@@ -22,6 +22,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    false,
 )
 
 metadata = MetaData()
@@ -117,6 +118,26 @@ audit_seals = Table(
     Column("audit", Big, nullable=False, unique=True),
     Column("hash", String, nullable=False),
     Column("sealed", Instant, nullable=False),
+)
+
+releases = Table(
+    "releases",
+    metadata,
+    Column("id", String, primary_key=True),  # hash of kind, name and hash
+    Column("kind", String, nullable=False),  # agent | profile | scenario | rubric | adapter
+    Column("name", String, nullable=False),
+    Column("version", String, nullable=False),  # as its author calls it
+    Column("content", Text, nullable=False),  # what it is, JSON
+    Column("hash", String, nullable=False),  # of the content
+    Column("parent", String, nullable=False),  # the release that it follows; empty: none
+    Column("author", String, nullable=False),
+    Column("made_from", Text, nullable=False),  # where it came from
+    Column("state", String, nullable=False),  # draft | shadow | live | retired
+    Column("evaluation", Text, nullable=False),  # how good it was found, JSON; empty: not evaluated
+    Column("approvals", Text, nullable=False),  # who approved it and when, a JSON list
+    Column("created", Instant, nullable=False),
+    Column("changed", Instant, nullable=False),
+    UniqueConstraint("kind", "name", "hash"),
 )
 
 # --- translate --------------------------------------------------------------------------------------------------------
@@ -263,7 +284,9 @@ assessment_heads = Table(
     metadata,
     Column("encounter", String, primary_key=True),
     Column("agent", String, primary_key=True),
+    Column("shadow", Boolean, primary_key=True, server_default=false()),  # of a release that is tried unseen
     Column("version", Integer, nullable=False),
+    Column("release", String, nullable=False, server_default=""),
     Column("evaluated", Text, nullable=False),
     Column("time", Instant, nullable=False),
     Column("opinions", Text, nullable=False, server_default=""),  # on other agents' proposals, JSON; empty: none
@@ -295,6 +318,8 @@ proposals = Table(
     Column("due", Instant, nullable=True),
     Column("body", LargeBinary, nullable=False),  # the proposal, JSON
     Column("etag", String, nullable=False),
+    Column("release", String, nullable=False, server_default=""),  # that the agent went by
+    Column("shadow", Boolean, nullable=False, server_default=false()),  # kept, and never shown nor decided
     UniqueConstraint("identity", "revision"),
 )
 
@@ -318,6 +343,8 @@ decisions = Table(
     Column("decided", Instant, nullable=False),
     Column("body", LargeBinary, nullable=False),  # the decision, JSON
     Column("payload", LargeBinary, nullable=False),  # exactly what was approved, JSON
+    Column("release", String, nullable=False, server_default=""),  # that the proposal was made by
+    Column("shadow", Boolean, nullable=False, server_default=false()),
 )
 
 users = Table(
@@ -368,7 +395,9 @@ writebacks = Table(
     Column("body", LargeBinary, nullable=False),  # as last sent, JSON; empty until then
 )
 
-KERNEL = frozenset({"offsets", "outbox", "parked", "audit", "audit_seals", "proposal_history", "users", "sessions"})
+KERNEL = frozenset(
+    {"offsets", "outbox", "parked", "audit", "audit_seals", "proposal_history", "releases", "users", "sessions"}
+)
 
 WRITER = {
     "messages": "translate",

@@ -148,7 +148,9 @@ async def _judge(site: Site, host: AgentHost, agent: AgentInfo, encounter: str, 
     table = tables.proposals
     async with site.database.read() as connection:
         chart = await charts.chart(connection, encounter)
-        mine = select(table).where(table.c.agent == agent.name, table.c.encounter == encounter)
+        mine = select(table).where(
+            table.c.agent == agent.name, table.c.encounter == encounter, table.c.shadow.is_(False)
+        )
         standing = (await connection.execute(mine.order_by(table.c.revision))).all()
     if chart is None:
         return

@@ -77,7 +77,9 @@ def _stay(one: Open) -> str:
 
 
 def _identity(site: Site, one: Open) -> str:
-    return proposals.identity(site.name, one.answer.agent, one.answer.encounter, one.proposal.key)
+    return proposals.identity(
+        site.name, one.answer.agent, one.answer.encounter, one.proposal.key, shadow=one.answer.shadow
+    )
 
 
 def _row(site: Site, one: Open, revision: int, status: str, department: str) -> dict[str, Any]:
@@ -106,4 +108,6 @@ def _row(site: Site, one: Open, revision: int, status: str, department: str) -> 
         "due": proposal.due,
         "body": body,
         "etag": proposals.etag(body, revision),
+        "release": answer.release,
+        "shadow": answer.shadow,
     }

@@ -127,7 +127,8 @@ async def _authorise(connection: AsyncConnection, user: str) -> None:
 
 
 async def _locked(connection: AsyncConnection, proposal_id: str) -> Row[Any]:
-    wanted = select(tables.proposals).where(tables.proposals.c.id == proposal_id).with_for_update()
+    its = (tables.proposals.c.id == proposal_id) & tables.proposals.c.shadow.is_(False)
+    wanted = select(tables.proposals).where(its).with_for_update()
     row = (await connection.execute(wanted)).one_or_none()
     if row is None:
         raise Unknown
@@ -158,6 +159,8 @@ def _made(row: Row[Any], user: str, decision: str, reason: str | None, note: str
         decided=datetime.now(UTC),
         etag=row.etag,
         approved=_edited(proposals.body(row), edit),
+        release=row.release,
+        shadow=row.shadow,
     )
 
 
@@ -201,5 +204,7 @@ async def keep(connection: AsyncConnection, made: Decision) -> None:
         "decided": made.decided,
         "body": made.model_dump_json().encode(),
         "payload": made.approved.model_dump_json().encode() if made.approved else b"",
+        "release": made.release,
+        "shadow": made.shadow,
     }
     await connection.execute(tables.decisions.insert(), row)

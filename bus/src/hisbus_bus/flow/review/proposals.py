@@ -24,9 +24,9 @@ STATUS = {"accept": "accepted", "edit": "edited", "reject": "rejected"}
 _proposal: TypeAdapter[Proposal] = TypeAdapter(Proposal)
 
 
-def identity(site: str, agent: str, encounter: str, key: str) -> str:
-    """Return what a finding is known by, however often it is computed."""
-    return digest(site, agent, encounter, key)
+def identity(site: str, agent: str, encounter: str, key: str, *, shadow: bool = False) -> str:
+    """Return what a finding is known by, however often it is computed. One that is tried unseen is another."""
+    return digest(site, agent, encounter, key, *(["shadow"] if shadow else []))
 
 
 def revision_id(identity: str, revision: int) -> str:

@@ -118,6 +118,7 @@ def _renewed(answer: Assessed, proposal: Proposal, row: Row[Any], newer: bool) -
         "etag": proposals.etag(body, row.revision),
         "version": answer.version,
         "event": answer.event,
+        "release": answer.release,
     }
     yield _turn(row, "open", **values) if again else Update(row, values)
 
