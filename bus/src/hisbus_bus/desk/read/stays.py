@@ -174,7 +174,7 @@ class Case:
 async def read(site: Site, actor: str, encounter: str) -> Case:
     """Return a stay for review; the look is audited. What waits is compared with the chart as it is now."""
     table = tables.proposals
-    wanted = select(table).where(table.c.encounter == encounter)
+    wanted = select(table).where(table.c.encounter == encounter, table.c.shadow.is_(False))
     async with site.database.read() as connection:
         chart = await charts.chart(connection, encounter)
         rows = (await connection.execute(wanted)).all()
