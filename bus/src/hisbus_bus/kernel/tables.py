@@ -17,7 +17,8 @@ from sqlalchemy import (
     false,
 )
 
-from hisbus_bus.kernel.columns import Big, Instant, metadata
+from hisbus_bus.kernel.columns import Big, Instant
+from hisbus_bus.kernel.columns import metadata as metadata
 from hisbus_bus.kernel.states import Decided
 
 # --- the kernel's own -------------------------------------------------------------------------------------------------
