@@ -70,3 +70,28 @@ def test_both_readmes_say_the_same() -> None:
     links = r"\]\(((?!README)[^)]+)\)"
     assert set(re.findall(links, english)) == set(re.findall(links, chinese))
     assert blocks("README.md", "sh")[0].split("#")[0] == blocks("README.zh.md", "sh")[0].split("#")[0]
+
+
+def test_the_walk_of_a_message_names_what_is_there() -> None:
+    """Each file exists in the room or member that its line names, and holds the names beside it."""
+    walk = text_of("bus/README.md").partition("## One message")[2]
+    rooms = ROOT / "bus/src/hisbus_bus"
+    members = {"connectors/hl7v2": ROOT / "connectors/hl7v2/src/hisbus_hl7v2", "sdk": ROOT / "bus/sdk/src/hisbus"}
+    home = rooms
+    for line in [line for line in walk.splitlines() if line.startswith("| `")]:
+        where = line.split(" | ")[0].removeprefix("| ")
+        words = re.findall(r"`([^`]+)`", where)
+        if words[0] in members:
+            home = members[words[0]]
+        elif "/" in words[0]:
+            home = rooms
+        file: Path | None = None
+        for word in words:
+            if word.endswith(".py"):
+                near = home if "/" in word or file is None else file.parent
+                file = near / word
+                assert file.exists(), f"{line}: {file}"
+            elif file is not None:
+                source = file.read_text(encoding="utf-8")
+                for part in word.split("."):
+                    assert re.search(rf"(?:def|class) {part}\b", source), f"{line}: {word} is not in {file.name}"

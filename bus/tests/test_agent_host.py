@@ -525,6 +525,17 @@ async def test_a_plugin_that_changes_its_agents_is_not_served_under_its_old_gran
         await running.assess("evil", case(), 20)
 
 
+async def test_a_plugin_whose_code_is_another_goes_on_and_says_so(host: Host, vendor: Vendor) -> None:
+    running = await host()
+    before = running.agents[0].sources
+    source = (vendor.folder / "evil_module.py").read_text()
+    (vendor.folder / "evil_module.py").write_text(source + "# mended\n")
+    pid = running.pid
+    await running.restart()
+    await until(lambda: running.state == "running" and running.pid not in {None, pid})
+    assert len(before) == 64 and running.agents[0].sources not in {"", before}
+
+
 # --- the start --------------------------------------------------------------------------------------------------------
 
 

@@ -156,7 +156,7 @@ async def test_the_agent_is_called_with_the_stored_chart_and_event_and_its_deadl
 ) -> None:
     settings = Settings(site="test", agents={"qc": {"deadline_s": 3}})
     await dispatch(Site(settings, Keys(b"s"), log, database), host).handle(batch(record()))
-    assert host.cases == [StoredCase('{"id":"ev"}', charted["e1"])]
+    assert host.cases == [StoredCase('{"id":"ev"}', charted["e1"], release=host.cases[0].release)]
     assert host.deadlines == [3]
 
 

@@ -89,9 +89,9 @@ async def test_what_the_log_does_not_confirm_is_not_taken(
 async def test_what_comes_while_an_operator_holds_the_connector_is_neither_stored_nor_taken(
     site: Site, log: Any, wanted: Any
 ) -> None:
-    connector: Any = Connector()
+    mapping: Any = Mapping()
     part = Part("connector:his", "step:intake")
-    held = Intake(site, connector, part)
+    held = Intake(site, mapping, part)
     part.hear({"step:intake": wanted})
     with pytest.raises(RetryLater):
         await held.store(arrival())
@@ -112,9 +112,9 @@ async def test_a_connector_comes_to_rest_when_what_is_being_stored_is_stored(
         await append(records)
 
     monkeypatch.setattr(log, "append", slow)
-    connector: Any = Connector()
+    mapping: Any = Mapping()
     part = Part("connector:his")
-    storing = asyncio.create_task(Intake(site, connector, part).store(arrival()))
+    storing = asyncio.create_task(Intake(site, mapping, part).store(arrival()))
     await begun.wait()
     part.hear({"connector:his": "pause"})
     assert not part.at_rest

@@ -1,12 +1,14 @@
 """The embedded log, read beside the process that holds it."""
 
+import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hisbus.errors import ConfigError
 from hisbus_bus.kernel.log import NewRecord
-from hisbus_bus.kernel.log.sqlite import SqliteLog
+from hisbus_bus.kernel.log.sqlite import SqliteLog, first_offset
 from hisbus_bus.kernel.log.sqlite_reader import SqliteReader
 
 
@@ -36,3 +38,28 @@ def test_a_log_that_does_not_exist_is_not_made(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="nothing was stored yet"):
         SqliteReader(tmp_path / "log.db")
     assert not (tmp_path / "log.db").exists()
+
+
+async def test_a_record_that_comes_while_a_topic_s_beginning_is_read_is_not_skipped(tmp_path: Path) -> None:
+    log = await SqliteLog.open(tmp_path / "log.db")
+    writer = sqlite3.connect(tmp_path / "log.db", isolation_level=None)
+
+    class Meanwhile:
+        """A connection between whose statements somebody appends."""
+
+        def __init__(self) -> None:
+            self.reader = sqlite3.connect(tmp_path / "log.db", isolation_level=None)
+
+        def execute(self, *statement: Any) -> Any:
+            found = self.reader.execute(*statement).fetchall()
+            row = (tmp_path.name, "k", "{}", b"1")
+            writer.execute("INSERT INTO records SELECT ?, count(*), 0, ?, ?, ? FROM records", row)
+            writer.execute("INSERT OR REPLACE INTO ends SELECT ?, count(*) FROM records", row[:1])
+            return type("Found", (), {"fetchone": lambda _: found[0] if found else None})()
+
+    busy: Any = Meanwhile()
+    assert first_offset(busy, tmp_path.name) == 0
+    assert first_offset(busy, tmp_path.name) == 0
+    busy.reader.close()
+    writer.close()
+    await log.close()

@@ -163,6 +163,12 @@ async def test_an_evaluation_leaves_the_same_rules_out() -> None:
 # --- what may be declared ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("need", [NOTE, PAGE, CLASS])
+def test_a_need_is_the_same_after_its_way_to_the_host(need: Need) -> None:
+    info = agent(R01=[need])
+    assert AgentInfo.model_validate_json(info.model_dump_json()) == info
+
+
 @pytest.mark.parametrize(
     "wrong", [{}, {"item": "document:C0034", "any": ["class"]}, {"item": "Document"}, {"item": "x:"}, {"any": ["a b"]}]
 )

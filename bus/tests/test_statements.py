@@ -118,6 +118,7 @@ async def test_many_charts_are_read_with_the_statements_of_one(site: Site) -> No
     counts = {}
     for agent in (QC, CHECK):
         dispatch = Dispatch(site, cast(AgentHost, Host()), agent, [QC, CHECK])
+        await dispatch.handle(charted(ONE))  # registers what the agent goes by
         counts[agent.name] = [await statements(site, dispatch, charted(stays)) for stays in (ONE, MANY)]
         assert counts[agent.name][0] == counts[agent.name][1]
     assert counts["check"][0] == counts["qc"][0] + 1, "other agents' proposals are read for those that asked"

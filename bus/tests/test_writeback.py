@@ -1,16 +1,19 @@
 """From a decision to at most one effect."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from prometheus_client import generate_latest
 from sqlalchemy import delete, select, update
 
 from hisbus.errors import Forbidden, RetryLater
-from hisbus_bus.flow.writeback import Incomplete, NotWaiting, Sender, Unknown, WriteBackStep, resolve, waiting
-from hisbus_bus.kernel import charts, tables
+from hisbus.lines import lines
+from hisbus_bus.flow.writeback import Incomplete, NotWaiting, Sender, Unknown, WriteBackStep, ledger, resolve, waiting
+from hisbus_bus.kernel import charts, tables, telemetry
 from hisbus_bus.kernel.consumer import Batch
 from hisbus_bus.kernel.controls import Part
 from hisbus_bus.kernel.log import Record
@@ -36,6 +39,10 @@ Begin = Callable[[], Awaitable[None]]
 
 class Killed(BaseException):
     """The process ends here."""
+
+
+CANARY = "CANARY"
+"""What a HIS says of a patient in its answer."""
 
 
 class His:
@@ -84,7 +91,8 @@ class His:
 
     @staticmethod
     def receipt(writeback: WriteBack, outcome: Any) -> Receipt:
-        return Receipt(writeback=writeback.id, outcome=outcome, code=outcome.upper(), received=datetime.now(UTC))
+        code, now = outcome.upper(), datetime.now(UTC)
+        return Receipt(writeback=writeback.id, outcome=outcome, code=code, said=f"{CANARY}\0{outcome}", received=now)
 
     async def find(self, writeback: WriteBack) -> Any:
         what = self.finds.pop(0) if self.finds else ("applied" if writeback.id in self.effects else "not_applied")
@@ -295,7 +303,7 @@ async def test_the_document_says_what_was_approved_of_the_chart_as_it_is_now(
     shown["e1"] = chart(patient=Patient(id=PatientId(authority="A", number="8"), name="王伟"))
     await work_off(quick, his)
     assert his.sent[0].patient.number == "8"
-    assert his.sent[0].lines == [
+    assert lines(his.sent[0]) == [
         "规则 Rule: R01",
         "缺入院记录",
         "No admission record",
@@ -304,6 +312,28 @@ async def test_the_document_says_what_was_approved_of_the_chart_as_it_is_now(
         "三天”",
         "审核 Decided: ann, 2026-01-05 16:00+08:00",
     ]
+
+
+@pytest.mark.parametrize("what", ["applied", "rejected", "refuses", "unknown", "temporary"])
+async def test_what_the_his_said_is_kept_for_the_operator_and_goes_nowhere_else(
+    quick: Site, what: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    his = His(what)
+    await queued(quick, his)
+    with caplog.at_level(logging.INFO):
+        await Sender(quick, [his]).once()
+    (row,) = await rows(quick)
+    assert row.said == CANARY + {"refuses": "rejected"}.get(what, what)
+    elsewhere = [*await rows(quick, tables.outbox), *await rows(quick, tables.audit)]
+    elsewhere += await rows(quick, tables.proposal_history)
+    assert any(sent.topic == "receipts" for sent in await rows(quick, tables.outbox))
+    said = [*map(repr, elsewhere), caplog.text, generate_latest(telemetry.REGISTRY).decode(), repr(row.body)]
+    assert not [text for text in said if CANARY in text]
+
+
+async def test_of_what_the_his_says_no_more_is_kept_than_fits(quick: Site) -> None:
+    long = ledger.heard(Receipt(writeback="w", outcome="applied", said="王" * 9999, received=AT))
+    assert long == "王" * ledger.LONGEST_SAID
 
 
 @pytest.mark.parametrize("what", ["away", "bug before", "killed before"])
@@ -557,9 +587,9 @@ async def test_what_waits_for_a_person_is_not_waiting_to_leave(quick: Site) -> N
 async def test_one_that_cannot_be_composed_holds_up_no_other(quick: Site, shown: dict[str, Chart]) -> None:
     his = His()
     await queued(quick, his)
-    shown["e1"] = chart(timezone="Nowhere/Never")
+    shown["e1"] = chart().model_copy(update={"location": None})
     await work_off(quick, his)
-    assert await state(quick) == ("queued", "bug.ZoneInfoNotFoundError")
+    assert await state(quick) == ("queued", "bug.ValidationError")
     shown["e1"] = chart()
     await work_off(quick, his)
     assert (await state(quick))[0] == "applied"

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
+from hisbus.lines import lines, sections
 from hisbus.testing import make_chart, make_patient
 from hisbus_bus.flow.writeback.document import Approved, compose
 from hisbus_schemas import (
@@ -50,7 +51,7 @@ def code_set(payload: dict[str, Any], **more: Any) -> CodeSet:
 
 def test_each_code_leaves_with_its_role_table_and_the_words_it_rests_on() -> None:
     writeback = sent(code_set(CODED.model_dump(mode="json"), model="qwen3-32b"), note="核对过")
-    codes, origin = writeback.sections
+    codes, origin = sections(writeback)
     assert (codes.name, codes.title, codes.text.splitlines()) == (
         "CODES",
         "编码 Codes",
@@ -68,24 +69,33 @@ def test_each_code_leaves_with_its_role_table_and_the_words_it_rests_on() -> Non
         "模型 Model: qwen3-32b",
         "审核 Decided: ann, 2026-03-06 12:00+08:00",
     ]
-    assert writeback.lines == ["编码 Codes", *codes.text.splitlines(), "来源 Origin", *origin.text.splitlines()]
+    assert lines(writeback) == ["编码 Codes", *codes.text.splitlines(), "来源 Origin", *origin.text.splitlines()]
     assert writeback.document == Code(), "it is a notice: the HIS assigns the codes"
 
 
 def test_a_set_of_a_shape_of_its_own_leaves_as_a_notice() -> None:
     writeback = sent(code_set({"codes": "J18.900"}))
-    assert writeback.sections == []
-    assert writeback.lines[:2] == ["规则 Rule: codes", "建议编码2项。"]
+    assert sections(writeback) == []
+    assert lines(writeback)[:2] == ["规则 Rule: codes", "建议编码2项。"]
 
 
 def test_a_question_leaves_with_what_may_be_answered() -> None:
     options = [{"zh": "低钾血症", "en": "Hypokalemia"}, {"zh": "其他", "en": "Other"}]
     query = {"draft": SAID.model_dump(), "options": options}
-    lines = sent(Finding(key="R58", rule="R58", message=SAID, payload={"query": query})).lines
-    assert lines[3:5] == ["可选 Option 1: 低钾血症 Hypokalemia", "可选 Option 2: 其他 Other"]
-    assert sent(Finding(key="R58", rule="R58", message=SAID, payload={"query": "what?"})).lines[0] == "规则 Rule: R58"
+    said = lines(sent(Finding(key="R58", rule="R58", message=SAID, payload={"query": query})))
+    assert said[3:5] == ["可选 Option 1: 低钾血症 Hypokalemia", "可选 Option 2: 其他 Other"]
+    plain = sent(Finding(key="R58", rule="R58", message=SAID, payload={"query": "what?"}))
+    assert lines(plain)[0] == "规则 Rule: R58"
+
+
+def test_a_write_back_carries_the_proposal_as_it_was_approved_and_who_approved_it() -> None:
+    proposal = code_set(CODED.model_dump(mode="json"), reads=["diagnoses/1@2"])
+    writeback = WriteBack.model_validate_json(sent(proposal, note="核对过").model_dump_json())
+    assert writeback.approved == proposal
+    assert (writeback.agent, writeback.user, writeback.decided, writeback.note) == ("coding", "ann", AT, "核对过")
+    assert writeback.out == {}
 
 
 def test_what_a_model_judged_says_so() -> None:
-    assert "模型 Model: qwen3-32b" in sent(Finding(key="R40", rule="R40", message=SAID, model="qwen3-32b")).lines
-    assert not any("Model" in line for line in sent(Finding(key="R40", rule="R40", message=SAID)).lines)
+    assert "模型 Model: qwen3-32b" in lines(sent(Finding(key="R40", rule="R40", message=SAID, model="qwen3-32b")))
+    assert not any("Model" in line for line in lines(sent(Finding(key="R40", rule="R40", message=SAID))))

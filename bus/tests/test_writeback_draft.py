@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
+from hisbus.lines import lines, sections
 from hisbus.testing import make_chart, make_patient
 from hisbus_bus.flow.writeback.document import Approved, compose
 from hisbus_schemas import Code, Decision, Draft, Drafted, DraftedSection, DraftedSentence, Section, Text, WriteBack
@@ -46,18 +47,18 @@ def test_a_draft_leaves_as_the_document_it_is_without_the_sections_that_say_noth
     writeback = sent(drafted("zh"))
     origin = "草稿 Drafted: documentation\n审核 Decided: ann, 2026-03-06 12:00+08:00"
     assert writeback.document == Code(code="C0049", text="出院记录", system="WS/T 500")
-    assert writeback.sections == [
+    assert sections(writeback) == [
         Section(name="COURSE", title="诊疗经过", text="行阑尾切除术。\n恢复良好。"),
         Section(name="HISBUS", title="来源 Origin", text=origin),
     ]
-    assert writeback.lines == ["诊疗经过", "行阑尾切除术。", "恢复良好。", "来源 Origin", *origin.splitlines()]
+    assert lines(writeback) == ["诊疗经过", "行阑尾切除术。", "恢复良好。", "来源 Origin", *origin.splitlines()]
 
 
 def test_its_titles_are_in_its_language() -> None:
-    assert sent(drafted("en")).sections[0].title == "Course"
+    assert sections(sent(drafted("en")))[0].title == "Course"
 
 
 def test_a_draft_of_a_shape_of_its_own_leaves_as_a_notice() -> None:
     writeback = sent({"text": "..."})
-    assert writeback.document == Code() and writeback.sections == []
-    assert writeback.lines[:2] == ["规则 Rule: discharge-record", "出院记录草稿。"]
+    assert writeback.document == Code() and sections(writeback) == []
+    assert lines(writeback)[:2] == ["规则 Rule: discharge-record", "出院记录草稿。"]

@@ -18,7 +18,7 @@ from hisbus_hl7v2 import Hl7v2Connector
 pytestmark = pytest.mark.long
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+README = (ROOT / "connectors/README.md").read_text(encoding="utf-8")
 HIS = {"name": "his", "type": "hl7v2", "listen": "127.0.0.1:1", "send": "127.0.0.1:1", "timezone": "Asia/Shanghai"}
 SPLIT = Hl7v2Connector(HIS).split
 

@@ -124,7 +124,8 @@ async def findings(site: Site) -> list[Found]:
     joined = table.join(stays, stays.c.id == table.c.encounter)
     found: list[Found] = []
     async with site.database.read() as connection:
-        query = select(table, stays.c.number, stays.c.timezone).select_from(joined).order_by(table.c.opened, table.c.id)
+        query = select(table, stays.c.number, stays.c.timezone).select_from(joined).where(table.c.shadow.is_(False))
+        query = query.order_by(table.c.opened, table.c.id)
         for row in await connection.execute(query):
             chart = await charts.chart(connection, row.encounter)
             reads = {ref.rpartition("@")[0] for ref in proposals.body(row).reads}

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from hisbus_bus.kernel import tables
 from hisbus_bus.kernel.site import Site
@@ -13,6 +13,16 @@ async def test_write_backs_are_listed_by_status(client: Any) -> None:
     (item,) = (await reader.get("/api/v1/writebacks", params={"status": "undecided"})).json()["items"]
     assert (item["status"], item["code"], item["attempts"], item["connector"]) == ("undecided", "silence", 1, "his")
     assert (await reader.get("/api/v1/writebacks", params={"status": "applied"})).json()["items"] == []
+
+
+async def test_what_the_his_said_is_shown_to_who_may_decide_and_to_nobody_else(client: Any, site: Site) -> None:
+    async with site.database.write() as connection:
+        await connection.execute(update(tables.writebacks).values(said="<b>王建国</b> 不存在"))
+    for role, shown in (("viewer", False), ("reviewer", True)):
+        (item,) = (await client(role).get("/api/v1/writebacks")).json()["items"]
+        assert item["said"] == ("<b>王建国</b> 不存在" if shown else "")
+        page = (await client(role, page=True).get("/writebacks")).text
+        assert ("&lt;b&gt;王建国&lt;/b&gt; 不存在" in page) is shown and "<b>王建国" not in page
 
 
 async def test_a_person_answers_an_undecided_write_back_once(client: Any) -> None:

@@ -60,6 +60,25 @@ async def test_a_list_is_filtered_and_paged(client: Any) -> None:
     assert len(seen) == len(set(seen)) == 7
 
 
+async def test_what_is_tried_unseen_is_in_no_list_on_no_page_and_cannot_be_decided(client: Any, site: Site) -> None:
+    tried, etag = await shown(client, "R45")
+    seen, _ = await shown(client, "R01")
+    assert tried["encounter"] == seen["encounter"] == "e1"
+    async with site.database.write() as connection:
+        unseen = update(tables.proposals).where(tables.proposals.c.id == tried["id"]).values(shadow=True)
+        await connection.execute(unseen)
+    reader, page = client("viewer"), client("viewer", page=True)
+    listed = [item["id"] for item in (await reader.get("/api/v1/proposals")).json()["items"]]
+    assert seen["id"] in listed and len(listed) == 6 and tried["id"] not in listed
+    assert (await reader.get(f"/api/v1/proposals/{tried['id']}")).status_code == 404
+    assert (await page.get(f"/findings/{tried['id']}")).status_code == 404
+    for address in ("/findings", f"/findings/{seen['id']}", "/findings?rule=R45"):
+        text = (await page.get(address)).text
+        assert tried["id"] not in text, address
+    answer = await decide(client, tried["id"], etag, decision="accept")
+    assert (answer.status_code, answer.json()["code"]) == (404, "unknown_proposal")
+
+
 async def test_every_look_is_audited(client: Any, site: Site) -> None:
     item, _ = await shown(client, "R01")
     async with site.database.read() as connection:

@@ -465,6 +465,7 @@ async def put_writeback(connection: AsyncConnection, proposal: str, encounter: s
         "not_before": now,
         "lease": "",
         "code": "",
+        "said": "",
         "control_id": "",
         "created": now,
         "changed": now,

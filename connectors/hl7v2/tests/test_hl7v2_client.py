@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -13,22 +12,11 @@ from hisbus.connector import Connector
 from hisbus_hl7v2 import Hl7v2Connector, register_connectors
 from hisbus_hl7v2.client import read_answer
 from hisbus_hl7v2.mllp import Decoder, encode
-from hisbus_mapping.testing import Cursor, Store
-from hisbus_schemas import PatientId, VisitId, WriteBack
+from hisbus_mapping.testing import Cursor, Store, make_writeback
 
 PATIENCE = 20
 MSH = b"MSH|^~\\&|HIS|HOSP|HISBUS|QC|20260303090000||ACK^T02^ACK|77|P|2.5\r"
-WRITEBACK = WriteBack(
-    id="0123456789abcdef",
-    connector="his",
-    proposal="p",
-    decision="d",
-    visit=VisitId(authority="HOSP", number="V1"),
-    patient=PatientId(authority="HOSP", number="P1"),
-    patient_name="王建国",
-    lines=["R01 缺入院记录"],
-    decided=datetime(2026, 3, 3, 1, tzinfo=UTC),
-)
+WRITEBACK = make_writeback("his", patient_name="王建国")
 
 Behaviour = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -120,6 +108,20 @@ async def test_each_acknowledgement_has_its_outcome(code: str, expected: str) ->
 )
 async def test_what_is_not_surely_an_answer_to_it_is_unknown(answer: bytes, code: str) -> None:
     assert await outcome(replying(encode(answer))) == ("unknown", code)
+
+
+async def test_what_the_his_says_is_for_the_operator_and_in_no_text_of_ours() -> None:
+    async def begin() -> None:
+        pass
+
+    answer = (
+        MSH[:-1]
+        + "||||||UNICODE UTF-8\rMSA|AR|0123456789abcdef|王建国 不存在\rERR|||204^Unknown key^HL70357|E||||P1\r".encode()
+    )
+    async with his(replying(encode(answer))) as connector, asyncio.timeout(PATIENCE):
+        receipt = await connector.write(WRITEBACK, begin)
+    assert (receipt.code, receipt.said) == ("AR", "王建国 不存在\n||204^Unknown key^HL70357|E||||P1")
+    assert "王建国" not in repr(receipt) + receipt.model_dump_json()
 
 
 async def test_silence_is_unknown() -> None:
@@ -216,7 +218,7 @@ async def test_a_document_that_does_not_conform_is_rejected_before_anything_begi
         pytest.fail("nothing can be sent")
 
     connector = Hl7v2Connector({"name": "his", "send": "127.0.0.1:9"})
-    receipt = await connector.write(WRITEBACK.model_copy(update={"lines": []}), begin)
+    receipt = await connector.write(WRITEBACK.model_copy(update={"note": "王" * 66_000}), begin)
     assert (receipt.outcome, receipt.code) == ("rejected", "nonconformant")
 
 

@@ -5,7 +5,6 @@ import os
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +15,11 @@ from hisbus import ConfigError, RetryLater
 from hisbus_hl7v2 import Hl7v2Connector
 from hisbus_hl7v2.message import Message
 from hisbus_hl7v2.mllp import Decoder, encode
-from hisbus_mapping.testing import Cursor, Store, Stored
-from hisbus_schemas import PatientId, VisitId, WriteBack
+from hisbus_mapping.testing import Cursor, Store, Stored, make_writeback
 
 PATIENCE = 20
 HOST = "127.0.0.1"
-WRITEBACK = WriteBack(
-    id="0123456789abcdef",
-    connector="his",
-    proposal="p",
-    decision="d",
-    visit=VisitId(authority="HOSP", number="V1"),
-    patient=PatientId(authority="HOSP", number="P1"),
-    patient_name="王建国",
-    lines=["R01 缺入院记录"],
-    decided=datetime(2026, 3, 3, 1, tzinfo=UTC),
-)
+WRITEBACK = make_writeback("his", patient_name="王建国")
 
 
 class Papers:

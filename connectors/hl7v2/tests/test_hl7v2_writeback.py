@@ -1,5 +1,6 @@
 """Write-backs: what leaves, what may never leave, and that our own reader reads it back."""
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -9,37 +10,53 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hisbus import BusError
+from hisbus.lines import lines
 from hisbus_hl7v2.conformance import NonconformantError, check
 from hisbus_hl7v2.message import Message
 from hisbus_hl7v2.mllp import encode
-from hisbus_hl7v2.writeback import CharsetError, document, refuse_legal_status
-from hisbus_schemas import Code, Location, PatientId, Section, VisitId, WriteBack
+from hisbus_hl7v2.writeback import CharsetError, document, message, refuse_legal_status
+from hisbus_mapping.testing import make_writeback
+from hisbus_schemas import (
+    Code,
+    Draft,
+    Drafted,
+    DraftedSection,
+    DraftedSentence,
+    Location,
+    PatientId,
+    Section,
+    Text,
+    VisitId,
+    WriteBack,
+)  # fmt: skip
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
+
+
+NOTICE = ("R01 缺入院记录", "|^~\\& 与\n换行", "qc.reviewer")
 
 
 def writeback(**changes: Any) -> WriteBack:
     values: dict[str, Any] = {
         "id": "0123456789abcdef0123456789abcdef",
-        "connector": "his",
-        "proposal": "p",
-        "decision": "d",
-        "visit": VisitId(authority="HOSP", number="V1"),
-        "patient": PatientId(authority="HOSP", number="P1"),
         "patient_name": "王建国",
         "birth_date": date(1960, 5, 4),
         "sex": "male",
         "patient_class": "inpatient",
         "location": Location(ward="W3", room="301", bed="2"),
-        "lines": ["R01 缺入院记录", "|^~\\& 与\n换行", "qc.reviewer"],
         "decided": datetime(2026, 3, 3, 1, 0, tzinfo=UTC),
     }
-    return WriteBack(**values | changes)
+    return make_writeback("his", **values | changes)
+
+
+def written(codec: str = "utf-8", lines: Sequence[str] = NOTICE, **changes: Any) -> bytes:
+    """Return the message that says these lines of a notice."""
+    return message(writeback(**changes), [("QC", line) for line in lines], "his", codec, SHANGHAI)
 
 
 @pytest.mark.parametrize("codec", ["utf-8", "gb18030"])
 def test_our_own_reader_reads_a_write_back_back(translate: Any, codec: str) -> None:
-    fact = translate.read(document(writeback(), "his", codec, SHANGHAI)).facts[0]
+    fact = translate.read(written(codec)).facts[0]
     assert fact.kind == "document.filed"
     assert (fact.patient, fact.visit) == (writeback().patient, writeback().visit)
     assert fact.demographics.name == "王建国"
@@ -48,28 +65,38 @@ def test_our_own_reader_reads_a_write_back_back(translate: Any, codec: str) -> N
     assert fact.time.isoformat() == "2026-03-03T09:00:00+08:00"
     assert (fact.data.number, fact.data.type.code) == (writeback().id, "QC")
     assert (fact.data.completion, fact.data.signed) == ("PA", None)
-    assert fact.data.sections == [Section(name="QC", text="\n".join(writeback().lines))]
+    assert fact.data.sections == [Section(name="QC", text="\n".join(NOTICE))]
 
 
 def test_a_document_leaves_as_what_it_is_section_by_section(translate: Any) -> None:
-    sections = [
-        Section(name="COURSE", title="诊疗经过", text="2026-03-02 行阑尾切除术|顺利。\n术后恢复良好。"),
-        Section(name="A^B", title="来源 & Origin", text="审核 Decided: ann"),
-    ]
-    sent = writeback(document=Code(code="C0049", text="出院记录", system="WS/T 500"), sections=sections)
-    body = document(sent, "his", "utf-8", SHANGHAI)
+    type, title = Code(code="C0049", text="出院记录", system="WS/T 500"), Text(zh="诊疗 & 经过", en="Course")
+    sentences = [DraftedSentence(text="2026-03-02 行阑尾切除术|顺利。"), DraftedSentence(text="术后恢复良好。")]
+    sections = [DraftedSection(code="A^B", title=title, sentences=sentences)]
+    drafted = Drafted(template="discharge", type=type, title=title, language="zh", sections=sections)
+    draft = Draft(key="d", rule="d", message=title, payload=drafted.model_dump(mode="json"))
+    body = document(writeback(document=type, approved=draft), "his", "utf-8", SHANGHAI)
     fact = translate.read(body).facts[0]
     assert (fact.data.type.code, fact.data.completion, fact.data.signed) == ("C0049", "PA", None)
-    assert fact.data.sections == sections
+    assert fact.data.sections == [
+        Section(name="A^B", title="诊疗 & 经过", text="2026-03-02 行阑尾切除术|顺利。\n术后恢复良好。"),
+        Section(name="HISBUS", title="来源 Origin", text="草稿 Drafted: qc\n审核 Decided: ann, 2026-03-03 01:00+00:00"),
+    ]
     refuse_legal_status(body, "utf-8")
 
 
+def test_a_notice_says_everything_in_lines(translate: Any) -> None:
+    fact = translate.read(document(writeback(note="核对过"), "his", "utf-8", SHANGHAI)).facts[0]
+    (section,) = fact.data.sections
+    assert (section.name, section.text.splitlines()) == ("QC", lines(writeback(note="核对过")))
+    assert "备注 Note: 核对过" in section.text
+
+
 def test_it_is_a_new_document_under_the_idempotency_key_that_is_not_legal() -> None:
-    message = Message.read(document(writeback(), "his", "utf-8", SHANGHAI), "utf-8")
-    msh, txa = message.segments[0], message.all("TXA")[0]
+    sent = Message.read(written(), "utf-8")
+    msh, txa = sent.segments[0], sent.all("TXA")[0]
     assert (msh.raw(9), msh.raw(10), msh.raw(18)) == ("MDM^T02^MDM_T02", writeback().id, "UNICODE UTF-8")
     assert (txa.raw(2), txa.raw(12), txa.raw(17), txa.raw(19)) == ("QC", writeback().id, "PA", "UN")
-    assert [obx.raw(2) for obx in message.all("OBX")] == ["TX"] * 3
+    assert [obx.raw(2) for obx in sent.all("OBX")] == ["TX"] * 3
 
 
 def test_every_attempt_sends_the_same_bytes() -> None:
@@ -88,22 +115,13 @@ HOSTILE = st.sampled_from(["\rTXA|1|QC|TX||||||||||X|||||LA||AV", "\x0b", "\x1c\
 @given(st.lists(st.one_of(ANY, HOSTILE), min_size=1, max_size=4), ANY, st.one_of(ANY, HOSTILE), st.one_of(ANY, HOSTILE))
 @settings(max_examples=60, deadline=None)
 def test_whatever_an_agent_says_the_document_stays_one_and_unsigned(
-    lines: list[str], name: str, number: str, ward: str
+    said: list[str], name: str, number: str, ward: str
 ) -> None:
-    body = document(
-        writeback(
-            lines=lines,
-            patient_name=name,
-            patient=PatientId(authority=number, number=number),
-            location=Location(ward=ward),
-        ),
-        "his",
-        "utf-8",
-        SHANGHAI,
-    )
-    message = Message.read(body, "utf-8")
-    assert [segment.name for segment in message.segments] == ["MSH", "EVN", "PID", "PV1", "TXA", *["OBX"] * len(lines)]
-    assert (message.all("TXA")[0].raw(17), message.all("TXA")[0].raw(19)) == ("PA", "UN")
+    patient = PatientId(authority=number, number=number)
+    body = written(lines=said, patient_name=name, patient=patient, location=Location(ward=ward))
+    sent = Message.read(body, "utf-8")
+    assert [segment.name for segment in sent.segments] == ["MSH", "EVN", "PID", "PV1", "TXA", *["OBX"] * len(said)]
+    assert (sent.all("TXA")[0].raw(17), sent.all("TXA")[0].raw(19)) == ("PA", "UN")
     assert encode(body)
 
 
@@ -120,7 +138,7 @@ def test_whatever_an_agent_says_the_document_stays_one_and_unsigned(
     ],
 )
 def test_every_ordinary_write_back_conforms_to_the_standard(changes: dict[str, Any]) -> None:
-    assert document(writeback(**changes), "his", "utf-8", SHANGHAI)
+    assert written(**changes)
 
 
 @pytest.mark.parametrize(
@@ -132,7 +150,7 @@ def test_every_ordinary_write_back_conforms_to_the_standard(changes: dict[str, A
 )
 def test_what_does_not_fit_the_standard_is_refused_without_quoting_it(changes: dict[str, Any]) -> None:
     with pytest.raises(NonconformantError) as caught:
-        document(writeback(**changes), "his", "utf-8", SHANGHAI)
+        written(**changes)
     assert caught.value.code == "nonconformant"
     assert caught.value.__cause__ is None
     assert "王" not in str(caught.value)

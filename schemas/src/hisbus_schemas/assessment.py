@@ -176,3 +176,7 @@ class Assessed(Contract):
     """Key in ``raw`` of the encounter's latest message."""
     now: Instant
     assessment: Assessment
+    release: str = ""
+    """The release that the agent went by; empty: none was registered."""
+    shadow: bool = False
+    """That release is tried unseen: what it proposes is kept, and nobody is shown it or decides on it."""

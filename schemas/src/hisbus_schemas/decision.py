@@ -27,3 +27,7 @@ class Decision(Contract):
     """Of exactly what the person saw."""
     approved: Proposal | None = None
     """Exactly what was decided on, with the person's changes; lets a restored table take the decision over."""
+    release: str = ""
+    """The release that the agent went by when it proposed it."""
+    shadow: bool = False
+    """Always false: what is tried unseen is not decided on."""

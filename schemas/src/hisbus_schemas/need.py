@@ -19,7 +19,7 @@ EVERY_OTHER = "*"
 class Need(Contract):
     """One thing that a rule needs: an item, or any of several."""
 
-    item: Item = ""
+    item: Literal[""] | Item = ""
     any: Annotated[tuple[Item, ...], Field(max_length=1000)] = ()
     """In place of ``item``: one of these will do."""
     after: Literal["", "admission", "operation", "death", "discharge"] = ""

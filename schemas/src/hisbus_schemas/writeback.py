@@ -3,33 +3,46 @@
 from datetime import date
 from typing import Literal
 
+from pydantic import Field
+from pydantic.json_schema import SkipJsonSchema
+
+from hisbus_schemas.assessment import Proposal
 from hisbus_schemas.contract import Contract, Instant
-from hisbus_schemas.event import Code, Location, PatientId, Section, VisitId
+from hisbus_schemas.event import Code, Location, PatientId, VisitId
 from hisbus_schemas.words import PatientClass, Sex
 
 
 class WriteBack(Contract):
-    """One document for the HIS, complete: a connector needs nothing else to send it."""
+    """What a person approved, for the HIS, complete: a connector needs nothing else to send it."""
 
     id: str
     """The idempotency key: the same for every attempt (HL7 v2 TXA-12, MSH-10)."""
     connector: str
     proposal: str
     decision: str
+    approved: Proposal
+    """Exactly what was approved: kind, rule, payload, what it rests on, in both languages."""
+    agent: str
+    """Which agent proposed it."""
+    user: str
+    """Who decided."""
+    decided: Instant
+    note: str = ""
+    """What that person wrote beside it."""
     visit: VisitId
+    """As received; so is the patient's number."""
     patient: PatientId
     patient_name: str = ""
     birth_date: date | None = None
     sex: Sex | Literal[""] = ""
     patient_class: PatientClass | Literal[""] = ""
     location: Location = Location()
+    timezone: str = "UTC"
+    """IANA zone of the stay."""
     document: Code = Code()
     """The type of the document that it is (WS/T 500). Empty: a notice of what was found."""
-    sections: list[Section] = []
-    """Sections of a document or of a set of codes, for who can place them; ``lines`` say the same."""
-    lines: list[str]
-    """Rule, message, quoted evidence, who decided; or the text of a document."""
-    decided: Instant
+    out: dict[str, str] = {}
+    """Header fields and codes, by the connector's own names, as the profile says that they leave."""
 
 
 Outcome = Literal["applied", "rejected", "temporary", "unknown"]
@@ -47,6 +60,9 @@ class Receipt(Contract):
     code: str = ""
     """A stable word for what happened: ``AA``, ``AR``, ``silence``, ``wrong_msa2`` ...."""
     received: Instant
+    said: SkipJsonSchema[str] = Field("", exclude=True, repr=False)
+    """What the HIS said besides, for the operator's eyes only: it may quote a patient. It is kept in the database, and
+    left out wherever a receipt is written: it never travels."""
 
 
 Effect = Literal["applied", "not_applied", "unknown"]

@@ -18,7 +18,7 @@ from hisbus.connector import Playable
 from hisbus_mapping.envelope import Judged
 from hisbus_mapping.mapping import Mapping
 from hisbus_mapping.name import modules_of
-from hisbus_schemas import PatientId, Text, VisitId, WriteBack
+from hisbus_schemas import Finding, PatientId, Text, VisitId, WriteBack
 
 RECEIVED = datetime(2026, 3, 2, 12, tzinfo=UTC)
 _ONE = "an arrival of each message is needed: give the connector take(), or override arrive()"
@@ -157,9 +157,10 @@ def make_writeback(connector: str, **fields: Any) -> WriteBack:
     """Return a write-back: an accepted finding."""
     said = Text(zh="缺入院记录", en="The admission note is missing")
     known = {
-        "id": "0123456789abcdef0123", "connector": connector, "proposal": "p", "decision": "d",
+        "id": "0123456789abcdef", "connector": connector, "proposal": "p", "decision": "d",
+        "agent": "qc", "user": "ann",
+        "approved": Finding(key="R01", rule="R01", message=said), "decided": RECEIVED,
         "visit": VisitId(authority="HOSP", number="V1"), "patient": PatientId(authority="HOSP", number="P1"),
-        "lines": [said.zh, said.en], "decided": RECEIVED,
     }  # fmt: skip
     return WriteBack(**known | fields)
 

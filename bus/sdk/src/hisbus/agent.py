@@ -54,6 +54,8 @@ class Case:
     """The operator's settings for this agent: the table ``[agents.NAME.settings]``."""
     terms: Path | None = None
     """The site's file of terminologies, which ``hisbus.terms`` reads; None: not told. It may not exist yet."""
+    release: str = ""
+    """The release that the agent goes by, as the bus knows it; empty: none, as in a test."""
 
 
 @runtime_checkable

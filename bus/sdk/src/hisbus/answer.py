@@ -1,6 +1,9 @@
 """How an agent answers a call, wherever it runs: in a plugin's process, or in a service of its own."""
 
 import asyncio
+import hashlib
+import sys
+from functools import cache
 from pathlib import Path
 
 from hisbus.agent import LLM, Agent, Case
@@ -16,7 +19,33 @@ def declared(agent: Agent) -> AgentInfo:
         ValidationError: it is not a declaration.
     """
     said = {name: getattr(agent, name) for name in AgentInfo.model_fields if hasattr(agent, name)}
-    return AgentInfo.model_validate(said)
+    return AgentInfo.model_validate({"sources": sources(type(agent).__module__)} | said)
+
+
+@cache
+def sources(module: str) -> str:
+    """Return the SHA-256 of the files of a module's package: code, rules, prompts. Empty where it has none on disk.
+
+    Whoever changes one of them has made another agent, whatever version it gives itself.
+    """
+    file = getattr(sys.modules.get(module.partition(".")[0]), "__file__", None)
+    if file is None or not Path(file).is_file():
+        return ""
+    place = Path(file).parent
+    whole = place.rglob("*") if Path(file).stem == "__init__" else [Path(file)]
+    said = hashlib.sha256()
+    for path in sorted(path for path in whole if path.is_file() and "__pycache__" not in path.parts):
+        said.update(f"{path.relative_to(place).as_posix()}\0{hash_of(path)}\0".encode())
+    return said.hexdigest()
+
+
+def hash_of(path: Path) -> str:
+    """Return the SHA-256 of a file; empty where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""
 
 
 async def answer(agent: Agent, call: Call, llm: LLM | None = None) -> Reply:
@@ -26,7 +55,7 @@ async def answer(agent: Agent, call: Call, llm: LLM | None = None) -> Reply:
         MemoryError: what leaked stays; only a new process has room again.
     """
     terms = Path(call.terms) if call.terms else None
-    case = Case(call.event, call.chart, call.now, llm, call.proposals, call.settings, terms)
+    case = Case(call.event, call.chart, call.now, llm, call.proposals, call.settings, terms, call.release)
     try:
         said: object = await agent.assess(case)
     except MemoryError:

@@ -45,6 +45,9 @@ class AgentInfo(Contract):
     needs: Annotated[dict[Rule, tuple[Need, ...]], Field(max_length=10_000)] = {}
     """What each rule needs of the record, by rule; ``EVERY_OTHER`` is any that is not named."""
 
+    sources: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
+    """SHA-256 of the files that it goes by: its package's code, rules and prompts. Empty: not known."""
+
     def needs_of(self, rule: str) -> tuple[Need, ...]:
         """Return what a rule needs."""
         return self.needs.get(rule, self.needs.get(EVERY_OTHER, ()))
@@ -74,6 +77,8 @@ class Call(Contract):
     terms: str = ""
     """Path of the site's file of terminologies."""
     max_proposals: int
+    release: str = ""
+    """The release that the agent goes by in this call."""
     llm: bool = False
     """Whether there is a model to ask."""
     model: str = ""

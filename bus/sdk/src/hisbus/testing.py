@@ -20,6 +20,7 @@ from typing import Any
 from hisbus.agent import Agent, Case
 from hisbus.answer import declared
 from hisbus.errors import BusError, NotEvaluated, RetryLater
+from hisbus.frames import AgentInfo
 from hisbus.grants import project
 from hisbus.resolve import resolves
 from hisbus.schema import closed
@@ -398,7 +399,8 @@ class AgentContract:
 
     def test_it_declares_what_the_host_can_read(self) -> None:
         """What it may declare besides, ``needs`` among it, is checked when the plugin is loaded."""
-        assert declared(self.agent).name == self.agent.name
+        info = declared(self.agent)
+        assert AgentInfo.model_validate_json(info.model_dump_json()) == info, "it does not survive JSON"
 
     def test_a_rule_is_evaluated_or_not(self) -> None:
         """What could not be judged never closes anything."""

@@ -10,10 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hisbus.errors import RetryLater
 from hisbus.frames import AgentInfo
-from hisbus_bus.host.agents import Host
+from hisbus_bus.host.agents import UNHEARD, Host
 from hisbus_bus.host.calls import StoredCase
 from hisbus_bus.host.llm.turns import Priority
-from hisbus_bus.kernel import changed, charts, parked, tables, wakes
+from hisbus_bus.kernel import changed, charts, parked, releases, tables, wakes
 from hisbus_bus.kernel.bulk import given, within
 from hisbus_bus.kernel.consumer import BATCH_SIZE, Batch
 from hisbus_bus.kernel.log import NewRecord, Record
@@ -34,6 +34,7 @@ _OPEN = select(
 ).where(
     within(tables.proposals.c.encounter, given("ids")),
     tables.proposals.c.status == Proposed.OPEN,
+    tables.proposals.c.shadow.is_(False),
     tables.proposals.c.agent != bindparam("own"),
     within(tables.proposals.c.kind, given("kinds")),
 )
@@ -45,7 +46,10 @@ _PARKED = select(tables.parked.c.encounter).where(
 
 
 class Dispatch:
-    """Calls one agent for every chart that concerns it. It has no tables: answers are appended, nothing is kept."""
+    """Calls one agent for every chart that concerns it. It has no tables: answers are appended, nothing is kept.
+
+    What the agent goes by is registered as a release before anything is said of it.
+    """
 
     topic: Name = "charted"
     start = "end"
@@ -63,6 +67,7 @@ class Dispatch:
         self._host = host
         self._info = info
         self._heard = any(changed.KIND in other.kinds and other.name != info.name for other in others)
+        self._goes_by: tuple[AgentInfo, str] | None = None
         self._hears = [word.removesuffix("s") for word in PROPOSALS if word in info.grants]
 
     def wants(self, record: Record) -> bool:
@@ -74,15 +79,18 @@ class Dispatch:
 
     async def handle(self, batch: Batch) -> None:
         """Call the agent for every record at once and append its answers; all or none."""
-        seen, answered = await self._read([Charted.model_validate_json(record.value) for record in batch.records])
+        release = await self._release()
+        records = [Charted.model_validate_json(record.value) for record in batch.records]
+        seen, answered = await self._read(records, release)
         answers = await asyncio.gather(*(self._assess(*one) for one in seen), return_exceptions=True)
         failures = [answer for answer in answers if isinstance(answer, BaseException)]
         if failures:
             # A failed call must come to be alone; what only has to wait would hide it for ever.
             raise next((failure for failure in failures if not isinstance(failure, RetryLater)), failures[0])
+        release = await self._release()  # a service that is elsewhere may have come, or changed, in the meantime
         await self._site.log.append(
             [
-                self._record(*one, answer)
+                self._record(*one, answer, release)
                 for one, answer in zip(seen, answers, strict=True)
                 if isinstance(answer, Assessment)
             ]
@@ -97,6 +105,7 @@ class Dispatch:
 
         To be awaited before the consumer starts. A second time, or after a crash in the middle, it does no harm.
         """
+        await self._release()
         if await self._site.log.committed(self.topic, self.group):
             return
         # The end is read before the stays: what is charted in between is then delivered, at worst twice.
@@ -109,7 +118,19 @@ class Dispatch:
             await wakes.send(connection, self._site, self.name, looks)
         await self._site.log.place(self.topic, self.group, ends)
 
-    async def _read(self, records: list[Charted]) -> tuple[list[Seen], set[str]]:
+    async def _release(self) -> str:
+        """Return the release that the agent goes by now; empty while it was never heard."""
+        info = self._declared
+        if info.version == UNHEARD:
+            return ""
+        if self._goes_by is None or (self._goes_by[0] is not info and self._goes_by[0] != info):
+            release = await asyncio.to_thread(releases.of_agent, info, self._agent.settings)
+            async with self._site.database.write() as connection:
+                await releases.register(connection, release, author=f"step:{self.name}", made_from="start")
+            self._goes_by = info, release.id
+        return self._goes_by[1]
+
+    async def _read(self, records: list[Charted], release: str) -> tuple[list[Seen], set[str]]:
         """Return the charts that there are, and of their stays those with a parked call; all in one snapshot."""
         async with self._site.database.read() as connection:
             stored = await charts.stored(connection, {record.encounter for record in records})
@@ -121,7 +142,10 @@ class Dispatch:
         known = [record for record in records if record.encounter in stored]
         if any(stored[record.encounter].version < record.version for record in known):
             raise RetryLater("The chart is behind its topic: it is being restored.", code="chart_behind")
-        cases = [StoredCase(events.get(one.event), stored[one.encounter], said.get(one.encounter, ())) for one in known]
+        cases = [
+            StoredCase(events.get(one.event), stored[one.encounter], said.get(one.encounter, ()), release)
+            for one in known
+        ]
         return list(zip(known, cases, strict=True)), answered
 
     async def _said(self, connection: AsyncConnection, encounters: list[str]) -> dict[str, list[dict[str, Any]]]:
@@ -138,22 +162,23 @@ class Dispatch:
         return await self._host.assess(self._info.name, case, self._agent.deadline_s, priority)
 
     @property
-    def _version(self) -> str:
-        """The version that answers now: a remote agent's service changes its own."""
-        return next(agent.version for agent in self._host.agents if agent.name == self._info.name)
+    def _declared(self) -> AgentInfo:
+        """What answers now: a remote agent's service changes its own version."""
+        return next(agent for agent in self._host.agents if agent.name == self._info.name)
 
-    def _record(self, record: Charted, case: StoredCase, assessment: Assessment) -> NewRecord:
+    def _record(self, record: Charted, case: StoredCase, assessment: Assessment, release: str) -> NewRecord:
         chart = case.chart
         assessed = Assessed(
             id=digest("assessed", self._info.name, record.id),
             agent=self._info.name,
-            agent_version=self._version,
+            agent_version=self._declared.version,
             encounter=chart.encounter,
             version=chart.version,
             event=record.event,
             key=chart.key,
             now=chart.now,
             assessment=assessment,
+            release=release,
         )
         headers = self._site.headers(
             id=assessed.id,

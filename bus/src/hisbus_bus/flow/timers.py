@@ -132,6 +132,8 @@ class Timers:
         newest: dict[Subject, Assessed] = {}
         for record in batch.records:
             assessed = Assessed.model_validate_json(record.value)
+            if assessed.shadow:
+                continue  # its wakes would take the place of those that the agent asked for
             newest[assessed.agent, assessed.encounter] = assessed
         async with self._site.database.write() as connection:
             changed = await self._replace(connection, newest, position(self.group, self.topic, batch.offsets))

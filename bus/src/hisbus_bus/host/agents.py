@@ -29,6 +29,8 @@ DOWN: frozenset[State] = frozenset({"failed", "quarantined", "silent"})
 """What does not pass in a moment."""
 LOOK_S = 2.0
 """How often the state of hosts is looked at for signals: what is mended sooner is not told."""
+UNHEARD = "unheard"
+"""The version of a remote agent that was not heard yet."""
 
 CALLS = Counter("hisbus_agent_calls", "Calls by outcome.", ["agent", "outcome"], registry=REGISTRY)
 SECONDS = Histogram("hisbus_agent_call_seconds", "Duration of a call.", ["agent"], registry=REGISTRY)
@@ -198,7 +200,7 @@ class AgentHost:
     async def _launch(self) -> list[AgentInfo]:
         self._process = AgentProcess(self.plugin.name, self._settings.plugin(self.plugin.name), self._ended)
         agents = await self._process.start()
-        if self.agents and agents != self.agents:
+        if self.agents and _declared(agents) != _declared(self.agents):
             # Groups, kinds and grants were taken from the first hello; another set needs a new start of the bus.
             self._process.end("changed")
             await self._process.gone()
@@ -231,7 +233,7 @@ class AgentHost:
                 await self._pause(wait_s)
                 wait_s = min(wait_s * 2, self._policy.longest_s)
             try:
-                await self._launch()
+                self.agents = await self._launch()
             except ConfigError as error:
                 self.fail(error.code)
             else:
@@ -260,6 +262,11 @@ async def tell(hosts: Sequence[Host], signals: Signals) -> None:
                 elif host.state == "running":
                     signals.ends(f"agent:{name}", "down")
         await asyncio.sleep(LOOK_S)
+
+
+def _declared(agents: Sequence[AgentInfo]) -> list[AgentInfo]:
+    """Return what agents declare, whatever their code is by now."""
+    return [agent.model_copy(update={"sources": ""}) for agent in agents]
 
 
 async def start_all(plugins: Sequence[Plugin], settings: Settings, llm: Client | None = None) -> list[AgentHost]:

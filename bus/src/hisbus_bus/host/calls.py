@@ -30,6 +30,8 @@ class StoredCase:
     chart: StoredChart
     proposals: Sequence[Mapping[str, Any]] = ()
     """Those that other agents have open."""
+    release: str = ""
+    """That the agent goes by."""
 
 
 class Questions:
@@ -82,6 +84,7 @@ def call_of(case: Case | StoredCase, info: AgentInfo, settings: Settings, *, llm
     """
     its = settings.agent(info.name)
     beside = {"agent": info.name, "max_proposals": its.max_proposals, "llm": bool(llm), "model": llm, "terms": terms}
+    beside["release"] = case.release
     return _stored(case, info, its, beside) if isinstance(case, StoredCase) else _made(case, info, beside)
 
 

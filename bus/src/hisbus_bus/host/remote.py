@@ -17,7 +17,7 @@ from hisbus.agent import Case
 from hisbus.errors import BadMessage, BusError, CallFailed, ConfigError, RetryLater
 from hisbus.frames import AgentInfo, Hello, Reply, numbered
 from hisbus.hookspecs import API_VERSION
-from hisbus_bus.host.agents import CALLS, SECONDS, State
+from hisbus_bus.host.agents import CALLS, SECONDS, UNHEARD, State
 from hisbus_bus.host.calls import StoredCase, call_of, judged
 from hisbus_bus.host.llm.turns import Priority
 from hisbus_bus.host.registry import Plugin
@@ -31,8 +31,6 @@ from hisbus_schemas import Assessment
 
 PATIENCE_S = 20.0
 """A call waits so long for a service that is silent, before the step pauses for it."""
-UNHEARD = "unheard"
-"""The version of an agent that was not heard yet."""
 
 IGNORED = Counter(
     "hisbus_remote_ignored", "Records of a remote agent that were not for us.", ["agent", "code"], registry=REGISTRY

@@ -3,57 +3,23 @@
 ``WRITER`` is checked by an architecture test. The kernel's own tables are written by whoever needs them.
 """
 
-from datetime import UTC, datetime
-from typing import Any
-
 from sqlalchemy import (
-    BigInteger,
     Boolean,
     Column,
-    DateTime,
-    Dialect,
     Float,
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     String,
     Table,
     Text,
-    TypeDecorator,
     UniqueConstraint,
+    false,
 )
 
+from hisbus_bus.kernel.columns import Big, Instant
+from hisbus_bus.kernel.columns import metadata as metadata
 from hisbus_bus.kernel.states import Decided
-
-metadata = MetaData()
-
-Big = BigInteger().with_variant(Integer, "sqlite")
-"""What a busy site counts past 2^31; SQLite's integers hold it anyway, and count up by themselves only as such."""
-
-
-class Instant(TypeDecorator[datetime]):
-    """A point in time, aware and in UTC on both sides of the database."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Refuse naive times; store UTC."""
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise TypeError("a naive time was given to the database")
-        value = value.astimezone(UTC)
-        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
-
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
-        """Return UTC."""
-        if value is None:
-            return None
-        stored: datetime = value
-        return stored.replace(tzinfo=UTC) if stored.tzinfo is None else stored.astimezone(UTC)
-
 
 # --- the kernel's own -------------------------------------------------------------------------------------------------
 
@@ -160,6 +126,26 @@ places = Table(
     Column("holder", String, nullable=False),  # the process that polls it
     Column("number", Big, nullable=False),  # of its lease; an older one can store nothing
     Column("until", Instant, nullable=False),
+)
+
+releases = Table(
+    "releases",
+    metadata,
+    Column("id", String, primary_key=True),  # hash of kind, name and hash
+    Column("kind", String, nullable=False),  # agent | profile | scenario | rubric | adapter
+    Column("name", String, nullable=False),
+    Column("version", String, nullable=False),  # as its author calls it
+    Column("content", Text, nullable=False),  # what it is, JSON
+    Column("hash", String, nullable=False),  # of the content
+    Column("parent", String, nullable=False),  # the release that it follows; empty: none
+    Column("author", String, nullable=False),
+    Column("made_from", Text, nullable=False),  # where it came from
+    Column("state", String, nullable=False),  # draft | shadow | live | retired
+    Column("evaluation", Text, nullable=False),  # how good it was found, JSON; empty: not evaluated
+    Column("approvals", Text, nullable=False),  # who approved it and when, a JSON list
+    Column("created", Instant, nullable=False),
+    Column("changed", Instant, nullable=False),
+    UniqueConstraint("kind", "name", "hash"),
 )
 
 # --- translate --------------------------------------------------------------------------------------------------------
@@ -306,7 +292,9 @@ assessment_heads = Table(
     metadata,
     Column("encounter", String, primary_key=True),
     Column("agent", String, primary_key=True),
+    Column("shadow", Boolean, primary_key=True, server_default=false()),  # of a release that is tried unseen
     Column("version", Integer, nullable=False),
+    Column("release", String, nullable=False, server_default=""),
     Column("evaluated", Text, nullable=False),
     Column("time", Instant, nullable=False),
     Column("opinions", Text, nullable=False, server_default=""),  # on other agents' proposals, JSON; empty: none
@@ -338,6 +326,8 @@ proposals = Table(
     Column("due", Instant, nullable=True),
     Column("body", LargeBinary, nullable=False),  # the proposal, JSON
     Column("etag", String, nullable=False),
+    Column("release", String, nullable=False, server_default=""),  # that the agent went by
+    Column("shadow", Boolean, nullable=False, server_default=false()),  # kept, and never shown nor decided
     UniqueConstraint("identity", "revision"),
 )
 
@@ -362,6 +352,8 @@ decisions = Table(
     Column("body", LargeBinary, nullable=False),  # the decision, JSON
     Column("payload", LargeBinary, nullable=False),  # exactly what was approved, JSON
     Column("state", String, nullable=False, server_default=Decided.STANDS),  # stands | undone
+    Column("release", String, nullable=False, server_default=""),  # that the proposal was made by
+    Column("shadow", Boolean, nullable=False, server_default=false()),
 )
 Index(
     "decisions_standing",
@@ -446,6 +438,7 @@ writebacks = Table(
     Column("lease", String, nullable=False),
     Column("lease_until", Instant, nullable=True),
     Column("code", String, nullable=False),  # of the last receipt
+    Column("said", Text, nullable=False),  # by the HIS in it; may quote a patient: for the operator alone
     Column("control_id", String, nullable=False),
     Column("created", Instant, nullable=False),
     Column("changed", Instant, nullable=False),
@@ -470,6 +463,7 @@ KERNEL = frozenset(
         "controls",
         "signals",
         "places",
+        "releases",
     }
 )
 

@@ -151,8 +151,8 @@ async def _judge(site: Site, host: AgentHost, agent: AgentInfo, encounter: str, 
     table = tables.proposals
     async with site.database.read() as connection:
         chart = await charts.chart(connection, encounter)
-        mine = select(table).where(table.c.agent == agent.name, table.c.encounter == encounter)
-        standing = [Standing.of(row) for row in await connection.execute(mine)]
+        wanted = (table.c.agent == agent.name, table.c.encounter == encounter, table.c.shadow.is_(False))
+        standing = [Standing.of(row) for row in await connection.execute(select(table).where(*wanted))]
     if chart is None:
         return
     its = site.settings.agent(agent.name)

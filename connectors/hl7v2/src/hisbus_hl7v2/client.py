@@ -3,11 +3,12 @@
 import asyncio
 import re
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 from hisbus import RetryLater
 from hisbus_hl7v2.conversation import CLOSE_S, keep_alive
+from hisbus_hl7v2.message import read_header
 from hisbus_hl7v2.mllp import Decoder, encode
 from hisbus_schemas import Outcome
 
@@ -25,10 +26,11 @@ _OUTCOMES: dict[str, Outcome] = {
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back: the outcome, and MSA-1 or what went wrong."""
+    """What came back: the outcome, MSA-1 or what went wrong, and MSA-3 with the texts of ERR as written."""
 
     outcome: Outcome
     code: str
+    said: str = field(default="", repr=False)
 
 
 class Connection:
@@ -116,6 +118,14 @@ def read_answer(body: bytes, control_id: bytes) -> Answer:
     outcome = _OUTCOMES.get(fields[0].decode("latin-1"))
     if outcome is None:
         return Answer("unknown", "unreadable_answer")
+    said = _said(body, fields[2:3])
     if fields[1:2] != [control_id]:
-        return Answer("unknown", "wrong_msa2")
-    return Answer(outcome, fields[0].decode("ascii"))
+        return Answer("unknown", "wrong_msa2", said)
+    return Answer(outcome, fields[0].decode("ascii"), said)
+
+
+def _said(body: bytes, words: list[bytes]) -> str:
+    """Return MSA-3 and every ERR as the HIS wrote them."""
+    codec = read_header(body, "utf-8").body_encoding or "utf-8"
+    parts = [*words, *re.findall(rb"[\r\n]ERR.([^\r\n]*)", body)]
+    return "\n".join(filter(None, (part.decode(codec, "replace").strip() for part in parts)))

@@ -202,7 +202,13 @@ class Hl7v2Connector:
         return self._receipt(writeback, answer)
 
     def _receipt(self, writeback: WriteBack, answer: Answer) -> Receipt:
-        return Receipt(writeback=writeback.id, outcome=answer.outcome, code=answer.code, received=datetime.now(UTC))
+        return Receipt(
+            writeback=writeback.id,
+            outcome=answer.outcome,
+            code=answer.code,
+            said=answer.said,
+            received=datetime.now(UTC),
+        )
 
     async def find(self, writeback: WriteBack) -> Effect:
         """Answer ``unknown``: MLLP has no way to ask."""

@@ -1,10 +1,11 @@
 """Write-backs as HL7 v2: MDM^T02, a document that only the HIS can make legal."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from zoneinfo import ZoneInfo
 
 from hisbus import BusError
+from hisbus import lines as text
 from hisbus_hl7v2 import charset
 from hisbus_hl7v2.conformance import check
 from hisbus_hl7v2.message import Message
@@ -43,8 +44,17 @@ class CharsetError(BusError):
     code = "charset"
 
 
+Lines = Sequence[tuple[str, str]]
+"""OBX-3, as it is written, and text of each line."""
+
+
 def document(writeback: WriteBack, connector: str, codec: str, zone: ZoneInfo) -> bytes:
-    """Return the message, the same bytes for every attempt.
+    """Return the message, the same bytes for every attempt. Raises as ``message`` does."""
+    return message(writeback, list(_lines(writeback)), connector, codec, zone)
+
+
+def message(writeback: WriteBack, lines: Lines, connector: str, codec: str, zone: ZoneInfo) -> bytes:
+    """Return the message that says these lines.
 
     Raises:
         CharsetError: this character set cannot carry the text.
@@ -68,24 +78,25 @@ def document(writeback: WriteBack, connector: str, codec: str, zone: ZoneInfo) -
         ["TXA", "1", escaped(writeback.document.code) or "QC", "TX", when, *[""] * 7, escaped(writeback.id), *[""] * 4,
          "PA", "", "UN"],
         *(["OBX", str(number), "TX", item, "", escaped(line), *[""] * 5, "P"]
-          for number, (item, line) in enumerate(_lines(writeback), 1)),
+          for number, (item, line) in enumerate(lines, 1)),
     ]  # fmt: skip
-    text = "".join(DEFAULT.field.join(segment) + "\r" for segment in segments)
+    said = "".join(DEFAULT.field.join(segment) + "\r" for segment in segments)
     try:
-        body = text.encode(codec)
+        body = said.encode(codec)
     except UnicodeEncodeError:
         # Not "from": the cause carries the text.
         raise CharsetError from None
     refuse_legal_status(body, codec)
-    check(text)
+    check(said)
     return body
 
 
 def _lines(writeback: WriteBack) -> Iterator[tuple[str, str]]:
-    """Yield OBX-3 and OBX-5 of each line: of a document under the name of its section, else of a notice."""
-    if not writeback.sections:
-        yield from (("QC", line) for line in writeback.lines)
-    for section in writeback.sections:
+    """Yield the lines: of a document under the name of its section, else of a notice."""
+    sections = text.sections(writeback)
+    if not sections:
+        yield from (("QC", line) for line in text.lines(writeback))
+    for section in sections:
         item = f"{escaped(section.name)}^{escaped(section.title)}"
         yield from ((item, line) for line in section.text.splitlines())
 

@@ -12,6 +12,7 @@ from hisbus_bus.desk.cursors import LIMIT, Cursor, Items, Limit
 from hisbus_bus.desk.read import operations
 from hisbus_bus.desk.security import Reviewer, SiteOf, Viewer
 from hisbus_bus.desk.words import Note, Word
+from hisbus_bus.kernel.people import Object, User, may
 from hisbus_bus.kernel.states import WrittenBack
 
 router = APIRouter(prefix="/writebacks", tags=["writebacks"])
@@ -30,15 +31,18 @@ class WriteBackBody(BaseModel):
     attempts: int
     code: str
     """A stable word for the last receipt."""
+    said: str
+    """What the HIS said in it, in its own words; empty for who may not decide."""
     created: datetime
     changed: datetime
     note: str
     resolved_by: str
 
     @classmethod
-    def of(cls, row: Row[Any]) -> "WriteBackBody":
-        """Return a row as the API shows it."""
-        return cls(**{name: getattr(row, name) for name in cls.model_fields})
+    def of(cls, row: Row[Any], user: User) -> "WriteBackBody":
+        """Return a row as the API shows it to a user."""
+        shown = {name: getattr(row, name) for name in cls.model_fields}
+        return cls(**shown if may(user, "decide", Object("writeback")) else {**shown, "said": ""})
 
 
 class ResolutionBody(BaseModel):
@@ -60,11 +64,11 @@ async def list_writebacks(
 ) -> Items[WriteBackBody]:
     """List write-backs from the newest to the oldest."""
     rows, following = await operations.writebacks(site, status, limit, cursors.read(cursor))
-    items = [WriteBackBody.of(row) for row in rows]
+    items = [WriteBackBody.of(row, user) for row in rows]
     return Items(items=items, next_cursor=following.word() if following else None)
 
 
 @router.post("/{id}/resolution")
 async def resolve_writeback(site: SiteOf, user: Reviewer, id: Word, body: ResolutionBody) -> WriteBackBody:
     """Say whether an undecided write-back took effect."""
-    return WriteBackBody.of(await operations.resolve(site, user, id, body.resolution, body.note))
+    return WriteBackBody.of(await operations.resolve(site, user, id, body.resolution, body.note), user)

@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
+from hisbus import payloads
 from hisbus.errors import Refused
 from hisbus_bus.desk import codes, drafts, said
 from hisbus_bus.desk.pages.frame import Reader, posted, render
@@ -18,7 +19,7 @@ from hisbus_bus.desk.views import viewed
 from hisbus_bus.desk.words import Word
 from hisbus_bus.flow.review import proposals
 from hisbus_bus.flow.review.decide import decide
-from hisbus_bus.kernel import charts, payloads
+from hisbus_bus.kernel import charts
 from hisbus_bus.kernel.site import Site
 from hisbus_schemas import LISTS, Chart, Proposal
 

@@ -10,13 +10,14 @@ from typing import Any
 from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from hisbus import payloads
 from hisbus_bus.desk import codes
 from hisbus_bus.desk.codes import CodeLines
 from hisbus_bus.desk.proofs import Proof, prove
 from hisbus_bus.desk.read import worklist as queue
 from hisbus_bus.flow.review import notes, opinions, proposals
 from hisbus_bus.flow.review.notes import Said
-from hisbus_bus.kernel import audit, charts, payloads, tables
+from hisbus_bus.kernel import audit, charts, tables
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.states import Decided, Proposed, WrittenBack
 from hisbus_schemas import Chart, Decision, Drafted, Evidence, Opinion, Proposal, Query, Text
@@ -173,7 +174,7 @@ class Case:
 async def read(site: Site, actor: str, encounter: str) -> Case:
     """Return a stay for review; the look is audited. What waits is compared with the chart as it is now."""
     table = tables.proposals
-    wanted = select(table).where(table.c.encounter == encounter)
+    wanted = select(table).where(table.c.encounter == encounter, table.c.shadow.is_(False))
     async with site.database.read() as connection:
         chart = await charts.chart(connection, encounter)
         rows = (await connection.execute(wanted)).all()

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import BaseModel
-from sqlalchemy import Row, select
+from sqlalchemy import Row, bindparam, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hisbus_bus.desk.read.messages import Copy
@@ -16,6 +16,32 @@ from hisbus_schemas import Event
 
 MOST = 500
 """Most proposals of the stays that are looked through."""
+
+
+_sent, _said, _event, _copy = tables.writebacks.c, tables.proposals.c, tables.events.c, tables.messages.c
+_revision, _made = tables.proposals.alias("revision"), tables.decisions.alias("made")
+_ORIGIN = (
+    select(
+        _copy.id.label("message"),
+        _said.event,
+        _said.encounter,
+        _said.version,
+        _said.release,
+        tables.releases.c.content,
+        _sent.decision,
+        _made.c.id.label("made"),
+    )
+    .select_from(
+        tables.writebacks.join(tables.proposals, _said.id == _sent.proposal)
+        .join(_revision, _revision.c.identity == _said.identity)
+        .join(_made, _made.c.proposal == _revision.c.id)
+        .outerjoin(tables.events, _event.id == _said.event)
+        .outerjoin(tables.messages, (_copy.message == _event.message) & _copy.first)
+        .outerjoin(tables.releases, tables.releases.c.id == _said.release)
+    )
+    .where(_sent.id == bindparam("its"))
+    .order_by(_revision.c.revision)
+)
 
 
 class ProposalTrace(BaseModel):
@@ -70,6 +96,45 @@ async def of_message(site: Site, copy: Copy) -> Trace:
     return trace
 
 
+@dataclass(frozen=True)
+class Origin:
+    """What a write-back goes back to."""
+
+    message: str | None
+    """Id in the ledger of the first copy of the message that woke the agent; None where none did, or it is gone."""
+    event: str
+    """That the message made: it woke the agent. A newer mapping may have replaced it."""
+    encounter: str
+    version: int
+    """Of the chart that the agent read."""
+    release: str
+    """That the agent went by; empty: none was registered then."""
+    content: str | None
+    """What that release is, JSON."""
+    decision: str
+    """That approved it."""
+    decisions: Sequence[str]
+    """Every decision on a revision of the same proposal, first first; the one that approved it is among them."""
+
+
+async def of_writeback(connection: AsyncConnection, id: str) -> Origin | None:
+    """Return in one query where a write-back came from; None where there is none of that id."""
+    rows = (await connection.execute(_ORIGIN, {"its": id})).all()
+    if not rows:
+        return None
+    first = rows[0]
+    return Origin(
+        message=first.message,
+        event=first.event,
+        encounter=first.encounter,
+        version=first.version,
+        release=first.release,
+        content=first.content,
+        decision=first.decision,
+        decisions=[row.made for row in rows],
+    )
+
+
 async def _follow(connection: AsyncConnection, message: str, trace: Trace) -> None:
     events = tables.events
     rows = (
@@ -78,7 +143,8 @@ async def _follow(connection: AsyncConnection, message: str, trace: Trace) -> No
     trace.events = sorted((Event.model_validate_json(row.body) for row in rows), key=lambda event: event.ordinal)
     trace.encounters = sorted({row.encounter for row in rows if row.encounter})
     table, writebacks = tables.proposals, tables.writebacks
-    query = select(table).where(table.c.encounter.in_(trace.encounters)).order_by(table.c.opened.desc()).limit(MOST)
+    shown = table.c.encounter.in_(trace.encounters) & table.c.shadow.is_(False)
+    query = select(table).where(shown).order_by(table.c.opened.desc()).limit(MOST)
     made = {event.id for event in trace.events}
     for row in await connection.execute(query):
         if row.event in made or _rests_on(row, made):

@@ -30,7 +30,8 @@ class Filter:
     def conditions(self, *without: str) -> list[ColumnElement[bool]]:
         """Return it as conditions, leaving some fields out."""
         named = [field.name for field in fields(self) if field.name not in without and getattr(self, field.name)]
-        return [tables.proposals.c[name] == getattr(self, name) for name in named]
+        shown = tables.proposals.c.shadow.is_(False)
+        return [shown, *(tables.proposals.c[name] == getattr(self, name) for name in named)]
 
 
 async def page(
@@ -49,7 +50,8 @@ async def page(
 
 async def one(connection: AsyncConnection, id: str) -> Row[Any]:
     """Return one revision of a proposal. Raises Problem where there is none."""
-    row = (await connection.execute(select(tables.proposals).where(tables.proposals.c.id == id))).one_or_none()
+    its = (tables.proposals.c.id == id) & tables.proposals.c.shadow.is_(False)
+    row = (await connection.execute(select(tables.proposals).where(its))).one_or_none()
     if row is None:
         raise Problem("not_found")
     return row

@@ -79,7 +79,9 @@ def _stay(one: Open) -> str:
 
 
 def _identity(site: Site, one: Open) -> str:
-    return proposals.identity(site.name, one.answer.agent, one.answer.encounter, one.proposal.key)
+    return proposals.identity(
+        site.name, one.answer.agent, one.answer.encounter, one.proposal.key, shadow=one.answer.shadow
+    )
 
 
 def _row(site: Site, one: Open, revision: int, state: State, department: str) -> dict[str, Any]:
@@ -108,4 +110,6 @@ def _row(site: Site, one: Open, revision: int, state: State, department: str) ->
         "due": proposal.due,
         "body": body,
         "etag": proposals.etag(body, revision),
+        "release": answer.release,
+        "shadow": answer.shadow,
     }

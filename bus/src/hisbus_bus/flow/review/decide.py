@@ -12,11 +12,12 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from hisbus import payloads
 from hisbus.errors import Forbidden
 from hisbus_bus.flow.review import codes, proposals
 from hisbus_bus.flow.review.errors import AlreadyDecided, Changed, Closed, Invalid, PreconditionRequired, Unknown
 from hisbus_bus.flow.review.proposals import Standing
-from hisbus_bus.kernel import charts, outbox, payloads, people, tables
+from hisbus_bus.kernel import charts, outbox, people, tables
 from hisbus_bus.kernel.log import NewRecord
 from hisbus_bus.kernel.people import Object, User, may
 from hisbus_bus.kernel.site import Site
@@ -126,7 +127,8 @@ def _checked(decision: str, reason: str | None, note: str, payload: Any) -> _Edi
 
 async def locked(connection: AsyncConnection, proposal_id: str) -> Standing:
     """Return a proposal, locked until the transaction ends. Raises Unknown."""
-    wanted = select(tables.proposals).where(tables.proposals.c.id == proposal_id).with_for_update()
+    its = (tables.proposals.c.id == proposal_id) & tables.proposals.c.shadow.is_(False)
+    wanted = select(tables.proposals).where(its).with_for_update()
     row = (await connection.execute(wanted)).one_or_none()
     if row is None:
         raise Unknown
@@ -166,6 +168,8 @@ def _made(
         decided=datetime.now(UTC),
         etag=row.etag,
         approved=_edited(proposals.body(row), edit),
+        release=row.release,
+        shadow=row.shadow,
     )
 
 
@@ -210,5 +214,7 @@ async def keep(connection: AsyncConnection, made: Decision) -> None:
         "body": made.model_dump_json().encode(),
         "payload": made.approved.model_dump_json().encode() if made.approved else b"",
         "state": Decided.STANDS,
+        "release": made.release,
+        "shadow": made.shadow,
     }
     await connection.execute(tables.decisions.insert(), row)

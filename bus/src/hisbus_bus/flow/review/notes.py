@@ -46,7 +46,11 @@ def stored(assessment: Assessment) -> str:
 
 async def of(connection: AsyncConnection, encounter: str) -> list[Said]:
     """Return the newest assessment of every agent that has judged an encounter, by the agents' names."""
-    query = select(tables.assessment_heads).where(_heads.encounter == encounter).order_by(_heads.agent)
+    query = (
+        select(tables.assessment_heads)
+        .where(_heads.encounter == encounter, _heads.shadow.is_(False))
+        .order_by(_heads.agent)
+    )
     return [
         Said(
             agent=row.agent,

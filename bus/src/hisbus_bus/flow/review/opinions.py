@@ -17,7 +17,7 @@ OPINIONS = TypeAdapter(list[Opinion])
 _heads = tables.assessment_heads.c
 _SAID = (
     select(_heads.agent, _heads.opinions)
-    .where(within(_heads.encounter, given("ids")), _heads.opinions != "")
+    .where(within(_heads.encounter, given("ids")), _heads.opinions != "", _heads.shadow.is_(False))
     .order_by(_heads.agent)
 )
 

@@ -38,6 +38,8 @@ class Standing:
     rectified: bool
     etag: str
     body: bytes
+    release: str
+    shadow: bool
 
     @classmethod
     def of(cls, row: Row[Any]) -> "Standing":
@@ -56,6 +58,8 @@ class Standing:
             rectified=row.rectified,
             etag=row.etag,
             body=row.body,
+            release=row.release,
+            shadow=row.shadow,
         )
 
     @property
@@ -64,9 +68,9 @@ class Standing:
         return State(self.status, self.rectified)
 
 
-def identity(site: str, agent: str, encounter: str, key: str) -> str:
-    """Return what a finding is known by, however often it is computed."""
-    return digest(site, agent, encounter, key)
+def identity(site: str, agent: str, encounter: str, key: str, *, shadow: bool = False) -> str:
+    """Return what a finding is known by, however often it is computed. One that is tried unseen is another."""
+    return digest(site, agent, encounter, key, *(["shadow"] if shadow else []))
 
 
 def revision_id(identity: str, revision: int) -> str:

@@ -117,6 +117,7 @@ def _renewed(answer: Assessed, proposal: Proposal, row: Standing, newer: bool) -
         "etag": proposals.etag(body, row.revision),
         "version": answer.version,
         "event": answer.event,
+        "release": answer.release,
     }
     yield _turn(row, "said", **values) if again else Update(row, values)
 

@@ -21,11 +21,13 @@ from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.topics import Name
 from hisbus_schemas import Assessed
 
-Place = tuple[str, str]
-"""Agent and encounter."""
+Place = tuple[str, str, bool]
+"""Agent and encounter, and whether the agent's release is tried unseen: what it says then stands apart."""
 
 _known, _proposal = tables.assessment_heads.c, tables.proposals.c
-_HEADS = select(_known.agent, _known.encounter, _known.version).where(within(_known.encounter, given("ids")))
+_HEADS = select(_known.agent, _known.encounter, _known.shadow, _known.version).where(
+    within(_known.encounter, given("ids"))
+)
 _STANDING = select(tables.proposals).where(within(_proposal.encounter, given("ids"))).order_by(_proposal.id)
 _LOCKED = _STANDING.with_for_update()
 
@@ -68,7 +70,11 @@ class Review:
                 # Only what changes is locked. A decision of the same moment takes changes away and brings none.
                 locked = await _compare(connection, _LOCKED, [answer for answer, _ in changing], heads)
                 await apply(self._site, connection, [changes for _, changes in locked])
-                news = [(said, heard[_place(said)]) for said, its in locked if its.told and _place(said) in heard]
+                news = [
+                    (said, heard[_place(said)])
+                    for said, its in locked
+                    if its.told and _place(said) in heard and not said.shadow
+                ]
                 await changed.send(connection, self._site, self.name, news)
             heads_now = Rows(tables.assessment_heads, [_head(answer) for answer in current])
             await write(connection, heads_now, position(self.group, self.topic, batch.offsets))
@@ -88,7 +94,7 @@ class Review:
 async def _heads(connection: AsyncConnection, answers: Sequence[Assessed]) -> Mapping[Place, int]:
     """Return the chart's version that was last reconciled, by place."""
     rows = await connection.execute(_HEADS, _stays(answers))
-    return {(row.agent, row.encounter): row.version for row in rows}
+    return {(row.agent, row.encounter, row.shadow): row.version for row in rows}
 
 
 async def _compare(
@@ -97,7 +103,7 @@ async def _compare(
     """Return what the answers change, those that change anything; rows are read in the order of their ids."""
     standing: dict[Place, list[Standing]] = defaultdict(list)
     for row in await connection.execute(query, _stays(answers)):
-        standing[row.agent, row.encounter].append(Standing.of(row))
+        standing[row.agent, row.encounter, row.shadow].append(Standing.of(row))
     compared = [
         (answer, reconcile(answer, standing[_place(answer)], answer.version > heads.get(_place(answer), 0)))
         for answer in answers
@@ -110,14 +116,16 @@ def _stays(answers: Sequence[Assessed]) -> dict[str, list[str]]:
 
 
 def _place(answer: Assessed) -> Place:
-    return answer.agent, answer.encounter
+    return answer.agent, answer.encounter, answer.shadow
 
 
 def _head(answer: Assessed) -> dict[str, Any]:
     return {
         "agent": answer.agent,
         "encounter": answer.encounter,
+        "shadow": answer.shadow,
         "version": answer.version,
+        "release": answer.release,
         "evaluated": json.dumps(sorted(answer.assessment.evaluated)),
         "opinions": opinions.stored(answer.assessment.opinions),
         "notes": notes.stored(answer.assessment),

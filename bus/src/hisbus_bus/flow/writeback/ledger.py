@@ -23,6 +23,9 @@ from hisbus_schemas import Outcome, Receipt
 
 ACTOR = "step:writeback"
 
+LONGEST_SAID = 2000
+"""Characters of what the HIS said that are kept."""
+
 table = tables.writebacks
 
 
@@ -85,16 +88,17 @@ async def begin(connection: AsyncConnection, row: Outgoing, body: bytes) -> bool
 async def settle(site: Site, connection: AsyncConnection, row: Outgoing, receipt: Receipt, **values: Any) -> bool:
     """Move a row of ours to what the HIS says of it, and let the receipt follow. False where it is no longer ours."""
     mine = table.c.lease == row.lease
+    values["said"] = heard(receipt)
     moved = await _move(connection, row, receipt.outcome, HIS, mine, receipt.code, actor=ACTOR, **_free(values))
     if moved:
         await send_receipt(site, connection, row, receipt)
     return moved
 
 
-async def set_aside(connection: AsyncConnection, row: Outgoing, event: Event, code: str) -> bool:
+async def set_aside(connection: AsyncConnection, row: Outgoing, event: Event, code: str, **values: Any) -> bool:
     """Move a row of ours without an answer of the HIS. False where it is no longer ours, or somebody gave it up."""
     mine = and_(table.c.lease == row.lease, table.c.status.in_(WrittenBack.LEAVING))
-    return await _move(connection, row, event, STEP, mine, code, actor=ACTOR, **_free({}))
+    return await _move(connection, row, event, STEP, mine, code, actor=ACTOR, **_free(values))
 
 
 async def put_off(connection: AsyncConnection, row: Outgoing, code: str, wait_s: float) -> None:
@@ -193,8 +197,13 @@ async def tell(
     await audit.history(connection, proposal=proposal, status=f"writeback.{status}", actor=actor, detail=code)
 
 
+def heard(receipt: Receipt) -> str:
+    """Return what the HIS said as it is kept: for the operator alone, bounded, without what no database takes."""
+    return receipt.said.replace("\0", "")[:LONGEST_SAID]
+
+
 async def send_receipt(site: Site, connection: AsyncConnection, row: Outgoing, receipt: Receipt) -> None:
-    """Append a receipt once this transaction has committed."""
+    """Append a receipt once this transaction has committed; what the HIS said stays here."""
     headers = site.headers(
         id=digest("receipt", row.id, row.attempts, receipt.outcome, receipt.code, receipt.received.isoformat()),
         type="writeback.answered",

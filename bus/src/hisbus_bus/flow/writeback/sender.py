@@ -161,7 +161,7 @@ class Sender:
     async def _refuse(self, row: Outgoing, receipt: Receipt) -> None:
         """Give back what the connector will never send as it is: nothing left, and the reviewer must decide anew."""
         async with self._site.database.write() as connection:
-            if await ledger.set_aside(connection, row, "refused", receipt.code):
+            if await ledger.set_aside(connection, row, "refused", receipt.code, said=ledger.heard(receipt)):
                 await ledger.send_receipt(self._site, connection, row, receipt)
 
     async def _look_up(self, connector: Connector, row: Outgoing) -> None:

@@ -112,6 +112,7 @@ class WriteBackStep:
             "lease": "",
             "lease_until": None,
             "code": "restored" if lost else "",
+            "said": "",
             "control_id": "",
             "created": now,
             "changed": now,

@@ -435,8 +435,10 @@ def committed_offset(connection: sqlite3.Connection, topic: str, group: str) -> 
 
 def first_offset(connection: sqlite3.Connection, topic: str) -> int:
     """Return the offset of a topic's first record that is still kept."""
-    first = connection.execute("SELECT min(offset) FROM records WHERE topic = ?", (topic,)).fetchone()[0]
-    return next_offset(connection, topic) if first is None else int(first)
+    # One statement sees one state: what is appended between two would be skipped by a group that begins here.
+    first, next = "SELECT min(offset) FROM records WHERE topic = ?", "SELECT next FROM ends WHERE topic = ?"
+    found = connection.execute(f"SELECT coalesce(({first}), ({next}), 0)", (topic, topic)).fetchone()
+    return int(found[0])
 
 
 def read_records(reader: sqlite3.Connection, topic: Name, offset: int, limit: int) -> list[Record]:

@@ -13,12 +13,14 @@ def upgrade() -> None:
         "assessment_heads",
         sa.Column("agent", sa.String(), nullable=False),
         sa.Column("encounter", sa.String(), nullable=False),
+        sa.Column("shadow", sa.Boolean(), nullable=False, server_default=sa.false()),
         sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("release", sa.String(), nullable=False, server_default=""),
         sa.Column("evaluated", sa.Text(), nullable=False),
         sa.Column("time", sa.DateTime(timezone=True), nullable=False),
         sa.Column("opinions", sa.Text(), nullable=False, server_default=""),
         sa.Column("notes", sa.Text(), nullable=False, server_default=""),
-        sa.PrimaryKeyConstraint("encounter", "agent"),
+        sa.PrimaryKeyConstraint("encounter", "agent", "shadow"),
     )
     op.create_table(
         "audit",
@@ -90,6 +92,8 @@ def upgrade() -> None:
         sa.Column("body", sa.LargeBinary(), nullable=False),
         sa.Column("payload", sa.LargeBinary(), nullable=False),
         sa.Column("state", sa.String(), nullable=False, server_default="stands"),
+        sa.Column("release", sa.String(), nullable=False, server_default=""),
+        sa.Column("shadow", sa.Boolean(), nullable=False, server_default=sa.false()),
         sa.PrimaryKeyConstraint("id"),
     )
     with op.batch_alter_table("decisions", schema=None) as batch_op:
@@ -305,6 +309,8 @@ def upgrade() -> None:
         sa.Column("due", sa.DateTime(timezone=True), nullable=True),
         sa.Column("body", sa.LargeBinary(), nullable=False),
         sa.Column("etag", sa.String(), nullable=False),
+        sa.Column("release", sa.String(), nullable=False, server_default=""),
+        sa.Column("shadow", sa.Boolean(), nullable=False, server_default=sa.false()),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("identity", "revision"),
     )
@@ -314,6 +320,25 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_proposals_opened"), ["opened"], unique=False)
         batch_op.create_index(batch_op.f("ix_proposals_status"), ["status"], unique=False)
 
+    op.create_table(
+        "releases",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("version", sa.String(), nullable=False),
+        sa.Column("content", sa.Text(), nullable=False),
+        sa.Column("hash", sa.String(), nullable=False),
+        sa.Column("parent", sa.String(), nullable=False),
+        sa.Column("author", sa.String(), nullable=False),
+        sa.Column("made_from", sa.Text(), nullable=False),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("evaluation", sa.Text(), nullable=False),
+        sa.Column("approvals", sa.Text(), nullable=False),
+        sa.Column("created", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("changed", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("kind", "name", "hash"),
+    )
     op.create_table(
         "sessions",
         sa.Column("id", sa.String(), nullable=False),
@@ -415,6 +440,7 @@ def upgrade() -> None:
         sa.Column("lease", sa.String(), nullable=False),
         sa.Column("lease_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("code", sa.String(), nullable=False),
+        sa.Column("said", sa.Text(), nullable=False),
         sa.Column("control_id", sa.String(), nullable=False),
         sa.Column("created", sa.DateTime(timezone=True), nullable=False),
         sa.Column("changed", sa.DateTime(timezone=True), nullable=False),
@@ -454,6 +480,7 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_sessions_user"))
 
     op.drop_table("sessions")
+    op.drop_table("releases")
     with op.batch_alter_table("proposals", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_proposals_status"))
         batch_op.drop_index(batch_op.f("ix_proposals_opened"))

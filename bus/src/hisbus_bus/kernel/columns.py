@@ -1,0 +1,34 @@
+"""What tables are made of: where they are gathered, numbers that outgrow 2^31, and instants in UTC."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, DateTime, Dialect, Integer, MetaData, TypeDecorator
+
+metadata = MetaData()
+
+Big = BigInteger().with_variant(Integer, "sqlite")
+"""What a busy site counts past 2^31; SQLite's integers hold it anyway, and count up by themselves only as such."""
+
+
+class Instant(TypeDecorator[datetime]):
+    """A point in time, aware and in UTC on both sides of the database."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Refuse naive times; store UTC."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise TypeError("a naive time was given to the database")
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        """Return UTC."""
+        if value is None:
+            return None
+        stored: datetime = value
+        return stored.replace(tzinfo=UTC) if stored.tzinfo is None else stored.astimezone(UTC)
