@@ -73,5 +73,5 @@ class Profile:
     """DG1-6 (table 0052)."""
     statuses: Mapping[str, ResultStatus] = field(default_factory=lambda: MappingProxyType(_STATUSES))
     """OBX-11 (table 0085) and OBR-25 (table 0123)."""
-    document_types: frozenset[str] = frozenset({"QC", *(f"C{number:04}" for number in range(1, 54))})
-    """TXA-2 of documents whose type is known: WS/T 500, parts 1 to 53, and our own notices come back."""
+    document_types: frozenset[str] = frozenset({"QC", "TRANSCRIPT", *(f"C{number:04}" for number in range(1, 54))})
+    """TXA-2 of documents whose type is known: WS/T 500, parts 1 to 53; our own notices, come back; speech as text."""
