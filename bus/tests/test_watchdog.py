@@ -197,7 +197,7 @@ class Two:
 
 
 async def test_one_partition_that_stands_still_is_seen_beside_another_that_moves(site: Site) -> None:
-    working = State(paused=False, partitions=[0, 1], at_work=[1], batches=[])
+    working = State(paused=False, partitions=[0, 1], at_work=[], batches=[])
     dog = Watchdog(replace(site, log=Two()), Noting(), lambda: working)  # type: ignore[arg-type]
     with pytest.raises(Silent):
         async with asyncio.timeout(PATIENCE_S):
