@@ -49,19 +49,7 @@ def busy_loops(count: int) -> Iterator[list[int]]:
 
 def pytest(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run pytest; the long tests, too."""
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-m",
-        "",
-        "-p",
-        "no:cacheprovider",
-        "-c",
-        "pyproject.toml",
-        *arguments,
-    ]
+    command = [sys.executable, "-m", "pytest", "-q", "-m", "", "-p", "no:cacheprovider", *arguments]
     try:
         return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=RUN_S)
     except subprocess.TimeoutExpired as late:
@@ -72,8 +60,8 @@ def pytest(*arguments: str) -> subprocess.CompletedProcess[str]:
 def tests_in(folder: Path, only: str) -> list[str]:
     """Return the ids of the tests of a folder without others in it."""
     listed = pytest("--collect-only", *(["-k", only] if only else []), str(folder))
-    found = (line.partition("::") for line in listed.stdout.splitlines() if "::" in line)
-    return [f"{folder / Path(file).name}::{test}" for file, _, test in found]  # wherever the folder lies
+    found = [line.partition("::") for line in listed.stdout.splitlines() if "::" in line]
+    return [f"{folder / Path(file).name}::{test}" for file, _, test in found]
 
 
 def run_each(tests: Sequence[str], runs: int, minutes: float, var: Path) -> dict[str, Any]:
