@@ -261,7 +261,7 @@ def test_it_lists_the_kinds_of_events_that_there_are() -> None:
 
 def test_the_evidence_paths_that_it_lists_lead_somewhere_and_nothing_else_does() -> None:
     chart = make_chart(
-        patient=make_patient(sex="F"),
+        patient=make_patient(sex="female"),
         documents=[make_document("C0037", id="ID", fields={"NAME": "x"})],
         vitals=[make_vital("8867-4", "80", id="ID")],
         procedures=[make_operation("ID", start=NOW)],

@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hisbus_qc.cases import read
-from hisbus_qc.text.cases import read as read_text
 
 from hisbus import Case, ConfigError
 from hisbus.answer import declared
 from hisbus.testing import run
 from hisbus_qc import Agent
+from hisbus_qc.examples import read
 from hisbus_qc.record import Record
 from hisbus_qc.rulebook import QC, Shelf, book, configured
 from hisbus_qc.text.agent import TextAgent, questions, text_shelf
+from hisbus_qc.text.examples import read as read_text
 from hisbus_schemas import EVERY_OTHER, Need
 
 SHELVES = (QC, text_shelf())
@@ -116,10 +116,10 @@ def test_no_question_is_about_a_document_that_its_rule_does_not_need(asked: set[
     seen: set[str] = set()
     for one in read_text():
         asked.clear()
-        rules = book({"only": [one.case.rule]} | one.case.settings, text_shelf())
-        questions(rules, Record(one.case.chart, one.case.chart.now))
-        seen |= {one.case.rule} if asked else set()
-        assert {f"document:{type}" for type in asked} <= items(text_shelf(), one.case.rule)
+        rules = book({"only": [one.example.rule]} | one.example.settings, text_shelf())
+        questions(rules, Record(one.example.chart, one.example.chart.now))
+        seen |= {one.example.rule} if asked else set()
+        assert {f"document:{type}" for type in asked} <= items(text_shelf(), one.example.rule)
     assert seen == text_shelf().rules.keys(), "each was seen reading"
 
 
