@@ -1,12 +1,12 @@
 """A stay with a code that nobody has answered: what hangs on it neither opens nor closes; the rest goes on."""
 
 from datetime import datetime, timedelta
-from types import SimpleNamespace
 from typing import Any
 
 from hisbus.answer import answer, declared
 from hisbus.frames import Call
 from hisbus.testing import NOW, make_chart, make_document, make_vital, reasons
+from hisbus_bus.flow.review.proposals import Standing
 from hisbus_bus.flow.review.reconcile import reconcile
 from hisbus_bus.host.calls import judged
 from hisbus_qc import Agent
@@ -35,10 +35,11 @@ def stay(*items: str, now: datetime = LATE, **more: Any) -> Chart:
 def changes(said: Assessment, standing: Assessment) -> Any:
     """Return what review would do with an answer, with an open row for each finding that stands."""
     about = {"id": "a", "agent": "qc", "agent_version": "1", "encounter": "e1", "version": 2, "event": "e", "key": "k"}
-    rows: list[Any] = [
-        SimpleNamespace(
-            key=one.key, rule=one.rule, revision=1, status="open", fingerprint=one.stamp(), rectified=False,
-            body=one.model_dump_json(),
+    rows = [
+        Standing(
+            id=one.key, identity=one.key, revision=1, agent="qc", encounter="e1", key=one.key, rule=one.rule,
+            department="", fingerprint=one.stamp(), status="open", rectified=False, etag="",
+            body=one.model_dump_json().encode(), release="", shadow=False,
         )
         for one in standing.proposals
     ]  # fmt: skip

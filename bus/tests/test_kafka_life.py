@@ -28,7 +28,7 @@ from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.telemetry import REGISTRY
 from hisbus_bus.kernel.topics import Keys, Name
 
-PATIENCE_S = 120
+PATIENCE_S = 110
 PARTITIONS = 8
 
 

@@ -16,6 +16,8 @@ from hisbus_bus.kernel.log.kafka_cluster import Cluster
 from hisbus_bus.kernel.log.kafka_member import Member
 from hisbus_bus.kernel.settings import LogSettings
 
+PATIENCE_S = 80
+"""Longest wait for any one thing: four times what a busy machine needs."""
 PRODUCE, FETCH, COMMIT, FIND = 0, 1, 8, 10
 """Keys of requests, as the protocol numbers them."""
 OUT_OF_RANGE, NOT_LEADER, TIMED_OUT, COORDINATOR_LOADS, NOT_COORDINATOR, TOO_FEW_REPLICAS = 1, 6, 7, 14, 16, 19
@@ -104,7 +106,7 @@ async def join(log: KafkaLog, known: dict[int, int] | None = None) -> Member:
 
 async def take(member: Member, count: int) -> list[int]:
     found: list[int] = []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while len(found) < count:
             found += [int(record.value) for record in await member.fetch(100, 5)]
     return found
@@ -160,7 +162,7 @@ async def test_brokers_that_come_back_get_what_was_refused_meanwhile(brokers: Mo
     with pytest.raises(RetryLater, match="does not answer"):
         await log.append([new(2)])
     brokers.up()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             try:
                 await log.append([new(2)])

@@ -1,8 +1,9 @@
 """Places: one process of a site polls a source at a time, and goes on where the last one was."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from datetime import UTC, datetime
 from typing import Any
 
@@ -232,4 +233,6 @@ async def test_intake_alone_needs_the_database_only_where_it_polls(
     settings = Settings(site="test", log={"url": f"sqlite:///{tmp_path}/log.db"}, database={"url": f"sqlite:///{path}"})
     async with App(settings, ["intake"]).running():
         await asyncio.wait_for(began.wait(), PATIENCE)
-    assert (opened, path.stat().st_size > 0) == ([""] if polls else [], polls)
+    with closing(sqlite3.connect(path)) as database:
+        made = bool(database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall())
+    assert (opened, made) == ([""] if polls else [], polls)

@@ -57,12 +57,17 @@ def site(database: Database, log: SqliteLog) -> Site:
 
 
 @pytest.fixture(autouse=True)
-def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Look all the time, and have little patience."""
+def attentive(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look all the time."""
     monkeypatch.setattr(watchdog, "PATROL_S", 0.001)
-    monkeypatch.setattr(watchdog, "SILENT_S", 0.05)
     monkeypatch.setattr(watchdog, "STUCK_S", 0.05)
     monkeypatch.setattr(consumer, "POLL_S", 0.001)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take it for silent soon; on a slow machine too soon, and then once more."""
+    monkeypatch.setattr(watchdog, "SILENT_S", 0.05)
 
 
 async def never() -> None:
@@ -142,20 +147,20 @@ async def running(site: Site, log: Watched, step: Noting) -> AsyncIterator[Consu
     assert task.cancelled()
 
 
-async def was_looked_at(consuming: Consumer, times: int) -> None:
-    """Wait until its watchdog has looked so often."""
-    dog, enough, left = consuming._watchdog, asyncio.Event(), times
+async def has_nothing_to_say(consuming: Consumer) -> None:
+    """Wait until its watchdog looks and sees nothing amiss: one such look, and whatever it saw before is forgotten."""
+    dog, well = consuming._watchdog, asyncio.Event()
     look = dog._waiting
 
     async def looking() -> Mapping[int, int]:
-        nonlocal left
-        left -= 1
-        if left < 0:
-            enough.set()
-        return await look()
+        seen = await look()
+        if not seen:
+            well.set()
+        return seen
 
     dog._waiting = looking  # type: ignore[method-assign]
-    await asyncio.wait_for(enough.wait(), PATIENCE_S)
+    await asyncio.wait_for(well.wait(), PATIENCE_S)
+    dog._waiting = look  # type: ignore[method-assign]
 
 
 def rejoins() -> float:
@@ -196,8 +201,9 @@ class Two:
         return {0: 5, 1: self.end - 1}
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_one_partition_that_stands_still_is_seen_beside_another_that_moves(site: Site) -> None:
-    working = State(paused=False, partitions=[0, 1], at_work=[1], batches=[])
+    working = State(paused=False, partitions=[0, 1], at_work=[], batches=[])
     dog = Watchdog(replace(site, log=Two()), Noting(), lambda: working)  # type: ignore[arg-type]
     with pytest.raises(Silent):
         async with asyncio.timeout(PATIENCE_S):
@@ -213,6 +219,7 @@ async def test_who_has_a_reason_to_take_nothing_is_not_silent(site: Site, reason
         assert not {at for at in await dog._waiting() if at == 0}
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("spoil", [finds_nothing, does_not_answer])
 async def test_a_consumer_that_falls_silent_says_so_and_joins_anew(
     site: Site, log: SqliteLog, spoil: Callable[[Any], None]
@@ -224,12 +231,13 @@ async def test_a_consumer_that_falls_silent_says_so_and_joins_anew(
     with capture_logs() as lines:
         async with running(site, watched, step):
             await step.until(lambda: len(step.done) == 2)
-    [line] = [line for line in lines if line.get("code") == "silent"]
+    line, *_ = [line for line in lines if line.get("code") == "silent"]
     assert line["log_level"] == "error"
     assert (line["step"], line["group"], line["count"]) == ("noting", "test.noting", 1)
-    assert (watched.subscribed, rejoins() - before) == (2, 1)
+    assert watched.subscribed == rejoins() - before + 1 >= 2
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_a_consumer_whose_join_never_ends_joins_anew(
     site: Site, log: SqliteLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -244,14 +252,15 @@ async def test_a_consumer_whose_join_never_ends_joins_anew(
     await log.append(records(site, "a"))
     async with running(site, watched, step):
         await step.until(lambda: step.done == ["a"])
-    assert watched.subscribed == 2
+    assert watched.subscribed >= 2
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_a_lane_that_nobody_works_on_ends_with_the_old_life(site: Site, log: SqliteLog) -> None:
     step, watched = Noting(), Watched(log)
     step.gate.set()
     async with running(site, watched, step) as consuming:
-        await was_looked_at(consuming, 1)
+        await has_nothing_to_say(consuming)
         take = consuming._keyed.take
         consuming._keyed.take = lambda now, limit: take(now, limit) and []  # type: ignore[method-assign]
         await log.append(records(site, "a"))
@@ -259,14 +268,15 @@ async def test_a_lane_that_nobody_works_on_ends_with_the_old_life(site: Site, lo
 
 
 async def test_who_has_nothing_to_do_or_no_partition_is_left_alone(site: Site, log: SqliteLog) -> None:
-    owner, spare, first, second = Noting(), Noting(), Watched(log), Watched(log)
-    async with running(site, first, owner) as consuming:
-        await was_looked_at(consuming, 200)
+    owner, spare, watched = Noting(), Noting(), Watched(log)
+    async with running(site, watched, owner) as consuming:
+        await has_nothing_to_say(consuming)
         await log.append(records(site, "a"))
         await owner.until(lambda: owner.batches == 1)
-        async with running(site, second, spare) as idle:
-            await was_looked_at(idle, 200)
-    assert (first.subscribed, second.subscribed, spare.batches) == (1, 1, 0)
+        await has_nothing_to_say(consuming)
+        async with running(site, watched, spare) as idle:
+            await has_nothing_to_say(idle)
+    assert spare.batches == 0
 
 
 async def test_a_long_batch_is_said_once_and_left_alone(site: Site, log: SqliteLog) -> None:
@@ -283,14 +293,11 @@ async def test_a_long_batch_is_said_once_and_left_alone(site: Site, log: SqliteL
 
 async def test_an_outage_is_no_silence(site: Site, log: SqliteLog) -> None:
     step, watched = Noting(errors=[RetryLater()]), Watched(log)
-    site = replace(site, settings=Settings(site="test", retry=RetrySettings(first_s=0.01, longest_s=0.01)))
+    site = replace(site, settings=Settings(site="test", retry=RetrySettings(first_s=600, longest_s=600)))
     await log.append(records(site, "a"))
-    async with running(site, watched, step):
-        await step.until(lambda: step.batches > 50)
-        step.errors.clear()
-        step.gate.set()
-        await step.until(lambda: step.done == ["a"])
-    assert watched.subscribed == 1
+    async with running(site, watched, step) as consuming:
+        await step.until(lambda: step.batches == 1)
+        await has_nothing_to_say(consuming)
 
 
 async def until(condition: Callable[[], bool]) -> None:

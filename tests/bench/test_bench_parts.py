@@ -6,7 +6,7 @@ from itertools import islice
 import pytest
 from tests.bench import figures, floor_kafka, floor_sqlite, flow, large, message, prefix, processes, steps
 
-README = processes.ROOT / "README.md"
+README = processes.ROOT / "tests/bench/README.md"
 
 
 def test_the_message_is_of_one_size_and_each_is_another(monkeypatch, tmp_path):
@@ -103,6 +103,6 @@ def test_what_was_not_measured_this_time_stays(tmp_path):
 
 
 def test_the_readme_names_every_figure_and_no_other():
-    section = README.read_text("utf-8").split("\n## Figures\n")[1].split("\n## ")[0]
+    section = README.read_text("utf-8")
     named = [line.split("`")[1] for line in section.splitlines() if line.startswith("| `")]
     assert named == list(figures.FIGURES)

@@ -58,10 +58,10 @@ def pytest(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def tests_in(folder: Path, only: str) -> list[str]:
-    """Return the ids of the tests of a folder."""
+    """Return the ids of the tests of a folder without others in it."""
     listed = pytest("--collect-only", *(["-k", only] if only else []), str(folder))
-    found = (line.partition("::") for line in listed.stdout.splitlines() if "::" in line)
-    return [f"{folder / Path(file).name}::{test}" for file, _, test in found]  # wherever the folder lies
+    found = [line.partition("::") for line in listed.stdout.splitlines() if "::" in line]
+    return [f"{folder / Path(file).name}::{test}" for file, _, test in found]
 
 
 def run_each(tests: Sequence[str], runs: int, minutes: float, var: Path) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """Servers that a test may kill."""
 
 import asyncio
-import os
 from collections.abc import AsyncIterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -20,13 +21,15 @@ async def three_brokers(kafka: str, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture
-async def own_postgres(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Postgres]:
-    """A server of the test's own."""
-    folder = tmp_path_factory.mktemp("postgres")
-    for place in (folder, *folder.parents):
-        if place.stat().st_uid == os.getuid() and place.stat().st_mode & 0o011 != 0o011:
-            place.chmod(place.stat().st_mode | 0o011)  # the server's own user walks through
-    server = Postgres(folder)
-    await asyncio.to_thread(server.start)
-    yield server
-    await asyncio.to_thread(server.stop)
+async def own_postgres(postgres: str) -> AsyncIterator[Postgres]:
+    """A server of the test's own.
+
+    It does not lie in pytest's folder: each session that begins shuts that to all other users, and the server is one.
+    """
+    with TemporaryDirectory(prefix="hisbus-postgres-") as folder:
+        Path(folder).chmod(0o711)  # the server's own user walks through
+        server = Postgres(Path(folder) / "server")
+        (Path(folder) / "server").chmod(0o711)
+        await asyncio.to_thread(server.start)
+        yield server
+        await asyncio.to_thread(server.stop)

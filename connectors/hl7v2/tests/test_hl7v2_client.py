@@ -256,7 +256,8 @@ async def test_nothing_is_written_back_where_nothing_is_configured() -> None:
 @pytest.mark.parametrize(
     ("table", "words"),
     [
-        ({"name": "his", "timezone": "Asia/Nowhere"}, "timezone: an IANA zone"),
+        ({"name": "his", "timezone": "Asia/Nowhere"}, "timezone: there is no IANA zone 'Asia/Nowhere'."),
+        ({"name": "his", "timezone": "CST"}, "timezone: 'CST' may mean several zones."),
         ({"name": "his", "charset": "KLINGON"}, "charset: a name of HL7 table 0211"),
         ({"name": "his", "listen": "2575"}, "listen: where messages"),
         ({"name": "his", "send": "host:99999"}, "send: where write-backs"),

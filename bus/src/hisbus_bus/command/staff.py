@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hisbus_bus.command.user import caller, show, table_of, with_database
+from hisbus_bus.command.printed import show, table_of
+from hisbus_bus.command.written import caller, with_database
 
 if TYPE_CHECKING:
     from hisbus_bus.kernel.people.directory import Directory, Person

@@ -3,20 +3,17 @@
 Nothing is imported before a command runs: a command line that is slow is a command line that nobody likes.
 """
 
-import os
 import sys
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from typer.core import TyperGroup
 
-from hisbus_bus.command.chosen import chosen, run
+from hisbus_bus.command.printed import show, table_of
+from hisbus_bus.command.written import caller, with_database
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
-    from hisbus_bus.kernel.database import Database
+    pass
 
 T = TypeVar("T")
 
@@ -167,52 +164,6 @@ def revoke(
     from hisbus_bus.kernel import people
 
     with_database(lambda database: people.revoke(database, name, id, by=caller()))
-
-
-def caller() -> str:
-    """Return how the audit names who calls this command: the operating-system user, and who became it by sudo."""
-    try:
-        import pwd
-
-        # Not the environment, which anybody sets.
-        name = pwd.getpwuid(os.getuid()).pw_name
-    except (ImportError, KeyError):
-        import getpass
-
-        name = str(os.getuid()) if hasattr(os, "getuid") else getpass.getuser()
-    before = os.environ.get("SUDO_USER", "")
-    return f"command:{before}/{name}" if before and before != name else f"command:{name}"
-
-
-def with_database(work: "Callable[[Database], Awaitable[T]]") -> T:
-    """Return what some work on the site's database returns; its tables are made where there are none."""
-    from hisbus_bus.kernel import migrations
-    from hisbus_bus.kernel.site import open_database
-
-    async def done() -> T:
-        database = open_database(chosen.settings)
-        try:
-            await migrations.upgrade(database)
-            return await work(database)
-        finally:
-            await database.close()
-
-    result: T = run(done())
-    return result
-
-
-def table_of(*names: str) -> "Table":
-    """Return a table to show; a name in it is never cut."""
-    from rich.table import Column, Table
-
-    return Table(*(Column(name, overflow="fold") for name in names))
-
-
-def show(table: "Table") -> None:
-    """Print a table."""
-    from rich.console import Console
-
-    Console(highlight=False, markup=False).print(table)
 
 
 def _asked() -> str | None:

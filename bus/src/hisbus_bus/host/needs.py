@@ -46,7 +46,7 @@ def judged_by_what_is_known(answer: Assessment, info: AgentInfo, unknown: Sequen
     ]
     return answer.model_copy(
         update={
-            "evaluated": answer.evaluated - hidden.keys(),
+            "evaluated": frozenset(answer.evaluated - hidden.keys()),
             "proposals": [proposal for proposal in answer.proposals if proposal.rule not in hidden],
             "unevaluated": [*answer.unevaluated, *said],
         }
