@@ -10,6 +10,7 @@ import re
 import socket
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psycopg
 import pytest
@@ -251,24 +252,41 @@ async def test_a_postgresql_that_refuses_us_is_named_with_the_cause(
 
 
 @pytest.fixture(scope="module")
-def walled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    """A PostgreSQL that asks for passwords, and lets nobody else into ``template1``."""
-    folder = tmp_path_factory.mktemp("walled")
-    for part in (folder, *folder.parents[:2]):
-        part.chmod(0o755)
-    server = Postgres(folder)
-    server.start()
-    try:
-        with psycopg.connect(server.url(), autocommit=True) as connection:
-            connection.execute("CREATE ROLE hisbus LOGIN PASSWORD 'right'")
-            lines = ("postgres postgres 127.0.0.1/32 trust", "gone,postgres all 127.0.0.1/32 scram-sha-256")
-            rules = connection.execute("SHOW hba_file").fetchone()
-            assert rules is not None
-            Path(rules[0]).write_text("".join(f"host {line}\n" for line in lines))
-            connection.execute("SELECT pg_reload_conf()")
-        yield server
-    finally:
-        server.stop()
+def walled() -> Iterator[Postgres]:
+    """A PostgreSQL that asks for passwords, and lets nobody else into ``template1``.
+
+    It does not lie in pytest's folder: each session that begins shuts that to all other users, and the server is one.
+    """
+    with TemporaryDirectory(prefix="hisbus-postgres-") as folder:
+        Path(folder).chmod(0o711)  # the server's own user walks through
+        server = Postgres(Path(folder) / "server")
+        (Path(folder) / "server").chmod(0o711)
+        server.start()
+        try:
+            with psycopg.connect(server.url(), autocommit=True) as connection:
+                connection.execute("CREATE ROLE hisbus LOGIN PASSWORD 'right'")
+                lines = ("postgres postgres 127.0.0.1/32 trust", "gone,postgres all 127.0.0.1/32 scram-sha-256")
+                rules = connection.execute("SHOW hba_file").fetchone()
+                assert rules is not None
+                Path(rules[0]).write_text("".join(f"host {line}\n" for line in lines))
+                connection.execute("SELECT pg_reload_conf()")
+            yield server
+        finally:
+            server.stop()
+
+
+async def answers(address: str) -> None:
+    """Wait until somebody takes connections there: a broker's listeners come up one after the other."""
+    host, _, port = address.rpartition(":")
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection(host, int(port))
+            except OSError:
+                await asyncio.sleep(0.1)
+            else:
+                writer.close()
+                return
 
 
 @pytest.mark.kafka
@@ -276,6 +294,7 @@ async def test_a_kafka_that_refuses_us_is_named_with_what_to_check(tmp_path: Pat
     broker = Kafka(tmp_path / "kafka", sasl={"hisbus": "right"})
     broker.start()
     try:
+        await answers(broker.sasl_bootstrap)
         (tmp_path / "secret").write_text("s" * 64)
         (tmp_path / "password").write_text(PASSWORD)
         path = tmp_path / "hisbus.toml"

@@ -40,7 +40,7 @@ from hisbus_schemas import GRANTS, KINDS, PROPOSALS, CodeSet, Finding, Text
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "plugins/README.md").read_text(encoding="utf-8")
-NEEDED = ("schemas", "bus/sdk", "bus", "connectors/hl7v2", "ops/simulator")
+NEEDED = ("schemas", "bus/sdk", "bus/mapping", "bus", "connectors/hl7v2", "ops/simulator")
 
 
 def blocks(language: str) -> list[str]:

@@ -86,7 +86,7 @@ async def test_a_dry_run_says_what_review_then_does(
     monkeypatch.setenv("COLUMNS", "200")
     chance = Random(path.stem)
     async with hospital(agents=limits(chance)) as bus:
-        await bus.send(read(path).messages)
+        await bus.send(read(path, bus.app.connectors[0].split).messages)
         await bus.idle()
         await decide(bus, chance)
         await bus.idle()

@@ -153,7 +153,8 @@ async def test_only_what_was_stored_in_the_time_that_is_named_is_read_again(hosp
 
 KILLED = """
 import os, signal, sys
-from hisbus import cli, replay
+from hisbus_bus.command import main as cli
+from hisbus_bus.lab import replay
 
 replay.PAGE = 1
 again, left = replay._again, 3
