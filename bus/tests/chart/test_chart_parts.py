@@ -6,8 +6,10 @@ import pytest
 
 from hisbus_bus.flow.chart.suspected import suspected
 from hisbus_schemas import (
+    LISTS,
     Administration,
     Allergy,
+    Charge,
     Code,
     Diagnoses,
     Diagnosis,
@@ -15,10 +17,12 @@ from hisbus_schemas import (
     Location,
     Moment,
     Order,
+    Procedure,
     Reading,
     Report,
     Stay,
     Unknown,
+    part_of,
 )
 
 W1, W2, W3 = (Location(ward=ward) for ward in ("W1", "W2", "W3"))
@@ -224,3 +228,23 @@ async def test_an_unknown_item_of_a_report_is_of_its_reading(ward: Any) -> None:
     assert await unknown(ward) == [("vital:*", first.id, "TEMP")]
     await ward.deliver(report(11, "TEMP"))
     assert await unknown(ward) == []
+
+
+async def test_every_part_of_a_chart_is_filled_by_some_event(ward: Any) -> None:
+    code = Code(code="X")
+    said: list[tuple[str, Any]] = [
+        ("document.filed", Document(number="1", action="file", type=code)),
+        ("diagnosis.recorded", Diagnoses(status="final", items=[Diagnosis(code=code)])),
+        ("procedure.started", Procedure(key="1", code=code)),
+        ("order.placed", Order(key="1", action="placed", what=code)),
+        ("result.reported", Report(number="1", service=code, readings=[Reading(item=code)])),
+        ("vitals.recorded", Report(number="2", service=code, readings=[Reading(item=code)])),
+        ("charge.posted", Charge(key="1", code=code)),
+        ("allergy.recorded", Allergy(key="1", what=code)),
+        ("medication.given", Administration(key="1", what=code)),
+    ]
+    assert [part_of(kind, body.body) for kind, body in said] == [part.name for part in LISTS if part.bodies]
+    facts = [ward.fact(kind, 9, data=body) for kind, body in said]
+    await ward.deliver(ward.adt("admitted", 8, location=W1), ward.message(*facts), unclassed(ward, 10, "X"))
+    chart = await ward.chart()
+    assert [part.name for part in LISTS if not getattr(chart, part.name)] == []
