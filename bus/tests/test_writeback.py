@@ -267,6 +267,22 @@ async def test_a_replay_counts_as_the_record_it_is_a_copy_of(quick: Site) -> Non
     assert await state(quick) == ("undecided", "restored")
 
 
+@pytest.mark.parametrize("asked", ["decision not yet taken over", "chart not yet there", "away", "bug", "unknown"])
+async def test_asking_in_vain_leaves_the_reason_why_nobody_knows(
+    quick: Site, shown: dict[str, Chart], asked: str
+) -> None:
+    log: Any = Committed({0: 1})
+    his = His(finds=[asked])
+    await WriteBackStep(Site(quick.settings, quick.keys, log, quick.database), [his]).handle(batch(await decided(quick)))
+    if asked == "decision not yet taken over":
+        async with quick.database.write() as connection:
+            await connection.execute(delete(tables.decisions))
+    elif asked == "chart not yet there":
+        shown.clear()
+    assert await Sender(quick, [his]).once()
+    assert await state(quick) == ("undecided", "restored")
+
+
 async def test_a_restored_stay_without_chart_waits_for_it(quick: Site, shown: dict[str, Chart]) -> None:
     shown.clear()
     his = His()

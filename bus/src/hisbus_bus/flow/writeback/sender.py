@@ -165,17 +165,20 @@ class Sender:
                 await ledger.send_receipt(self._site, connection, row, receipt)
 
     async def _look_up(self, connector: Connector, row: Outgoing) -> None:
-        """Ask the HIS what became of an earlier attempt. Where it cannot say, a person must."""
+        """Ask the HIS what became of an earlier attempt. Where it cannot say, a person must.
+
+        The row keeps its code, which says why nobody knows: asking in vain is no new reason.
+        """
         try:
             sent = await self._as_sent(row)
             async with asyncio.timeout(self._within_s):
                 effect = await connector.find(sent)
         except (Withheld, RetryLater) as error:
-            await self._put_off(row, error.code, LONGEST_RETRY_S)
+            await self._put_off(row, row.code or error.code, LONGEST_RETRY_S)
             return
         except Exception as error:
             log.warning("look-up failed", connector=connector.name, writeback=row.id, exc_info=True)
-            await self._put_off(row, reason_code(error), LONGEST_LOOK_UP_S)
+            await self._put_off(row, row.code or reason_code(error), LONGEST_LOOK_UP_S)
             return
         if effect == "applied":
             await self._settle(row, ledger.receipt(row, "applied", "found"))
