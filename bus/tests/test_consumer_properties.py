@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from hisbus.errors import BadMessage, RetryLater
 from hisbus_bus.kernel.consumer import Batch, Consumer
 from hisbus_bus.kernel.controls import Part
-from hisbus_bus.kernel.lanes import Item, Keyed
+from hisbus_bus.kernel.lanes import InFlight, Item
 from hisbus_bus.kernel.log import Record
 from hisbus_bus.kernel.settings import RetrySettings, Settings
 from hisbus_bus.kernel.site import Site
@@ -41,8 +41,8 @@ def at(record: Record) -> At:
     return (record.partition, record.offset)
 
 
-class KeyedMachine(RuleBasedStateMachine):
-    """``Keyed`` against a model of the log, driven by a consumer that does everything that can happen."""
+class InFlightMachine(RuleBasedStateMachine):
+    """``InFlight`` against a model of the log, driven by a consumer that does everything that can happen."""
 
     latest_only = False
 
@@ -56,14 +56,14 @@ class KeyedMachine(RuleBasedStateMachine):
         self.start_anew()
 
     def start_anew(self) -> None:
-        self.keyed = Keyed(latest_only=self.latest_only)
+        self.in_flight = InFlight(latest_only=self.latest_only)
         self.running: list[list[Item]] = []
         self.in_hand: set[At] = set()
         self.lost: set[Item] = set()
         """Whose partition went while they ran."""
         self.position = dict(self.committed)
         self.assigned = {0, 1}
-        self.keyed.assign({0, 1})
+        self.in_flight.assign({0, 1})
 
     def earlier(self, record: Record) -> Iterable[Record]:
         """The records of the same key that come before it."""
@@ -90,7 +90,7 @@ class KeyedMachine(RuleBasedStateMachine):
         for partition in sorted(self.assigned):
             records = self.log[partition][self.position[partition] :][:count]
             for record in records:
-                self.keyed.add(record, wanted=wanted(record))
+                self.in_flight.add(record, wanted=wanted(record))
                 if wanted(record):
                     self.in_hand.add(at(record))
                 else:
@@ -99,7 +99,7 @@ class KeyedMachine(RuleBasedStateMachine):
 
     @rule(limit=st.integers(1, 4))
     def take(self, limit: int) -> None:
-        batch = self.keyed.take(self.now, limit)
+        batch = self.in_flight.take(self.now, limit)
         assert len(batch) <= limit
         assert not batch or len(batch) == 1 or not any(item.alone for item in batch)
         keys = [item.record.key for item in batch]
@@ -115,7 +115,7 @@ class KeyedMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def succeed(self, data: st.DataObject) -> None:
         batch = self.pop(data)
-        self.keyed.done(batch)
+        self.in_flight.done(batch)
         self.settle(batch)
 
     @precondition(lambda self: self.running)
@@ -123,22 +123,22 @@ class KeyedMachine(RuleBasedStateMachine):
     def fail(self, data: st.DataObject, wait: float) -> None:
         batch = self.pop(data)
         if len(batch) > 1:
-            self.keyed.put_back(batch, alone=True)
+            self.in_flight.put_back(batch, alone=True)
             return
         [item] = batch
         item.attempts += 1
         self.attempts[at(item.record)] = self.attempts.get(at(item.record), 0) + 1
         if item.attempts >= ATTEMPTS:
             assert self.attempts[at(item.record)] >= ATTEMPTS  # parked: it failed alone often enough
-            self.keyed.done(batch)
+            self.in_flight.done(batch)
             self.settle(batch)
         else:
-            self.keyed.put_back(batch, until=self.now + wait)
+            self.in_flight.put_back(batch, until=self.now + wait)
 
     @precondition(lambda self: self.running)
     @rule(data=st.data())
     def outage(self, data: st.DataObject) -> None:
-        self.keyed.put_back(self.pop(data))
+        self.in_flight.put_back(self.pop(data))
 
     @rule(seconds=st.sampled_from([0.5, 2.0]))
     def pass_time(self, seconds: float) -> None:
@@ -146,7 +146,7 @@ class KeyedMachine(RuleBasedStateMachine):
 
     @rule()
     def commit(self) -> None:
-        for partition, offset in self.keyed.offsets().items():
+        for partition, offset in self.in_flight.offsets().items():
             self.committed[partition] = max(self.committed[partition], offset)
 
     @rule()
@@ -158,9 +158,9 @@ class KeyedMachine(RuleBasedStateMachine):
     def lose(self, data: st.DataObject, orderly: bool) -> None:
         partition = data.draw(st.sampled_from(sorted(self.assigned)))
         if orderly:
-            self.keyed.stop({partition})
+            self.in_flight.stop({partition})
             self.commit()
-        self.keyed.revoke({partition})
+        self.in_flight.revoke({partition})
         self.assigned.remove(partition)
         self.in_hand = {place for place in self.in_hand if place[0] != partition}
         self.lost |= {each for each in self.every_running() if each.record.partition == partition}
@@ -170,7 +170,7 @@ class KeyedMachine(RuleBasedStateMachine):
     def win(self) -> None:
         for partition in {0, 1} - self.assigned:
             self.position[partition] = self.committed[partition]
-            self.keyed.assign({partition})
+            self.in_flight.assign({partition})
             self.assigned.add(partition)
 
     @precondition(lambda self: len(self.assigned) == 2 and self.running)
@@ -184,7 +184,7 @@ class KeyedMachine(RuleBasedStateMachine):
 
     @invariant()
     def nothing_unfinished_is_committed(self) -> None:
-        for partition, offset in {**self.committed, **self.keyed.offsets()}.items():
+        for partition, offset in {**self.committed, **self.in_flight.offsets()}.items():
             assert all((partition, below) in self.settled for below in range(offset))
 
     @invariant()
@@ -192,18 +192,18 @@ class KeyedMachine(RuleBasedStateMachine):
         for batch in ([], *self.running):
             with_it = {each for item in batch for each in (*item.covers, item)} - self.lost
             left = self.in_hand - {at(each.record) for each in with_it}
-            for partition, offset in self.keyed.offsets(without=batch).items():
+            for partition, offset in self.in_flight.offsets(without=batch).items():
                 assert offset == min((o for p, o in left if p == partition), default=self.position[partition])
 
     @invariant()
     def what_is_in_hand_is_counted(self) -> None:
-        assert (self.keyed.count, self.keyed.bytes) == (len(self.in_hand), 5 * len(self.in_hand))
+        assert (self.in_flight.count, self.in_flight.bytes) == (len(self.in_hand), 5 * len(self.in_hand))
 
     def teardown(self) -> None:
         """From any state, everything gets done."""
         self.win()
         for batch in self.running:
-            self.keyed.put_back(batch)
+            self.in_flight.put_back(batch)
         self.running = []
         for _ in range(1000):
             self.fetch(100)
@@ -212,14 +212,14 @@ class KeyedMachine(RuleBasedStateMachine):
             if not self.running:
                 break
             for batch in self.running:
-                self.keyed.done(batch)
+                self.in_flight.done(batch)
                 self.settle(batch)
             self.running = []
         assert self.settled == {at(record) for records in self.log.values() for record in records}
-        assert self.keyed.count == self.keyed.bytes == 0
-        assert self.keyed.wakes() is None
-        assert dict(self.keyed.offsets()) == {
-            number: len(records) for number, records in self.log.items() if number in self.keyed.offsets()
+        assert self.in_flight.count == self.in_flight.bytes == 0
+        assert self.in_flight.wakes() is None
+        assert dict(self.in_flight.offsets()) == {
+            number: len(records) for number, records in self.log.items() if number in self.in_flight.offsets()
         }
 
     def pop(self, data: st.DataObject) -> list[Item]:
@@ -237,7 +237,7 @@ class KeyedMachine(RuleBasedStateMachine):
                     self.in_hand.discard(at(each.record))
 
 
-class LatestOnlyMachine(KeyedMachine):
+class LatestOnlyMachine(InFlightMachine):
     """The same, for a step that looks at the newest record of a key only."""
 
     latest_only = True
@@ -249,14 +249,14 @@ def wanted(record: Record) -> bool:
 
 PATIENT = settings(max_examples=150, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck))
 
-TestKeyed = KeyedMachine.TestCase
-TestKeyed.settings = PATIENT
+TestInFlight = InFlightMachine.TestCase
+TestInFlight.settings = PATIENT
 TestLatestOnly = LatestOnlyMachine.TestCase
 TestLatestOnly.settings = PATIENT
 
 
 def test_a_record_out_of_order_is_refused() -> None:
-    keyed = Keyed()
+    keyed = InFlight()
     keyed.assign({0})
     keyed.add(stored("a", 0, 5))
     with pytest.raises(ValueError, match="out of order"):
@@ -264,7 +264,7 @@ def test_a_record_out_of_order_is_refused() -> None:
 
 
 def test_what_ends_after_its_partition_went_and_came_back_settles_nothing() -> None:
-    keyed = Keyed()
+    keyed = InFlight()
     keyed.assign({0})
     keyed.add(stored("a", 0, 0))
     lost = keyed.take(0, 1)
@@ -278,7 +278,7 @@ def test_what_ends_after_its_partition_went_and_came_back_settles_nothing() -> N
 
 
 def test_a_held_key_is_ready_when_its_time_has_come() -> None:
-    keyed = Keyed()
+    keyed = InFlight()
     keyed.assign({0})
     keyed.add(stored("a", 0, 0))
     keyed.put_back(keyed.take(0, 1), until=7.0)
@@ -287,7 +287,7 @@ def test_a_held_key_is_ready_when_its_time_has_come() -> None:
 
 
 def test_a_newer_record_takes_the_place_of_one_that_waits_for_another_attempt() -> None:
-    keyed = Keyed(latest_only=True)
+    keyed = InFlight(latest_only=True)
     keyed.assign({0})
     keyed.add(stored("a", 0, 0))
     keyed.put_back(keyed.take(0, 1), until=7.0)

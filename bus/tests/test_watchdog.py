@@ -261,8 +261,8 @@ async def test_a_lane_that_nobody_works_on_ends_with_the_old_life(site: Site, lo
     step.gate.set()
     async with running(site, watched, step) as consuming:
         await has_nothing_to_say(consuming)
-        take = consuming._keyed.take
-        consuming._keyed.take = lambda now, limit: take(now, limit) and []  # type: ignore[method-assign]
+        take = consuming._in_flight.take
+        consuming._in_flight.take = lambda now, limit: take(now, limit) and []  # type: ignore[method-assign]
         await log.append(records(site, "a"))
         await step.until(lambda: step.done == ["a"])
 

@@ -194,8 +194,8 @@ def test_both_languages_say_the_same_things() -> None:
         "site.plaintext",
         "site.model-down",
         "site.model-none",
-        "case.replaced",
-        "case.withdrawn",
+        "stay.replaced",
+        "stay.withdrawn",
     }
     by_value |= {f"stay.{status}" for status in ("registered", "admitted", "discharged", "cancelled")}
     by_value |= {f"fact.{part.name}" for part in LISTS}

@@ -18,7 +18,7 @@ from hisbus.errors import BadMessage, ConfigError, RetryLater, reason_code, stac
 from hisbus_bus.kernel import parked, positions
 from hisbus_bus.kernel.bulk import write
 from hisbus_bus.kernel.controls import Part
-from hisbus_bus.kernel.lanes import Item, Keyed
+from hisbus_bus.kernel.lanes import InFlight, Item
 from hisbus_bus.kernel.log import Record, Subscription
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.telemetry import REGISTRY, logger
@@ -122,7 +122,7 @@ class Consumer:
         self._max_bytes = max_bytes
         self._grace_s = grace_s
         self._log = logger(step=step.name, topic=step.topic, group=step.group)
-        self._keyed = Keyed(latest_only=step.latest_only)
+        self._in_flight = InFlight(latest_only=step.latest_only)
         self._watchdog = Watchdog(site, step, self._state)
         self._running: dict[asyncio.Task[None], list[Item]] = {}
         self._subscription: Subscription | None = None
@@ -165,18 +165,18 @@ class Consumer:
     @property
     def waits_for(self) -> str:
         """What the records in hand wait for since it is not available, as a stable code; empty: they do not."""
-        return self._waits_for if self._keyed.count else ""
+        return self._waits_for if self._in_flight.count else ""
 
     # --- the three tasks, besides the watchdog's ---
 
     async def _fetch(self, subscription: Subscription) -> None:
         while True:
-            room = max(1, min(FETCH, self._max_records - self._keyed.count))
+            room = max(1, min(FETCH, self._max_records - self._in_flight.count))
             records = await self._patiently(partial(subscription.fetch, room, POLL_S))
             self._watchdog.fetched()
             for record in records:
                 self._refuse_foreign(record)
-                self._keyed.add(record, wanted=self._wants(record))
+                self._in_flight.add(record, wanted=self._wants(record))
             self._regulate(self._now())
             self._woken.set()
             if records:
@@ -208,24 +208,24 @@ class Consumer:
     # --- a batch ---
 
     def _start(self, now: float) -> None:
-        while len(self._running) < self._concurrency and (items := self._keyed.take(now, self._batch_size)):
+        while len(self._running) < self._concurrency and (items := self._in_flight.take(now, self._batch_size)):
             task = asyncio.create_task(self._attempt(items))
             task.add_done_callback(lambda _: self._woken.set())
             self._running[task] = items
 
     async def _attempt(self, items: list[Item]) -> None:
         """Hand a batch to the step, and settle it or give it back."""
-        batch = Batch([item.record for item in items], self._keyed.offsets(without=items))
+        batch = Batch([item.record for item in items], self._in_flight.offsets(without=items))
         try:
             with BATCH_SECONDS.labels(self._step.name).time():
                 await self._step.handle(batch)
             await self._close_replays(items)
         except RetryLater as error:
-            self._keyed.put_back(items)
+            self._in_flight.put_back(items)
             self._waits_for = error.code
             self._pause(error)
         except asyncio.CancelledError:
-            self._keyed.put_back(items)
+            self._in_flight.put_back(items)
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again and then parked with its reason
             self._waits_for = ""
@@ -233,14 +233,14 @@ class Consumer:
         else:
             self._outages, self._waits_for = 0, ""
             self._part.goes_on()
-            self._keyed.done(items)
+            self._in_flight.done(items)
             PROCESSED.labels(self._step.name).inc(len(items))
 
     async def _failed(self, items: list[Item], error: Exception) -> None:
         """Repeat what failed together one by one; retry or park what failed alone."""
         self._log.warning("failed", code=reason_code(error), stack=stack_hash(error), count=len(items))
         if len(items) > 1:
-            self._keyed.put_back(items, alone=True)
+            self._in_flight.put_back(items, alone=True)
             return
         [item] = items
         item.attempts += 1
@@ -248,7 +248,7 @@ class Consumer:
             await self._park(item, error)
         else:
             RETRIES.labels(self._step.name).inc()
-            self._keyed.put_back(items, until=self._now() + self._site.settings.retry.wait_s(item.attempts))
+            self._in_flight.put_back(items, until=self._now() + self._site.settings.retry.wait_s(item.attempts))
 
     async def _park(self, item: Item, error: Exception) -> None:
         record, step = item.record, self._step
@@ -257,21 +257,21 @@ class Consumer:
                 id = await parked.park(connection, step.name, record, error, item.attempts)
                 await step.parked(connection, record, reason_code(error))
                 if step.stores:
-                    offsets = self._keyed.offsets(without=[item])
+                    offsets = self._in_flight.offsets(without=[item])
                     await write(connection, positions.position(step.group, step.topic, offsets))
         except RetryLater as outage:
-            self._keyed.put_back([item])
+            self._in_flight.put_back([item])
             self._pause(outage)
         except asyncio.CancelledError:
-            self._keyed.put_back([item])
+            self._in_flight.put_back([item])
             raise
         except Exception as bug:  # noqa: BLE001 - it cannot even be set aside, so it keeps its key until that is mended
             where = {"partition": record.partition, "offset": record.offset}
             self._log.error("parking_failed", code=reason_code(bug), stack=stack_hash(bug), **where)
-            self._keyed.put_back([item], until=self._now() + self._site.settings.retry.longest_s)
+            self._in_flight.put_back([item], until=self._now() + self._site.settings.retry.longest_s)
         else:
             self._log.error("parked", parked=id, reason=reason_code(error), attempt=item.attempts)
-            self._keyed.done([item])
+            self._in_flight.done([item])
             PARKED.labels(step.name).inc()
 
     async def _close_replays(self, items: list[Item]) -> None:
@@ -350,29 +350,29 @@ class Consumer:
 
     @property
     def _full(self) -> bool:
-        return self._keyed.count >= self._max_records or self._keyed.bytes >= self._max_bytes
+        return self._in_flight.count >= self._max_records or self._in_flight.bytes >= self._max_bytes
 
     def _state(self) -> State:
         """Tell how it is, for the watchdog. What nobody works on and nobody holds back is not at work."""
-        works = bool(self._running) or self._keyed.wakes() is not None
+        works = bool(self._running) or self._in_flight.wakes() is not None
         held = not self._part.takes or self._now() < self._paused_until
         return State(
             paused=held or (self._full and works),
-            partitions=self._keyed.partitions,
-            at_work=self._keyed.in_hand if works else (),
+            partitions=self._in_flight.partitions,
+            at_work=self._in_flight.in_hand if works else (),
             batches=self._running.keys(),
         )
 
     def _rests(self) -> bool:
         """Tell whether it has come to what an operator asks: nothing runs, or nothing is in hand."""
-        return not (self._keyed.count if self._part.starts else self._running)
+        return not (self._in_flight.count if self._part.starts else self._running)
 
     def _next_time(self, now: float) -> float | None:
         """Return when to look again without being woken."""
         if now < self._paused_until:
             return self._paused_until
         full = len(self._running) >= self._concurrency or not self._part.starts
-        return None if full else self._keyed.wakes()
+        return None if full else self._in_flight.wakes()
 
     # --- joining and leaving ---
 
@@ -387,13 +387,13 @@ class Consumer:
         partitions, step, known = list(partitions), self._step, {}
         if step.stores:
             known = await self._patiently(partial(positions.taken, self._site, step.topic, step.group, partitions))
-        self._keyed.assign(partitions)
+        self._in_flight.assign(partitions)
         return known
 
     async def _hand_over(self, partitions: Iterable[int]) -> None:
         """Give partitions up: let what runs finish within the grace time, commit what is done, forget the rest."""
         leaving = set(partitions)
-        self._keyed.stop(leaving)
+        self._in_flight.stop(leaving)
         running = [
             task for task, items in self._running.items() if any(item.record.partition in leaving for item in items)
         ]
@@ -408,13 +408,13 @@ class Consumer:
                 await self._commit(self._subscription)
             except RetryLater as error:
                 self._log.warning("commit_failed", code=error.code)  # delivered again, and dropped by its id
-        self._keyed.revoke(leaving)
+        self._in_flight.revoke(leaving)
         for partition in leaving:
             self._committed.pop(partition, None)
 
     async def _leave(self) -> None:
         try:
-            await self._hand_over(self._keyed.partitions)
+            await self._hand_over(self._in_flight.partitions)
         finally:
             for task in self._running:
                 task.cancel()
@@ -423,11 +423,11 @@ class Consumer:
             if self._subscription is not None:
                 await self._subscription.close()
                 self._subscription = None
-            self._keyed = Keyed(latest_only=self._step.latest_only)
+            self._in_flight = InFlight(latest_only=self._step.latest_only)
 
     async def _commit(self, subscription: Subscription) -> bool:
         """Commit what has changed. Tell whether there was anything."""
-        offsets = {at: next for at, next in self._keyed.offsets().items() if self._committed.get(at) != next}
+        offsets = {at: next for at, next in self._in_flight.offsets().items() if self._committed.get(at) != next}
         if offsets:
             await subscription.commit(offsets)
             self._committed.update(offsets)

@@ -1,4 +1,4 @@
-"""What a consumer has in hand: which keys are ready, what runs, what waits until when, what may be committed.
+"""What a consumer has in flight: which keys are ready, what runs, what waits until when, what may be committed.
 
 Pure state, without a clock or a loop of its own, so that any interleaving can be tested. A key has a lane: its records
 are taken one after the other, in the order of the log, and the next is not ready before the last is settled.
@@ -14,7 +14,7 @@ from hisbus_bus.kernel.log import Record
 
 @dataclass(slots=True, eq=False)
 class Item:
-    """A record in hand."""
+    """A record in flight."""
 
     record: Record
     attempts: int = 0
@@ -41,7 +41,7 @@ class _Partition:
     stopped: bool = False
 
 
-class Keyed:
+class InFlight:
     """The records of one member of a group, from their arrival until they are settled."""
 
     def __init__(self, *, latest_only: bool = False) -> None:
@@ -51,7 +51,7 @@ class Keyed:
         self._ready: OrderedDict[str, None] = OrderedDict()
         self._held: list[tuple[float, str]] = []
         self.count = 0
-        """Records in hand."""
+        """Records in flight."""
         self.bytes = 0
         """Size of their values."""
 

@@ -156,7 +156,7 @@ class Marks:
 
 
 @dataclass(frozen=True)
-class Case:
+class Stay:
     """A stay, its findings in the order of review, and where they rest."""
 
     encounter: str
@@ -171,7 +171,7 @@ class Case:
         return next(finding for finding in self.findings if finding.id == id)
 
 
-async def read(site: Site, actor: str, encounter: str) -> Case:
+async def read(site: Site, actor: str, encounter: str) -> Stay:
     """Return a stay for review; the look is audited. What waits is compared with the chart as it is now."""
     table = tables.proposals
     wanted = select(table).where(table.c.encounter == encounter, table.c.shadow.is_(False))
@@ -187,7 +187,7 @@ async def read(site: Site, actor: str, encounter: str) -> Case:
     async with site.database.read() as connection:
         findings = await of_rows(connection, rows, chart)
         said = await notes.of(connection, encounter)
-    return Case(encounter, chart, findings, _marks(findings), said)
+    return Stay(encounter, chart, findings, _marks(findings), said)
 
 
 async def of_rows(connection: AsyncConnection, rows: Iterable[Row[Any]], chart: Chart | None) -> list[Finding]:

@@ -5,8 +5,8 @@ from functools import lru_cache
 
 from hisbus_hl7v2.mapping import adt, allergies, charges, clinical, documents, drugs, orders, results
 from hisbus_hl7v2.mapping.patient import Draft, Subject, only_subject
-from hisbus_hl7v2.mapping.profile import Profile
 from hisbus_hl7v2.mapping.source import Source
+from hisbus_hl7v2.mapping.tables import Tables
 from hisbus_hl7v2.source import Hl7Source
 from hisbus_schemas import Fact
 
@@ -35,12 +35,12 @@ def facts(read: Hl7Source) -> list[Fact] | None:
         BadMessage: it has a mapping and cannot be understood.
     """
     context = read.context
-    source = Source(read.message, read.raw, context.connector, context.zone, _profile(context.consults))
+    source = Source(read.message, read.raw, context.connector, context.zone, _tables(context.consults))
     type = source.message.header.type
     family, _, trigger = type.partition("^")
-    if family == "ADT" and trigger in source.profile.adt:
+    if family == "ADT" and trigger in source.tables.adt:
         about = only_subject(source)
-        drafts = [Draft(about, source.profile.adt[trigger]), *_clinical(source, about, trigger)]
+        drafts = [Draft(about, source.tables.adt[trigger]), *_clinical(source, about, trigger)]
         reads = _CLINICAL
     elif type in _BY_TYPE:
         about = only_subject(source)
@@ -60,8 +60,8 @@ def _clinical(source: Source, about: Subject, trigger: str) -> list[Draft]:
 
 
 @lru_cache(maxsize=64)
-def _profile(consults: frozenset[str]) -> Profile:
-    return Profile(consults=consults)
+def _tables(consults: frozenset[str]) -> Tables:
+    return Tables(consults=consults)
 
 
 def _made(read: Hl7Source, source: Source, drafts: list[Draft]) -> list[Fact]:

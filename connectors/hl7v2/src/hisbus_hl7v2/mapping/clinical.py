@@ -28,7 +28,7 @@ def drafts(source: Source, about: Subject, trigger: str) -> list[Draft]:
 def _diagnoses(source: Source, about: Subject, whole: bool) -> list[Draft]:
     sets: dict[DiagnosisStatus | Literal[""], list[Diagnosis]] = {}
     for dg1 in source.message.all("DG1"):
-        status = source.word(source.profile.diagnoses, dg1, 6)
+        status = source.word(source.tables.diagnoses, dg1, 6)
         sets.setdefault(status or "", []).append(_diagnosis(source, dg1))
     return [
         Draft(about, "diagnosis.recorded", Diagnoses(status=status, items=items, whole=whole))
@@ -55,7 +55,7 @@ def _procedure(source: Source, about: Subject, pr1: Segment) -> Draft:
         code=named(source, pr1, 3, 4),
         start=start,
         end=end,
-        operation=pr1.get(6) in source.profile.operations,
+        operation=pr1.get(6) in source.tables.operations,
         surgeon=source.person(pr1, 11),
         deleted=pr1.get(20) == "D",
     )

@@ -49,7 +49,7 @@ def document_drafts(source: Source, about: Subject, trigger: str) -> list[Draft]
         source.flag("replaces_unnamed")
     signed, inferred = _signature(source, txa, about.time)
     content = _content(source, type)
-    if type.code in source.profile.front_pages and action != "withdraw":
+    if type.code in source.tables.front_pages and action != "withdraw":
         kind = "frontpage.submitted"
     document = Document(
         number=number,
@@ -65,7 +65,7 @@ def document_drafts(source: Source, about: Subject, trigger: str) -> list[Draft]
         fields=content.fields,
         attachments=content.attachments,
     )
-    unknown = () if type.code in source.profile.document_types else (_unknown(source, type, number),)
+    unknown = () if type.code in source.tables.document_types else (_unknown(source, type, number),)
     return [Draft(about, kind, document, unknown)]
 
 
@@ -77,7 +77,7 @@ def _unknown(source: Source, type: Code, number: str) -> Unknown:
 
 def _signature(source: Source, txa: Segment, otherwise: Moment) -> tuple[Moment | None, bool]:
     """Return when the document was signed, and whether that had to be inferred."""
-    if txa.get(17) not in source.profile.signed:
+    if txa.get(17) not in source.tables.signed:
         return None, False
     for signer in txa.repetitions(22):
         text = source.message.part(signer, 15)
@@ -97,7 +97,7 @@ class _Content:
 
 
 def _content(source: Source, type: Code) -> _Content:
-    front_page = type.code in source.profile.front_pages
+    front_page = type.code in source.tables.front_pages
     content = _Content([], {}, [])
     lines: dict[str, list[str]] = {}
     titles: dict[str, str] = {}

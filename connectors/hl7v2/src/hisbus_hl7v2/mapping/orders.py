@@ -51,7 +51,7 @@ def order_drafts(source: Source, about: Subject, _trigger: str) -> list[Draft]:
             source.unread += group.values()
             continue
         order = _order(source, group, action)
-        consult = action == "placed" and order.what.code in source.profile.consults
+        consult = action == "placed" and order.what.code in source.tables.consults
         drafts.append(Draft(about, "consult.requested" if consult else f"order.{action}", order))
     return drafts
 

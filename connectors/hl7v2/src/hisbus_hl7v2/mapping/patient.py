@@ -81,13 +81,13 @@ def _time(source: Source) -> Moment:
 
 
 def _demographics(source: Source, pid: Segment) -> Demographics:
-    cards = source.profile.identity_cards
+    cards = source.tables.identity_cards
     card = next((number for number, _, type in source.numbers(pid, 3) if type in cards), None)
     dead = pid.get(30).upper()
     return Demographics(
         name=joined(*pid.values(5, 2)) or None,
         birth_date=source.date(pid, 7),
-        sex=source.word(source.profile.sexes, pid, 8),
+        sex=source.word(source.tables.sexes, pid, 8),
         id_card=card,
         marital_status=pid.get(16) or None,
         died=source.time(pid, 29),
@@ -100,13 +100,13 @@ def _stay(source: Source, pv1: Segment, unclassed: bool) -> Stay:
     ward, room, bed = pv1.values(3, 3)
     disposition = pv1.get(36)
     return Stay(
-        patient_class=source.profile.classes.get(pv1.get(2)),
+        patient_class=source.tables.classes.get(pv1.get(2)),
         location=Location(ward=ward, room=room, bed=bed) if ward or room or bed else None,
         attending=source.person(pv1, 7),
         department=pv1.get(10) or None,
         admitted=source.time(pv1, 44),
         discharged=source.time(pv1, 45),
-        disposition=source.profile.dispositions.get(disposition, disposition) or None,
+        disposition=source.tables.dispositions.get(disposition, disposition) or None,
         # A class that is not known takes the place of the one that was.
         deleted=[*_deleted(pv1, _STAY_FIELDS), *(["patient_class"] if unclassed else [])],
     )
@@ -114,7 +114,7 @@ def _stay(source: Source, pv1: Segment, unclassed: bool) -> Stay:
 
 def _unknown(source: Source, pv1: Segment) -> list[Unknown]:
     code = pv1.get(2)
-    if not code or code in source.profile.classes or code in _SAYS_NO_CLASS:
+    if not code or code in source.tables.classes or code in _SAYS_NO_CLASS:
         return []
     source.flag("unknown_code.PV1-2")
     return [Unknown(item="class", code=source.code(pv1, 2))]

@@ -34,12 +34,12 @@ def result_drafts(source: Source, about: Subject, trigger: str) -> list[Draft]:
     notes = _notes(source)
     reports = [_report(source, obr, observations, notes) for obr, observations in groups]
     items = [reading.item for report in reports for reading in report.readings]
-    vital = bool(items) and all(item.code in source.profile.vital_signs and item.system in ("", "LN") for item in items)
+    vital = bool(items) and all(item.code in source.tables.vital_signs and item.system in ("", "LN") for item in items)
     return [Draft(about, "vitals.recorded" if vital else _kind(source, report), report) for report in reports]
 
 
 def _kind(source: Source, report: Report) -> str:
-    consult = report.service.code in source.profile.consults and report.status in _FINAL
+    consult = report.service.code in source.tables.consults and report.status in _FINAL
     return "consult.completed" if consult else "result.reported"
 
 
@@ -90,7 +90,7 @@ def _report(source: Source, obr: Segment, observations: list[Segment], notes: Ma
     return Report(
         number=number,
         service=service,
-        status=source.word(source.profile.statuses, obr, 25) or "",
+        status=source.word(source.tables.statuses, obr, 25) or "",
         notes=notes.get(id(obr), []),
         readings=[_reading(source, obx, notes.get(id(obx), [])) for obx in observations],
     )
@@ -104,7 +104,7 @@ def _reading(source: Source, obx: Segment, notes: list[str]) -> Reading:
         unit=obx.get(6),
         range=source.message.decoded(obx.raw(7)),
         flags=[flag for item in obx.repetitions(8) if (flag := source.message.part(item))],
-        status=source.word(source.profile.statuses, obx, 11) or "",
+        status=source.word(source.tables.statuses, obx, 11) or "",
         time=source.time(obx, 14),
         notes=notes,
     )

@@ -8,7 +8,7 @@ from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 from hisbus import Raw
-from hisbus_hl7v2.mapping.profile import Profile
+from hisbus_hl7v2.mapping.tables import Tables
 from hisbus_hl7v2.message import Message, Segment
 from hisbus_hl7v2.notation import NULL
 from hisbus_hl7v2.timestamp import moment
@@ -33,7 +33,7 @@ class Source:
     raw: Raw
     connector: str
     zone: ZoneInfo
-    profile: Profile
+    tables: Tables
     flags: list[str] = field(default_factory=list)
     unread: list[Segment] = field(default_factory=list)
 
@@ -90,7 +90,7 @@ class Source:
         numbers = self.numbers(segment, number)
         if not numbers:
             return None
-        wanted = self.profile.medical_record
+        wanted = self.tables.medical_record
         id, authority, _ = next((item for item in numbers if item[2] == wanted), numbers[0])
         return PatientId(authority=authority, number=id)
 

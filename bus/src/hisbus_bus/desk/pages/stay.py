@@ -1,4 +1,4 @@
-"""The case: a stay's record on the left, what was found in it on the right, and the decision."""
+"""A stay: its record on the left, what was found in it on the right, and the decision."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -11,7 +11,7 @@ from hisbus import payloads
 from hisbus.errors import Refused
 from hisbus_bus.desk import codes, drafts, said
 from hisbus_bus.desk.pages.frame import Reader, posted, render
-from hisbus_bus.desk.read import stays as cases
+from hisbus_bus.desk.read import stays
 from hisbus_bus.desk.read import worklist as queue
 from hisbus_bus.desk.read.stays import Finding
 from hisbus_bus.desk.security import SiteOf, actor, site_of
@@ -29,18 +29,18 @@ REASONS = ("wrong", "not_relevant", "already_fixed", "duplicate", "rule_outdated
 
 
 @router.get("/{id}")
-async def case(request: Request, site: SiteOf, user: Reader, id: Word) -> Response:
+async def stay(request: Request, site: SiteOf, user: Reader, id: Word) -> Response:
     """Show the stay that a finding is about, the finding first."""
     async with site.database.read() as connection:
         row = await queue.one(connection, id)
-    shown = await cases.read(site, actor(user), row.encounter)
+    shown = await stays.read(site, actor(user), row.encounter)
     await viewed(site, actor(user), "proposal.viewed", id, encounter=row.encounter)
     chosen = shown.finding(id)
     return render(
         request,
-        "case.html",
+        "stay.html",
         user,
-        case=shown,
+        stay=shown,
         chart=shown.chart,
         data=_data(shown.chart),
         marks=shown.marks,
@@ -86,14 +86,14 @@ async def decision(request: Request, site: SiteOf, user: Reader, id: Word) -> Re
 async def receipt(request: Request, site: SiteOf, user: Reader, id: Word) -> Response:
     """Show how far the write-back is. It names no patient, so the look is not audited."""
     async with site.database.read() as connection:
-        (finding,) = await cases.of_rows(connection, [await queue.one(connection, id)], None)
+        (finding,) = await stays.of_rows(connection, [await queue.one(connection, id)], None)
     return render(request, "receipt.html", user, finding=finding, **_about(request))
 
 
 async def _finding(site: Site, id: str) -> Finding:
     async with site.database.read() as connection:
         row = await queue.one(connection, id)
-        (finding,) = await cases.of_rows(connection, [row], await charts.chart(connection, row.encounter))
+        (finding,) = await stays.of_rows(connection, [row], await charts.chart(connection, row.encounter))
     return finding
 
 

@@ -29,7 +29,7 @@ _STATUSES: dict[str, ResultStatus] = {
 
 
 @dataclass(frozen=True)
-class Profile:
+class Tables:
     """The defaults of HL7 v2 feeds."""
 
     vital_signs: frozenset[str] = frozenset({"8310-5", "8867-4", "9279-1", "8480-6", "8462-4", "59408-5"})
