@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from hisbus import Arrival, BadMessage, ConfigError, Raw
+from hisbus import Arrival, BadMessage, ConfigError, Raw, Reads, Unread
 from hisbus_mapping import Mapping, read_profile
 from hisbus_mapping.name import modules_of
 from hisbus_schemas import Fact, Moment, PatientId
@@ -61,8 +61,9 @@ CODE = {
 class Group:
     """A source made of tables: ``{"id": [{"number": ...}]}``."""
 
-    def __init__(self, said: dict[str, Any]) -> None:
+    def __init__(self, said: dict[str, Any], type: str = "") -> None:
         self._said = said
+        self.type = type
         self.flags: list[str] = ["odd"]
 
     def groups(self, path: str) -> Sequence["Group"]:
@@ -71,8 +72,8 @@ class Group:
     def texts(self, path: str) -> Sequence[str]:
         return [self._said[path]] if path in self._said else []
 
-    def unread(self) -> Sequence[str]:
-        return ["rest"]
+    def unread(self, reads: Reads) -> Sequence[Unread]:
+        return [Unread("rest", "what is left")]
 
 
 def facts(source: Any) -> list[Fact] | None:
@@ -86,7 +87,7 @@ def facts(source: Any) -> list[Fact] | None:
 
 
 class Connector:
-    name, timezone = "his", "UTC"
+    name, timezone, format, over, authority = "his", "UTC", None, None, ""
 
     def __init__(self, profile: Path, said: dict[str, Any] | None = None, **meaning: str) -> None:
         self.profile = profile
@@ -96,7 +97,7 @@ class Connector:
     def read(self, raw: Raw) -> Any:
         if self._said is None:
             raise BadMessage(code="not_ours")
-        return Group(self._said)
+        return Group(self._said, raw.type)
 
 
 @pytest.fixture
@@ -208,6 +209,7 @@ class Vendor:
 
         class Named(Theirs):  # type: ignore[misc]
             name, timezone, profile = "his", "UTC", self.profile
+            format, over, authority = None, None, ""
 
         Named.meaning = meaning
         connector: Any = Named()

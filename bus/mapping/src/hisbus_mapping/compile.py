@@ -1,41 +1,243 @@
 """Compiling: from a profile to what is called for each message."""
 
-from collections.abc import Callable, Sequence
-from importlib import import_module
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from typing import Any, NamedTuple, get_args
 
-from hisbus import ConfigError, Source, Translation
-from hisbus_mapping.profile import Profile
-from hisbus_schemas import Fact
+from pydantic import BaseModel
 
-Facts = Callable[[Any], Sequence[Fact] | None]
-"""Returns the facts of a source, none where it says nothing that can be used; None where there is no mapping for it.
+from hisbus import BadMessage, Reads, Translation
+from hisbus_mapping.collisions import apart
+from hisbus_mapping.compiler import Compiler
+from hisbus_mapping.core import Mistake, Place, Read
+from hisbus_mapping.models import each as compile_each
+from hisbus_mapping.models import model
+from hisbus_mapping.numbers import patient_of, visit_of
+from hisbus_mapping.profile import Each, Facts
+from hisbus_mapping.run import Run
+from hisbus_schemas import Demographics, Fact, Moment, PatientId, Stay, Unknown, VisitId
+from hisbus_schemas.event import Body
 
-Pure. Raises BadMessage where there is a mapping and the message cannot be understood.
-"""
-
-
-def function_of(profile: Profile) -> Facts:
-    """Load the function that a profile names.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    module, _, name = profile.function.partition(":")
-    try:
-        found: Facts = vars(import_module(module))[name]
-    except (ImportError, KeyError) as error:
-        raise ConfigError(f"profile {profile.name}: function: there is no {profile.function}.") from error
-    return found
+BODIES: Mapping[str, type[BaseModel]] = {
+    cls.model_fields["body"].default: cls for cls in get_args(get_args(Body)[0]) if "body" in cls.model_fields
+}
+"""The models of what a fact carries, by the word that names each."""
+FUTURE_S = 86400.0
+"""Seconds: a source time further ahead of its reception than this is flagged."""
 
 
-def translation(facts: Facts, source: Source) -> Translation:
-    """Say what a message means.
+class About(NamedTuple):
+    """Who and which stay a fact is about, and when it happened."""
 
-    Raises:
-        BadMessage: it cannot be understood.
-    """
-    found = facts(source)
-    if found is None:
-        return Translation(mapped=False, flags=source.flags)
-    return Translation(bool(found), list(found), list(source.unread()), source.flags)
+    time: Moment
+    patient: PatientId | None
+    visit: VisitId | None
+    demographics: Demographics | None
+    stay: Stay | None
+    unknown: list[Unknown]
+
+
+class Section(NamedTuple):
+    """One kind of fact, compiled."""
+
+    types: frozenset[str]
+    groups: Read[list[Any]] | None
+    when: Read[bool] | None
+    required: Sequence[tuple[Read[str], str]]
+    without: str
+    refuse: str
+    kind: Read[str] | None
+    data: Read[Any] | None
+    subject: Read[list[Any]] | None
+    reads: Reads
+    there: Read[Sequence[Any]] | None
+    """All such groups, whatever ``when`` says of them."""
+    flag: str
+
+
+class Program:
+    """A profile's sections, compiled."""
+
+    def __init__(self, compiler: Compiler) -> None:
+        """Compile.
+
+        Raises:
+            Mistake: names the key that cannot be compiled.
+        """
+        profile = compiler.profile
+        compiler.noted()  # what the envelope reads, the subject reads again
+        self._sections = [
+            _section(compiler, one, ("facts", name)) for name, one in profile.facts.items() if not one.off
+        ]
+        self._about = _about(compiler)
+        common = compiler.noted()
+        self._splits = {
+            type: compiler.path("groups", one.each, ("split",)) for one in profile.split for type in one.types
+        }
+        named = frozenset(profile.types).union(*(section.types for section in self._sections))
+        self.types = named
+        """The types of message that it says something of."""
+        self._by_type = {
+            type: [section for section in self._sections if not section.types or type in section.types]
+            for type in sorted(named)
+        }
+        self._reads = {type: _united([common, *(one.reads for one in its)]) for type, its in self._by_type.items()}
+
+    def translate(self, source: Any, run: Run) -> Translation:
+        """Say what a message means.
+
+        Raises:
+            BadMessage: it cannot be understood.
+        """
+        made = self._read(source, run)
+        if made is None:
+            return Translation(mapped=False, flags=[*source.flags, *run.flags])
+        rest = source.unread(self._reads[run.type])
+        names = list(dict.fromkeys(one.name for one in rest))
+        if "?" in names:
+            run.flag("malformed_segment")
+        texts = [one.text for one in rest]  # what nothing read is kept on the first, so that nothing is lost
+        facts = [Fact(**one, segments=() if number else texts) for number, one in enumerate(made)]
+        return Translation(bool(facts), facts, names, [*source.flags, *run.flags])
+
+    def _read(self, source: Any, run: Run) -> list[dict[str, Any]] | None:
+        """Return what the facts of a message hold; None where there is no mapping for its type."""
+        sections = self._by_type.get(run.type)
+        if sections is None:
+            return None
+        split = self._splits.get(run.type)
+        groups = (split(source, run) or [source]) if split is not None else [source]
+        made: list[dict[str, Any]] = []
+        for group in groups:
+            run.group = group
+            made += self._of_one(group, run, sections)
+        apart(made, run)
+        return made
+
+    def _of_one(self, group: Any, run: Run, sections: Sequence[Section]) -> list[dict[str, Any]]:
+        about: About | None = None
+        made = []
+        for section in sections:
+            if section.subject is not None:
+                for subject in section.subject(group, run):
+                    its: About | None = None
+                    for one in self._groups(section, subject, run):
+                        its = its or self._about(subject, run)
+                        made.append(_fact(section, section.kind, its, one, run))
+                continue
+            for one in self._groups(section, group, run):
+                about = about or self._about(group, run)
+                made.append(_fact(section, section.kind, about, one, run))
+        return made
+
+    @staticmethod
+    def _groups(section: Section, group: Any, run: Run) -> Iterator[Any]:
+        found = [group] if section.groups is None else section.groups(group, run)
+        if section.without and section.there is not None and not section.there(group, run):
+            raise BadMessage("It holds nothing of what its type announces.", code=section.without)
+        for number, one in enumerate(found, 1):
+            if section.when is not None and not section.when(one, run):
+                continue
+            if section.flag:
+                run.flag(section.flag)
+            if section.refuse:
+                raise BadMessage("What it says cannot be followed. Mend it at its source.", code=section.refuse)
+            for read, code in section.required:
+                if not read(one, run):
+                    raise BadMessage("It does not name what it is about.", code=code)
+            if section.kind is not None:
+                run.number = number
+                yield one
+
+
+def _fact(section: Section, kind: Read[str] | None, about: About, group: Any, run: Run) -> dict[str, Any]:
+    run.time = about.time
+    data = section.data(group, run) if section.data is not None else None
+    run.data = data
+    entry = "" if data is None else getattr(data, "key", "") or getattr(data, "number", "")
+    unknown = [Unknown(item=one.item, code=one.code, entry=entry) for one in run.take_asked()]
+    return {
+        "kind": kind(group, run) if kind is not None else "",
+        "time": about.time,
+        "patient": about.patient,
+        "visit": about.visit,
+        "flags": run.flags,
+        "demographics": about.demographics,
+        "stay": about.stay,
+        "data": data,
+        "unknown": [*about.unknown, *unknown],
+    }
+
+
+def _section(compiler: Compiler, said: Facts, place: Place) -> Section:
+    emits = bool(said.emit)
+    subject = compile_each(compiler, said.subject, (*place, "subject")) if said.subject else None
+    groups, there = _groups_of(compiler, said, (*place, "each"), emits)
+    with compiler.inside() if said.each or said.subject else nullcontext():
+        emit = {"value": said.emit} if isinstance(said.emit, str) else said.emit
+        section = Section(
+            types=frozenset(said.types),
+            groups=groups,
+            when=compiler.condition(said.when, (*place, "when")) if said.when is not None else None,
+            required=[(compiler.text(one.value, (*place, "required")), one.code) for one in said.required],
+            without=said.without,
+            refuse=said.refuse,
+            kind=compiler.text(emit, (*place, "emit")) if emits else None,
+            data=_data(compiler, said, place) if said.data else None,
+            subject=subject,
+            there=there,
+            flag=said.flag,
+            reads=Reads(),
+        )
+    return section._replace(reads=compiler.noted())
+
+
+def _groups_of(
+    compiler: Compiler, said: Facts, place: Place, emits: bool
+) -> tuple[Read[list[Any]] | None, Read[Sequence[Any]] | None]:
+    """Return what finds the groups of a section that it reads, and all such groups."""
+    if not said.each:
+        return None, None
+    rules = Each(of=said.each) if isinstance(said.each, str) else said.each
+    return compile_each(compiler, rules, place, takes=emits), compiler.path("groups", rules.of, place)
+
+
+def _data(compiler: Compiler, said: Facts, place: Place) -> Read[Any]:
+    fields = dict(said.data)
+    body = fields.pop("body", "")
+    if body not in BODIES:
+        raise Mistake((*place, "data", "body"), f"it is one of {', '.join(sorted(BODIES))}")
+    return model(compiler, BODIES[body], fields, (*place, "data"))
+
+
+def _about(compiler: Compiler) -> Callable[[Any, Run], About]:
+    said = compiler.profile.subject
+    if said is None:
+        raise Mistake(("subject",), "it is missing")
+    time = compiler.moment(said.time, ("subject", "time"))
+    patient = patient_of(compiler, compiler.profile.envelope.patients, ("envelope", "patient"))
+    visit = visit_of(compiler, said.visit, ("subject", "visit"))
+    demographics = model(compiler, Demographics, said.demographics, ("subject", "demographics"), optional=True)
+    stay = model(compiler, Stay, said.stay, ("subject", "stay"), optional=True)
+
+    def about(group: Any, run: Run) -> About:
+        at = time(group, run)
+        if at is None:
+            run.flag("no_source_time")
+            at = Moment(at=run.raw.recorded)
+        elif (at.at - run.raw.recorded).total_seconds() > FUTURE_S or "future_time" in run.raw.flags:
+            run.flag("future_time")
+        run.time = at
+        number = patient(group, run)
+        if number is None:
+            run.flag("no_patient_id")
+        found = demographics(group, run)
+        lies = stay(group, run)
+        unknown = [Unknown(item=one.item, code=one.code) for one in run.take_asked()]
+        return About(at, number, visit(group, run), found, lies, unknown)
+
+    return about
+
+
+def _united(reads: Sequence[Reads]) -> Reads:
+    return Reads(*(frozenset[str]().union(*kind) for kind in zip(*reads, strict=True)))

@@ -1,10 +1,16 @@
 """What is decided of a message before it is stored, without a database: whose it is, and whether it is taken."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-from hisbus import Source
-from hisbus_mapping.profile import Envelope, Numbers, Refusal
+from hisbus_mapping.compiler import Compiler
+from hisbus_mapping.numbers import patient_of
+from hisbus_mapping.profile import Refusal
+from hisbus_mapping.run import Run
 from hisbus_schemas import PatientId
+
+Judge = Callable[[Any, Run], "Judged"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,46 +24,28 @@ class Judged:
     flags: tuple[str, ...] = ()
 
 
-def judge(envelope: Envelope, source: Source, type: str, authority: str) -> Judged:
-    """Judge a message that could be read.
+def judge_of(compiler: Compiler) -> Judge:
+    """Compile an envelope to what judges a message that could be read."""
+    envelope, place = compiler.profile.envelope, ("envelope",)
+    patient = patient_of(compiler, envelope.patients, (*place, "patient"))
+    refusals = [_refusal(compiler, one) for one in envelope.refuse]
 
-    Args:
-        envelope: of the profile.
-        source: the message.
-        type: of the message.
-        authority: of numbers that name none.
-    """
-    refused = (one.code for one in envelope.refuse if type in one.types and _refuses(one, envelope, source, authority))
-    found = patient(envelope.patient, source, envelope.patient.each, authority)
-    return Judged(next(refused, ""), found, tuple(source.flags))
+    def judge(source: Any, run: Run) -> Judged:
+        code = next((code for types, refuses, code in refusals if run.type in types and refuses(source, run)), "")
+        return Judged(code, patient(source, run), tuple(run.flags))
 
-
-def patient(numbers: Numbers, source: Source, each: str, authority: str) -> PatientId | None:
-    """Return the patient's number that a path names: the preferred one, else the first; None where there is none."""
-    first: tuple[str, Source] | None = None
-    for group in source.groups(each):
-        number = _first(group, numbers.number)
-        if not number:
-            continue
-        if numbers.prefer is None or _first(group, numbers.prefer.path) in numbers.prefer.among:
-            first = (number, group)
-            break
-        first = first or (number, group)
-    if first is None:
-        return None
-    number, group = first
-    named = next(filter(None, (_first(group, path) for path in numbers.authority)), authority)
-    return PatientId(authority=named, number=number)
+    return judge
 
 
-def _refuses(refusal: Refusal, envelope: Envelope, source: Source, authority: str) -> bool:
-    for group in source.groups(refusal.each):
-        one, other = (patient(envelope.patient, group, path, authority) for path in refusal.same)
-        if one is not None and one == other:
-            return True
-    return False
+def _refusal(compiler: Compiler, said: Refusal) -> tuple[frozenset[str], Callable[[Any, Run], bool], str]:
+    place = ("envelope", "refuse")
+    groups = compiler.path("groups", said.each, place)
+    with compiler.inside():
+        one, other = (compiler.numbered(path, place) for path in said.same)
 
+    def refuses(source: Any, run: Run) -> bool:
+        return any(
+            (first := one(group, run)) is not None and first == other(group, run) for group in groups(source, run)
+        )
 
-def _first(source: Source, path: str) -> str:
-    texts = source.texts(path)
-    return texts[0] if texts else ""
+    return frozenset(said.types), refuses, said.code

@@ -1,26 +1,51 @@
 """A connector with what its messages mean."""
 
+from collections.abc import Callable
+from collections.abc import Mapping as Map
 from functools import cached_property
+from importlib import import_module
+from pathlib import Path
+from typing import Any
 
-from hisbus import Arrival, BadMessage, Connector, Raw, Translation
-from hisbus_mapping.compile import function_of, translation
-from hisbus_mapping.envelope import Judged, judge
+from hisbus import Arrival, BadMessage, ConfigError, Connector, Raw, Reads, Source, Translation
+from hisbus.zones import zone
+from hisbus_mapping.compile import Program
+from hisbus_mapping.compiler import Compiler
+from hisbus_mapping.core import Mistake
+from hisbus_mapping.envelope import Judged, judge_of
 from hisbus_mapping.name import name_of
-from hisbus_mapping.profile import read_profile
+from hisbus_mapping.plain import PlainFormat
+from hisbus_mapping.profile import Profile, mistaken, read_profile
+from hisbus_mapping.run import Run
+
+Answers = Map[tuple[str, str], str]
+"""What people have said of codes: our word by table and code."""
 
 
 class Mapping:
     """What the messages of one connector mean."""
 
-    def __init__(self, connector: Connector) -> None:
+    def __init__(self, connector: Connector, over: Path | None = None) -> None:
         """Compile the connector's profile.
+
+        Args:
+            connector: whose messages they are.
+            over: a site's file to be laid over the profile; none: the one that the configuration names.
 
         Raises:
             ConfigError: the profile is wrong, or names a function that is not there.
         """
         self.connector = connector
-        self.profile = read_profile(connector.profile)
-        self._facts = function_of(self.profile)
+        over = over or connector.over
+        self.files = [connector.profile] if over is None else [connector.profile, over]
+        self.profile = read_profile(connector.profile, over)
+        try:
+            compiler = compiler_of(self.profile, connector)
+            self._judge = judge_of(compiler)
+            self.program = None if self.profile.function else Program(compiler)
+        except Mistake as error:
+            raise mistaken(self.profile, self.files, error.place, error.said) from error
+        self._function = _function(self.profile) if self.profile.function else None
 
     @cached_property
     def name(self) -> str:
@@ -31,17 +56,52 @@ class Mapping:
         """Say whose a message is that arrives, and whether it is taken. Pure."""
         if arrival.refusal:
             return Judged(arrival.refusal, flags=arrival.flags)
+        raw = Raw(arrival.id, arrival.body, arrival.received, type=arrival.type)
         try:
-            source = self.connector.read(Raw(arrival.id, arrival.body, arrival.received))
+            source = self.connector.read(raw)
         except BadMessage as error:
             return Judged(error.code, flags=arrival.flags)
-        judged = judge(self.profile.envelope, source, arrival.type, self.connector.name)
-        return Judged(judged.code, judged.patient, (*arrival.flags, *judged.flags))
+        judged = self._judge(source, _run(raw, source, {}))
+        return Judged(judged.code, judged.patient, (*arrival.flags, *source.flags, *judged.flags))
 
-    def translate(self, raw: Raw) -> Translation:
+    def translate(self, raw: Raw, answers: Answers | None = None) -> Translation:
         """Say what a message means. Pure.
 
         Raises:
             BadMessage: it cannot be read, or there is a mapping for it and it cannot be understood.
         """
-        return translation(self._facts, self.connector.read(raw))
+        source = self.connector.read(raw)
+        if self.program is not None:
+            return self.program.translate(source, _run(raw, source, answers or {}))
+        facts = self._function(source) if self._function is not None else None
+        if facts is None:
+            return Translation(mapped=False, flags=source.flags)
+        rest = source.unread(Reads())
+        return Translation(bool(facts), list(facts), list(dict.fromkeys(one.name for one in rest)), source.flags)
+
+
+def compiler_of(profile: Profile, connector: Connector) -> Compiler:
+    """Return what a connector's profile is compiled with.
+
+    Raises:
+        Mistake: the profile's forms of times are none.
+    """
+    return Compiler(
+        profile,
+        connector.format or PlainFormat(),
+        connector.authority or connector.name,
+        zone(connector.timezone),
+    )
+
+
+def _run(raw: Raw, source: Source, answers: Answers) -> Run:
+    return Run(raw, source.type, answers)
+
+
+def _function(profile: Profile) -> Callable[[Any], Any]:
+    module, _, name = profile.function.partition(":")
+    try:
+        found: Callable[[Any], Any] = vars(import_module(module))[name]
+    except (ImportError, KeyError) as error:
+        raise ConfigError(f"profile {profile.name}: function: there is no {profile.function}.") from error
+    return found

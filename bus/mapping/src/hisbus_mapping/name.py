@@ -25,7 +25,12 @@ def name_of(profile: Profile, connector: Connector) -> str:
     Raises:
         ConfigError: the source of some of its code is not there to be read.
     """
-    settings = {"connector": connector.name, "timezone": connector.timezone, **connector.meaning}
+    settings = {
+        "connector": connector.name,
+        "authority": connector.authority,
+        "timezone": connector.timezone,
+        **connector.meaning,
+    }
     said = [profile.model_dump_json(), *(f"{key}={value}" for key, value in sorted(settings.items()))]
     said += [f"{module} {_told(tree)}" for module, tree in sorted(_trees(profile, connector).items())]
     said.append(_told(ast.parse(textwrap.dedent(inspect.getsource(_read(connector))))))
@@ -42,12 +47,27 @@ def modules_of(profile: Profile, connector: Connector) -> list[str]:
 
 def _trees(profile: Profile, connector: Connector) -> dict[str, ast.Module]:
     found: dict[str, ast.Module] = {}
-    waiting = {profile.function.partition(":")[0], compile.__name__, *_read_from(_read(connector))}
+    waiting = {compile.__name__, *_functions(profile.model_dump(mode="json")), *_read_from(_read(connector))}
+    if connector.format is not None:
+        waiting.add(type(connector.format).__module__)
     while waiting:
         module = waiting.pop()
         found[module] = tree = _tree(module)
         waiting |= set(_imported(module, tree)) - found.keys()
     return found
+
+
+def _functions(said: Any) -> Iterator[str]:
+    """Yield the modules of the functions that a profile names, wherever in it."""
+    if isinstance(said, list):
+        for one in said:
+            yield from _functions(one)
+    elif isinstance(said, dict):
+        for key, value in said.items():
+            if key == "function" and isinstance(value, str) and value:
+                yield value.partition(":")[0]
+            else:
+                yield from _functions(value)
 
 
 def _read(connector: Connector) -> Callable[..., Any]:

@@ -1,15 +1,132 @@
-"""The profile: a file that says what the messages of one source mean. It is closed: an unknown key is refused."""
+"""The profile: a file that says what the messages of one source mean. It is closed: an unknown key is refused.
+
+Paths are of the connector's format, and only its reader knows them. A site's file is laid over the one that ships: it
+names what it changes, key by key.
+"""
 
 import tomllib
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hisbus import ConfigError
+from hisbus_mapping.lines import line_of
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, populate_by_name=True)
+
+
+class Condition(_Table):
+    """Whether something holds of a group. Of several keys, all must."""
+
+    path: str = ""
+    """What ``is``, ``in``, ``starts``, ``table`` and ``present`` look at."""
+    is_: str | None = Field(None, alias="is")
+    among: tuple[str, ...] = Field((), alias="in")
+    starts: str = ""
+    table: str = ""
+    """A table of codes that has the value."""
+    present: bool | None = None
+    types: tuple[str, ...] = ()
+    """The message is of one of these types."""
+    same: tuple[str, str] | None = None
+    """Both paths name the same patient."""
+    not_: "Condition | None" = Field(None, alias="not")
+    any: "tuple[Condition, ...]" = ()
+    all: "tuple[Condition, ...]" = ()
+    all_of: "All | None" = None
+    """There is a group of this kind, and it holds of each."""
+    some: str = ""
+    """There is a group of this kind."""
+    equal: tuple[str, str] | None = None
+    """Both paths have the same value."""
+    number: bool = False
+    """``path`` holds a number."""
+    time: bool = False
+    """``path`` holds a time that can be read."""
+
+    @model_validator(mode="after")
+    def _looks_at_something(self) -> Self:
+        looks = (self.among, self.starts, self.table, self.number, self.time)
+        if bool(self.path) != (any(looks) or self.is_ is not None or self.present is not None):
+            raise ValueError("path and one of is, in, starts, table, number, time, present go together")
+        return self
+
+
+class All(_Table):
+    """Groups, and what must hold of each."""
+
+    each: str = Field(min_length=1)
+    when: Condition
+
+
+class Value(_Table):
+    """Where one value comes from. A path alone stands for ``{ from = PATH }``."""
+
+    from_: "str | tuple[str | Value, ...]" = Field((), alias="from")
+    """A path; of a list the first that has a value. ``@time`` is the time of the fact, ``@message`` the message's id,
+    ``@number`` which of several groups it is; in ``emit``, ``@data.FIELD`` is what the fact carries."""
+    value: str | None = None
+    """This very text."""
+    join: "tuple[str | Value, ...]" = ()
+    """The values of all of these, those that have one, with ``with`` between them."""
+    with_: str = Field("", alias="with")
+    name: tuple[str, str] | None = None
+    """Paths of family and given name, written as names are."""
+    every: str = ""
+    """All values of a path, of each such part of the group."""
+    each: str = ""
+    """The first of these groups for which ``when`` holds; ``from`` is read in it."""
+    when: Condition | None = None
+    """Where it does not hold, there is no value."""
+    table: str = ""
+    """A table of codes; the value becomes our word."""
+    otherwise: Literal["flag", "keep", "ask"] = "flag"
+    """What becomes of a code that the table lacks: flagged and left out, kept as sent, or asked of a person."""
+    item: str = ""
+    """What cannot be judged while a code is asked: ``class``, ``document:*`` ...."""
+    flag: str = ""
+    """Noted on the message where this value is taken."""
+    add_minutes: str = ""
+    """A path whose number of minutes is added to a time."""
+    function: str = ""
+    """``package.module:name``, where the language cannot say it."""
+    reads: tuple[str, ...] = ()
+    """The paths that the function reads."""
+
+
+class Each(_Table):
+    """Groups of a list, one entry for each."""
+
+    of: str = Field(min_length=1)
+    when: Condition | None = None
+    by: str = ""
+    """Groups with the same value are one entry."""
+    lines: "Lines | None" = None
+
+
+class Lines(_Table):
+    """Groups that follow one another and are the lines of one text: they are one entry."""
+
+    same: tuple[str, ...] = Field(min_length=1)
+    when: Condition
+
+
+class Table(_Table):
+    """Codes of the source, and what they are in our words."""
+
+    words: Mapping[str, str] = {}
+    """Our word by code; empty: known, and it says nothing."""
+    same: tuple[str, ...] = ()
+    """Codes that are our words already."""
+
+    @property
+    def known(self) -> Mapping[str, str]:
+        """Our word by code."""
+        return {**dict(zip(self.same, self.same, strict=True)), **self.words}
 
 
 class Preferred(_Table):
@@ -20,14 +137,20 @@ class Preferred(_Table):
 
 
 class Numbers(_Table):
-    """Where the patient's number stands, one group for each that the message gives."""
+    """Where a patient's or a visit's number stands, one group for each that the message gives."""
 
-    each: str = Field(min_length=1)
+    each: str = ""
+    """None: the group itself is one."""
     number: str = Field(min_length=1)
     """Path within such a group; one without it does not count."""
     authority: tuple[str, ...] = ()
     """Paths of who gave the number: the first with a value. None has one: it is the connector's own."""
     prefer: Preferred | None = None
+    avoid: Preferred | None = None
+    """What is taken only where there is nothing else; with ``never`` not even then."""
+    never: bool = False
+    flag: str = ""
+    """Noted on the message where the number is taken from here."""
 
 
 class Refusal(_Table):
@@ -43,32 +166,142 @@ class Refusal(_Table):
 class Envelope(_Table):
     """What is read of a message before it is stored: whose it is, and whether it is taken."""
 
-    patient: Numbers
+    patient: Numbers | tuple[Numbers, ...]
     refuse: tuple[Refusal, ...] = ()
+
+    @property
+    def patients(self) -> Sequence[Numbers]:
+        """Where the patient's number may stand, in this order."""
+        return (self.patient,) if isinstance(self.patient, Numbers) else self.patient
+
+
+class Subject(_Table):
+    """What every fact of a message carries."""
+
+    time: Any
+    """When it happened, a value; of none that can be read, it is when the message was stored."""
+    visit: tuple[Numbers, ...] = ()
+    demographics: Mapping[str, Any] = {}
+    stay: Mapping[str, Any] = {}
+
+
+class Required(_Table):
+    """A value without which a message cannot be understood."""
+
+    value: Any
+    code: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+
+
+class Facts(_Table):
+    """One kind of fact that a message may hold."""
+
+    emit: Any = ""
+    """The kind: ``encounter.admitted`` ..., or a value."""
+    types: tuple[str, ...] = ()
+    """Types of message; none: every type that another section reads."""
+    each: str | Each = ""
+    """A fact for each of these groups; none: one for the message."""
+    subject: str = ""
+    """For each of these groups, who and which stay it is about stands in it; none: the message says it once."""
+    when: Condition | None = None
+    required: tuple[Required, ...] = ()
+    without: str = ""
+    """The code with which a message of these types is parked that has no such group."""
+    refuse: str = ""
+    """The code with which a message is parked that has such a group."""
+    flag: str = ""
+    """Noted on the message where there is such a group. Without ``emit`` nothing else becomes of it."""
+    data: Mapping[str, Any] = {}
+    """``body`` names the model of the event contract, the other keys its fields."""
+    off: bool = False
+    """A site's file leaves out what it does not want."""
+
+
+class Split(_Table):
+    """Messages about several patients: each of these groups is read as a message of its own."""
+
+    types: tuple[str, ...] = Field(min_length=1)
+    each: str = Field(min_length=1)
 
 
 class Profile(_Table):
     """What the messages of one source mean."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
-    function: str = Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$")
-    """``package.module:name`` of the function that returns the facts of a source."""
+    function: str = Field("", pattern=r"^([A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*)?$")
+    """``package.module:name`` of the function that returns the facts of a source, in place of ``facts``."""
     envelope: Envelope
+    dates: tuple[str, ...] = ("compact", "iso")
+    """How times are written: ``compact`` (20260302T083000+0800, without the T), ``iso``, or letters: ``YYYY/MM/DD``."""
+    codes: Mapping[str, Table] = {}
+    shapes: Mapping[str, Mapping[str, Any]] = {}
+    """Parts that recur: ``{ shape = NAME, at = PATH }`` stands for its keys, their paths behind this one."""
+    types: tuple[str, ...] = ()
+    """Types of message that hold nothing but what sections without types read."""
+    split: tuple[Split, ...] = ()
+    subject: Subject | None = None
+    facts: Mapping[str, Facts] = {}
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if bool(self.function) == bool(self.facts):
+            raise ValueError("either function or facts says what a message means")
+        if self.facts and self.subject is None:
+            raise ValueError("subject is missing: who and which stay a message is about")
+        return self
 
 
-def read_profile(path: Path) -> Profile:
-    """Read a profile's file.
+def read_profile(path: Path, over: Path | None = None) -> Profile:
+    """Read a profile's file, with a site's laid over it.
 
     Raises:
-        ConfigError: names the file, and each key that is wrong with what is wrong about it.
+        ConfigError: names the file, the line, and each key that is wrong with what is wrong about it.
     """
+    texts = {one: _text(one) for one in (path, over) if one is not None}
+    tables = [_table(one, text) for one, text in texts.items()]
+    laid = tables[0] if over is None else _laid_over(tables[0], tables[1])
     try:
-        return Profile.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        return Profile.model_validate(laid)
+    except ValidationError as error:
+        raise ConfigError("\n".join(_sentences(error, texts))) from error
+
+
+def mistaken(profile: Profile, files: Sequence[Path], place: Sequence[str], said: str) -> ConfigError:
+    """Return the error that names the file and line of a key, the last file that has it."""
+    texts = {one: _text(one) for one in files}
+    return ConfigError(_sentence(texts, place, said) if texts else f"{profile.name}: {said}")
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"The profile {path} cannot be read. Check its path and owner; it is in UTF-8.") from error
+
+
+def _table(path: Path, text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"The profile {path} is not TOML ({error}).") from error
-    except ValidationError as error:
-        mistakes = error.errors(include_input=False, include_context=False, include_url=False)
-        lines = (f"{path}: {'.'.join(map(str, one['loc']))}: {one['msg']}." for one in mistakes)
-        raise ConfigError("\n".join(lines)) from error
+
+
+def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a table with another laid over it: tables key by key, everything else replaced."""
+    laid = dict(below)
+    for key, value in above.items():
+        both = isinstance(value, dict) and isinstance(laid.get(key), dict)
+        laid[key] = _laid_over(laid[key], value) if both else value
+    return laid
+
+
+def _sentences(error: ValidationError, texts: Mapping[Path, str]) -> Iterator[str]:
+    for one in error.errors(include_input=False, include_url=False):
+        said = one.get("ctx", {}).get("error") or one["msg"]
+        yield _sentence(texts, [str(part) for part in one["loc"]], str(said))
+
+
+def _sentence(texts: Mapping[Path, str], place: Sequence[str], said: str) -> str:
+    found = {path: line_of(text, place) for path, text in texts.items()}
+    path = max(reversed(found), key=lambda one: found[one][1])  # of those that say as much, the site's
+    return f"{path}:{found[path][0]}: {'.'.join(place)}: {said.rstrip('.')}."

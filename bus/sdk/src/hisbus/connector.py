@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from hisbus_schemas import Effect, Fact, Receipt, WriteBack
 
@@ -56,25 +56,91 @@ class Raw:
     flags: tuple[str, ...] = ()
 
 
+class Unread(NamedTuple):
+    """A part of a message that nobody has read."""
+
+    name: str
+    """Of the part: a segment, an element, a column. Never a value: it may be a patient's."""
+    text: str
+    """As it stands in the message; kept on the event."""
+
+
+class Reads(NamedTuple):
+    """What a profile reads of messages of a type, as ``Format.label`` calls it."""
+
+    direct: frozenset[str] = frozenset()
+    """Of the message itself."""
+    read: frozenset[str] = frozenset()
+    """At all, of its groups, too."""
+    every: frozenset[str] = frozenset()
+    """Of each such part of a group, where others are read of the first."""
+
+
 class Source(Protocol):
     """A message as its format has it: segments, elements, fields. It knows no meaning.
 
     Paths are of the format's own kind: ``PID-3.1``, ``/ClinicalDocument/title``, ``$.resource.id``.
     """
 
+    type: str
+    """Which sections of a profile read it: ``ADT^A01``, ``Bundle``, the name of a view."""
     flags: list[str]
     """Reservations about how it was read, in stable words; who reads on adds his own."""
 
-    def groups(self, path: str) -> Sequence["Source"]:
-        """Return what a path names and repeats, each a source of its own whose paths begin there."""
+    def groups(self, path: str) -> Sequence[Any]:
+        """Return what a path names and repeats, each with ``groups`` and ``texts`` whose paths begin there."""
         ...
 
     def texts(self, path: str) -> Sequence[str]:
         """Return the values that a path names, decoded, one for each repetition; none where there is none."""
         ...
 
-    def unread(self) -> Sequence[str]:
-        """Return the names of the parts that nobody has read, each once. Never a value: it may be a patient's."""
+    def unread(self, reads: "Reads") -> "Sequence[Unread]":
+        """Return the parts that nobody has read."""
+        ...
+
+
+class Format(Protocol):
+    """How a format's paths are read. Each is compiled once, so that a wrong one is refused before any message comes.
+
+    What is returned is called with a group (the source itself, or one of its groups) and something to be ignored.
+    Every method raises ValueError where the path is none of this format, with words for who wrote it.
+    """
+
+    def text(self, path: str) -> Callable[[Any, Any], str]:
+        """Return what reads the first value of a path that is not empty; where there is none, an empty text."""
+        ...
+
+    def texts(self, path: str) -> Callable[[Any, Any], Sequence[str]]:
+        """Return what reads the values of a path, one for each repetition of the first such part; no empty ones."""
+        ...
+
+    def every(self, path: str) -> Callable[[Any, Any], Sequence[str]]:
+        """Return what reads the values of a path in each such part of the group."""
+        ...
+
+    def groups(self, path: str) -> Callable[[Any, Any], Sequence[Any]]:
+        """Return what finds the groups that a path names."""
+        ...
+
+    def deleted(self, path: str) -> Callable[[Any, Any], bool]:
+        """Return what tells whether a message says that a value is to be deleted; ``*``: whether it says so of any."""
+        ...
+
+    def together(self, groups: Sequence[Any]) -> Any:
+        """Return one group that holds several, in their order."""
+        ...
+
+    def take(self, group: Any) -> None:
+        """Note that a group was read, for ``Source.unread``."""
+        ...
+
+    def within(self, at: str, path: str) -> str:
+        """Return the path of a part of what another path names: ``.2`` of ``OBR-4`` is ``OBR-4.2``."""
+        ...
+
+    def label(self, path: str) -> str:
+        """Return what a path is called in flags and counts: ``PV1-2``."""
         ...
 
 
@@ -127,6 +193,12 @@ class Connector(Protocol):
     name: str
     profile: Path
     """The profile (TOML) that ships with it: what its messages mean."""
+    format: Format | None = None
+    """How the paths of its profile are read; None: its profile names a function instead."""
+    over: Path | None = None
+    """A site's file that is laid over the profile."""
+    authority: str = ""
+    """Whose numbers those are that name no authority; empty: the connector's own."""
     meaning: Mapping[str, str] = {}
     """Every setting that changes what a message means, by its key: another value names another mapping."""
     timezone: str

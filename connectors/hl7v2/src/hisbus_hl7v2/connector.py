@@ -7,19 +7,20 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from hisbus import BusError, ConfigError, Place, Raw, RetryLater, Sink
+from hisbus import BusError, ConfigError, Format, Place, Raw, RetryLater, Sink
 from hisbus.addresses import unbound
 from hisbus_hl7v2 import captured
 from hisbus_hl7v2.arrival import Examiner
 from hisbus_hl7v2.client import Answer, Connection
 from hisbus_hl7v2.conformance import NonconformantError
 from hisbus_hl7v2.conversation import Limits, Reply, Then
+from hisbus_hl7v2.groups import grammar_hash
 from hisbus_hl7v2.message import Message
 from hisbus_hl7v2.mllp import Decoder, Frame
 from hisbus_hl7v2.senders import refusal
 from hisbus_hl7v2.server import Server, bind
 from hisbus_hl7v2.settings import address, read_settings
-from hisbus_hl7v2.source import Context, Hl7Source
+from hisbus_hl7v2.source import FORMAT, Hl7Source
 from hisbus_hl7v2.tls import Context as TlsContext
 from hisbus_hl7v2.tls import make
 from hisbus_hl7v2.writeback import CharsetError, document, escaped
@@ -42,6 +43,7 @@ class Hl7v2Connector:
     """Takes HL7 v2 messages in over MLLP, reads them, and sends documents back."""
 
     profile = Path(__file__).with_name("profile.toml")
+    format: Format | None = FORMAT
     polls = False
 
     def __init__(self, table: dict[str, Any]) -> None:
@@ -53,8 +55,9 @@ class Hl7v2Connector:
         self.clock = settings.clock
         self.writes = settings.send is not None
         self.his_drops_duplicates = settings.his_drops_duplicates
-        self._context = Context(settings.name, self._zone, frozenset(settings.consults))
-        self.meaning: Mapping[str, str] = {"charset": settings.codec, "consults": " ".join(sorted(settings.consults))}
+        self.authority = settings.authority
+        self.over = settings.profile
+        self.meaning: Mapping[str, str] = {"charset": settings.codec, "grammar": grammar_hash()}
         self.plaintext: Sequence[str] = settings.plaintext
         """The keys, ``listen`` and ``send``, for which the operator has waived encryption."""
         self._sink: Sink | None = None
@@ -172,7 +175,7 @@ class Hl7v2Connector:
         Raises:
             BadMessage: it cannot be read.
         """
-        return Hl7Source(Message.read(raw.body, self._settings.codec), raw, self._context)
+        return Hl7Source(Message.read(raw.body, self._settings.codec), raw)
 
     def split(self, file: bytes) -> list[bytes]:
         """Return the messages of a file: MLLP frames as captured, or messages with an empty line between them."""

@@ -4,6 +4,7 @@ import re
 from codecs import BOM_UTF8
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from typing import Any
 
 from hisbus import BadMessage
 from hisbus_hl7v2 import charset
@@ -116,13 +117,14 @@ def _is_name(text: str) -> bool:
 class Segment:
     """One segment; its fields are split when the first is asked for."""
 
-    __slots__ = ("_fields", "_notation", "text")
+    __slots__ = ("_notation", "fields", "text")
 
     def __init__(self, text: str, notation: Notation, fields: list[str] | None = None) -> None:
         self.text = text
         """As written."""
         self._notation = notation
-        self._fields = fields
+        self.fields = fields
+        """Split already; None: not yet."""
 
     @property
     def name(self) -> str:
@@ -132,15 +134,24 @@ class Segment:
 
     def raw(self, number: int) -> str:
         """Return a field as written, empty where there is none."""
-        fields = self._fields or self._split()
+        fields = self.fields or self.split()
         return fields[number] if number < len(fields) else ""
 
-    def _split(self) -> list[str]:
-        self._fields = fields = self.text.split(self._notation.delimiters.field)
+    def split(self) -> list[str]:
+        """Split into fields, as written."""
+        self.fields = fields = self.text.split(self._notation.delimiters.field)
         return fields
 
+    def part(self, field: str, component: int, sub: int) -> str:
+        """Return one decoded part of the first repetition of a field that has it."""
+        notation = self._notation
+        repetition = notation.delimiters.repetition
+        if repetition not in field:
+            return notation.part(field, component, sub)
+        return next(filter(None, (notation.part(one, component, sub) for one in field.split(repetition))), "")
+
     def __len__(self) -> int:
-        return len(self._fields or self._split()) - 1
+        return len(self.fields or self.split()) - 1
 
     def is_null(self, number: int) -> bool:
         """Tell whether a field is the HL7 null: delete what you have."""
@@ -155,7 +166,7 @@ class Segment:
 
     def get(self, number: int, component: int = 1, sub: int = 1) -> str:
         """Return one decoded part of the field's first repetition; empty where it is empty or null."""
-        fields = self._fields or self._split()
+        fields = self.fields or self.split()
         raw = fields[number] if number < len(fields) else ""
         if not raw or raw.isalnum():  # no delimiter is alphanumeric: the commonest value has one part
             return raw if component == sub == 1 else ""
@@ -179,7 +190,7 @@ class Segment:
 class Message:
     """A decoded message."""
 
-    __slots__ = ("_by_name", "_notation", "flags", "header", "segments")
+    __slots__ = ("_notation", "_places", "by_name", "flags", "header", "nulls", "segments", "taken")
 
     def __init__(self, header: Header, text: str) -> None:
         self.header = header
@@ -188,9 +199,14 @@ class Message:
         self._notation = notation = Notation(header.delimiters, header.body_encoding)
         first, *lines = self._lines(text)
         self.segments = [Segment(first, notation, header.fields), *[Segment(line, notation) for line in lines if line]]
-        self._by_name: dict[str, list[Segment]] = {}
+        self.nulls = NULL in text
+        """Whether it may delete something."""
+        self.taken: list[Any] = []
+        """The groups that were read one by one."""
+        self._places: dict[int, int] | None = None
+        self.by_name: dict[str, list[Segment]] = {}
         for segment in self.segments:
-            self._by_name.setdefault(segment.text[:3], []).append(segment)
+            self.by_name.setdefault(segment.text[:3], []).append(segment)
 
     @classmethod
     def read(cls, body: bytes, default: str) -> "Message":
@@ -238,12 +254,22 @@ class Message:
 
     def first(self, name: str) -> Segment | None:
         """Return the first segment of a name."""
-        found = self._by_name.get(name)
+        found = self.by_name.get(name)
         return found[0] if found else None
 
     def all(self, name: str) -> list[Segment]:
         """Return all segments of a name."""
-        return self._by_name.get(name, [])
+        return self.by_name.get(name, [])
+
+    def place(self, segment: Segment) -> int:
+        """Return where a segment stands, counted from 0."""
+        if self._places is None:
+            self._places = {id(one): at for at, one in enumerate(self.segments)}
+        return self._places[id(segment)]
+
+    def before(self, one: Segment, other: Segment) -> bool:
+        """Tell whether a segment stands before another."""
+        return self.place(one) < self.place(other)
 
     def part(self, repetition: str, component: int = 1, sub: int = 1) -> str:
         """Return one decoded part of a repetition; empty where it is empty or null."""

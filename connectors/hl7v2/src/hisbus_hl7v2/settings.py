@@ -22,6 +22,8 @@ class Settings(BaseModel):
     type: Literal["hl7v2"] = Field("hl7v2", description='"hl7v2"')
     listen: str | None = Field(None, description='where messages are taken in, "HOST:PORT"')
     send: str | None = Field(None, description='where write-backs go, "HOST:PORT"')
+    authority: str = Field("", description="whose numbers those are that name no authority, such as the hospital's own")
+    profile: Path | None = Field(None, description="a file that is laid over the shipped profile: what this HIS does")
     charset: str = Field("UTF-8", description="a name of HL7 table 0211; what MSH-18 says wins")
     timezone: str = Field("UTC", description='an IANA zone such as "Asia/Shanghai", for times without offset')
     clock: Literal["wall", "feed"] = Field("wall", description='"wall", or "feed" to take the time from the messages')
@@ -39,7 +41,6 @@ class Settings(BaseModel):
     his_drops_duplicates: bool = Field(
         False, description="true only where the HIS is known to drop a second message with the same MSH-10"
     )
-    consults: tuple[str, ...] = Field((), description="OBR-4 codes of consultations, a list of texts")
     tls_certificate_file: Path | None = Field(None, description="our certificate for listen, with its chain, PEM")
     tls_key_file: Path | None = Field(None, description="the key of tls_certificate_file, PEM without a password")
     tls_client_ca_file: Path | None = Field(None, description="the CA that the certificates of senders must be of, PEM")

@@ -1,0 +1,47 @@
+"""Within one message nothing takes another's place: what has the identity of an earlier entry keeps its ordinal."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import BaseModel
+
+from hisbus_mapping.run import Run
+from hisbus_schemas import Report
+
+COLLISION = "collision"
+"""The flag of a message in which two entries have one identity."""
+
+
+def apart(facts: Sequence[dict[str, Any]], run: Run) -> None:
+    """Give entries of one message that have one identity their ordinals, and flag it."""
+    seen: Counter[tuple[Any, ...]] = Counter()
+    for fact in facts:
+        data = fact["data"]
+        if isinstance(data, Report):
+            fact["data"] = _readings_apart(fact, data, seen, run)
+        elif data is not None and (field := next((one for one in ("key", "number") if hasattr(data, one)), "")):
+            fact["data"] = _apart(fact, data, field, seen, run)
+
+
+def _apart(fact: dict[str, Any], data: BaseModel, field: str, seen: Counter[tuple[Any, ...]], run: Run) -> BaseModel:
+    identity = (type(data), getattr(data, field), fact["patient"], fact["visit"])
+    seen[identity] += 1
+    if seen[identity] == 1:
+        return data
+    run.flag(COLLISION)
+    return data.model_copy(update={field: f"{getattr(data, field)}#{seen[identity]}"})
+
+
+def _readings_apart(fact: dict[str, Any], report: Report, seen: Counter[tuple[Any, ...]], run: Run) -> Report:
+    about = (fact["patient"], fact["visit"], report.number, report.service)
+    timed = fact["kind"] == "vitals.recorded"
+    readings = []
+    for reading in report.readings:
+        identity = (*about, reading.item, reading.sub, reading.time if timed else None)
+        seen[identity] += 1
+        if seen[identity] > 1:
+            run.flag(COLLISION)
+            reading = reading.model_copy(update={"ordinal": seen[identity] - 1})
+        readings.append(reading)
+    return report.model_copy(update={"readings": readings})

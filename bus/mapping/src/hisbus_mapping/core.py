@@ -1,0 +1,117 @@
+"""What a profile is compiled with, and what its paths are read by."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
+
+from hisbus import Format, Reads
+from hisbus_mapping import times
+from hisbus_mapping.profile import Profile
+from hisbus_mapping.run import Run
+
+T = TypeVar("T")
+Read = Callable[[Any, Run], T]
+"""Reads something of a group."""
+Place = tuple[str, ...]
+"""Where in the profile something stands."""
+
+
+class Mistake(Exception):
+    """The profile says something that cannot be compiled."""
+
+    def __init__(self, place: Place, said: str) -> None:
+        self.place = place
+        self.said = said
+        super().__init__(said)
+
+
+@dataclass
+class Core:
+    """What is compiled with: the profile, the format of its paths, and what the configuration says."""
+
+    profile: Profile
+    format: Format
+    authority: str
+    zone: ZoneInfo
+    paths: set[str] = field(default_factory=set)
+    """The paths that were compiled, as their format calls them: what is read of a message."""
+    each_such: set[str] = field(default_factory=set)
+    """Those of them that are read of each such part of a group."""
+    direct: set[str] = field(default_factory=set)
+    """Those of them that are read of the message itself, and not of one of its groups."""
+    depth: int = 0
+    """How many groups are around what is being compiled."""
+    read_time: times.Read = field(init=False)
+    read_day: times.Read = field(init=False)
+    codes: Mapping[str, Mapping[str, str]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        try:
+            self.read_time = times.reader(self.profile.dates, self.zone)
+            # A day has no zone: in one that has changed its offset, midnight may lie in the day before.
+            self.read_day = times.reader(self.profile.dates, ZoneInfo("UTC"))
+        except ValueError as error:
+            raise Mistake(("dates",), str(error)) from error
+        self.codes = {name: table.known for name, table in self.profile.codes.items()}
+
+    def path(self, kind: str, path: str, place: Place) -> Callable[[Any, Any], Any]:
+        """Compile a path: ``text``, ``texts``, ``every``, ``groups`` or ``deleted`` of the format."""
+        try:
+            compiled: Callable[[Any, Any], Any] = getattr(self.format, kind)(path)
+        except ValueError as error:
+            raise Mistake(place, f"{path!r} is no path: {error}") from error
+        self.reads(path, direct=kind != "groups")
+        if kind == "every":
+            self.each_such.add(self.format.label(path))
+        return compiled
+
+    def reads(self, path: str, *, direct: bool = True) -> None:
+        """Note that a path is read; directly where that is of the message itself, and not of one of its groups."""
+        label = self.format.label(path)
+        self.paths.add(label)
+        if direct and (not self.depth or path[:1] in "^<"):
+            self.direct.add(label)
+
+    def noted(self) -> Reads:
+        """Return what was read since the last time."""
+        reads = Reads(frozenset(self.direct), frozenset(self.paths), frozenset(self.each_such))
+        self.paths, self.direct, self.each_such = set(), set(), set()
+        return reads
+
+    @contextmanager
+    def inside(self) -> Iterator[None]:
+        """Compile what is read of a group."""
+        self.depth += 1
+        try:
+            yield
+        finally:
+            self.depth -= 1
+
+    def function(self, name: str, place: Place, reads: Sequence[str] = ()) -> Callable[..., Any]:
+        """Load a named function.
+
+        Args:
+            name: of module and function.
+            place: where the profile names it.
+            reads: the paths that it reads.
+
+        Raises:
+            Mistake: there is none.
+        """
+        for path in reads:
+            self.path("every", path, place)
+        module, _, function = name.partition(":")
+        try:
+            found: Callable[..., Any] = vars(import_module(module))[function]
+        except (ImportError, KeyError) as error:
+            raise Mistake((*place, "function"), f"there is no {name}") from error
+        return found
+
+    def table(self, name: str, place: Place) -> Mapping[str, str]:
+        """Return a table of codes."""
+        if name not in self.codes:
+            raise Mistake((*place, "table"), f"there is no [codes.{name}]. Known: {', '.join(sorted(self.codes))}")
+        return self.codes[name]

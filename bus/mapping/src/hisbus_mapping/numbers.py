@@ -1,0 +1,89 @@
+"""Numbers of patients and visits, each with who gave it."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from hisbus_mapping.core import Core, Place, Read
+from hisbus_mapping.profile import Numbers
+from hisbus_mapping.run import Run
+from hisbus_schemas import PatientId, VisitId
+
+Number = tuple[str, str]
+"""Authority and number."""
+
+
+def patient_of(compiler: Core, said: Sequence[Numbers], place: Place) -> Read[PatientId | None]:
+    """Compile where the patient's number stands."""
+    read = _first(compiler, said, place)
+
+    def patient(group: Any, run: Run) -> PatientId | None:
+        found = read(group, run)
+        return PatientId(authority=found[0], number=found[1]) if found else None
+
+    return patient
+
+
+def visit_of(compiler: Core, said: Sequence[Numbers], place: Place) -> Read[VisitId | None]:
+    """Compile where the visit's number stands."""
+    read = _first(compiler, said, place)
+
+    def visit(group: Any, run: Run) -> VisitId | None:
+        found = read(group, run)
+        return VisitId(authority=found[0], number=found[1]) if found else None
+
+    return visit
+
+
+def _first(compiler: Core, said: Sequence[Numbers], place: Place) -> Callable[[Any, Run], Number | None]:
+    readers = [_one(compiler, one, place) for one in said]
+
+    def first(group: Any, run: Run) -> Number | None:
+        for read in readers:
+            if (found := read(group, run)) is not None:
+                return found
+        return None
+
+    return first
+
+
+def _one(compiler: Core, said: Numbers, place: Place) -> Callable[[Any, Run], Number | None]:
+    groups = compiler.path("groups", said.each, (*place, "each")) if said.each else lambda group, _run: [group]
+    if said.each:
+        compiler.reads(said.each)
+    with compiler.inside():
+        number = compiler.path("text", said.number, (*place, "number"))
+        authorities = [compiler.path("text", path, (*place, "authority")) for path in said.authority]
+        prefer = _among(compiler, said.prefer, (*place, "prefer"))
+        avoid = _among(compiler, said.avoid, (*place, "avoid"))
+    own, never, flag = compiler.authority, said.never, said.flag
+
+    def pick(group: Any, run: Run) -> Any:
+        best = last = None
+        for one in groups(group, run):
+            if not number(one, run):
+                continue
+            if prefer is not None and prefer(one, run):
+                return one
+            if avoid is not None and avoid(one, run):
+                last = last or (None if never else one)
+            else:
+                best = best or one
+        return best or last
+
+    def read(group: Any, run: Run) -> Number | None:
+        one = pick(group, run)
+        if one is None:
+            return None
+        if flag:
+            run.flag(flag)
+        named = next(filter(None, (authority(one, run) for authority in authorities)), own)
+        return named, number(one, run)
+
+    return read
+
+
+def _among(compiler: Core, said: Any, place: Place) -> Read[bool] | None:
+    if said is None:
+        return None
+    path, among = compiler.path("text", said.path, place), frozenset(said.among)
+    return lambda group, run: path(group, run) in among

@@ -1,0 +1,292 @@
+"""Values: from what a profile says of one to a function that reads it from a group."""
+
+import re
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, timedelta
+from typing import Any
+
+from pydantic import ValidationError
+
+from hisbus_mapping.core import Core, Mistake, Place, Read, T
+from hisbus_mapping.names import joined
+from hisbus_mapping.profile import Value
+from hisbus_mapping.run import Asked, Run
+from hisbus_schemas import Code, Moment
+
+NUMBER = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
+
+
+@dataclass
+class Values(Core):
+    """Compiles values: texts, times, days, numbers, yes or no."""
+
+    @abstractmethod
+    def condition(self, said: Any, place: Place) -> Read[bool]:
+        """Compile a condition."""
+
+    def value(self, said: Any, place: Place) -> Value:
+        """Return what is said of a value in its long form."""
+        if isinstance(said, Value):
+            return said
+        if isinstance(said, str):
+            return Value(from_=said)
+        if isinstance(said, (list, tuple)):
+            said = {"from": said}
+        try:
+            return Value.model_validate(said)
+        except ValidationError as error:
+            first = error.errors(include_input=False, include_url=False)[0]
+            raise Mistake((*place, *map(str, first["loc"])), first["msg"]) from error
+
+    def text(self, said: Any, place: Place) -> Read[str]:
+        """Compile a value to what reads it as text; empty where there is none."""
+        value = self.value(said, place)
+        read = self._taken(value, place)
+        if value.table:
+            read = self._worded(read, value, place)
+        if value.when is not None and not value.each:
+            read = _when(self.condition(value.when, (*place, "when")), read, "")
+        if value.flag:
+            read = _flagging(read, value.flag)
+        return read
+
+    def _taken(self, value: Value, place: Place) -> Read[str]:
+        if value.value is not None:
+            constant = value.value
+            return lambda _group, _run: constant
+        if value.function:
+            return self.function(value.function, place, value.reads)
+        if value.join:
+            parts = [self.text(one, (*place, "join")) for one in value.join]
+            between = value.with_
+            return lambda group, run: between.join(filter(None, [part(group, run) for part in parts]))
+        if value.name is not None:
+            family, given = (self.path("text", path, (*place, "name")) for path in value.name)
+            return lambda group, run: joined(family(group, run), given(group, run))
+        if value.every:
+            every, between = self.path("every", value.every, (*place, "every")), value.with_ or "\n"
+            return lambda group, run: between.join(every(group, run))
+        if value.each:
+            return self._picked(value, place)
+        return self._first(value.from_, place)
+
+    def _first(self, from_: Any, place: Place) -> Read[str]:
+        if isinstance(from_, str):
+            return self._of_path(from_, place)
+        readers = [self.text(one, (*place, "from")) for one in from_]
+        if not readers:
+            raise Mistake(place, "it names nothing to read: from, value, join, name, every or function")
+        if len(readers) == 1:
+            return readers[0]
+
+        def first(group: Any, run: Run) -> str:
+            for read in readers:
+                if text := read(group, run):
+                    return text
+            return ""
+
+        return first
+
+    def _of_path(self, path: str, place: Place) -> Read[str]:
+        if path == "@message":
+            return lambda _group, run: run.raw.id
+        if path == "@number":
+            return lambda _group, run: str(run.number)
+        if path.startswith("@data."):
+            field = path.removeprefix("@data.")
+            return lambda _group, run: str(getattr(run.data, field, None) or "")
+        read: Read[str] = self.path("text", path, place)
+        return read
+
+    def _picked(self, value: Value, place: Place) -> Read[str]:
+        groups = self.path("groups", value.each, (*place, "each"))
+        self.reads(value.each)
+        with self.inside():
+            when = self.condition(value.when, (*place, "when")) if value.when else None
+            inner = self._first(value.from_, place)
+
+        def picked(group: Any, run: Run) -> str:
+            for one in groups(group, run):
+                if (when is None or when(one, run)) and (text := inner(one, run)):
+                    return text
+            return ""
+
+        return picked
+
+    def _worded(self, read: Read[str], value: Value, place: Place) -> Read[str]:
+        table, label = self.table(value.table, place), self._label(value)
+        name, otherwise, item = value.table, value.otherwise, value.item
+
+        def worded(group: Any, run: Run) -> str:
+            code = read(group, run)
+            if not code:
+                return ""
+            word = table.get(code)
+            if word is not None:
+                return word
+            if otherwise == "keep":
+                return code
+            answer = _answered(run, name, code) if otherwise == "ask" else ""
+            if not answer:
+                run.flag(f"unknown_code.{label}")
+                if otherwise == "ask":
+                    run.asked.append(Asked(item, Code(code=code)))
+            return answer
+
+        return worded
+
+    def _label(self, value: Value) -> str:
+        return self.format.label(path) if (path := first_path(value)) else "value"
+
+    def texts(self, said: Any, place: Place) -> Read[list[str]]:
+        """Compile a value to what reads a list of texts; of several, one after the other."""
+        if isinstance(said, (list, tuple)):
+            parts = [self.texts(one, place) for one in said]
+            return lambda group, run: [text for part in parts for text in part(group, run)]
+        value = self.value(said, place)
+        if value.function:
+            return self.function(value.function, place, value.reads)
+        if value.every:
+            read = self.path("every", value.every, (*place, "every"))
+        elif isinstance(value.from_, str):
+            read = self.path("texts", value.from_, place)
+        else:
+            one = self.text(value, place)
+            return lambda group, run: [text] if (text := one(group, run)) else []
+        if not value.table:
+            return lambda group, run: [text for text in read(group, run) if text.strip()]
+        table = self.table(value.table, place)
+        return lambda group, run: [table.get(text, text) for text in read(group, run)]
+
+    def moment(self, said: Any, place: Place) -> Read[Moment | None]:
+        """Compile a time. One that cannot be read is flagged and says nothing."""
+        if said == "@time":
+            return lambda _group, run: run.time
+        if isinstance(said, (list, tuple)) or (isinstance(said, Mapping) and isinstance(said.get("from"), list)):
+            return self._first_moment(said, place)
+        value = self.value(said, place)
+        if value.from_ == "@time":
+            read: Read[Moment | None] = lambda _group, run: run.time  # noqa: E731
+            if value.when is not None:
+                read = _when(self.condition(value.when, (*place, "when")), read, None)
+            return read
+        if value.function:
+            return self.function(value.function, place, value.reads)
+        text, label, parse = self.text(value, place), self._label(value), self.read_time
+
+        def moment(group: Any, run: Run) -> Moment | None:
+            written = text(group, run)
+            if not written:
+                return None
+            read = parse(written)
+            if read is None:
+                run.flag(f"bad_time.{label}")
+            return read
+
+        return self._later(moment, value.add_minutes, place) if value.add_minutes else moment
+
+    def _first_moment(self, said: Any, place: Place) -> Read[Moment | None]:
+        listed: Any = said.get("from") if isinstance(said, Mapping) else said
+        readers = [self.moment(one, (*place, "from")) for one in listed]
+
+        def first(group: Any, run: Run) -> Moment | None:
+            for read in readers:
+                if (moment := read(group, run)) is not None:
+                    return moment
+            return None
+
+        if isinstance(said, Mapping) and (rest := {key: one for key, one in said.items() if key != "from"}):
+            value = self.value({"value": "", **rest}, place)
+            if value.when is not None:
+                return _when(self.condition(value.when, (*place, "when")), first, None)
+        return first
+
+    def _later(self, read: Read[Moment | None], path: str, place: Place) -> Read[Moment | None]:
+        minutes = self.path("text", path, (*place, "add_minutes"))
+        label = self.format.label(path)
+
+        def later(group: Any, run: Run) -> Moment | None:
+            start, text = read(group, run), minutes(group, run)
+            if start is None or not text:
+                return None
+            try:
+                if NUMBER.fullmatch(text):
+                    return start.model_copy(update={"at": start.at + timedelta(minutes=float(text))})
+            except OverflowError:
+                pass  # flagged like any other text that is no number of minutes
+            run.flag(f"bad_number.{label}")
+            return None
+
+        return later
+
+    def day(self, said: Any, place: Place) -> Read[date | None]:
+        """Compile a day. One that cannot be read is flagged and says nothing."""
+        value = self.value(said, place)
+        text, label, parse = self.text(value, place), self._label(value), self.read_day
+
+        def day(group: Any, run: Run) -> date | None:
+            written = text(group, run)
+            if not written:
+                return None
+            moment = parse(written)
+            if moment is None or moment.precision in ("year", "month"):
+                run.flag(f"bad_time.{label}")
+                return None
+            return (moment.at + timedelta(minutes=moment.offset)).astimezone(UTC).date()
+
+        return day
+
+    def truth(self, said: Any, place: Place) -> Read[bool | None]:
+        """Compile yes or no: a condition, or a value that a table turns into ``true`` or ``false``."""
+        if isinstance(said, bool):
+            return lambda _group, _run: said
+        if isinstance(said, Mapping) and set(said) == {"when"}:
+            return self.condition(said["when"], (*place, "when"))
+        text = self.text(said, place)
+        return lambda group, run: {"true": True, "false": False}.get(text(group, run))
+
+    def number(self, said: Any, place: Place) -> Read[int | None]:
+        """Compile a whole number; what is none says nothing."""
+        text = self.text(said, place)
+
+        def number(group: Any, run: Run) -> int | None:
+            written = text(group, run)
+            return int(written) if written.isascii() and written.isdigit() and len(written) <= 9 else None
+
+        return number
+
+
+def first_path(value: Value) -> str:
+    """Return the first path that a value names; empty where it names none."""
+    for one in (value.from_, value.each, value.every, *value.join, *(value.name or ())):
+        found = one if isinstance(one, str) else _first_of(one)
+        if found and not found.startswith("@"):
+            return found
+    return ""
+
+
+def _first_of(said: Any) -> str:
+    if isinstance(said, Value):
+        return first_path(said)
+    return next(filter(None, (one if isinstance(one, str) else first_path(one) for one in said)), "")
+
+
+def _answered(run: Run, table: str, code: str) -> str:
+    asked = (table, code)
+    run.looked_up[asked] = answer = run.answers.get(asked, "")
+    return answer
+
+
+def _when(condition: Read[bool], read: Read[T], otherwise: T) -> Read[T]:
+    return lambda group, run: read(group, run) if condition(group, run) else otherwise
+
+
+def _flagging(read: Read[str], flag: str) -> Read[str]:
+    def flagging(group: Any, run: Run) -> str:
+        if text := read(group, run):
+            run.flag(flag)
+        return text
+
+    return flagging

@@ -1,0 +1,213 @@
+"""Paths of HL7 v2, each compiled once: ``PID-3``, ``PID-5.1``, ``OBX-5.*``, ``^OBR-3``, ``<ORC-2``, ``report``.
+
+``PID-5.2.1`` is a segment, its field, component and subcomponent; ``*`` is the whole field as text. ``^`` reads the
+group around, ``<`` the nearest such segment before. A number alone, ``4.2``, is a component of one repetition. Groups
+are named by the grammar in small letters, or by a segment: each such segment is one.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from hisbus_hl7v2.groups import Group, Repetition, names
+from hisbus_hl7v2.message import Segment
+
+_PATH = re.compile(r"([\^<]?)([A-Z][A-Z0-9]{2})(?:-([1-9][0-9]?)(?:\.([1-9][0-9]?|\*)(?:\.([1-9][0-9]?))?)?)?")
+_COMPONENT = re.compile(r"([1-9][0-9]?)(?:\.([1-9][0-9]?))?")
+
+Found = Callable[[Any], Segment | None]
+
+
+class At(NamedTuple):
+    """A path, read."""
+
+    before: str
+    segment: str
+    field: int
+    component: int
+    sub: int
+    whole: bool
+
+
+def read_path(path: str) -> At:
+    """Read a path that names a segment.
+
+    Raises:
+        ValueError: it is none.
+    """
+    match = _PATH.fullmatch(path)
+    if match is None:
+        raise ValueError("write it like PID-3, PID-5.1, OBX-5.*, ^OBR-3 or <ORC-2")
+    before, segment, field, component, sub = match.groups()
+    whole = component == "*"
+    return At(before, segment, int(field or 0), 1 if whole or not component else int(component), int(sub or 1), whole)
+
+
+class Hl7Format:
+    """How paths of HL7 v2 are read."""
+
+    def text(self, path: str) -> Callable[[Any, Any], str]:
+        """Return what reads the first repetition's value that is not empty."""
+        if match := _COMPONENT.fullmatch(path):
+            component, sub = int(match[1]), int(match[2] or 1)
+            return lambda group, _run: group.message.part(group.text, component, sub)
+        at = _field(path)
+        find, field, component, sub = _finder(at), at.field, at.component, at.sub
+        if at.whole:
+
+            def whole(group: Any, _run: Any) -> str:
+                segment = find(group)
+                return _whole(group, segment.raw(field)) if segment is not None else ""
+
+            return whole
+
+        if not at.before:
+            return _own_text(at)
+
+        def text(group: Any, _run: Any) -> str:
+            segment = find(group)
+            return _part(segment, field, component, sub) if segment is not None else ""
+
+        return text
+
+    def texts(self, path: str) -> Callable[[Any, Any], Sequence[str]]:
+        """Return what reads each repetition's value of the first such segment."""
+        if _COMPONENT.fullmatch(path):
+            one = self.text(path)
+            return lambda group, _run: [text] if (text := one(group, None)) else []
+        at = _field(path)
+        find = _finder(at)
+        return lambda group, _run: _values(group, at, [find(group)])
+
+    def every(self, path: str) -> Callable[[Any, Any], Sequence[str]]:
+        """Return what reads each repetition's value of each such segment of the group."""
+        at = _field(path)
+        return lambda group, _run: _values(group, at, _all(group, at.segment))
+
+    def groups(self, path: str) -> Callable[[Any, Any], Sequence[Any]]:
+        """Return what finds each group of a name, each segment of a name, or each repetition of a field."""
+        if path.islower():
+            around, name = path[:1] == "^", path.removeprefix("^")
+            if name not in names():
+                raise ValueError(f"the groups are {', '.join(sorted(name for name in names() if '.' not in name))}")
+            return lambda group, _run: (group.parent if around and group.parent else group).named(name)
+        at = read_path(path)
+        if not at.field:
+            name = at.segment
+            return lambda group, _run: _segments(group, name)
+        find, field = _finder(at), at.field
+
+        def repetitions(group: Any, _run: Any) -> list[Repetition]:
+            segment = find(group)
+            if segment is None:
+                return []
+            return [Repetition(group.message, group, text) for text in segment.repetitions(field)]
+
+        return repetitions
+
+    def deleted(self, path: str) -> Callable[[Any, Any], bool]:
+        """Return what tells whether a field is the null of HL7."""
+        if path == "*":
+            return lambda group, _run: group.message.nulls
+        if _COMPONENT.fullmatch(path):
+            return lambda _group, _run: False
+        at = read_path(path)
+        find, field = _finder(at), at.field
+
+        def deleted(group: Any, _run: Any) -> bool:
+            segment = find(group)
+            return segment is not None and '""' in segment.text and segment.is_null(field)
+
+        return deleted
+
+    def take(self, group: Any) -> None:
+        """Note that a group was read."""
+        if isinstance(group, Group):
+            group.message.taken.append(group)
+
+    def together(self, groups: Sequence[Any]) -> Group:
+        """Return one group with the segments of several."""
+        first = groups[0]
+        return Group(first.message, first.name, first.parent, [one for group in groups for one in group.segments])
+
+    def within(self, at: str, path: str) -> str:
+        """Return the path of a component of a field."""
+        return at + path
+
+    def label(self, path: str) -> str:
+        """Return segment and field."""
+        match = _PATH.fullmatch(path)
+        if match is None:
+            return path
+        return f"{match[2]}-{match[3]}" if match[3] else match[2]
+
+
+def _field(path: str) -> At:
+    at = read_path(path)
+    if not at.field:
+        raise ValueError("it names a segment and no field")
+    return at
+
+
+def _finder(at: At) -> Found:
+    name = at.segment
+    if at.before == "^":
+        return lambda group: group.enclosing(name) if isinstance(group, Group) else group.parent.first(name)
+    if at.before == "<":
+        return lambda group: group.nearest(name) if isinstance(group, Group) else group.parent.nearest(name)
+    return lambda group: group.first(name)
+
+
+def _own_text(at: At) -> Callable[[Any, Any], str]:
+    """Return what reads a part of a group's own segment. It is called fifty times a message, so it calls little."""
+    _, name, field, component, sub, _ = at
+    plain = component == sub == 1
+
+    def text(group: Any, _run: Any) -> str:
+        found = (group.by_name or group.named_segments()).get(name)
+        if not found:
+            return ""
+        segment: Segment = found[0]
+        fields = segment.fields or segment.split()
+        raw = fields[field] if field < len(fields) else ""
+        if not raw or raw.isalnum():  # no delimiter is alphanumeric: the commonest value has one part
+            return raw if plain else ""
+        return segment.part(raw, component, sub)
+
+    return text
+
+
+def _part(segment: Segment, field: int, component: int, sub: int) -> str:
+    raw = segment.raw(field)
+    return segment.part(raw, component, sub) if raw else ""
+
+
+def _segments(group: Group, name: str) -> list[Group]:
+    """Return each segment of a name as a group, however deep it stands."""
+    message = group.message
+    if not group.children:
+        return [Group(message, name, group, [one]) for one in group.all(name)]
+    return [Group(message, name, group, [one]) for one in group.deep() if one.text[:3] == name]
+
+
+def _all(group: Group, name: str) -> list[Segment]:
+    return group.all(name)
+
+
+def _values(group: Any, at: At, segments: Sequence[Segment | None]) -> list[str]:
+    message = group.message
+    found: list[str] = []
+    for segment in segments:
+        if segment is None:
+            continue
+        repetitions = segment.repetitions(at.field)
+        if at.whole:  # of a text, an empty line is one
+            found += [message.decoded(one) for one in repetitions] or [""]
+        else:
+            found += filter(None, [message.part(one, at.component, at.sub) for one in repetitions])
+    return found
+
+
+def _whole(group: Any, raw: str) -> str:
+    text: str = group.message.decoded(raw)
+    return "" if raw == '""' else text.strip()
