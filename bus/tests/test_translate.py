@@ -120,6 +120,21 @@ async def test_a_message_without_mapping_is_kept_as_unmapped_with_an_empty_recor
     assert translated(log)[0].events == []
 
 
+async def test_a_message_that_is_withheld_says_why_and_a_copy_of_it_is_read_anew(
+    site: Site, step: Translate, log: Any, mapping: Mapping, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    withheld = Translation(mapped=False, withheld="not_production")
+    with monkeypatch.context() as patch:
+        patch.setattr(mapping, "translate", lambda raw: withheld)
+        await take(step, record(0, "a.b"))
+    assert [row.status for row in await ledger(site)] == ["not_production"]
+    assert translated(log)[0].events == []
+    monkeypatch.setattr(mapping, "name", "v2")
+    await take(step, record(1, "a.b"))
+    assert [(row.status, row.revision) for row in await ledger(site)] == [("mapped", 2), ("duplicate", 0)]
+    assert [event.kind for event in translated(log)[-1].events] == ["a.b"]
+
+
 async def test_what_was_refused_at_arrival_is_parked_with_the_verdict(site: Site, step: Translate, log: Any) -> None:
     await take(step, record(0, "not hl7", verdict="not_hl7"))
     assert [(row.status, row.reason) for row in await ledger(site)] == [("parked", "not_hl7")]

@@ -61,6 +61,8 @@ CODE = {
 class Group:
     """A source made of tables: ``{"id": [{"number": ...}]}``."""
 
+    withheld = authority = ""
+
     def __init__(self, said: dict[str, Any], type: str = "") -> None:
         self._said = said
         self.type = type
@@ -159,6 +161,20 @@ def test_a_translation_holds_the_facts_what_nobody_read_and_the_flags_of_both_re
     assert (unknown.mapped, unknown.unmapped, unknown.flags) == (False, [], ["odd"])
     with pytest.raises(BadMessage):
         mapping(profile, {"kind": "!"}).translate(raw)
+
+
+def test_what_is_withheld_says_nothing_and_why(profile: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Group, "withheld", "not_production")
+    said = mapping(profile, {"kind": "encounter.admitted"}).translate(Raw("m", b"", NOON))
+    assert (said.mapped, said.status, said.facts, said.flags) == (False, "not_production", [], ["odd"])
+    assert mapping(profile, {"id": [{"number": "1"}]}).judge(arrival()).patient is not None, "it has its place"
+
+
+def test_a_number_without_authority_is_its_senders(profile: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Group, "authority", "LAB")
+    for said, authority in (({"number": "1"}, "LAB"), ({"number": "1", "name": "HOSP"}, "HOSP")):
+        found = mapping(profile, {"id": [said]}).judge(arrival()).patient
+        assert found == PatientId(authority=authority, number="1")
 
 
 @pytest.mark.parametrize(

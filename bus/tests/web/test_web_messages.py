@@ -44,6 +44,7 @@ async def test_a_list_is_filtered(client: Any) -> None:
     for query, ids in (
         ({"status": "parked"}, ["0.1"]),
         ({"status": "stored"}, ["0.3"]),
+        ({"status": "not_production"}, []),
         ({"connector": "another"}, []),
         ({"since": "2999-01-01T00:00:00+08:00"}, []),
     ):

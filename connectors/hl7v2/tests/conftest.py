@@ -41,6 +41,13 @@ def cases() -> Path:
     return REPOSITORY / "tests" / "cases"
 
 
+def timeless(ack: str) -> str:
+    """Return an acknowledgement without the time when it was made; all else is a pure function."""
+    begin, _, rest = ack.partition("\r")
+    fields = begin.split(begin[3:4] or "|")
+    return "|".join([*fields[:6], "", *fields[7:]]) + "\r" + rest
+
+
 class Translator:
     """A connector with a shorter way to say which message."""
 

@@ -1,4 +1,4 @@
-"""Acknowledgements: the matrix of modes, the echo, and that they are a pure function."""
+"""Acknowledgements: the matrix of modes, the echo, and that they are a pure function but for their time."""
 
 import pytest
 
@@ -7,6 +7,7 @@ from hisbus_hl7v2.conformance import check
 from hisbus_hl7v2.message import Message, read_header
 
 ID = "0123456789abcdef" * 4
+AT = "20260302083007+0800"
 
 
 def header_of(accept: str = "", application: str = "", charset: str = "", encoding: str = "utf-8") -> bytes:
@@ -17,7 +18,7 @@ def header_of(accept: str = "", application: str = "", charset: str = "", encodi
 
 
 def lines(body: bytes, verdict: str = "") -> list[str]:
-    return acknowledge(read_header(body, "utf-8"), ID, verdict).encode().decode("latin-1").split("\r")
+    return acknowledge(read_header(body, "utf-8"), ID, AT, verdict).encode().decode("latin-1").split("\r")
 
 
 @pytest.mark.parametrize(
@@ -46,10 +47,31 @@ def test_never_can_be_read_strictly() -> None:
     assert not silent(read_header(header_of("AL"), "utf-8"), "silent")
 
 
+@pytest.mark.parametrize("type", ["ACK", "ACK^A01^ACK", "ack^R01 ", " ACK"])
+def test_an_acknowledgement_is_never_answered(type: str) -> None:
+    assert silent(read_header(header_of("AL").replace(b"ADT^A01^ADT_A01", type.encode()), "utf-8"), "answer")
+
+
+def test_it_says_when_it_was_made_and_not_when_the_message_was() -> None:
+    assert lines(header_of())[0].split("|")[6] == AT
+    earlier = header_of().replace(b"20260302083000+0800", b"1999")
+    assert lines(earlier) == lines(header_of())
+
+
+def test_the_trigger_comes_back_trimmed() -> None:
+    assert lines(header_of().replace(b"ADT^A01^ADT_A01", b"adt^A01 "))[0].split("|")[8] == "ACK^A01^ACK"
+
+
+@pytest.mark.parametrize("encoding", ["^", "^~", "^~\\", "^~\\&"])
+def test_delimiters_that_the_sender_leaves_out_are_left_out(encoding: str) -> None:
+    msh, msa, *_ = lines(header_of("AL", "NE", "UNICODE UTF-8").replace(b"^~\\&", encoding.encode(), 1))
+    assert (msh.split("|")[1], msa, msh.split("|")[17]) == (encoding, "MSA|CA|A-1", "UNICODE UTF-8")
+
+
 def test_sender_and_receiver_are_swapped_and_the_rest_is_echoed() -> None:
     msh, msa, end = lines(header_of("AL", "NE", "UNICODE UTF-8"))
     fields = msh.split("|")
-    assert fields[2:7] == ["HISBUS", "QC", "EMR", "HOSP", "20260302083000+0800"]
+    assert fields[2:7] == ["HISBUS", "QC", "EMR", "HOSP", AT]
     assert fields[8] == "ACK^A01^ACK"
     assert fields[9] != "A-1"
     assert len(fields[9]) == 20
@@ -71,7 +93,7 @@ def test_a_refusal_carries_a_stable_code_and_nothing_else() -> None:
 
 def test_the_senders_delimiters_are_reused() -> None:
     body = b"MSH#!*%$#EMR#HOSP#HISBUS#QC#2026##ADT!A01!ADT_A01#A!1#P#2.3"
-    assert lines(body)[0].startswith("MSH#!*%$#HISBUS#QC#EMR#HOSP#2026##ACK!A01!ACK#")
+    assert lines(body)[0].startswith("MSH#!*%$#HISBUS#QC#EMR#HOSP#20260302083007+0800##ACK!A01!ACK#")
     assert lines(body)[1] == "MSA#AA#A!1"
 
 
@@ -80,7 +102,7 @@ def test_the_control_id_comes_back_byte_for_byte(codec: str) -> None:
     control = {"gb18030": "亅|倈^乛亊".replace("|", "").replace("^", ""), "utf-8": "王 1", "latin-1": "é\x81"}[codec]
     name = {"gb18030": "GB 18030-2000", "utf-8": "UNICODE UTF-8", "latin-1": "8859/1"}[codec]
     sent = header_of("", "", name).decode().replace("A-1", control).encode(codec)
-    ack = acknowledge(read_header(sent, "utf-8"), ID).encode()
+    ack = acknowledge(read_header(sent, "utf-8"), ID, AT).encode()
     assert b"MSA|AA|" + control.encode(codec) + b"\r" in ack
 
 
@@ -90,11 +112,11 @@ def test_blanks_of_the_control_id_come_back_too() -> None:
 
 def test_the_control_id_of_undecodable_bytes_comes_back_too() -> None:
     sent = header_of("", "", "UNICODE UTF-8").replace(b"A-1", b"A\xff1")
-    assert b"MSA|AE|A\xff1|undecodable\r" in acknowledge(read_header(sent, "utf-8"), ID, "undecodable").encode()
+    assert b"MSA|AE|A\xff1|undecodable\r" in acknowledge(read_header(sent, "utf-8"), ID, AT, "undecodable").encode()
 
 
 def test_a_control_id_that_ends_like_a_frame_does_not_end_the_answers_frame() -> None:
-    ack = acknowledge(read_header(header_of().replace(b"A-1", b"A\x1c"), "utf-8"), ID).encode()
+    ack = acknowledge(read_header(header_of().replace(b"A-1", b"A\x1c"), "utf-8"), ID, AT).encode()
     assert b"\x1c\r" not in ack
 
 
@@ -118,7 +140,7 @@ def test_only_what_no_resend_can_mend_is_rejected(verdict: str, expected: str) -
 
 
 def test_every_answer_can_be_read_by_our_own_reader() -> None:
-    ack = acknowledge(read_header(header_of("AL"), "utf-8"), ID, "self_merge").encode()
+    ack = acknowledge(read_header(header_of("AL"), "utf-8"), ID, AT, "self_merge").encode()
     message = Message.read(ack, "utf-8")
     assert [segment.name for segment in message.segments] == ["MSH", "MSA", "ERR"]
     assert message.segments[1].get(2) == "A-1"

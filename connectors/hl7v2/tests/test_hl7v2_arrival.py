@@ -13,6 +13,8 @@ from hisbus_hl7v2.mllp import Frame
 from hisbus_mapping import Mapping
 from hisbus_schemas import PatientId
 
+from .conftest import timeless
+
 RECEIVED = datetime(2026, 3, 2, 12, tzinfo=UTC)
 MSH = "MSH|^~\\&|EMR|HOSP|HISBUS|QC|20260302083000+0800||ADT^A01^ADT_A01|A-1|P|2.5"
 
@@ -38,7 +40,7 @@ def examine(body: bytes | str, connector: str = "his", flags: tuple[str, ...] = 
     header = examiner.header(frame)
     arrival = examiner.arrival(frame, header, examiner.message_id(frame, header), RECEIVED)
     judged = MAPPINGS[connector].judge(arrival)
-    ack = arrival.acknowledge(judged.code)
+    ack = timeless(arrival.acknowledge(judged.code))
     return Examined(arrival.id, arrival.control_id, arrival.type, judged.code, judged.flags, judged.patient, ack)
 
 

@@ -1,8 +1,12 @@
 """What every connector must do, held by this one."""
 
+import pytest
+
 from hisbus_hl7v2 import Hl7v2Connector
 from hisbus_hl7v2.mllp import encode
 from hisbus_mapping.testing import ConnectorContract
+
+from .conftest import timeless
 
 HEADER = b"MSH|^~\\&|EMR|HOSP|HISBUS|QC|20260302083000+0800||%s|%s|P|2.5\r"
 
@@ -15,10 +19,28 @@ class TestContract(ConnectorContract):
         HEADER % (b"ADT^A40^ADT_A39", b"2") + b"PID|1||P1^^^HOSP^MR\rMRG|P1^^^HOSP^MR\r",
         HEADER % (b"ZZZ^Z01", b"3") + b"ZZZ|1\r",
     )
+    timeless = staticmethod(timeless)
     broken = (b"hello\r", HEADER % (b"ADT^A01", b"4") + b"PID|1||\xff\r", HEADER % (b"ADT^A01", b"5") * 2)
 
 
 def test_a_captured_file_holds_messages_with_empty_lines_between_them_or_frames() -> None:
     connector, one, other = TestContract.connector, *TestContract.messages[:2]
     assert connector.split(b"MSH|1\nPID|1\n\n\nMSH|2\r\nPID|2\r\n") == [b"MSH|1\rPID|1\r", b"MSH|2\rPID|2\r"]
-    assert connector.split(encode(one) + b"\n" + encode(other)) == [one, other]
+    assert connector.split(encode(one) + b"\n" + encode(b"") + encode(other)) == [one, other]
+
+
+@pytest.mark.parametrize("end", [b"\r", b"\r\n", b"\n"])
+def test_a_batch_in_a_captured_file_is_its_messages(end: bytes) -> None:
+    connector, *messages = TestContract.connector, *TestContract.messages
+    lines = [
+        b"FHS|^~\\&|EMR\r",
+        b"BHS|^~\\&|EMR\r",
+        *messages[:2],
+        b"BTS|2\r",
+        b"BHS|^~\\&\r",
+        messages[2],
+        b"BTS|1\rFTS|2\r",
+    ]
+    assert connector.split(b"".join(lines).replace(b"\r", end)) == messages
+    assert connector.split(b"\n\n".join(lines).replace(b"\r", end)) == messages
+    assert connector.split(encode(b"".join(lines[:5])) + encode(messages[2])) == messages

@@ -52,10 +52,33 @@ def test_the_senders_own_delimiters_are_used() -> None:
         ("\\XFF\\", "\\XFF\\"),
         ("\\Zsite\\", "\\Zsite\\"),
         ("5 \\ 3", "5 \\ 3"),
+        ("BP 120\\80.\\.br\\Second", "BP 120\\80.\nSecond"),  # the first backslash begins nothing
+        ("C:\\data\\T\\x \\", "C:\\data&x \\"),
+        ("\\X0D\\\\X0A\\x", "\nx"),  # a character, or a line end, byte by byte
+        ("\\XE7\\\\X8E\\\\X8B\\", "王"),
+        ("\\X4\\ \\XG1\\", "\\X4\\ \\XG1\\"),
+        ("a\\.sp2\\b\\.sk 3\\c\\.in+4\\d\\.BR\\e", "a\n\nb   cd\ne"),
+        ("a\\.sp99\\b\\.break\\c", "a\nb\\.break\\c"),
+        ("\\C2842\\ \\M248F\\", "\\C2842\\ \\M248F\\"),
     ],
 )
 def test_escapes_are_decoded_once(escape: str, text: str) -> None:
     assert read(MSH).decoded(escape) == text
+
+
+@given(st.lists(st.sampled_from(["\\", "a", "80.", ".br", "T", "E", "X0", "X41", "Z", " "]), max_size=12).map("".join))
+def test_a_backslash_that_begins_no_escape_takes_none_away_from_the_next(text: str) -> None:
+    decoded = read(MSH).decoded
+    assert decoded(f"{text}|\\.br\\") == decoded(f"{text}|") + "\n"
+
+
+def test_a_component_can_be_read_with_its_ampersands() -> None:
+    message = read(MSH, "DG1|1||J18^Pneumonia & sepsis \\T\\ shock^I10||R&D")
+    dg1 = message.segments[1]
+    assert message.part(dg1.raw(3), 2, 0) == "Pneumonia & sepsis & shock"
+    assert (message.part(dg1.raw(3), 2), message.part(dg1.raw(3), 2, 2)) == ("Pneumonia", "sepsis & shock")
+    assert (dg1.get(5, 1, 0), dg1.get(5), dg1.get(1, 1, 0), dg1.get(1, 2, 0)) == ("R&D", "R", "1", "")
+    assert message.part('""', 1, 0) == ""
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=60))
@@ -127,9 +150,10 @@ def test_the_connectors_character_set_serves_where_msh_18_is_empty() -> None:
         (b"FHS|^~\\&|", "not_hl7"),
         (b"MSH", "bad_delimiters"),
         (b"MSH|", "bad_delimiters"),
-        (b"MSH|^~|EMR", "bad_delimiters"),
+        (b"MSH||EMR", "bad_delimiters"),
+        (b"MSH|^~\\&#$|EMR", "bad_delimiters"),
+        (b"MSH\0^~\\&\0EMR", "bad_delimiters"),
         (b"MSH|^^\\&|EMR", "bad_delimiters"),
-        (b"MSH|^~\\||EMR", "bad_delimiters"),
         (b"MSH|A~\\&|EMR", "bad_delimiters"),
         (b"MSH1^~\\&1EMR", "bad_delimiters"),
         (MSH.encode("utf-16-le"), "wide_charset"),
@@ -146,6 +170,41 @@ def test_what_cannot_be_read_is_refused_with_a_stable_code(body: bytes, code: st
     assert refusal(body) == code
 
 
+def wins(body: bytes) -> Message:
+    return Message.read(body, "gb18030", wins=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "flags"),
+    [
+        ("UNICODE UTF-8", ["charset_mislabelled"]),
+        ("ASCII", ["charset_mislabelled"]),
+        ("KLINGON", ["unknown_charset"]),
+        ("UNICODE UTF-16", ["wide_charset"]),
+        ("GBK", []),
+        ("8859/1", []),  # any bytes are
+        ("", []),
+    ],
+)
+def test_the_connectors_character_set_can_win_over_what_msh_18_names(name: str, flags: list[str]) -> None:
+    message = wins(f"{MSH.replace('EMR', '亅院')}||||||{name}\rPID|||||王^建国\rNTE|||\\XCDF5\\".encode("gb18030"))
+    assert (message.header.get(3), message.segments[1].get(5), message.segments[2].get(3)) == ("亅院", "王", "王")
+    assert message.flags == flags
+
+
+def test_bytes_that_are_not_of_the_set_that_wins_are_refused_and_a_byte_order_mark_wins_over_all() -> None:
+    with pytest.raises(BadMessage) as caught:
+        Message.read(f"{MSH}||||||GBK\rPID|||||王".encode("gb18030"), "utf-8", wins=True)
+    assert caught.value.code == "undecodable"
+    assert wins(b"\xef\xbb\xbf" + f"{MSH}\rPID|||||王".encode()).segments[1].get(5) == "王"
+
+
+@pytest.mark.parametrize("name", ["8859/1", "GB18030"])
+def test_bytes_that_are_utf_8_and_are_named_otherwise_are_flagged(name: str) -> None:
+    assert Message.read(f"{MSH}||||||{name}\rPID|||||王建".encode(), "utf-8").flags == ["charset_doubtful"]
+    assert Message.read(f"{MSH}||||||GB18030\rPID|||||王建国".encode("gb18030"), "utf-8").flags == []
+
+
 def test_an_unknown_character_set_does_no_harm_to_ascii() -> None:
     message = read(f"{MSH}||||||KLINGON", "PID|1")
     assert message.flags == ["unknown_charset"]
@@ -154,6 +213,58 @@ def test_an_unknown_character_set_does_no_harm_to_ascii() -> None:
 @pytest.mark.parametrize("encoding", ["^~\\&", "^~\\&#", "!@$%", "\t`'\""])
 def test_unusual_delimiters_are_taken(encoding: str) -> None:
     assert read_header(f"MSH|{encoding}|EMR|\r".encode(), "utf-8").fault == ""
+
+
+@pytest.mark.parametrize(
+    ("encoding", "parts", "text"),
+    [
+        ("^", ["a~b", ""], "x&y\\T\\"),
+        ("^~", ["a", "b"], "x&y\\T\\"),
+        ("^~\\", ["a", "b"], "x&y&"),
+        ("^~\\&", ["a", "b"], "x"),
+    ],
+)
+def test_delimiters_that_are_left_out_do_not_exist(encoding: str, parts: list[str], text: str) -> None:
+    message = read(MSH.replace("^~\\&", encoding, 1), "PID|1||a~b|x&y\\T\\")
+    repetitions = [*message.segments[1].repetitions(3), ""]
+    assert (repetitions[:2], message.segments[1].get(4)) == (parts, text)
+    assert (message.flags, message.delimiters.encoding, message.header.type) == ([], encoding, "ADT^A01")
+
+
+@pytest.mark.parametrize("encoding", ["^~\\\\&", "^~\\\\"])
+def test_an_escape_character_that_is_doubled_counts_once_with_a_flag(encoding: str) -> None:
+    message = read(MSH.replace("^~\\&", encoding, 1), "PID|1||a~b|x\\F\\y")
+    assert (message.segments[1].get(4), message.flags) == ("x|y", ["escape_doubled"])
+
+
+@pytest.mark.parametrize(
+    ("written", "flags"),
+    [
+        ("ADT^A01 ", ["type_with_blanks"]),
+        (" ADT ^ A01^ADT_A01", ["type_with_blanks"]),
+        ("adt^a01", ["type_in_small_letters"]),
+        ("ADT^A01^ADT_A01 ", []),
+    ],
+)
+def test_a_type_is_compared_without_blanks_and_in_capitals(written: str, flags: list[str]) -> None:
+    message = read(MSH.replace("ADT^A01", written))
+    assert (message.header.type, message.flags) == ("ADT^A01", flags)
+
+
+@pytest.mark.parametrize("before", ["\n", "\r\n", "\r\r", " \n", "\r\n\ufeff"])
+def test_line_ends_before_msh_are_skipped_with_a_flag(before: str) -> None:
+    message = read(f"{before}{MSH}", "PID|1||P1")
+    assert [segment.name for segment in message.segments] == ["MSH", "PID"]
+    assert message.flags == [*["byte_order_mark"] * ("\ufeff" in before), "line_ends_before_msh"]
+
+
+@given(st.lists(st.sampled_from(["\r", "\n", "\r\n"]), min_size=4, max_size=4))
+def test_line_ends_may_be_mixed(ends: list[str]) -> None:
+    lines = [MSH, "PID|1||P1", "PV1|1|I", "ZPV|x"]
+    message = Message.read("".join(line + end for line, end in zip(lines, ends, strict=True)).encode(), "utf-8")
+    assert [segment.text.rstrip("\n") for segment in message.segments] == lines
+    assert ("mixed_line_ends" in message.flags) >= (len(set(ends[:3])) > 1)
+    assert ("mixed_line_ends" in message.flags) <= (len(set(ends)) > 1)
 
 
 @pytest.mark.parametrize(("end", "flags"), [("\r", []), ("\n", ["lf_segments"]), ("\r\n", ["crlf_segments"])])

@@ -246,28 +246,163 @@ async def test_a_connection_without_messages_is_closed_even_if_bytes_trickle_in(
         assert await peer.closed()
 
 
-async def test_there_are_only_so_many_connections_from_one_address() -> None:
-    async with running(max_connections_per_peer=2) as site:
+@pytest.mark.parametrize("bound", ["max_connections_per_peer", "max_connections"])
+async def test_there_are_only_so_many_connections_that_have_begun_something(bound: str) -> None:
+    entered, confirmed = asyncio.Event(), asyncio.Event()
+
+    async def store() -> None:
+        entered.set()
+        await confirmed.wait()
+
+    async with running(**{bound: 2}) as site:
+        site.before = store
         first, second = await site.peer(), await site.peer()
-        for peer in (first, second):
-            await peer.send(encode(message()))
-            assert await peer.answer() == "AA|A-1"
+        await first.send(encode(message("A-1")))  # one is being answered
+        await entered.wait()
+        half = encode(message("A-2"))
+        await second.send(half[:-9])  # the other has begun a frame
+        begun = site.connector._server._held
+        async with asyncio.timeout(PATIENCE):
+            while any(held.conversation.idle_since is not None for held in begun.values()):
+                await asyncio.sleep(0)
         assert await (await site.peer()).closed()
-        first.writer.close()
-        await first.writer.wait_closed()
-        await second.send(encode(message("A-2")))
-        assert await second.answer() == "AA|A-2"
+        confirmed.set()
+        await second.send(half[-9:])
+        assert [await first.answer(), await second.answer()] == ["AA|A-1", "AA|A-2"]
         third = await site.peer()
-        await third.send(encode(message("A-3")))
-        assert await third.answer() == "AA|A-3"
+        assert await third.taken("A-3") == "AA|A-3", "now one of them is idle"
 
 
-async def test_there_are_only_so_many_connections_in_all() -> None:
-    async with running(max_connections=1) as site:
-        first = await site.peer()
-        await first.send(encode(message()))
-        assert await first.answer() == "AA|A-1"
-        assert await (await site.peer()).closed()
+@pytest.mark.parametrize("bound", ["max_connections_per_peer", "max_connections"])
+async def test_who_has_been_idle_the_longest_makes_room(bound: str, caplog: pytest.LogCaptureFixture) -> None:
+    async with running(**{bound: 2}) as site:
+        first, second = await site.peer(), await site.peer()
+        assert await first.taken("A-1") == "AA|A-1"
+        assert await second.taken("A-2") == "AA|A-2"
+        assert await first.taken("A-3") == "AA|A-3"
+        third = await site.peer()
+        assert await second.closed()
+        assert await third.taken("A-4") == "AA|A-4"
+        assert await first.taken("A-5") == "AA|A-5"
+        assert [arrival.control_id for arrival in site.stored] == ["A-1", "A-2", "A-3", "A-4", "A-5"]
+    assert "mllp.made_room" in caplog.text
+
+
+async def test_who_has_said_nothing_yet_makes_room_before_who_works() -> None:
+    async with running(max_connections=2) as site:
+        works, mute = await site.peer(), None
+        assert await works.taken("A-0") == "AA|A-0"
+        for _ in range(20):
+            before, mute = mute, await site.peer()
+            if before is not None:
+                assert await before.closed()
+        assert await works.taken("A-1") == "AA|A-1"
+        assert await mute.taken("A-2") == "AA|A-2"
+
+
+async def test_an_empty_frame_is_neither_answered_nor_stored_and_keeps_the_connection() -> None:
+    async with running() as site:
+        peer = await site.peer()
+        await peer.send(encode(b"") + encode(b"\r\n") + encode(message()))
+        assert await peer.answer() == "AA|A-1"
+        assert await peer.taken("A-2") == "AA|A-2"
+        assert [arrival.control_id for arrival in site.stored] == ["A-1", "A-2"]
+
+
+async def test_an_acknowledgement_is_stored_and_not_answered() -> None:
+    async with running() as site:
+        peer = await site.peer()
+        await peer.send(encode(message("A-1").replace(b"ADT^A01^ADT_A01", b"ACK^A01")) + encode(message("A-2")))
+        assert await peer.answer() == "AA|A-2"
+        assert ([arrival.type for arrival in site.stored], site.acknowledgements[0]) == (["ACK^A01", "ADT^A01"], "")
+
+
+@pytest.mark.parametrize("tail", [b"", b"\r"])
+async def test_a_sender_that_leaves_the_cr_out_and_waits_is_answered_where_the_site_says_so(tail: bytes) -> None:
+    async with running(end_of_frame="FS") as site:
+        peer = await site.peer()
+        for control in ("A-1", "A-2"):
+            await peer.send(encode(message(control))[:-1] + tail)
+            assert await peer.answer() == f"AA|{control}"
+        assert [arrival.flags for arrival in site.stored] == [(), ()]
+
+
+async def whole(peer: Peer, text: bytes) -> list[str]:
+    """Send a frame, and return the segments of the frame that answers."""
+    await peer.send(encode(text))
+    async with asyncio.timeout(PATIENCE):
+        answer = await peer.reader.readuntil(b"\x1c\r")
+    return answer[1:-2].decode().split("\r")
+
+
+HEAD = b"|^~\\&|EMR|HOSP|HISBUS|QC|20260302||%s||B-1\r"
+
+
+async def test_a_batch_is_taken_message_by_message_and_answered_with_a_batch() -> None:
+    bad, none = message("A-2").replace(b"P1", b"\xff"), message("A-3").replace(b"ADT^A01^ADT_A01", b"ACK")
+    body = b"FHS" + HEAD % b"F" + b"BHS" + HEAD % b"B" + message("A-1") + bad + none + b"BTS|3\r"
+    body += b"BHS" + HEAD % b"B2" + message("A-4") + b"BTS|1\rFTS|2\r"
+    async with running() as site:
+        peer = await site.peer()
+        lines = await whole(peer, body)
+        assert [line[:3] for line in lines] == [
+            *("FHS", "BHS", "MSH", "MSA", "MSH", "MSA", "ERR", "BTS", "BHS", "MSH", "MSA", "BTS", "FTS", ""),
+        ]
+        for number in (0, 1, 8):
+            sent, its = lines[number].split("|"), lines[number][:3]
+            assert [*sent[2:6], *sent[7:]] == ["HISBUS", "QC", "EMR", "HOSP", "", "", "", "", "B-1"], its
+        assert [line for line in lines if line[:3] in ("MSA", "BTS", "FTS")] == [
+            *("MSA|AA|A-1", "MSA|AE|A-2|undecodable", "BTS|2", "MSA|AA|A-4", "BTS|1", "FTS|2"),
+        ]
+        assert [(arrival.control_id, arrival.flags) for arrival in site.stored] == [
+            (f"A-{number}", ("in_batch",)) for number in range(1, 5)
+        ]
+        assert site.stored[0].body == message("A-1")
+        assert site.stored[0].id == (await by_itself(site, peer)).id, "alone it is the same message"
+
+
+async def by_itself(site: Site, peer: Peer) -> Arrival:
+    assert await peer.taken("A-1") == "AA|A-1"
+    return site.stored[-1]
+
+
+async def test_what_of_a_batch_could_not_be_stored_is_told_and_the_rest_not_tried() -> None:
+    async with running() as site:
+        stored = 0
+
+        async def second() -> None:
+            nonlocal stored
+            stored += 1
+            site.failures = int(stored > 1)
+
+        site.before = second
+        peer = await site.peer()
+        batch = b"BHS" + HEAD % b"B" + message("A-1") + message("A-2") + message("A-3") + b"BTS|3\r"
+        lines = await whole(peer, batch)
+        told = [line for line in lines if line[:3] == "MSA"]
+        assert told == ["MSA|AA|A-1", "MSA|AE|A-2|retry_later", "MSA|AE|A-3|retry_later"]
+        assert (stored, [arrival.control_id for arrival in site.stored]) == (2, ["A-1"])
+        site.before, site.failures = None, 0
+        again = await whole(peer, batch)
+        assert [line for line in again if line[:3] == "MSA"] == ["MSA|AA|A-1", "MSA|AA|A-2", "MSA|AA|A-3"]
+
+
+async def test_a_batch_without_messages_is_answered_with_none_and_one_of_acknowledgements_with_nothing() -> None:
+    async with running() as site:
+        peer = await site.peer()
+        assert [line[:3] for line in await whole(peer, b"\nBHS" + HEAD % b"B" + b"BTS|0\r")] == ["BHS", "BTS", ""]
+        await peer.send(encode(b"BHS" + HEAD % b"B" + message().replace(b"ADT^A01^ADT_A01", b"ACK") + b"BTS|1\r"))
+        assert await peer.taken("A-2") == "AA|A-2"
+        assert [arrival.control_id for arrival in site.stored] == ["A-1", "A-2"]
+
+
+async def test_what_only_begins_like_a_batch_is_refused_whole() -> None:
+    async with running() as site:
+        peer = await site.peer()
+        for body in (b"FHS", b"BHS hello", b"FHSA|" + message()):
+            await peer.send(encode(body))
+            assert await peer.answer() == "AR||not_hl7"
+        assert [arrival.body for arrival in site.stored] == [b"FHS", b"BHS hello", b"FHSA|" + message()]
 
 
 async def test_a_peer_that_leaves_before_its_answer_has_its_message_stored_and_gets_the_same_answer_later() -> None:

@@ -35,6 +35,9 @@ class Core:
     profile: Profile
     format: Format
     authority: str
+    """Whose numbers those are that name no authority."""
+    named: bool
+    """Whether the configuration says so, and it is not merely the connector's name."""
     zone: ZoneInfo
     paths: set[str] = field(default_factory=set)
     """The paths that were compiled, as their format calls them: what is read of a message."""

@@ -71,6 +71,8 @@ class Mapping:
             BadMessage: it cannot be read, or there is a mapping for it and it cannot be understood.
         """
         source = self.connector.read(raw)
+        if source.withheld:
+            return Translation(mapped=False, flags=source.flags, withheld=source.withheld)
         if self.program is not None:
             return self.program.translate(source, _run(raw, source, answers or {}))
         facts = self._function(source) if self._function is not None else None
@@ -90,12 +92,13 @@ def compiler_of(profile: Profile, connector: Connector) -> Compiler:
         profile,
         connector.format or PlainFormat(),
         connector.authority or connector.name,
+        bool(connector.authority),
         zone(connector.timezone),
     )
 
 
 def _run(raw: Raw, source: Source, answers: Answers) -> Run:
-    return Run(raw, source.type, answers)
+    return Run(raw, source.type, answers, source.authority)
 
 
 def _function(profile: Profile) -> Callable[[Any], Any]:

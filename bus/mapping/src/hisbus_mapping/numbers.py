@@ -25,7 +25,7 @@ def patient_of(compiler: Core, said: Sequence[Numbers], place: Place) -> Read[Pa
 
 def visit_of(compiler: Core, said: Sequence[Numbers], place: Place) -> Read[VisitId | None]:
     """Compile where the visit's number stands."""
-    read = _first(compiler, said, place)
+    read = _first(compiler, said, place, bare="" if compiler.named else "bare_visit_number")
 
     def visit(group: Any, run: Run) -> VisitId | None:
         found = read(group, run)
@@ -34,8 +34,10 @@ def visit_of(compiler: Core, said: Sequence[Numbers], place: Place) -> Read[Visi
     return visit
 
 
-def _first(compiler: Core, said: Sequence[Numbers], place: Place) -> Callable[[Any, Run], Number | None]:
-    readers = [_one(compiler, one, place) for one in said]
+def _first(
+    compiler: Core, said: Sequence[Numbers], place: Place, bare: str = ""
+) -> Callable[[Any, Run], Number | None]:
+    readers = [_one(compiler, one, place, bare) for one in said]
 
     def first(group: Any, run: Run) -> Number | None:
         for read in readers:
@@ -46,7 +48,7 @@ def _first(compiler: Core, said: Sequence[Numbers], place: Place) -> Callable[[A
     return first
 
 
-def _one(compiler: Core, said: Numbers, place: Place) -> Callable[[Any, Run], Number | None]:
+def _one(compiler: Core, said: Numbers, place: Place, bare: str) -> Callable[[Any, Run], Number | None]:
     groups = compiler.path("groups", said.each, (*place, "each")) if said.each else lambda group, _run: [group]
     if said.each:
         compiler.reads(said.each)
@@ -76,8 +78,10 @@ def _one(compiler: Core, said: Numbers, place: Place) -> Callable[[Any, Run], Nu
             return None
         if flag:
             run.flag(flag)
-        named = next(filter(None, (authority(one, run) for authority in authorities)), own)
-        return named, number(one, run)
+        named = next(filter(None, (authority(one, run) for authority in authorities)), run.authority)
+        if bare and not named:
+            run.flag(bare)
+        return named or own, number(one, run)
 
     return read
 

@@ -19,9 +19,11 @@ class Asked(NamedTuple):
 class Run:
     """What is noted while one message is read."""
 
-    __slots__ = ("answers", "asked", "data", "flags", "group", "looked_up", "number", "raw", "time", "type")
+    __slots__ = (
+        "answers", "asked", "authority", "data", "flags", "group", "looked_up", "number", "raw", "time", "type",
+    )  # fmt: skip
 
-    def __init__(self, raw: Raw, type: str, answers: Mapping[tuple[str, str], str]) -> None:
+    def __init__(self, raw: Raw, type: str, answers: Mapping[tuple[str, str], str], authority: str = "") -> None:
         self.raw = raw
         self.type = type
         """Of the message, without blanks and in capitals."""
@@ -29,6 +31,8 @@ class Run:
         """Reservations about what is said of it."""
         self.answers = answers
         """What people have said of codes: our word by table and code."""
+        self.authority = authority
+        """Whose numbers those are that name no authority, where that is not the connector's to say."""
         self.asked: list[Asked] = []
         """Of what is being read now."""
         self.looked_up: dict[tuple[str, str], str] = {}

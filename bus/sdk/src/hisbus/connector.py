@@ -31,12 +31,13 @@ class Arrival:
     flags: tuple[str, ...] = ()
     """Reservations about how it came, in stable words."""
     acknowledge: Callable[[str], str] = _unanswered
-    """Returns the acknowledgement that its sender gets for a verdict's code; empty where it gets none. Pure."""
+    """Returns the acknowledgement that its sender gets for a verdict's code; empty where it gets none.
+    Pure but for the time that it says it was made at."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of an arrival, once it is stored. A pure function of the message and the configuration."""
+    """What became of an arrival, once it is stored. But for times, a pure function of message and configuration."""
 
     code: str = ""
     """Empty: it was accepted. Else the stable code it was refused with; it is stored and parked."""
@@ -86,6 +87,10 @@ class Source(Protocol):
     """Which sections of a profile read it: ``ADT^A01``, ``Bundle``, the name of a view."""
     flags: list[str]
     """Reservations about how it was read, in stable words; who reads on adds his own."""
+    withheld: str = ""
+    """Why it says nothing, whatever it holds (``not_production``): its status, in a stable word. Empty: it counts."""
+    authority: str = ""
+    """Whose numbers those of its sender are that name no authority; empty: the connector's own."""
 
     def groups(self, path: str) -> Sequence[Any]:
         """Return what a path names and repeats, each with ``groups`` and ``texts`` whose paths begin there."""
@@ -146,13 +151,20 @@ class Format(Protocol):
 
 @dataclass(frozen=True)
 class Translation:
-    """What a message says. ``mapped`` is false where there is no mapping for it."""
+    """What a message says. ``mapped`` is false where there is no mapping for it, or where it says nothing."""
 
     mapped: bool
     facts: list[Fact] = field(default_factory=list)
     unmapped: list[str] = field(default_factory=list)
     """Names of parts (HL7 v2: segments) that nothing reads."""
     flags: list[str] = field(default_factory=list)
+    withheld: str = ""
+    """Why it says nothing, whatever it holds, as ``Source.withheld`` has it."""
+
+    @property
+    def status(self) -> str:
+        """What became of the message, in a stable word: ``mapped``, ``unmapped``, or why it is withheld."""
+        return self.withheld or ("mapped" if self.mapped else "unmapped")
 
 
 Sink = Callable[[Arrival], Awaitable[Verdict]]

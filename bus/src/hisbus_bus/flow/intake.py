@@ -1,7 +1,8 @@
 """Intake: what a connector hands over is judged by the profile's envelope, and stored in ``raw`` before it is answered.
 
-It touches no database: verdict and acknowledgement are a pure function of message and configuration, so a message
-is taken as long as the log can be written. Only a connector that polls keeps a place there.
+It touches no database: verdict and acknowledgement are a pure function of message and configuration, but for the time
+that an acknowledgement says, so a message is taken as long as the log can be written. Only a connector that polls
+keeps a place there.
 """
 
 from datetime import UTC, datetime

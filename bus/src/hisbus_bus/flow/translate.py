@@ -162,7 +162,7 @@ class Translate:
         first = ledger.first.get(record.headers["message"])
         if first is not None and _is_copy(record, first):
             ledger.enter(record, status="duplicate")
-            if first["status"] not in {"parked", "unmapped"}:
+            if first["status"] == "mapped":  # else it may be understood by now
                 return None
         return await self._translate(connection, record, ledger, first)
 
@@ -180,7 +180,7 @@ class Translate:
         revision = _revision(first, mapping.name)
         ledger.enter(
             record,
-            status="mapped" if translation.mapped else "unmapped",
+            status=translation.status,
             revision=revision,
             mapping=mapping.name,
             flags=translation.flags,

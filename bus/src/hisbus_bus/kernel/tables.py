@@ -163,7 +163,7 @@ messages = Table(
     Column("received", Instant, nullable=False, index=True),
     Column("partition", Integer, nullable=False),
     Column("offset", Big, nullable=False),
-    Column("status", String, nullable=False, index=True),  # mapped | unmapped | duplicate | parked
+    Column("status", String, nullable=False, index=True),  # mapped | unmapped | not_production | duplicate | parked
     Column("revision", Integer, nullable=False),
     Column("mapping", String, nullable=False),
     Column("flags", Text, nullable=False),

@@ -115,7 +115,7 @@ def _compare(found: Messages, mapping: Mapping, original: Original, events: Sequ
     except BadMessage:
         status, moved = "parked", Counter[tuple[str, str]]()  # the events it has made before stay
     else:
-        status = "mapped" if translation.mapped else "unmapped"
+        status = translation.status
         moved = _moved(events, [Fact.model_validate_json(fact.model_dump_json()) for fact in translation.facts])
     if status == row.status and not moved:
         found.unchanged += 1

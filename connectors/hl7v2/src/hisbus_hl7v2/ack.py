@@ -1,4 +1,4 @@
-"""Acknowledgements: a pure function of the frame and the configuration, so a resend gets the same one."""
+"""Acknowledgements: but for the time, a pure function of frame and configuration, so a resend gets the same one."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -68,40 +68,42 @@ def mode_flags(header: Header) -> tuple[str, ...]:
 
 
 def silent(header: Header, never: Literal["answer", "silent"]) -> bool:
-    """Tell whether the sender wants no answer at all: MSH-15 ``NE``, where the site reads it strictly."""
-    return never == "silent" and header.get(15).strip() == "NE"
+    """Tell whether there is no answer at all: to an ``ACK``, and to MSH-15 ``NE`` where the site reads it strictly."""
+    return header.type.partition("^")[0] == "ACK" or (never == "silent" and header.get(15).strip() == "NE")
 
 
-def acknowledge(header: Header, message: str, verdict: str = "") -> Ack:
+def acknowledge(header: Header, message: str, at: str, verdict: str = "") -> Ack:
     """Answer the message of this header.
 
     Args:
         header: as sent; where it could not be read the answer names no message.
         message: the message's id, from which the answer's own MSH-10 is made.
+        at: when it is answered, as HL7 writes it.
         verdict: stable code of the refusal; empty: stored.
     """
     get, field, component = header.get, header.delimiters.field, header.delimiters.component
     code = _MODES.get(get(15).strip(), _ORIGINAL)[outcome(verdict)]
     own = message[:18] + code  # no more than the 20 characters that MSH-10 had before version 2.7
-    trigger = get(9).split(component, 2)[1:2]
-    type = component.join(("ACK", *trigger, "ACK")) if trigger else "ACK"
+    trigger = header.type.partition("^")[2]
+    type = component.join(("ACK", trigger, "ACK")) if trigger else "ACK"
     # One that we could not read in is not one that we answer in.
     charset = get(18).split(header.delimiters.repetition, 1)[0] if header.body_encoding else ""
     msh = [
-        *("MSH", header.delimiters.encoding, get(5), get(6), get(3), get(4), get(7), "", type, own),
+        *("MSH", header.delimiters.encoding, get(5), get(6), get(3), get(4), at, "", type, own),
         *(get(11) or "P", get(12) or "2.5"),
         *(("", "", "", "", "", charset) if charset else ()),
     ]
-    text = _line(msh, field) + _line(["MSA", code, get(10), verdict], field)
+    text = line(msh, field) + line(["MSA", code, get(10), verdict], field)
     if verdict:
         number, words = _CONDITIONS.get(verdict, _INTERNAL)
-        text += _line(["ERR", "", "", component.join((number, words, "HL70357")), "E", verdict], field)
+        text += line(["ERR", "", "", component.join((number, words, "HL70357")), "E", verdict], field)
     return Ack(text, header.encoding)
 
 
-def _line(segment: list[str], separator: str) -> str:
+def line(segment: list[str], separator: str) -> str:
+    """Return a segment as it is written, without the empty fields at its end."""
     while not segment[-1]:
         segment.pop()
-    line = separator.join(segment)
+    text = separator.join(segment)
     # What we echo may end in FS; with our CR behind it, it would end the frame.
-    return line + (separator if line.endswith("\x1c") else "") + "\r"
+    return text + (separator if text.endswith("\x1c") else "") + "\r"

@@ -1,15 +1,17 @@
 """What a frame is, decided without a database: its identity, flags and acknowledgement."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from typing import Literal
+from zoneinfo import ZoneInfo
 
 from hisbus import Arrival
 from hisbus_hl7v2.ack import Ack, acknowledge, mode_flags, silent
 from hisbus_hl7v2.identity import message_id
 from hisbus_hl7v2.message import Header, read_header
 from hisbus_hl7v2.mllp import Frame
+from hisbus_hl7v2.timestamp import written
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,11 +20,14 @@ class Examiner:
 
     connector: str
     codec: str
+    charset_wins: bool = False
     accept_ack_never: Literal["answer", "silent"] = "answer"
+    zone: ZoneInfo = ZoneInfo("UTC")  # noqa: RUF009 - they are one for each name
+    """In which an acknowledgement says when it was made."""
 
     def header(self, frame: Frame) -> Header:
         """Read the MSH segment of a frame."""
-        return read_header(frame.body, self.codec)
+        return read_header(frame.body, self.codec, wins=self.charset_wins)
 
     def message_id(self, frame: Frame, header: Header) -> str:
         """Return the message's id."""
@@ -56,7 +61,13 @@ class Examiner:
 
     def answer(self, header: Header, id: str, code: str) -> Ack | None:
         """Return the acknowledgement of a verdict; None where the sender wants none."""
-        return None if silent(header, self.accept_ack_never) else acknowledge(header, id, code)
+        if silent(header, self.accept_ack_never):
+            return None
+        return acknowledge(header, id, self.now(), code)
+
+    def now(self) -> str:
+        """Return the time as an acknowledgement says it."""
+        return written(datetime.now(UTC), self.zone)
 
     def reply(self, header: Header, id: str, code: str) -> bytes | None:
         """Return the acknowledgement of a verdict as bytes; None where the sender wants none."""

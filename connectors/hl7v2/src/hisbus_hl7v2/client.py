@@ -88,7 +88,7 @@ class Connection:
             return Answer("unknown", "closed")
 
     async def _answer(self, control_id: bytes) -> Answer:
-        decoder = Decoder(_ANSWER_BYTES)
+        decoder = Decoder(_ANSWER_BYTES, "FS")  # some leave the CR out, and send nothing more
         while True:
             data = await self._reader.read(64 * 1024)
             if not data:

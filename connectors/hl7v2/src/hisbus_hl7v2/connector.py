@@ -1,6 +1,7 @@
 """The hl7v2 connector: HL7 v2 over MLLP, in and out."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,13 +12,14 @@ from hisbus import BusError, ConfigError, Format, Place, Raw, RetryLater, Sink
 from hisbus.addresses import unbound
 from hisbus_hl7v2 import captured
 from hisbus_hl7v2.arrival import Examiner
+from hisbus_hl7v2.batch import read_batch
 from hisbus_hl7v2.client import Answer, Connection
 from hisbus_hl7v2.conformance import NonconformantError
 from hisbus_hl7v2.conversation import Limits, Reply, Then
 from hisbus_hl7v2.groups import grammar_hash
 from hisbus_hl7v2.message import Message
 from hisbus_hl7v2.mllp import Decoder, Frame
-from hisbus_hl7v2.senders import refusal
+from hisbus_hl7v2.senders import authority_of, refusal
 from hisbus_hl7v2.server import Server, bind
 from hisbus_hl7v2.settings import address, read_settings
 from hisbus_hl7v2.source import FORMAT, Hl7Source
@@ -49,7 +51,9 @@ class Hl7v2Connector:
     def __init__(self, table: dict[str, Any]) -> None:
         self._settings = settings = read_settings(table)
         self._zone = ZoneInfo(settings.timezone)
-        self._examiner = Examiner(settings.name, settings.codec, settings.accept_ack_never)
+        self._examiner = Examiner(
+            settings.name, settings.codec, settings.charset_wins, settings.accept_ack_never, self._zone
+        )
         self.name = settings.name
         self.timezone = settings.timezone
         self.clock = settings.clock
@@ -57,7 +61,14 @@ class Hl7v2Connector:
         self.his_drops_duplicates = settings.his_drops_duplicates
         self.authority = settings.authority
         self.over = settings.profile
-        self.meaning: Mapping[str, str] = {"charset": settings.codec, "grammar": grammar_hash()}
+        self._processing_ids = frozenset(settings.processing_ids)
+        self.meaning: Mapping[str, str] = {
+            "charset": settings.codec,
+            "charset_wins": str(settings.charset_wins),
+            "grammar": grammar_hash(),
+            "processing_ids": ",".join(sorted(self._processing_ids)),
+            "authority_by_sender": json.dumps(settings.authority_by_sender, sort_keys=True),
+        }
         self.plaintext: Sequence[str] = settings.plaintext
         """The keys, ``listen`` and ``send``, for which the operator has waived encryption."""
         self._sink: Sink | None = None
@@ -67,6 +78,7 @@ class Hl7v2Connector:
             settings.name,
             Limits(
                 max_bytes=settings.max_bytes,
+                end_of_frame=settings.end_of_frame,
                 idle_s=settings.idle_s,
                 frame_s=settings.frame_s,
                 pause_s=settings.retry_s,
@@ -136,7 +148,25 @@ class Hl7v2Connector:
             raise ConfigError(f"connector {self.name}: {error}") from error
 
     async def _receive(self, frame: Frame, certificate: frozenset[str]) -> Reply:
-        """Store a frame and answer it; the answer leaves after the store has confirmed."""
+        """Store what a frame holds and answer it; the answer leaves after the store has confirmed."""
+        batch = read_batch(frame, self._settings.codec)
+        if batch is None:
+            return await self._receive_one(frame, certificate)
+        replies: list[Reply] = []
+        for one in batch.frames:
+            if replies and replies[-1].code == "retry_later":
+                replies.append(self._told(one, "retry_later"))
+            else:
+                replies.append(await self._receive_one(one, certificate))
+        return batch.reply(replies, self._examiner.now())
+
+    def _told(self, frame: Frame, code: str) -> Reply:
+        """Answer a frame that is not handed on."""
+        header = self._examiner.header(frame)
+        id = self._examiner.message_id(frame, header)
+        return Reply(self._examiner.reply(header, id, code), code, id, "pause")
+
+    async def _receive_one(self, frame: Frame, certificate: frozenset[str]) -> Reply:
         examiner, sink = self._examiner, self._sink
         header = examiner.header(frame)
         id = examiner.message_id(frame, header)
@@ -162,6 +192,8 @@ class Hl7v2Connector:
         """Take one message as if it had come over the wire, whoever may send it. Return MSA-1; empty: no answer."""
         code = ""
         for frame in Decoder(self._settings.max_bytes).feed(b"\x0b" + body + b"\x1c\r"):
+            if frame.keeps_alive:
+                continue
             header = self._examiner.header(frame)
             id = self._examiner.message_id(frame, header)
             verdict = await sink(self._examiner.arrival(frame, header, id, datetime.now(UTC)))
@@ -175,7 +207,10 @@ class Hl7v2Connector:
         Raises:
             BadMessage: it cannot be read.
         """
-        return Hl7Source(Message.read(raw.body, self._settings.codec), raw)
+        settings = self._settings
+        message = Message.read(raw.body, settings.codec, wins=settings.charset_wins)
+        authority = authority_of(settings.authority_by_sender, message.header)
+        return Hl7Source(message, raw, authority, self._processing_ids)
 
     def split(self, file: bytes) -> list[bytes]:
         """Return the messages of a file: MLLP frames as captured, or messages with an empty line between them."""

@@ -6,6 +6,7 @@ import socket
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from time import monotonic
 from typing import Literal, cast
 
 from hisbus.observe import counter, logger
@@ -44,6 +45,7 @@ class Limits:
     """Bounds of every connection."""
 
     max_bytes: int
+    end_of_frame: Literal["FS CR", "FS"]
     idle_s: float
     frame_s: float
     pause_s: float
@@ -66,13 +68,17 @@ class Conversation(asyncio.Protocol):
         self._name = name
         self._log = logger(connector=name)
         self._stored = _FRAMES.labels(name, "stored")
-        self._decoder = Decoder(limits.max_bytes)
+        self._decoder = Decoder(limits.max_bytes, limits.end_of_frame)
         self._frames: deque[Frame] = deque()
         self._open = True
         self._reading = True
         self._ending: Fault = ""
         """Why no more frames come."""
         self._loop = asyncio.get_running_loop()
+        self._idle_since = monotonic()
+        self.heard = False
+        """Whether a frame has come."""
+        self._answering = False
         self._waiter: asyncio.Future[None] | None = None
         """Set while the task has nothing to do."""
         self._drained: asyncio.Future[None] | None = None
@@ -80,6 +86,7 @@ class Conversation(asyncio.Protocol):
         self._lost = asyncio.Event()
         self._deadline: float | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._begun = False
         self._transport: asyncio.Transport
 
     async def run(self) -> None:
@@ -88,7 +95,9 @@ class Conversation(asyncio.Protocol):
         try:
             while self._open:
                 if self._frames:
+                    self._answering = True
                     await self._answer(self._frames.popleft(), certificate)
+                    self._answering = False
                 elif not self._ending:
                     await self._read_on()
                 else:
@@ -102,7 +111,26 @@ class Conversation(asyncio.Protocol):
             self._release()
             await self._close()
 
+    @property
+    def idle_since(self) -> float | None:
+        """When it last had nothing to do, as ``monotonic`` counts; None while a frame has begun or is answered."""
+        busy = self._answering or self._frames or self._decoder.inside or self._ending
+        return None if busy else self._idle_since
+
+    def make_room(self) -> bool:
+        """End an idle connection for another; what comes before it is closed is answered all the same.
+
+        Returns:
+            False where it has not begun yet, since nobody has shaken hands.
+        """
+        self._end("truncated")
+        return self._begun
+
     async def _answer(self, frame: Frame, certificate: frozenset[str]) -> None:
+        self.heard = True
+        if frame.keeps_alive:
+            _FRAMES.labels(self._name, "keep_alive").inc()
+            return
         reply = await self._receive(frame, certificate)
         if reply.code:
             _FRAMES.labels(self._name, reply.code).inc()
@@ -153,6 +181,7 @@ class Conversation(asyncio.Protocol):
         if not self._reading:
             self._reading = True
             self._transport.resume_reading()
+        self._idle_since = monotonic()
         self._waiter = self._loop.create_future()
         await self._waiter
 
@@ -183,6 +212,7 @@ class Conversation(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin; under TLS the handshake is done."""
+        self._begun = True
         self._transport = cast(asyncio.Transport, transport)  # uvloop's are no subclass
         keep_alive(transport)
 

@@ -8,10 +8,11 @@ from typing import Any
 
 from hisbus import BadMessage
 from hisbus_hl7v2 import charset
-from hisbus_hl7v2.notation import DEFAULT, NULL, Delimiters, Notation
+from hisbus_hl7v2.notation import DEFAULT, NULL, Delimiters, Notation, is_doubled
 from hisbus_hl7v2.notation import delimiters as read_delimiters
 
 _NAME = re.compile(r"[A-Z][A-Z0-9]{2}")
+_BLANKS = b"\r\n\t "
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,33 +39,77 @@ class Header:
 
     @property
     def type(self) -> str:
-        """The message's type, ``ADT^A01``, from MSH-9."""
-        parts = self.get(9).split(self.delimiters.component)
-        return "^".join(part for part in parts[:2] if part)
+        """The message's type, ``ADT^A01``, from MSH-9: without blanks and in capitals."""
+        return "^".join(part for one in self._type() if (part := one.strip().upper()))
+
+    def type_flags(self) -> tuple[str, ...]:
+        """Return how MSH-9 is not as the standard writes it."""
+        parts = self._type()
+        blanks = any(part != part.strip() for part in parts)
+        small = any(part != part.upper() for part in parts)
+        return ("type_with_blanks",) * blanks + ("type_in_small_letters",) * small
+
+    def _type(self) -> list[str]:
+        return self.get(9).split(self.delimiters.component)[:2]
 
 
-def read_header(body: bytes, default: str) -> Header:
-    """Read the MSH segment; ``default`` is the codec where MSH-18 names none. Never raises: see ``fault``."""
-    begin = len(BOM_UTF8) if body.startswith(BOM_UTF8) else 0
+def read_header(body: bytes, default: str, *, wins: bool = False) -> Header:
+    """Read the MSH segment. Never raises: see ``fault``.
+
+    Args:
+        body: of the message.
+        default: the codec where MSH-18 names none.
+        wins: whether it is the codec, whatever MSH-18 names.
+    """
+    begin = beginning(body)
+    before = body[:begin]
+    marked = BOM_UTF8 in before
     if not body.startswith(b"MSH", begin):
         return Header(fault="wide_charset" if _looks_wide(body) else "not_hl7")
     end = _first(body, b"\n", begin, _first(body, b"\r", begin, len(body)))
     line = body[begin:end]
-    text, encoding = _decode_header(line, default)
+    text, encoding = _decode_header(line, default, wins=wins)
     separator = text[3:4]
-    if not separator or separator.isalnum():
+    if separator in ("", "\0") or separator.isalnum():
         return Header(begin=begin, end=end, fault="bad_delimiters")
     fields = text.split(separator)
     fields.insert(1, separator)
-    delimiters = read_delimiters(separator, fields[2] if len(fields) > 2 else "")
+    encoding_characters = fields[2].replace("\0", "") if len(fields) > 2 else ""
+    delimiters = read_delimiters(separator, encoding_characters)
     if delimiters is None:
         usable = Delimiters(field=separator) if separator not in DEFAULT.encoding else DEFAULT
         return Header(fields, usable, encoding, "", begin, end, "bad_delimiters")
-    codec, problem = _codec(_charset_name(fields, delimiters.repetition), "utf-8" if begin else default)
-    flags = ("byte_order_mark",) if begin else ()
-    if problem == "unknown_charset" and body[begin:].isascii():  # then it does no harm
-        return Header(fields, delimiters, encoding, "ascii", begin, end, "", (*flags, problem))
-    return Header(fields, delimiters, encoding, codec, begin, end, problem, flags)
+    name, default = _charset_name(fields, delimiters.repetition), "utf-8" if marked else default
+    codec, problem = _codec(name, default)
+    flags = ["byte_order_mark"] * marked + ["line_ends_before_msh"] * (before.replace(BOM_UTF8, b"") != b"")
+    flags += ["escape_doubled"] * is_doubled(encoding_characters)
+    if wins:
+        if problem or not _is_of(codec, body[begin:]):
+            flags.append(problem or "charset_mislabelled")
+        codec, problem = default, ""
+    elif problem == "unknown_charset" and body[begin:].isascii():  # then it does no harm
+        flags.append(problem)
+        codec, problem = "ascii", ""
+    header = Header(fields, delimiters, encoding, codec, begin, end, problem, tuple(flags))
+    wrong = header.type_flags()
+    return replace(header, flags=header.flags + wrong) if wrong else header
+
+
+def beginning(body: bytes) -> int:
+    """Return where the first segment begins, behind line ends and a byte-order mark that some senders leave there."""
+    if body.startswith(b"MSH"):
+        return 0
+    rest = body.lstrip(_BLANKS).removeprefix(BOM_UTF8).lstrip(_BLANKS)
+    return len(body) - len(rest)
+
+
+def _is_of(codec: str, body: bytes) -> bool:
+    """Tell whether bytes are of a codec."""
+    try:
+        body.decode(codec)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _first(body: bytes, mark: bytes, begin: int, end: int) -> int:
@@ -81,20 +126,21 @@ def _charset_name(fields: list[str], repetition: str) -> str:
     return fields[18].split(repetition)[0].strip() if len(fields) > 18 else ""
 
 
-def _decode_header(line: bytes, default: str) -> tuple[str, str]:
-    """Decode MSH before its own MSH-18 is known: a codec is right if, read with it, the segment names it."""
+def _decode_header(line: bytes, default: str, *, wins: bool) -> tuple[str, str]:
+    """Decode MSH before its own MSH-18 is known: a codec is right if it wins or, read with it, the segment names it."""
     if line.isascii():
         return line.decode("ascii"), "ascii"
     naive = line.decode("latin-1")
-    named = charset.codec(_charset_name(["", *naive.split(naive[3:4] or "|")], naive[5:6] or "~"))
-    for guess in dict.fromkeys((default, named or default, "gb18030", "utf-8")):
+    said = charset.codec(_charset_name(["", *naive.split(naive[3:4] or "|")], naive[5:6] or "~"))
+    for guess in dict.fromkeys((default, said or default, "gb18030", "utf-8")):
         try:
             text = line.decode(guess)
         except UnicodeDecodeError:
             continue
         fields = ["", *text.split(text[3:4] or "|")]
         name = _charset_name(fields, text[5:6] or "~")
-        if (charset.codec(name) if name else default) == guess and text.encode(guess) == line:
+        named = default if wins or not name else charset.codec(name)
+        if named == guess and text.encode(guess) == line:
             return text, guess
     return naive, "latin-1"
 
@@ -112,6 +158,12 @@ def _codec(name: str, default: str) -> tuple[str, str]:
 @lru_cache(maxsize=512)
 def _is_name(text: str) -> bool:
     return _NAME.fullmatch(text) is not None
+
+
+@lru_cache(maxsize=8)
+def _line_feeds(separator: str) -> re.Pattern[str]:
+    """Return what finds the line feeds that end a segment among those that are text."""
+    return re.compile(rf"\n(?={_NAME.pattern}{re.escape(separator)})")
 
 
 class Segment:
@@ -169,7 +221,7 @@ class Segment:
         fields = self.fields or self.split()
         raw = fields[number] if number < len(fields) else ""
         if not raw or raw.isalnum():  # no delimiter is alphanumeric: the commonest value has one part
-            return raw if component == sub == 1 else ""
+            return raw if component == 1 and sub <= 1 else ""
         notation = self._notation
         repetition = notation.delimiters.repetition
         return notation.part(raw.split(repetition, 1)[0] if repetition in raw else raw, component, sub)
@@ -195,7 +247,7 @@ class Message:
     def __init__(self, header: Header, text: str) -> None:
         self.header = header
         self.flags = list(header.flags)
-        """``byte_order_mark``, ``lf_segments``, ``crlf_segments``, ``unknown_charset``, ``nul_bytes``."""
+        """How it is not as the standard has it, in stable words."""
         self._notation = notation = Notation(header.delimiters, header.body_encoding)
         first, *lines = self._lines(text)
         self.segments = [Segment(first, notation, header.fields), *[Segment(line, notation) for line in lines if line]]
@@ -209,14 +261,14 @@ class Message:
             self.by_name.setdefault(segment.text[:3], []).append(segment)
 
     @classmethod
-    def read(cls, body: bytes, default: str) -> "Message":
-        """Read a message; ``default`` is the codec where MSH-18 names none.
+    def read(cls, body: bytes, default: str, *, wins: bool = False) -> "Message":
+        """Read a message; ``default`` and ``wins`` are those of ``read_header``.
 
         Raises:
             BadMessage: ``not_hl7``, ``bad_delimiters``, ``wide_charset`` (UTF-16 or 32), ``unknown_charset``,
                 ``undecodable`` or ``several_messages``.
         """
-        header = read_header(body, default)
+        header = read_header(body, default, wins=wins)
         if header.fault:
             raise BadMessage("The message cannot be read.", code=header.fault)
         try:
@@ -230,21 +282,27 @@ class Message:
             fields = [value.replace("\0", "") for value in header.fields]
             header = replace(header, fields=fields, flags=(*header.flags, "nul_bytes"))
         message = cls(header, text)
+        if header.body_encoding != "utf-8" and not body.isascii() and _is_of("utf-8", body):
+            message.flags.append("charset_doubtful")  # hardly any other text is UTF-8 by chance
         if len(message.all("MSH")) > 1:
             raise BadMessage("The frame holds several messages.", code="several_messages")
         return message
 
     def _lines(self, text: str) -> list[str]:
-        """Split into segments. The end of MSH says how: a line feed elsewhere is text."""
+        """Split into segments. Where MSH does not end with a line feed alone, one ends a segment if another begins."""
         feed, end = text.find("\n"), text.find("\r")
         if feed < 0:
             return text.split("\r")
         if end < 0 or feed < end:
-            self.flags.append("lf_segments")
+            self.flags += ["lf_segments"] + ["mixed_line_ends"] * (end >= 0)
             return (text if end < 0 else text.replace("\r\n", "\n").replace("\r", "\n")).split("\n")
-        if "\r\n" in text:
+        ends, both = text.count("\r"), text.count("\r\n")
+        if both:
             self.flags.append("crlf_segments")
             text = text.replace("\r\n", "\r")
+        text, feeds = _line_feeds(self.delimiters.field).subn("\r", text)
+        if feeds or 0 < both < ends:
+            self.flags.append("mixed_line_ends")
         return text.split("\r")
 
     @property

@@ -1,6 +1,7 @@
 """MLLP framing: bytes in any pieces become frames, in linear time and bounded memory.
 
-A frame is VT, body, FS CR. A lone FS belongs to the body, unless VT follows: then only the CR was forgotten.
+A frame is VT, body, FS CR. A lone FS belongs to the body, unless VT follows: then only the CR was forgotten. Where a
+sender leaves it out and waits for the answer, each FS ends a frame.
 """
 
 from dataclasses import dataclass
@@ -33,6 +34,11 @@ class Frame:
     flags: tuple[str, ...] = ()
     """``missing_cr``, ``bytes_between_frames``, ``bytes_before_frame``, ``double_framing``."""
 
+    @property
+    def keeps_alive(self) -> bool:
+        """Tell whether it is a whole frame and holds nothing, as some engines send to see whether we are there."""
+        return not self.fault and not self.body.strip(_FILLER)
+
 
 def encode(body: bytes) -> bytes:
     """Return the body framed.
@@ -48,8 +54,12 @@ def encode(body: bytes) -> bytes:
 class Decoder:
     """Finds the frames in one connection's stream. Feeding it in other pieces gives the same frames."""
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, end: Literal["FS CR", "FS"] = "FS CR") -> None:
         self._max = max_bytes
+        self._lone = end == "FS"
+        """Whether FS alone ends a frame; a CR behind it is part of the end."""
+        self._ended = False
+        """Whether such a frame has just ended, and its CR may follow."""
         self._buffer = bytearray()
         self._open = False
         self._scanned = 0
@@ -96,7 +106,7 @@ class Decoder:
     def _is_one_frame(self, data: bytes) -> bool:
         """Tell whether these bytes are a frame and nothing else, which nearly all are; then nothing is copied twice."""
         return (
-            not (self._open or self._buffer or self._flags or self.over)
+            not (self._open or self._buffer or self._flags or self.over or self._lone)
             and data[:1] == b"\x0b"
             and data.find(FS) == len(data) - 2
             and data[-1] == CR
@@ -106,6 +116,9 @@ class Decoder:
 
     def _enter(self) -> bool:
         """Skip to the next VT and step behind it."""
+        if self._ended and self._buffer:
+            self._ended = False
+            self._drop(1 if self._buffer[0] == CR else 0)
         start = self._buffer.find(VT)
         noise = bytes(self._buffer) if start < 0 else bytes(self._buffer[:start])
         if noise:
@@ -147,6 +160,9 @@ class Decoder:
         stop = buffer.find(VT, begin)
         limit = len(buffer) if stop < 0 else stop
         end = buffer.find(FS, begin, limit)
+        if end >= 0 and self._lone:
+            self._ended = True
+            return end, 1, ""
         if end >= 0 and buffer[end + 1 : end + 2] != b"\r":
             end = buffer.find(b"\x1c\r", end, limit)  # ten times as slow as looking for one byte
         if end >= 0:

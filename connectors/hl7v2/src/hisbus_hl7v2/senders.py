@@ -1,4 +1,6 @@
-"""Who may send as whom: a client's certificate is bound to the sender that MSH-3 and MSH-4 name."""
+"""Who sends, as MSH-3 and MSH-4 name him: what he may send, by his certificate, and whose numbers his are."""
+
+from collections.abc import Mapping
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -27,8 +29,7 @@ class Client(BaseModel):
 
 def refusal(clients: tuple[Client, ...], names: frozenset[str], header: Header) -> str:
     """Return why who has a certificate with these names may not send what the header says; empty: he may."""
-    first = header.delimiters.component
-    application, facility = (header.get(number).split(first, 1)[0].strip() for number in (3, 4))
+    application, facility = _sender(header)
     theirs = [
         client
         for client in clients
@@ -39,6 +40,24 @@ def refusal(clients: tuple[Client, ...], names: frozenset[str], header: Header) 
     family, _, trigger = header.type.partition("^")
     allowed = any(_fits(pattern, family, trigger) for client in theirs for pattern in client.types)
     return "" if allowed else "type_not_allowed"
+
+
+def authority_of(by_sender: Mapping[str, str], header: Header) -> str:
+    """Return whose the bare numbers of a message are by who sent it; empty: nothing is said of him.
+
+    Args:
+        by_sender: authority by ``APP^FACILITY``, else by ``APP``.
+        header: of the message.
+    """
+    application, facility = _sender(header)
+    return by_sender.get(f"{application}^{facility}") or by_sender.get(application, "")
+
+
+def _sender(header: Header) -> tuple[str, str]:
+    """Return application and facility, the first components of MSH-3 and MSH-4."""
+    first = header.delimiters.component
+    application, facility = (header.get(number).split(first, 1)[0].strip() for number in (3, 4))
+    return application, facility
 
 
 def _fits(pattern: str, *parts: str) -> bool:

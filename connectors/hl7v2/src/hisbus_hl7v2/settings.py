@@ -23,16 +23,26 @@ class Settings(BaseModel):
     listen: str | None = Field(None, description='where messages are taken in, "HOST:PORT"')
     send: str | None = Field(None, description='where write-backs go, "HOST:PORT"')
     authority: str = Field("", description="whose numbers those are that name no authority, such as the hospital's own")
+    authority_by_sender: dict[str, str] = Field(
+        {}, description='whose the numbers of a sender are, "MSH-3^MSH-4" = "..." or "MSH-3" = "..."; else authority'
+    )
+    processing_ids: tuple[str, ...] = Field(
+        ("P",), min_length=1, description='the values of MSH-11 that count, ["P"]; others are stored and say nothing'
+    )
     profile: Path | None = Field(None, description="a file that is laid over the shipped profile: what this HIS does")
-    charset: str = Field("UTF-8", description="a name of HL7 table 0211; what MSH-18 says wins")
+    charset: str = Field("UTF-8", description="a name of HL7 table 0211, where MSH-18 names none")
+    charset_wins: bool = Field(False, description="true where charset is right, whatever MSH-18 names")
     timezone: str = Field("UTC", description='an IANA zone such as "Asia/Shanghai", for times without offset')
     clock: Literal["wall", "feed"] = Field("wall", description='"wall", or "feed" to take the time from the messages')
     max_mb: float = Field(32, gt=0, le=32, description="largest message, MiB, above 0, at most 32")
     idle_s: float = Field(3600, gt=0, description="seconds without a message after which a connection is closed")
+    end_of_frame: Literal["FS CR", "FS"] = Field(
+        "FS CR", description='"FS CR", or "FS" where a sender leaves the CR out and waits for its answer'
+    )
     frame_s: float = Field(60, gt=0, description="seconds within which a message that has begun must end")
     retry_s: float = Field(2, ge=0, description="seconds for which reading stops after a message could not be stored")
     max_connections: int = Field(64, ge=1, description="most connections at a time, at least 1")
-    max_connections_per_peer: int = Field(16, ge=1, description="most connections from one address, at least 1")
+    max_connections_per_peer: int = Field(64, ge=1, description="most connections from one address, at least 1")
     accept_ack_never: Literal["answer", "silent"] = Field(
         "answer", description='how MSH-15 "NE" is read: "answer" as in the original mode, or "silent"'
     )
@@ -65,6 +75,20 @@ class Settings(BaseModel):
         if value is not None:
             address(value)
         return value
+
+    @field_validator("authority_by_sender")
+    @classmethod
+    def _are_senders(cls, values: dict[str, str]) -> dict[str, str]:
+        if not all(key and key.count("^") < 2 and value for key, value in values.items()):
+            raise ValueError
+        return values
+
+    @field_validator("processing_ids")
+    @classmethod
+    def _are_processing_ids(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(value.isalnum() and value.isupper() for value in values):
+            raise ValueError
+        return values
 
     @field_validator("charset")
     @classmethod

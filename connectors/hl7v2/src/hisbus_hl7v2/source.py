@@ -14,11 +14,21 @@ FORMAT = Hl7Format()
 class Hl7Source(Group):
     """One message."""
 
-    __slots__ = ("flags", "raw", "type")
+    __slots__ = ("authority", "flags", "raw", "type", "withheld")
 
-    def __init__(self, message: Message, raw: Raw) -> None:
+    def __init__(self, message: Message, raw: Raw, authority: str, processing_ids: frozenset[str]) -> None:
+        """Arrange a message.
+
+        Args:
+            message: decoded.
+            raw: as stored.
+            authority: whose its bare numbers are, by who sent it.
+            processing_ids: the values of MSH-11 that count.
+        """
         super().__init__(message, "message", None)
-        self.type = message.header.type.strip().upper()
+        self.authority = authority
+        self.withheld = "" if _processing_id(message) in processing_ids else "not_production"
+        self.type = message.header.type
         self.flags = message.flags
         self.raw = raw
         arrange(self, self.type)
@@ -44,6 +54,14 @@ class Hl7Source(Group):
         for group in self.message.taken:
             _note(group, some, every, read)
         return [Unread(one.name, one.text) for one in self.message.segments if id(one) not in read]
+
+
+def _processing_id(message: Message) -> str:
+    """Return MSH-11, its first component; where it is empty the message counts as of production, flagged."""
+    id = message.segments[0].get(11).upper()
+    if not id:
+        message.flags.append("no_processing_id")
+    return id or "P"
 
 
 def _note(group: Group, names: frozenset[str], every: frozenset[str], read: set[int]) -> None:

@@ -20,6 +20,9 @@ from hisbus_bus.desk.words import Word
 router = APIRouter(prefix="/messages", tags=["messages"])
 
 
+STATES = "^(|stored|mapped|unmapped|not_production|duplicate|parked)$"
+
+
 class MessageLine(BaseModel):
     """One stored copy of a message, as lists show it."""
 
@@ -32,7 +35,7 @@ class MessageLine(BaseModel):
     type: str
     received: datetime
     status: str
-    """``stored``, ``mapped``, ``unmapped``, ``duplicate`` or ``parked``."""
+    """``stored``, ``mapped``, ``unmapped``, ``not_production``, ``duplicate`` or ``parked``."""
     flags: list[str]
     reason: str
 
@@ -93,7 +96,7 @@ async def list_messages(
     site: SiteOf,
     user: Viewer,
     connector: Annotated[str, Query(max_length=200)] = "",
-    status: Annotated[str, Query(max_length=20, pattern="^(|stored|mapped|unmapped|duplicate|parked)$")] = "",
+    status: Annotated[str, Query(max_length=20, pattern=STATES)] = "",
     since: AwareDatetime | None = None,
     limit: Limit = LIMIT,
     cursor: Cursor = None,

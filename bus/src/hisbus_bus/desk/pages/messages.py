@@ -21,7 +21,7 @@ from hisbus_bus.kernel.people import User
 router = APIRouter(prefix="/messages")
 
 FIELDS = ("control_id", "patient", "visit", "text")
-STATES = ("stored", "mapped", "unmapped", "duplicate", "parked")
+STATES = ("stored", "mapped", "unmapped", "not_production", "duplicate", "parked")
 
 
 @router.get("")

@@ -40,7 +40,7 @@ class Copy:
     type: str
     received: datetime
     status: str
-    """``stored``, ``mapped``, ``unmapped``, ``duplicate`` or ``parked``."""
+    """``stored``, ``mapped``, ``unmapped``, ``not_production``, ``duplicate`` or ``parked``."""
     flags: tuple[str, ...]
     unmapped: tuple[str, ...]
     reason: str
