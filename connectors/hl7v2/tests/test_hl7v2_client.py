@@ -124,6 +124,28 @@ async def test_what_the_his_says_is_for_the_operator_and_in_no_text_of_ours() ->
     assert "王建国" not in repr(receipt) + receipt.model_dump_json()
 
 
+async def test_what_the_his_says_is_read_in_the_connectors_character_set_where_it_names_none() -> None:
+    async def begin() -> None:
+        pass
+
+    answer = MSH + "MSA|AR|0123456789abcdef|王建国 不存在\r".encode("gb18030")
+    async with his(replying(encode(answer)), charset="GB18030") as connector, asyncio.timeout(PATIENCE):
+        receipt = await connector.write(WRITEBACK, begin)
+    assert (receipt.code, receipt.said) == ("AR", "王建国 不存在")
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        encode(b"\r\n" + MSH + b"MSA|AA|0123456789abcdef\r"),
+        encode(MSH + b"MSA|AA|0123456789abcdef\r")[:-1],
+    ],
+    ids=["line end before MSH", "no CR behind FS"],
+)
+async def test_an_answer_that_is_merely_odd_is_one(frame: bytes) -> None:
+    assert await outcome(replying(frame)) == ("applied", "AA")
+
+
 async def test_silence_is_unknown() -> None:
     assert await outcome(replying(), answer_s=0.05) == ("unknown", "silence")
 

@@ -8,7 +8,7 @@ from typing import Self
 
 from hisbus import RetryLater
 from hisbus_hl7v2.conversation import CLOSE_S, keep_alive
-from hisbus_hl7v2.message import read_header
+from hisbus_hl7v2.message import beginning, read_header
 from hisbus_hl7v2.mllp import Decoder, encode
 from hisbus_schemas import Outcome
 
@@ -74,20 +74,27 @@ class Connection:
             await self.close()
             raise RetryLater("The HIS does not take our certificate.", code="certificate_refused")
 
-    async def exchange(self, body: bytes, control_id: str, timeout: float) -> Answer:
-        """Send one message and wait for its answer. What is not surely an answer to it is ``unknown``."""
+    async def exchange(self, body: bytes, control_id: str, timeout: float, codec: str = "utf-8") -> Answer:
+        """Send one message and wait for its answer. What is not surely an answer to it is ``unknown``.
+
+        Args:
+            body: of the message.
+            control_id: its MSH-10.
+            timeout: seconds for both.
+            codec: of the answer's words, where its MSH-18 names none.
+        """
         frame = encode(body)
         try:
             async with asyncio.timeout(timeout):
                 self._writer.write(frame)
                 await self._writer.drain()
-                return await self._answer(control_id.encode())
+                return await self._answer(control_id.encode(), codec)
         except TimeoutError:
             return Answer("unknown", "silence")
         except OSError:
             return Answer("unknown", "closed")
 
-    async def _answer(self, control_id: bytes) -> Answer:
+    async def _answer(self, control_id: bytes, codec: str) -> Answer:
         decoder = Decoder(_ANSWER_BYTES, "FS")  # some leave the CR out, and send nothing more
         while True:
             data = await self._reader.read(64 * 1024)
@@ -95,7 +102,9 @@ class Connection:
                 answered = decoder.discarded or decoder.finish()
                 return Answer("unknown", "unreadable_answer" if answered else "closed")
             for frame in decoder.feed(data):
-                return Answer("unknown", "unreadable_answer") if frame.fault else read_answer(frame.body, control_id)
+                if frame.fault:
+                    return Answer("unknown", "unreadable_answer")
+                return read_answer(frame.body, control_id, codec)
 
     async def close(self) -> None:
         """Close the connection; one whose peer no longer reads is cut."""
@@ -109,23 +118,23 @@ class Connection:
             return  # lost before it was closed
 
 
-def read_answer(body: bytes, control_id: bytes) -> Answer:
-    """Return what an acknowledgement says about the message with this MSH-10."""
+def read_answer(body: bytes, control_id: bytes, codec: str = "utf-8") -> Answer:
+    """Return what an acknowledgement says about the message with this MSH-10; ``codec`` as ``exchange`` has it."""
     match = re.search(rb"(?:^|[\r\n])MSA(.)([^\r\n]*)", body)
-    if not body.removeprefix(b"\xef\xbb\xbf").startswith(b"MSH") or match is None:
+    if not body.startswith(b"MSH", beginning(body)) or match is None:
         return Answer("unknown", "unreadable_answer")
     fields = [field.strip() for field in match[2].split(match[1])]
     outcome = _OUTCOMES.get(fields[0].decode("latin-1"))
     if outcome is None:
         return Answer("unknown", "unreadable_answer")
-    said = _said(body, fields[2:3])
+    said = _said(body, fields[2:3], codec)
     if fields[1:2] != [control_id]:
         return Answer("unknown", "wrong_msa2", said)
     return Answer(outcome, fields[0].decode("ascii"), said)
 
 
-def _said(body: bytes, words: list[bytes]) -> str:
+def _said(body: bytes, words: list[bytes], default: str) -> str:
     """Return MSA-3 and every ERR as the HIS wrote them."""
-    codec = read_header(body, "utf-8").body_encoding or "utf-8"
+    codec = read_header(body, default).body_encoding or default
     parts = [*words, *re.findall(rb"[\r\n]ERR.([^\r\n]*)", body)]
     return "\n".join(filter(None, (part.decode(codec, "replace").strip() for part in parts)))

@@ -234,7 +234,7 @@ class Hl7v2Connector:
         connection = await self._connect(settings.send)
         try:
             await begin()
-            answer = await connection.exchange(body, escaped(writeback.id), settings.answer_s)
+            answer = await connection.exchange(body, escaped(writeback.id), settings.answer_s, settings.codec)
         finally:
             await connection.close()
         return self._receipt(writeback, answer)
