@@ -27,6 +27,8 @@ def test_a_captured_file_holds_messages_with_empty_lines_between_them_or_frames(
     connector, one, other = TestContract.connector, *TestContract.messages[:2]
     assert connector.split(b"MSH|1\nPID|1\n\n\nMSH|2\r\nPID|2\r\n") == [b"MSH|1\rPID|1\r", b"MSH|2\rPID|2\r"]
     assert connector.split(encode(one) + b"\n" + encode(b"") + encode(other)) == [one, other]
+    assert connector.split(one + other) == connector.split(b"\n" + one + b"\n" + other) == [one, other]
+    assert connector.split(encode(one + other)) == [one + other], "a frame is left as it came"
 
 
 @pytest.mark.parametrize("end", [b"\r", b"\r\n", b"\n"])

@@ -1,7 +1,7 @@
 """The MLLP codec: any pieces, any habits of senders, never a merged or truncated message."""
 
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given, settings
@@ -28,8 +28,10 @@ def pieces(stream: bytes, cuts: list[int]) -> list[bytes]:
     return [stream[begin:end] for begin, end in pairwise(ends)]
 
 
-def decode(stream: bytes, cuts: list[int] | None = None, max_bytes: int = 1000) -> tuple[list[Frame], Decoder]:
-    decoder = Decoder(max_bytes)
+def decode(
+    stream: bytes, cuts: list[int] | None = None, max_bytes: int = 1000, end: Literal["FS CR", "FS"] = "FS CR"
+) -> tuple[list[Frame], Decoder]:
+    decoder = Decoder(max_bytes, end)
     frames = [frame for piece in pieces(stream, cuts or []) for frame in decoder.feed(piece)]
     if (last := decoder.finish()) is not None:
         frames.append(last)
@@ -48,14 +50,46 @@ def test_any_pieces_of_any_frames_with_anything_between_give_the_same_messages(
     assert decoder.discarded == len(stream) - sum(len(body) + 3 for body in bodies)
 
 
-@given(st.lists(st.sampled_from([b"\x0b", b"\x1c", b"\r", b"\n", b"AB"]), max_size=60), st.data())
+@given(
+    st.lists(st.sampled_from([b"\x0b", b"\x1c", b"\r", b"\n", b"AB"]), max_size=60),
+    st.sampled_from(["FS CR", "FS"]),
+    st.data(),
+)
 @settings(max_examples=200, deadline=None)
-def test_any_stream_means_the_same_in_any_pieces(parts: list[bytes], data: st.DataObject) -> None:
+def test_any_stream_means_the_same_in_any_pieces(parts: list[bytes], end: Any, data: st.DataObject) -> None:
     stream = b"".join(parts)
-    whole, _ = decode(stream, max_bytes=8)
+    whole, _ = decode(stream, max_bytes=8, end=end)
     cuts = data.draw(st.lists(st.integers(0, len(stream)), max_size=20))
-    assert decode(stream, cuts, max_bytes=8)[0] == whole
-    assert decode(stream, list(range(len(stream))), max_bytes=8)[0] == whole
+    assert decode(stream, cuts, max_bytes=8, end=end)[0] == whole
+    assert decode(stream, list(range(len(stream))), max_bytes=8, end=end)[0] == whole
+
+
+@given(
+    BODIES, st.lists(st.sampled_from([b"\x1c", b"\x1c\r"]), min_size=6, max_size=6), st.lists(st.integers(0, 10_000))
+)
+@settings(max_examples=150, deadline=None)
+def test_where_fs_alone_ends_a_frame_a_cr_behind_it_is_part_of_the_end(
+    bodies: list[bytes], ends: list[bytes], cuts: list[int]
+) -> None:
+    bodies = [body.replace(b"\x1c", b"") for body in bodies]
+    stream = b"".join(b"\x0b" + body + end for body, end in zip(bodies, ends, strict=False))
+    frames, decoder = decode(stream, cuts, end="FS")
+    assert [(frame.body, frame.fault, frame.flags) for frame in frames] == [(body, "", ()) for body in bodies]
+    assert decoder.discarded == 0
+
+
+def test_where_fs_alone_ends_a_frame_it_is_there_at_once() -> None:
+    decoder = Decoder(1000, "FS")
+    assert [frame.body for frame in decoder.feed(b"\x0bone\x1c")] == [b"one"]
+    assert [frame.body for frame in decoder.feed(b"\r\x0btwo\x1c")] == [b"two"]
+    assert not decoder.inside and not decoder.discarded
+
+
+@pytest.mark.parametrize(("body", "keeps"), [(b"", True), (b"\r\n", True), (b"\0", True), (b"x", False)])
+def test_an_empty_frame_only_keeps_a_connection_alive(body: bytes, keeps: bool) -> None:
+    (frame,), _ = decode(b"\x0b" + body + b"\x1c\r")
+    assert frame.keeps_alive is keeps
+    assert not Frame(body, 0, "truncated").keeps_alive
 
 
 def test_several_frames_in_one_piece_come_in_order() -> None:

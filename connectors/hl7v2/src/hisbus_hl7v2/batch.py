@@ -80,12 +80,18 @@ def read_batch(frame: Frame, codec: str) -> Batch | None:
     return Batch(file, heads, frames, places)
 
 
-def messages(body: bytes) -> list[bytes]:
-    """Return the messages of a batch, or of a part of one; the body itself where it is neither."""
+def messages(body: bytes, *, several: bool = False) -> list[bytes]:
+    """Return the messages of a batch, or of a part of one; the body itself where it is neither.
+
+    Args:
+        body: of a frame, or what stands between two empty lines of a file.
+        several: whether it may also be several messages, one behind the other.
+    """
     parts = list(_parts(body))
-    if not any(part.startswith(_AROUND) for part in parts):
-        return [body]
-    return [part for part in parts if part.startswith(b"MSH")]
+    found = [part for part in parts if part.startswith(b"MSH")]
+    if any(part.startswith(_AROUND) for part in parts) or (several and len(found) > 1):
+        return found
+    return [body]
 
 
 def _parts(body: bytes) -> Iterator[bytes]:
