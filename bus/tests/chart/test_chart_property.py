@@ -34,7 +34,8 @@ from hisbus_schemas import (
 PATIENTS, VISITS, NUMBERS = ("P1", "P2", "P3", "P4"), ("V1", "V2", "V3"), ("D1", "D2")
 ADT = (
     *("admitted", "admitted", "registered", "transferred", "transferred", "transfer_cancelled", "discharged"),
-    *("updated", "cancelled", "discharge_cancelled"),
+    *("updated", "cancelled", "discharge_cancelled", "preadmitted", "preadmission_cancelled", "class_changed"),
+    *("class_changed", "beds_swapped", "transfer_cancelled", "attending_changed"),
 )
 
 hours = st.integers(1, 24)
