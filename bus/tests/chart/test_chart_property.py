@@ -34,7 +34,8 @@ from hisbus_schemas import (
 PATIENTS, VISITS, NUMBERS = ("P1", "P2", "P3", "P4"), ("V1", "V2", "V3"), ("D1", "D2")
 ADT = (
     *("admitted", "admitted", "registered", "transferred", "transferred", "transfer_cancelled", "discharged"),
-    *("updated", "cancelled", "discharge_cancelled"),
+    *("updated", "cancelled", "discharge_cancelled", "preadmitted", "preadmission_cancelled", "class_changed"),
+    *("class_changed", "beds_swapped", "transfer_cancelled", "attending_changed"),
 )
 
 hours = st.integers(1, 24)
@@ -70,11 +71,12 @@ stays = st.none() | st.builds(
 documents = st.builds(
     Document,
     number=st.sampled_from(NUMBERS),
-    action=st.sampled_from(("file", "file", "addendum", "replace", "replace", "withdraw")),
+    action=st.sampled_from(("file", "file", "addendum", "replace", "replace", "withdraw", "status", "status", "edit")),
     type=codes,
     parent=st.sampled_from(("", *NUMBERS)),
     signed=moments,
-    sections=st.sampled_from(([Section(name="T", text="a")], [Section(name="T", text="b")])),
+    completion=st.sampled_from(("", "IP")),
+    sections=st.sampled_from(([], [Section(name="T", text="a")], [Section(name="T", text="b")])),
 )
 diagnoses = st.builds(
     Diagnoses,
@@ -88,10 +90,11 @@ procedures = st.builds(
 orders = st.builds(
     Order,
     key=st.sampled_from("12"),
-    action=st.sampled_from(("placed", "changed", "cancelled")),
+    action=st.sampled_from(("placed", "changed", "stopped", "cancelled")),
     what=codes,
     dose=st.sampled_from(("", "1", "2")),
     stop=moments,
+    stopped=moments,
     notes=st.sampled_from(([], ["a"])),
     deleted=st.sampled_from(([], [], ["dose"], ["notes", "stop"])),
 )
@@ -117,9 +120,17 @@ unknown_type = st.lists(
     st.builds(Unknown, item=st.just("document:*"), code=codes, entry=st.sampled_from((*NUMBERS, "1", "X"))), max_size=2
 )
 readings = st.builds(
-    Reading, item=codes, values=st.sampled_from((["1"], ["2"])), status=st.sampled_from(("final", "withdrawn"))
+    Reading,
+    item=codes | st.builds(Code, text=st.just("T"), alternate_code=st.just("X")),
+    sub=st.sampled_from(("", "", "1")),
+    ordinal=st.sampled_from((0, 0, 1)),
+    values=st.sampled_from((["1"], ["2"])),
+    status=st.sampled_from(("final", "withdrawn")),
+    time=moments,
 )
-reports = st.builds(Report, number=st.sampled_from("12"), service=codes, readings=st.lists(readings, max_size=2))
+reports = st.builds(
+    Report, number=st.sampled_from("12"), service=codes, time=moments, readings=st.lists(readings, max_size=3)
+)
 charges = st.builds(Charge, key=st.sampled_from("12"), code=codes)
 
 
@@ -209,3 +220,18 @@ async def test_no_order_of_delivery_changes_a_chart(fresh_ward: Any, delivery: A
                 assert found.pop(stay)["status"] == "cancelled"
                 expected.pop(stay)
         assert found == expected
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(st.tuples(st.sampled_from(("result.reported", "vitals.recorded")), reports), min_size=1, max_size=4))
+async def test_every_reading_of_a_message_is_in_the_chart(fresh_ward: Any, said: Any) -> None:
+    async with fresh_ward() as ward:
+        await ward.deliver(ward.message(*(fact(kind, 1, "P1", "V1", data=report) for kind, report in said)))
+        chart = await ward.chart()
+        for part, kind in (("results", "result.reported"), ("vitals", "vitals.recorded")):
+            found = [(item.report, item.value) for item in getattr(chart, part)]
+            sent = [
+                (report.number, item.values[0]) for each, report in said for item in report.readings if each == kind
+            ]
+            assert sorted(found) == sorted(sent)
+        assert len({entry.id for entry in chart.entries()}) == len(list(chart.entries()))

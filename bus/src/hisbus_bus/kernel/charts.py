@@ -14,7 +14,7 @@ from hisbus_bus.kernel import tables
 from hisbus_bus.kernel.bulk import given, within
 from hisbus_schemas import DIED, GRANTS, Chart, ChartUnknown, Event
 
-OPEN = ("registered", "admitted")
+OPEN = ("preadmitted", "registered", "admitted")
 """Statuses of stays that are not closed."""
 
 _UNKNOWN = TypeAdapter(list[ChartUnknown])

@@ -212,6 +212,7 @@ encounters = Table(
     Column("claims", Text, nullable=False),  # who named the visit first, and its moves
     Column("named", Text, nullable=False),  # the newest words about the stay from events that carry its number
     Column("assigned", Text, nullable=False),  # and from events that were assigned to it
+    Column("lies", Text, nullable=False),  # where the patient lies by the history of his moves, JSON
     Column("stay", Text, nullable=False),  # the stay's own fields as the chart shows them, JSON
 )
 

@@ -66,7 +66,7 @@ class Change:
             # What carries the visit's number was heard when the visit's times were needed.
             if row.visit is None and row.kind not in ONLY_WAKE:
                 hear(self._scope, row, event)
-        await apply(self._store, fresh)
+        await apply(self._scope, fresh)
         charted = await self._versions(assignment)
         for encounter in self._scope.encounters.values():
             _show(encounter)
@@ -206,7 +206,7 @@ def _present(message: Translated, events: Sequence[Event]) -> list[datetime]:
 
 def _show(encounter: Encounter) -> None:
     """Render the stay. One that no event names any more stands as cancelled, so that its findings close."""
-    shown = stay.show(together(encounter.named, encounter.assigned))
+    shown = stay.show(together(encounter.named, encounter.assigned)) | encounter.lies
     if encounter.claims.first is None:
         shown = {"status": "cancelled"}
     else:

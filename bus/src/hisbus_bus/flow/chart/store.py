@@ -58,6 +58,7 @@ class Encounter:
     claims: Claims = field(default_factory=Claims)
     named: Said = field(default_factory=dict)
     assigned: Said = field(default_factory=dict)
+    lies: dict[str, Any] = field(default_factory=dict)
     stay: str = "{}"
 
 
@@ -297,6 +298,7 @@ def _encounter(row: Any) -> Encounter:
     first, owner, moves = from_json(row.claims)
     encounter.claims = Claims(first and tuple(first), owner and tuple(owner), [tuple(move) for move in moves])
     encounter.named, encounter.assigned = from_json(row.named), from_json(row.assigned)
+    encounter.lies = from_json(row.lies)
     return encounter
 
 
@@ -305,7 +307,9 @@ def _values(row: Patient | Encounter | Stored | Merge) -> dict[str, Any]:
     values = {name: getattr(row, name) for name in row.__slots__}
     if isinstance(row, Encounter):
         claims = [row.claims.first, row.claims.owner, row.claims.moves]
-        return values | {"claims": _json(claims), "named": _json(row.named), "assigned": _json(row.assigned)}
+        return (
+            values | {name: _json(values[name]) for name in ("named", "assigned", "lies")} | {"claims": _json(claims)}
+        )
     return values | {"said": _json(row.said)} if isinstance(row, Patient) else values
 
 

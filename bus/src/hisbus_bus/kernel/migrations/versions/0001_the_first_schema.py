@@ -123,6 +123,7 @@ def upgrade() -> None:
         sa.Column("claims", sa.Text(), nullable=False),
         sa.Column("named", sa.Text(), nullable=False),
         sa.Column("assigned", sa.Text(), nullable=False),
+        sa.Column("lies", sa.Text(), nullable=False),
         sa.Column("stay", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
