@@ -273,7 +273,9 @@ async def test_asking_in_vain_leaves_the_reason_why_nobody_knows(
 ) -> None:
     log: Any = Committed({0: 1})
     his = His(finds=[asked])
-    await WriteBackStep(Site(quick.settings, quick.keys, log, quick.database), [his]).handle(batch(await decided(quick)))
+    await WriteBackStep(Site(quick.settings, quick.keys, log, quick.database), [his]).handle(
+        batch(await decided(quick))
+    )
     if asked == "decision not yet taken over":
         async with quick.database.write() as connection:
             await connection.execute(delete(tables.decisions))
