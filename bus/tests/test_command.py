@@ -42,7 +42,6 @@ def test_help_imports_no_contract_no_database_no_broker_and_no_web_framework(tmp
         "httpx",
         "jinja2",
         "openai",
-        "pydantic_settings",
     }
     assert not packages(modules) & {*heavy, "prometheus_client", "sqlalchemy", "structlog", "uvicorn", "uvloop"}
     bus = {name for name in modules if name.startswith("hisbus_bus.") and not name.startswith("hisbus_bus.command")}
