@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from hisbus.errors import ConfigError
-from hisbus.frames import Grants, Kind, Word
+from hisbus.names import Grants, Kind, Word
 from hisbus_bus.kernel import variables
 from hisbus_bus.kernel.mistakes import Source, sentences
 from hisbus_bus.kernel.paths import located
