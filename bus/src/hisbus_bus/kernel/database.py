@@ -172,13 +172,13 @@ def _sorted(error: DBAPIError) -> Exception:
     return error
 
 
-def _refuse_closed(connection: Any, _record: Any, _proxy: Any) -> None:
+def _refuse_closed(_connection: Any, record: Any, _proxy: Any) -> None:
     """Have a connection made anew that the server has closed meanwhile, as when it was restarted.
 
     What is idle has nothing to hear but that. Unlike a ping this asks the server nothing.
     """
     poll = select_module.poll()
-    poll.register(connection.driver_connection.fileno(), select_module.POLLIN)
+    poll.register(record.driver_connection.fileno(), select_module.POLLIN)
     if poll.poll(0):
         raise DisconnectionError
 
