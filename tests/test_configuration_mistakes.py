@@ -160,6 +160,63 @@ TABLE: dict[str, tuple[str, str]] = {
 }  # fmt: skip
 """What is wrong: the file, and the sentence (after the file's name, where it begins with a line)."""
 
+VARIABLES: dict[str, tuple[dict[str, str], str]] = {
+    "a number out of its bounds": (
+        {"HISBUS_RETRY__ATTEMPTS": "0"},
+        "HISBUS_RETRY__ATTEMPTS: retry.attempts: it must be at least 1. Attempts before a message or a call is parked.",
+    ),
+    "a text for a number": (
+        {"HISBUS_LOG__MAX_MB": "much"},
+        "HISBUS_LOG__MAX_MB: log.max_mb: it must be a whole number. Largest size of the embedded log, MiB. 0: as large as the disk.",
+    ),
+    "a name that no topic can have": (
+        {"HISBUS_SITE": "Ward 1"}, "HISBUS_SITE: site: use lower-case letters, digits and hyphens only.",
+    ),
+    "a key that there is none of": (
+        {"HISBUS_WEB__LISTENS": "127.0.0.1:1"}, "HISBUS_WEB__LISTENS: web.listens: there is no such key. Did you mean listen?",
+    ),
+    "a table that there is none of": (
+        {"HISBUS_DATABSE__URL": "sqlite:///h.db"}, "HISBUS_DATABSE__URL: databse: there is no such key. Did you mean database?",
+    ),
+    "a list that is no JSON": (
+        {"HISBUS_CONNECTORS": "his " + PASSWORD}, "HISBUS_CONNECTORS: connectors: it must be JSON, a list in brackets.",
+    ),
+    "a table that is no JSON": (
+        {"HISBUS_LOG__RETENTION_DAYS": "raw=90"},
+        "HISBUS_LOG__RETENTION_DAYS: log.retention_days: it must be JSON, a table in braces.",
+    ),
+    "two keys that do not go together": (
+        {"HISBUS_LLM__URL": "http://10.0.0.9:8000", "HISBUS_LLM__MODEL": "m"},
+        "HISBUS_LLM__MODEL, HISBUS_LLM__URL: llm: use https, or accept with allow_plaintext = true that charts travel unencrypted.",
+    ),
+    "a table of variables that lacks a key": (
+        {"HISBUS_REMOTE__FAR__ANSWER_MB": "4"},
+        "HISBUS_REMOTE__FAR__ANSWER_MB: remote.far.kinds: it is missing. Kinds of events that it is woken by.",
+    ),
+    "an address of the page that is none": (
+        {"HISBUS_WEB__LISTEN": "8080"},
+        "HISBUS_WEB__LISTEN: web.listen: '8080' is no address. Write \"HOST:PORT\", for example \"127.0.0.1:8080\".",
+    ),
+    "a secret that is not there": (
+        {"HISBUS_SECRET_FILE": "gone"},
+        "HISBUS_SECRET_FILE: secret_file {folder}/gone does not exist. Restore it: with another, no key fits.",
+    ),
+    "a PostgreSQL that does not run": (
+        {"HISBUS_DATABASE__URL": f"postgresql://hisbus:{PASSWORD}@127.0.0.1:1/h"},
+        f"HISBUS_DATABASE__URL: database.url: nobody takes connections at 127.0.0.1:1. {GONE}",
+    ),
+    "a port of MLLP that is taken": (
+        {"HISBUS_CONNECTORS": '[{"name": "his", "type": "hl7v2", "listen": "{taken}"}]'},
+        "HISBUS_CONNECTORS: connectors.his.listen: {taken} is taken by another process. Stop that one, or choose another port.",
+    ),
+    "a plugin that is not installed": (
+        {"HISBUS_PLUGINS__QCC__ENABLED": "false"},
+        "HISBUS_PLUGINS__QCC__ENABLED: plugins.qcc: no such plugin is installed. Known: coding, documentation, qc."
+        " One that is installed in an interpreter of its own needs plugins.qcc.python.",
+    ),
+}  # fmt: skip
+"""What is wrong: the variables, and the sentence."""
+
 
 @pytest.fixture
 def taken() -> Iterator[str]:
@@ -207,6 +264,31 @@ async def test_each_mistake_is_named_in_words_that_say_what_to_do(
     sentences = await said(path)
     assert (f"{path}:{expected}" if expected[0].isdigit() else expected) in sentences
     no_library_speaks(sentences)
+
+
+@pytest.mark.parametrize("what", VARIABLES)
+async def test_a_variable_that_is_wrong_is_named_instead_of_a_line(
+    what: str, tmp_path: Path, taken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variables, expected = VARIABLES[what]
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value.replace("{taken}", taken))
+    path = tmp_path / "hisbus.toml"
+    path.write_text('site = "t"\n' + WEB + HIS + OFF, encoding="utf-8")
+    sentences = await said(path)
+    assert expected.replace("{taken}", taken).replace("{folder}", str(tmp_path)) in sentences
+    assert not [sentence for sentence in sentences if str(path) in sentence], "the file is well"
+    no_library_speaks(sentences)
+
+
+async def test_a_mistake_of_the_file_keeps_its_line_beside_variables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HISBUS_WEB__LISTEN", "127.0.0.1:0")
+    monkeypatch.setenv("HISBUS_LOG", '{"max_mb": 5}')
+    path = tmp_path / "hisbus.toml"
+    path.write_text('site = "t"\n[web]\nidle_minutes = 0\n[log]\npartitions = 0\n', encoding="utf-8")
+    assert [sentence.split(": ")[0] for sentence in await said(path)] == [f"{path}:5", f"{path}:3"]
 
 
 def test_the_annotated_configuration_is_well_wherever_the_command_is_started(

@@ -63,6 +63,33 @@ def test_a_variable_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.Monke
     assert load(write(tmp_path, SMALLEST)).web.listen == "127.0.0.1:9999"
 
 
+def test_variables_give_keys_of_tables_numbers_lists_and_tables_in_json(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {
+        "HISBUS_SITE": "ward",
+        "hisbus_retry__attempts": "7",
+        "HISBUS_WEB__SECURE_COOKIES": "true",
+        "HISBUS_DATABASE__PASSWORD_FILE": "db.secret",
+        "HISBUS_LOG": '{"max_mb": 5, "retention_days": {"raw": 9}}',
+        "HISBUS_LOG__MAX_MB": "6",
+        "HISBUS_AGENTS__QC__DEADLINE_S": "3",
+        "HISBUS_AGENTS__QC__SETTINGS__PROFILE": "strict",
+        "HISBUS_AGENTS__QC__SETTINGS__RULES": '["R01"]',
+        "HISBUS_REMOTE": '{"far": {"kinds": ["document.filed"]}}',
+        "HISBUS_TEST_KAFKA": "of somebody else",
+    }
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    settings = load(write(tmp_path, SMALLEST + '[agents.qc]\nmax_proposals = 9\n[agents.qc.settings]\nprofile = "p"\n'))
+    assert (settings.site, settings.retry.attempts, settings.web.secure_cookies) == ("ward", 7, True)
+    assert settings.database.password_file == tmp_path / "db.secret"
+    assert (settings.log.max_mb, settings.log.retention_days) == (6, {"raw": 9})
+    qc = settings.agent("qc")
+    assert (qc.deadline_s, qc.max_proposals, qc.settings) == (3.0, 9, {"profile": "strict", "rules": ["R01"]})
+    assert settings.remote["far"].kinds == {"document.filed"}
+
+
 def test_each_mistake_is_named_with_key_and_line(tmp_path: Path) -> None:
     path = write(tmp_path, SMALLEST + '[web2]\nx = 1\n[agents.qc]\ndeadline_s = "soon"\n[retry]\nattempts = 0\n')
     with pytest.raises(ConfigError) as raised:

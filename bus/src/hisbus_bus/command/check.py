@@ -1,5 +1,6 @@
-"""``hisbus check``: tries everything that ``hisbus up`` will need, and names each mistake with its key and line."""
+"""``hisbus check``: tries all that ``hisbus up`` needs; each mistake is named with its key, and line or variable."""
 
+import os
 import re
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
@@ -15,7 +16,7 @@ from hisbus_bus.host import registry
 from hisbus_bus.host.agents import start_all
 from hisbus_bus.host.llm.check import probe
 from hisbus_bus.host.trial import tried
-from hisbus_bus.kernel import migrations
+from hisbus_bus.kernel import migrations, variables
 from hisbus_bus.kernel.mistakes import line_of
 from hisbus_bus.kernel.settings import NEEDS_KAFKA, Settings
 from hisbus_bus.kernel.site import load_secret, open_database, open_log
@@ -27,6 +28,8 @@ NO_CONNECTOR = (
 
 _KEYED = re.compile(r"(?:connector )?'?(?P<name>[a-z0-9-]+)'?: (?P<key>[a-z_]+): (?P<said>.*)")
 """How connectors name what is wrong with their table."""
+_KEY = re.compile(r"[a-z_]+(?:\.[a-z0-9_-]+)*")
+"""What a sentence about the configuration begins with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,12 +193,18 @@ def _known(names: Iterable[str]) -> str:
 
 
 def _placed(sentence: str, settings: Settings, path: Path) -> str:
-    """Put file and line before a sentence about a key that stands in the file."""
+    """Put file and line before a sentence about a key that stands in the file; the variable, where one gives it."""
     text = path.read_text(encoding="utf-8") if path.exists() else ""
+    given = variables.read(Settings, os.environ)
     names = [table.get("name") for table in settings.connectors]
     own = _KEYED.fullmatch(sentence)
     if own is not None and own["name"] in names:
-        line = line_of(text, ["connectors", names.index(own["name"]), own["key"]])
-        return f"{path}:{line}: connectors.{own['name']}.{own['key']}: {own['said']}"
+        place: list[int | str] = ["connectors", names.index(own["name"]), own["key"]]
+        where = given.of(place, {}) or f"{path}:{line_of(text, place)}"
+        return f"{where}: connectors.{own['name']}.{own['key']}: {own['said']}"
+    key = _KEY.match(sentence)
+    variable = given.of(key[0].split("."), {}) if key is not None else ""
+    if variable:
+        return f"{variable}: {sentence}"
     line = line_of(text, sentence.partition(": ")[0].split("."))
     return f"{path}:{line}: {sentence}" if line > 1 else sentence

@@ -5,16 +5,18 @@ import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from hisbus.errors import ConfigError
 from hisbus_bus.kernel import topics
 from hisbus_bus.kernel.database import Database
-from hisbus_bus.kernel.log import Log
 from hisbus_bus.kernel.paths import unmade
 from hisbus_bus.kernel.settings import Settings
 from hisbus_bus.kernel.topics import Keys
+
+if TYPE_CHECKING:  # with the metrics; what opens the database alone counts nothing
+    from hisbus_bus.kernel.log import Log
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class Site:
 
     settings: Settings
     keys: Keys
-    log: Log
+    log: "Log"
     database: Database
 
     @property
@@ -49,8 +51,11 @@ class Site:
         )
 
 
-def open_database(settings: Settings) -> Database:
-    """Return the configured database. Raises ConfigError where its password cannot be read."""
+def open_database(settings: Settings, *, direct: bool = False) -> Database:
+    """Return the configured database. Raises ConfigError where its password cannot be read.
+
+    ``direct`` is for a command that does one thing after the other.
+    """
     url = settings.database.url
     if settings.database.password_file is not None:
         try:
@@ -62,10 +67,10 @@ def open_database(settings: Settings) -> Database:
         if not at:
             raise ConfigError("database.url needs a user (postgresql://USER@HOST/NAME) for database.password_file.")
         url = f"{scheme}://{user}:{quote(password, safe='')}@{host}"
-    return Database(url)
+    return Database(url, direct=direct)
 
 
-async def open_log(settings: Settings) -> Log:
+async def open_log(settings: Settings) -> "Log":
     """Open the configured log.
 
     Raises:
@@ -85,7 +90,7 @@ async def open_log(settings: Settings) -> Log:
     return await KafkaLog.open(log, settings.site, settings.remote)
 
 
-async def open_reader(settings: Settings) -> Log:
+async def open_reader(settings: Settings) -> "Log":
     """Open the configured log beside the process that may hold it. Commands read it and write to the outbox.
 
     Raises:

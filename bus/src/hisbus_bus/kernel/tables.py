@@ -17,7 +17,7 @@ from sqlalchemy import (
     false,
 )
 
-from hisbus_bus.kernel.columns import Big, Instant
+from hisbus_bus.kernel.columns import Big, Instant, PartialIndex
 from hisbus_bus.kernel.columns import metadata as metadata
 from hisbus_bus.kernel.states import Decided
 
@@ -109,14 +109,7 @@ signals = Table(
     Column("detail", String, nullable=False),
     Column("count", Integer, nullable=False),
 )
-Index(
-    "signals_lasting",
-    signals.c.part,
-    signals.c.kind,
-    unique=True,
-    sqlite_where=signals.c.ended.is_(None),
-    postgresql_where=signals.c.ended.is_(None),
-)
+PartialIndex("signals_lasting", signals.c.part, signals.c.kind, unique=True, where=signals.c.ended.is_(None))
 
 places = Table(
     "places",
@@ -356,13 +349,7 @@ decisions = Table(
     Column("release", String, nullable=False, server_default=""),  # that the proposal was made by
     Column("shadow", Boolean, nullable=False, server_default=false()),
 )
-Index(
-    "decisions_standing",
-    decisions.c.proposal,
-    unique=True,
-    sqlite_where=decisions.c.state == Decided.STANDS,
-    postgresql_where=decisions.c.state == Decided.STANDS,
-)
+PartialIndex("decisions_standing", decisions.c.proposal, unique=True, where=decisions.c.state == Decided.STANDS)
 
 users = Table(
     "users",
