@@ -159,7 +159,7 @@ def arrange(root: Group, type: str) -> None:
         for depth in range(len(stack) - 1, -1, -1):
             group, rule = stack[depth]
             within = rules if rule is None else rule.groups
-            if rule is not None and (_takes(rule, group, name) or _aside(rule, message, at)):
+            if rule is not None and (_takes(rule, group, name) or _aside(stack, depth, at)):
                 del stack[depth + 1 :]
                 group.segments.append(segment)
                 break
@@ -175,12 +175,15 @@ def arrange(root: Group, type: str) -> None:
             root.segments.append(segment)
 
 
-def _aside(rule: Rule, message: Message, at: int) -> bool:
-    """Tell whether a segment is of the group itself, since the marker is still to come."""
-    if message.segments[at].text[:3] not in rule.aside:
+def _aside(stack: Sequence[tuple[Group, Rule | None]], depth: int, at: int) -> bool:
+    """Tell whether a segment is of the group itself, since the marker is still to come before another group begins."""
+    group, rule = stack[depth]
+    segments = group.message.segments
+    if rule is None or segments[at].text[:3] not in rule.aside:
         return False
-    rest = (one.text[:3] for one in message.segments[at:])
-    return next((name for name in rest if name not in rule.aside), "") == rule.marker
+    begins = {name for _, one in stack[: depth + 1] if one is not None for name in one.begins}
+    rest = (one.text[:3] for one in segments[at:])
+    return next((name for name in rest if name == rule.marker or name in begins), "") == rule.marker
 
 
 def _takes(rule: Rule, group: Group, name: str) -> bool:
