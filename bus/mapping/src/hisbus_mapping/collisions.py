@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel
@@ -13,6 +14,13 @@ COLLISION = "collision"
 """The flag of a message in which two entries have one identity."""
 
 
+@cache
+def key_of(cls: type) -> str:
+    """Return the field that names what a fact carries; empty: it has none."""
+    fields = getattr(cls, "model_fields", {})
+    return next((name for name in ("key", "number") if name in fields), "")
+
+
 def apart(facts: Sequence[dict[str, Any]], run: Run) -> None:
     """Give entries of one message that have one identity their ordinals, and flag it."""
     seen: Counter[tuple[Any, ...]] = Counter()
@@ -20,12 +28,12 @@ def apart(facts: Sequence[dict[str, Any]], run: Run) -> None:
         data = fact["data"]
         if isinstance(data, Report):
             fact["data"] = _readings_apart(fact, data, seen, run)
-        elif data is not None and (field := next((one for one in ("key", "number") if hasattr(data, one)), "")):
+        elif field := key_of(type(data)):
             fact["data"] = _apart(fact, data, field, seen, run)
 
 
 def _apart(fact: dict[str, Any], data: BaseModel, field: str, seen: Counter[tuple[Any, ...]], run: Run) -> BaseModel:
-    identity = (type(data), getattr(data, field), fact["patient"], fact["visit"])
+    identity = (type(data), getattr(data, field), *_whose(fact))
     seen[identity] += 1
     if seen[identity] == 1:
         return data
@@ -34,14 +42,19 @@ def _apart(fact: dict[str, Any], data: BaseModel, field: str, seen: Counter[tupl
 
 
 def _readings_apart(fact: dict[str, Any], report: Report, seen: Counter[tuple[Any, ...]], run: Run) -> Report:
-    about = (fact["patient"], fact["visit"], report.number, report.service)
+    about = (*_whose(fact), report.number, report.service.identity)
     timed = fact["kind"] == "vitals.recorded"
     readings = []
     for reading in report.readings:
-        identity = (*about, reading.item, reading.sub, reading.time if timed else None)
+        identity = (*about, reading.item.identity, reading.sub, reading.time if timed else None)
         seen[identity] += 1
         if seen[identity] > 1:
             run.flag(COLLISION)
             reading = reading.model_copy(update={"ordinal": seen[identity] - 1})
         readings.append(reading)
     return report.model_copy(update={"readings": readings})
+
+
+def _whose(fact: dict[str, Any]) -> tuple[str, str]:
+    patient, visit = fact["patient"], fact["visit"]
+    return patient.number if patient is not None else "", visit.number if visit is not None else ""

@@ -70,6 +70,15 @@ class Hl7Format:
 
         return text
 
+    def together_at(self, path: str) -> str:
+        """Return the field of a group's own segment whose component a path is."""
+        match = _PATH.fullmatch(path)
+        return "" if match is None or match[1] or match[4] == "*" or not match[3] else f"{match[2]}-{match[3]}"
+
+    def several(self, paths: Sequence[str]) -> Callable[[Any, Any], Sequence[str]]:
+        """Return what reads components of one repetition of a field: the first that is not empty."""
+        return _several([_field(path) for path in paths])
+
     def texts(self, path: str) -> Callable[[Any, Any], Sequence[str]]:
         """Return what reads each repetition's value of the first such segment."""
         if _COMPONENT.fullmatch(path):
@@ -175,6 +184,22 @@ def _own_text(at: At) -> Callable[[Any, Any], str]:
         return segment.part(raw, component, sub)
 
     return text
+
+
+def _several(wanted: Sequence[At]) -> Callable[[Any, Any], Sequence[str]]:
+    name, field = wanted[0].segment, wanted[0].field
+    places = [(at.component - 1, at.sub) for at in wanted]
+    nothing = ("",) * len(wanted)
+
+    def several(group: Any, _run: Any) -> Sequence[str]:
+        found = (group.by_name or group.named_segments()).get(name)
+        if not found:
+            return nothing
+        segment: Segment = found[0]
+        raw = segment.raw(field)
+        return segment.parts(raw, places) if raw else nothing
+
+    return several
 
 
 def _part(segment: Segment, field: int, component: int, sub: int) -> str:
