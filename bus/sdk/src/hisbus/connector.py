@@ -112,7 +112,7 @@ class Format(Protocol):
         ...
 
     def together_at(self, path: str) -> str:
-        """Return what a path's value is read with at once: paths with the same are given to ``several``. Empty: alone."""
+        """Return what a path's value is read of: paths with the same are read at once. Empty: alone."""
         ...
 
     def several(self, paths: Sequence[str]) -> Callable[[Any, Any], Sequence[str]]:

@@ -286,6 +286,10 @@ class Message:
         """Return one decoded part of a repetition; empty where it is empty or null."""
         return self._notation.part(repetition, component, sub)
 
+    def value(self, component: str, sub: int = 1) -> str:
+        """Return one decoded subcomponent of a component; empty where it is empty or null."""
+        return self._notation.value(component, sub)
+
     def decoded(self, text: str) -> str:
         """Return a text with its escapes decoded, once. Unknown escapes stay as they are."""
         return self._notation.decoded(text)
