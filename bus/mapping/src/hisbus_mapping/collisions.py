@@ -1,24 +1,24 @@
 """Within one message nothing takes another's place: what has the identity of an earlier entry keeps its ordinal."""
 
 from collections import Counter
-from collections.abc import Sequence
-from functools import cache
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, get_args
 
 from pydantic import BaseModel
 
 from hisbus_mapping.run import Run
 from hisbus_schemas import Report
+from hisbus_schemas.event import Body
 
 COLLISION = "collision"
 """The flag of a message in which two entries have one identity."""
 
 
-@cache
-def key_of(cls: type) -> str:
-    """Return the field that names what a fact carries; empty: it has none."""
-    fields = getattr(cls, "model_fields", {})
-    return next((name for name in ("key", "number") if name in fields), "")
+KEYS: Mapping[type, str] = {
+    cls: next((name for name in ("key", "number") if name in cls.model_fields), "")
+    for cls in get_args(get_args(Body)[0])
+}
+"""The field that names what a fact carries, by its model; empty: it has none."""
 
 
 def apart(facts: Sequence[dict[str, Any]], run: Run) -> None:
@@ -28,7 +28,7 @@ def apart(facts: Sequence[dict[str, Any]], run: Run) -> None:
         data = fact["data"]
         if isinstance(data, Report):
             fact["data"] = _readings_apart(fact, data, seen, run)
-        elif field := key_of(type(data)):
+        elif field := KEYS.get(type(data), ""):
             fact["data"] = _apart(fact, data, field, seen, run)
 
 

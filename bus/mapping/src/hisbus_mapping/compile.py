@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, get_args
 from pydantic import BaseModel
 
 from hisbus import BadMessage, Reads, Translation
-from hisbus_mapping.collisions import apart, key_of
+from hisbus_mapping.collisions import KEYS, apart
 from hisbus_mapping.compiler import Compiler
 from hisbus_mapping.core import Mistake, Place, Read
 from hisbus_mapping.models import each as compile_each
@@ -156,7 +156,7 @@ def _fact(section: Section, kind: Read[str] | None, about: About, group: Any, ru
     run.data = data
     unknown = list(about.unknown)
     if run.asked:
-        field = key_of(type(data))
+        field = KEYS.get(type(data), "")
         entry = getattr(data, field) if field else ""
         unknown += [Unknown(item=one.item, code=one.code, entry=entry) for one in run.take_asked()]
     return {
