@@ -74,7 +74,7 @@ class Program:
         self._splits = {
             type: compiler.path("groups", one.each, ("split",)) for one in profile.split for type in one.types
         }
-        named = frozenset(profile.types).union(*(section.types for section in self._sections))
+        named = frozenset(profile.types).union(*(one.types for one in self._sections if one.kind or not one.when))
         self.types = named
         """The types of message that it says something of."""
         self._by_type = {
