@@ -105,7 +105,18 @@ TABLE: dict[str, tuple[str, str]] = {
     ),
     "a secret that is not there": (
         'site = "t"\nsecret_file = "gone"\n' + HIS,
-        "secret_file {folder}/gone does not exist. Restore it: with another, no key fits.",
+        "2: secret_file: {folder}/gone does not exist. Restore it: with another, no key fits. For a new site, make it:"
+        " `(umask 077; head -c 32 /dev/urandom | xxd -p -c 64 > {folder}/gone)`.",
+    ),
+    "a secret that is empty": (
+        'site = "t"\nsecret_file = "file"\n' + HIS,
+        "2: secret_file: {folder}/file is empty: patients' numbers could be guessed from the keys. Restore it, 64 hex"
+        " digits; for a new site, make it: `(umask 077; head -c 32 /dev/urandom | xxd -p -c 64 > {folder}/file)`.",
+    ),
+    "a secret that is short": (
+        'site = "t"\nsecret_file = "short"\n' + HIS,
+        "2: secret_file: {folder}/short is too short: patients' numbers could be guessed from the keys. Restore it, 64 hex"
+        " digits; for a new site, make it: `(umask 077; head -c 32 /dev/urandom | xxd -p -c 64 > {folder}/short)`.",
     ),
     "a plugin that is not installed": (
         'site = "t"\n[plugins.qcc]\n' + HIS,
@@ -257,6 +268,7 @@ async def test_each_mistake_is_named_in_words_that_say_what_to_do(
     )
     (tmp_path / "file").touch()
     (tmp_path / "secret").write_text("s" * 64)
+    (tmp_path / "short").write_text("0123456789abcdef" * 3 + "\n")
     path = tmp_path / "hisbus.toml"
     if "[web]" not in text:
         text += WEB
@@ -307,6 +319,19 @@ def test_the_annotated_configuration_is_well_wherever_the_command_is_started(
     assert (done.exit_code, done.output.splitlines()[-1]) == (0, "All is well.")
     assert {path.name for path in (site / "var").iterdir()} >= {"log.db", "hisbus.db", "site.secret"}
     assert list(elsewhere.iterdir()) == []
+
+
+async def test_a_secret_that_others_may_read_is_noted(tmp_path: Path) -> None:
+    secret, path = tmp_path / "secret", tmp_path / "hisbus.toml"
+    secret.write_text("0123456789abcdef" * 4)
+    path.write_text('site = "t"\nsecret_file = "secret"\n' + WEB + HIS + OFF, encoding="utf-8")
+    for mode, notes in (
+        (0o600, []),
+        (0o644, [f"secret_file: {secret} can be read by others than its owner: chmod 600 {secret}"]),
+    ):
+        secret.chmod(mode)
+        found = await check(load(path), path)
+        assert (found.mistakes, found.notes) == ([], notes)
 
 
 @pytest.mark.postgres

@@ -8,7 +8,7 @@ from hisbus.errors import ConfigError
 from hisbus_bus.command.example import example
 from hisbus_bus.kernel.mistakes import line_of
 from hisbus_bus.kernel.settings import AgentSettings, PluginSettings, Settings, load
-from hisbus_bus.kernel.site import load_secret
+from hisbus_bus.kernel.site import exposed_secret, load_secret
 
 SMALLEST = """\
 site = "demo"
@@ -167,3 +167,35 @@ def test_a_lost_secret_is_never_replaced_while_the_log_needs_it(tmp_path: Path) 
     (tmp_path / "log.db").touch()
     with pytest.raises(ConfigError, match="Restore"):
         load_secret(Settings(site="demo", log={"url": f"sqlite:///{tmp_path}/log.db"}))
+
+
+@pytest.mark.parametrize(
+    ("secret", "strong"),
+    [
+        (b"", False), (b"\n", False), (b"secret", False), (b"0" * 63 + b"\n", False), (b"x" * 31, False),
+        (b"0123456789abcdef" * 4 + b"\n", True), (bytes(range(100, 132)), True),
+    ],
+)  # fmt: skip
+def test_a_secret_that_can_be_guessed_is_refused_wherever_it_lies(secret: bytes, strong: bool, tmp_path: Path) -> None:
+    log = {"url": f"sqlite:///{tmp_path}/log.db"}
+    path = tmp_path / "site.secret"
+    path.write_bytes(secret)
+    for settings in (Settings(site="demo", log=log), Settings(site="demo", log=log, secret_file=path)):
+        if strong:
+            assert load_secret(settings) == secret
+            continue
+        with pytest.raises(ConfigError, match=r"Restore it, 64 hex digits; for a new site, make it: `") as raised:
+            load_secret(settings)
+        assert str(path) in str(raised.value)
+
+
+def test_a_secret_that_others_may_read_is_told_in_a_sentence(tmp_path: Path) -> None:
+    settings = Settings(site="demo", log={"url": f"sqlite:///{tmp_path}/log.db"})
+    assert exposed_secret(settings) == ""
+    load_secret(settings)
+    assert exposed_secret(settings) == ""
+    path = tmp_path / "site.secret"
+    path.chmod(0o640)
+    assert exposed_secret(settings) == (
+        f"The site's secret {path} can be read by others than its owner: chmod 600 {path}"
+    )

@@ -19,7 +19,7 @@ from hisbus_bus.host.trial import tried
 from hisbus_bus.kernel import migrations, variables
 from hisbus_bus.kernel.mistakes import line_of
 from hisbus_bus.kernel.settings import NEEDS_KAFKA, Settings
-from hisbus_bus.kernel.site import load_secret, open_database, open_log
+from hisbus_bus.kernel.site import exposed_secret, load_secret, open_database, open_log
 
 NO_CONNECTOR = (
     "connectors: there is none, so no message can come in."
@@ -63,8 +63,11 @@ async def check(settings: Settings, path: Path) -> Checked:
 
 def _waived(settings: Settings) -> list[str]:
     """Return what the configuration allows that everybody should know of, one sentence each."""
-    charts = ["llm.url: charts travel unencrypted (allow_plaintext)."] if settings.llm.plaintext else []
-    return charts + [
+    whole = [
+        exposed_secret(settings),
+        "llm.url: charts travel unencrypted (allow_plaintext)." if settings.llm.plaintext else "",
+    ]
+    return [sentence for sentence in whole if sentence] + [
         f"connectors.{connector.name}.{key}: messages travel unencrypted (allow_plaintext)."
         for connector in registry.connectors(settings)
         for key in connector.plaintext

@@ -244,7 +244,9 @@ class Settings(_Table):
 
     site: str = Field(description="Short name of the site: lower-case letters, digits, hyphens. Names topics.")
     secret_file: Path | None = Field(
-        None, description="File with the site's secret. On the embedded log it is made at the first start."
+        None,
+        description="File with the site's secret, 64 hex digits; it must be there. Left out, the embedded log makes one"
+        " beside itself at its first start; Kafka needs one.",
     )
     anchor_file: Path | None = Field(
         None, description="File to which the audit's daily anchor is appended; keep it on another machine."
