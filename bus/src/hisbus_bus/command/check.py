@@ -197,7 +197,7 @@ def _known(names: Iterable[str]) -> str:
 
 def _placed(sentence: str, settings: Settings, path: Path) -> str:
     """Put file and line before a sentence about a key that stands in the file; the variable, where one gives it."""
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    text = path.read_text(encoding="utf-8-sig") if path.exists() else ""
     given = variables.read(Settings, os.environ)
     names = [table.get("name") for table in settings.connectors]
     own = _KEYED.fullmatch(sentence)

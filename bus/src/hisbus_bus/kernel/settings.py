@@ -299,11 +299,18 @@ def load(path: Path) -> Settings:
         ConfigError: names every mistake with its key, and its line or its variable.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        content = path.read_bytes()
+    except IsADirectoryError as error:
+        raise ConfigError(f"{path} is a folder. Name the file: --config {path / 'hisbus.toml'}") from error
     except OSError as error:
         raise ConfigError(
             f"{path} cannot be read. Make it with `hisbus config example > {path.name}`, or name another with --config."
         ) from error
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise ConfigError(f"{path}:{line}: it is not in UTF-8. Save the file as UTF-8.") from error
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

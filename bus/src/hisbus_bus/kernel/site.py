@@ -65,8 +65,10 @@ def open_database(settings: Settings, *, direct: bool = False) -> Database:
     if settings.database.password_file is not None:
         try:
             password = settings.database.password_file.read_text(encoding="utf-8").strip()
-        except OSError as error:
-            raise ConfigError("database.password_file cannot be read. Check its path and owner.") from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(
+                "database.password_file: it cannot be read as text. Check its path, its owner and that it is in UTF-8."
+            ) from error
         scheme, _, rest = url.partition("://")
         user, at, host = rest.partition("@")
         if not at:
