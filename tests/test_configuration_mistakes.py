@@ -83,6 +83,42 @@ TABLE: dict[str, tuple[str, str]] = {
         'site = "t"\n[web]\nlisten = "8080"\n' + HIS,
         "3: web.listen: '8080' is no address. Write \"HOST:PORT\", for example \"127.0.0.1:8080\".",
     ),
+    "a port that there is none of": (
+        'site = "t"\n' + WEB + HIS.replace("127.0.0.1:0", "127.0.0.1:99999"),
+        "7: connectors.his.listen: 127.0.0.1:99999: there is no port 99999; the largest is 65535. Choose another.",
+    ),
+    "a key of a connector spelled wrongly": (
+        'site = "t"\n' + HIS + 'charst = "UTF-8"\n',
+        "6: connectors.his.charst: no key of this connector. Did you mean charset?",
+    ),
+    "two connectors at one address": (
+        'site = "t"\n' + HIS.replace(":0", ":2575") + HIS.replace("his", "lab").replace("127.0.0.1:0", "0.0.0.0:2575"),
+        "9: connectors.lab.listen: connectors.his.listen listens at 127.0.0.1:2575, too. Choose another port for one of them.",
+    ),
+    "a connector at the address of the page": (
+        'site = "t"\n[web]\nlisten = "localhost:8081"\n' + HIS.replace(":0", ":8081"),
+        "7: connectors.his.listen: web.listen listens at localhost:8081, too. Choose another port for one of them.",
+    ),
+    "one file for log and database": (
+        'site = "t"\n[log]\nurl = "sqlite:///var/one.db"\n[database]\nurl = "sqlite:///var/../var/one.db"\n' + HIS,
+        "5: database.url: {folder}/var/../var/one.db is the file of log.url. Give each a file of its own.",
+    ),
+    "one file for database and code systems": (
+        'site = "t"\nterms_file = "var/hisbus.db"\n' + HIS,
+        "2: terms_file: {folder}/var/hisbus.db is the file of database.url. Give each a file of its own.",
+    ),
+    "an anchor in a folder that is not there": (
+        'site = "t"\nanchor_file = "gone/anchor"\n' + HIS,
+        "2: anchor_file: there is no folder {folder}/gone. Make it, or choose another.",
+    ),
+    "an anchor in a folder that is a file": (
+        'site = "t"\nanchor_file = "file/anchor"\n' + HIS,
+        "2: anchor_file: nothing can be stored in {folder}/file/anchor. A part of this path is a file. Choose another folder.",
+    ),
+    "an anchor that is a folder": (
+        'site = "t"\nanchor_file = "."\n' + HIS,
+        "2: anchor_file: nothing can be stored in {folder}. Choose another folder.",
+    ),
     "an address that another machine has": (
         'site = "t"\n[web]\nlisten = "192.0.2.1:80"\n' + HIS,
         "3: web.listen: this machine has no such address as in 192.0.2.1:80. Use one that it has, or 0.0.0.0 for all of them.",

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 from hisbus.addresses import bind
 from hisbus.connector import Connector
@@ -16,8 +17,9 @@ from hisbus_bus.host import registry
 from hisbus_bus.host.agents import start_all
 from hisbus_bus.host.llm.check import probe
 from hisbus_bus.host.trial import tried
-from hisbus_bus.kernel import migrations, variables
+from hisbus_bus.kernel import clashes, migrations, variables
 from hisbus_bus.kernel.mistakes import line_of
+from hisbus_bus.kernel.paths import unmade
 from hisbus_bus.kernel.settings import NEEDS_KAFKA, Settings
 from hisbus_bus.kernel.site import exposed_secret, load_secret, open_database, open_log
 
@@ -44,9 +46,12 @@ class Checked:
 
 async def check(settings: Settings, path: Path) -> Checked:
     """Try everything."""
+    if found := list(clashes.stored(settings)):
+        return Checked([_placed(sentence, settings, path) for sentence in found], [])  # neither may be tried
     running, found = await _log(settings)
-    found += await _database(settings) + _remote(settings)
+    found += await _database(settings) + _remote(settings) + _anchor(settings)
     found += [] if running else _web(settings)
+    found += clashes.listening(settings, web=not _apart(settings))
     if not settings.connectors:
         found.append(NO_CONNECTOR)
     for sentence in await _connectors(settings):
@@ -91,6 +96,28 @@ async def _log(settings: Settings) -> tuple[bool, list[str]]:
             if not settings.log.url.startswith("kafka:"):
                 return False, [f"log.url: {error}"]
             return False, [f"log.url: {sentence}" for sentence in await reach.kafka(settings.log)]
+
+
+def _apart(settings: Settings) -> bool:
+    """Tell whether page and connectors may run on machines of their own."""
+    return settings.log.url.startswith("kafka:")
+
+
+def _anchor(settings: Settings) -> list[str]:
+    path = settings.anchor_file
+    if path is None:
+        return []
+    try:
+        if path.exists():
+            path.open("a").close()
+        else:
+            with NamedTemporaryFile(dir=path.parent):
+                pass  # it is made with the first anchor
+    except FileNotFoundError:
+        return [f"anchor_file: there is no folder {path.parent}. Make it, or choose another."]
+    except OSError as error:
+        return [f"anchor_file: nothing can be stored in {path}. {unmade(error)}"]
+    return []
 
 
 def _remote(settings: Settings) -> list[str]:
