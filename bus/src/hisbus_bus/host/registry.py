@@ -110,7 +110,7 @@ def _make(name: str, table: dict[str, Any], factories: dict[str, ConnectorFactor
     type_ = table.get("type")
     if not isinstance(type_, str) or type_ not in factories:
         known = ", ".join(sorted(factories)) or "none"
-        raise ConfigError(f"connector {name!r}: there is no type {type_!r}. Known: {known}.")
+        raise ConfigError(f"connector {name!r}: type: there is no type {type_!r}. Known: {known}.")
     try:
         connector = factories[type_](dict(table))
     except ConfigError as error:
