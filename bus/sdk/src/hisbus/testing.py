@@ -22,9 +22,10 @@ from hisbus.answer import declared
 from hisbus.errors import BusError, NotEvaluated, RetryLater
 from hisbus.frames import AgentInfo
 from hisbus.grants import project
-from hisbus.resolve import resolves
+from hisbus.resolve import cited, resolves, stands, value_at
 from hisbus.schema import closed
 from hisbus_schemas import (
+    EVERY_OTHER,
     GRANTS,
     KINDS,
     PROPOSALS,
@@ -59,6 +60,9 @@ NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
 """The present of a chart that is given none."""
 
 LOINC = "LN"
+
+_CODED = ("document", "section", "field", "vital")
+_OF_THE_STAY = ("class", "sex", "disposition")
 
 
 def moment(at: datetime | str) -> Moment:
@@ -420,22 +424,76 @@ class AgentContract:
                 for ref in proposal.reads:
                     assert seen.holds(ref), "a read names no entry of the chart in its present version"
 
+    def test_what_its_evidence_rests_on_is_read(self) -> None:
+        """Else the proposal stays as it is when the document that proves it is corrected."""
+        for case, answer in self._answers():
+            seen = case.chart.project(self.agent.grants)
+            for proposal in answer.proposals:
+                for evidence in proposal.evidence:
+                    entry = _proof(seen, evidence)
+                    assert entry is None or entry.ref in proposal.reads, (
+                        "evidence cites a document that `reads` does not name: add its ref"
+                    )
+
     def test_quotes_are_verbatim(self) -> None:
         """Evidence is shown to a person beside its source."""
         for case, answer in self._answers():
             documents = {document.id: document for document in case.chart.project(self.agent.grants).documents}
-            for said in (*answer.proposals, *answer.opinions):
-                for evidence in said.evidence:
-                    assert _verbatim(evidence, documents.get(evidence.document or "")), "a quote is not verbatim"
+            for evidence in _evidence(answer):
+                if evidence.path is None:
+                    assert evidence.quote, "evidence is empty: give a quote with its place, or a path with its value"
+                    document = documents.get(evidence.document or "")
+                    assert document is not None and stands(document, evidence), "a quote is not verbatim"
 
     def test_evidence_paths_lead_somewhere(self) -> None:
-        """A path that leads nowhere proves nothing: the page shows it as not found."""
+        """A path that leads nowhere, or to another value, proves nothing: the page shows it as not found."""
         for case, answer in self._answers():
             seen = case.chart.project(self.agent.grants)
+            for evidence in _evidence(answer):
+                if evidence.path is not None:
+                    assert resolves(seen, evidence.path), f"{evidence.path!r} leads to nothing in the chart"
+                    assert evidence.value is not None, f"give {evidence.path!r} its value"
+                    assert value_at(seen, evidence.path) == evidence.value, (
+                        f"the chart has another value at {evidence.path!r} than its evidence says"
+                    )
+
+    def test_texts_are_in_both_languages(self) -> None:
+        """What a clinician reads exists in Chinese and English."""
+        for _, answer in self._answers():
             for said in (*answer.proposals, *answer.opinions):
-                for evidence in said.evidence:
-                    if evidence.path is not None:
-                        assert resolves(seen, evidence.path), f"{evidence.path!r} leads to nothing in the chart"
+                assert said.message.zh.strip() and said.message.en.strip(), "a message is empty in zh or en"
+            for one in answer.unevaluated:
+                assert one.text.zh.strip() and one.text.en.strip(), "the text of an unevaluated rule is empty"
+
+    def test_points_are_none_or_above(self) -> None:
+        """They are taken off a score: less than none would give some back."""
+        for _, answer in self._answers():
+            for proposal in answer.proposals:
+                assert proposal.points >= 0, "points are 0 or more"
+
+    def test_it_says_something_of_an_example(self) -> None:
+        """Else every other test passes whatever it does: with grants that it forgot to ask for it sees nothing."""
+        assert any(answer.proposals or answer.opinions for _, answer in self._answers()), (
+            "no case makes it propose anything: give one in `cases` that does, and look at `grants`"
+        )
+
+    def test_it_needs_what_a_record_can_bring_for_rules_that_it_has(self) -> None:
+        """A need of an unknown form hides nothing, and one of a rule that is misspelled protects nobody."""
+        needs = declared(self.agent).needs
+        for need in (need for several in needs.values() for need in several):
+            for item in need.items:
+                kind, colon, _ = item.partition(":")
+                known = kind in _CODED if colon else kind in _OF_THE_STAY
+                assert known, (
+                    f"there is no need {item!r}: {', '.join(_OF_THE_STAY)}, or {', '.join(_CODED)} with : and a code"
+                )
+        if not needs.keys() - {EVERY_OTHER}:
+            return
+        rules: set[str] = set()
+        for _, answer in self._answers():
+            rules |= answer.evaluated | reasons(answer).keys()
+        strangers = sorted(needs.keys() - rules - {EVERY_OTHER})
+        assert not strangers, f"needs are declared for rules that no case has it judge: {', '.join(strangers)}"
 
     def test_it_survives_a_model_that_is_down(self) -> None:
         """It answers without what needs the model, or asks to be called later."""
@@ -488,11 +546,13 @@ def _identities(answer: Assessment | None) -> list[tuple[str, str]]:
     return [] if answer is None else sorted((proposal.key, proposal.stamp()) for proposal in answer.proposals)
 
 
-def _verbatim(evidence: Evidence, document: ChartDocument | None) -> bool:
-    if evidence.quote is None:
-        return True
-    if document is None or evidence.section is None or evidence.section >= len(document.sections):
-        return False
-    if evidence.version not in {None, document.version}:
-        return False
-    return document.sections[evidence.section].text[evidence.begin : evidence.end] == evidence.quote
+def _evidence(answer: Assessment) -> Iterator[Evidence]:
+    for said in (*answer.proposals, *answer.opinions):
+        yield from said.evidence
+
+
+def _proof(chart: Chart, evidence: Evidence) -> Entry | None:
+    """Return the entry that a piece of evidence rests on."""
+    if evidence.path is not None:
+        return cited(chart, evidence.path)
+    return next((document for document in chart.documents if document.id == evidence.document), None)
