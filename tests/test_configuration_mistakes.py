@@ -246,7 +246,8 @@ VARIABLES: dict[str, tuple[dict[str, str], str]] = {
     ),
     "a secret that is not there": (
         {"HISBUS_SECRET_FILE": "gone"},
-        "HISBUS_SECRET_FILE: secret_file {folder}/gone does not exist. Restore it: with another, no key fits.",
+        "HISBUS_SECRET_FILE: secret_file: {folder}/gone does not exist. Restore it: with another, no key fits. For a new"
+        " site, make it: `(umask 077; head -c 32 /dev/urandom | xxd -p -c 64 > {folder}/gone)`.",
     ),
     "a PostgreSQL that does not run": (
         {"HISBUS_DATABASE__URL": f"postgresql://hisbus:{PASSWORD}@127.0.0.1:1/h"},

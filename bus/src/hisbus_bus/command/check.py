@@ -199,9 +199,7 @@ async def _plugins(settings: Settings) -> tuple[list[str], list[str]]:
             for name in settings.remote.keys() & taken
         ]
         trial = await tried(hosts, settings)
-        broken = [
-            f"plugin {host.plugin.name}: it cannot run ({host.reason})." for host in hosts if host.state == "failed"
-        ]
+        broken = [registry.cannot_run(host.plugin, host.reason, settings) for host in hosts if host.state == "failed"]
         return [*broken, *sorted(strangers), *trial.refused], trial.left_out
     finally:
         for host in hosts:
