@@ -212,7 +212,7 @@ def test_both_languages_say_the_same_things() -> None:
         "stay.replaced",
         "stay.withdrawn",
     }
-    by_value |= {f"stay.{status}" for status in ("registered", "admitted", "discharged", "cancelled")}
+    by_value |= {f"stay.{status}" for status in ("preadmitted", "registered", "admitted", "discharged", "cancelled")}
     by_value |= {f"fact.{part.name}" for part in LISTS}
     by_value |= {f"fact.{path}" for path in ("admitted", "discharged", "status")}
     by_value |= {f"fact.{path}" for path in ("about", "signed", "department", "sex", "birth_date")}
