@@ -209,6 +209,7 @@ def test_both_languages_say_the_same_things() -> None:
         "site.plaintext",
         "site.model-down",
         "site.model-none",
+        "stay.preadmitted",
         "stay.replaced",
         "stay.withdrawn",
     }
