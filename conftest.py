@@ -19,6 +19,7 @@ import psycopg
 import pytest
 import structlog
 
+import hisbus_bus.kernel.telemetry  # noqa: F401 - gives connectors and agents the bus's logger, as a site does
 from hisbus.terms import Release, icd10cm, store
 
 hypothesis.settings.register_profile("house", derandomize="HISBUS_EXPLORE" not in os.environ, database=None)

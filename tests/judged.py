@@ -1,7 +1,7 @@
 """``python -m tests.judged FILE``: what every agent last says of each stay, to compare two commits with ``diff``.
 
-Played are the conversations of ``tests/cases`` and the simulator's week. Ids are left out, for each site has a secret of its
-own; so are versions of charts, which depend on what waited behind what.
+Played are the conversations of ``tests/cases`` and the simulator's week. Ids are left out, for each site has a secret
+of its own; so are versions of charts, which depend on what waited behind what.
 """
 
 import asyncio

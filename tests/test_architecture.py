@@ -21,7 +21,7 @@ DISTRIBUTION_OF = {
     "hisbus_bus": "hisbus-bus", "hisbus_mapping": "hisbus-mapping", "hisbus_remote": "hisbus-remote",
     "hisbus_servers": "hisbus-servers", "jinja2": "jinja2",
     "pluggy": "pluggy", "prometheus_client": "prometheus-client", "psycopg": "psycopg", "pydantic": "pydantic",
-    "pydantic_core": "pydantic", "pydantic_settings": "pydantic-settings", "rapidfuzz": "rapidfuzz", "rich": "rich",
+    "pydantic_core": "pydantic", "rapidfuzz": "rapidfuzz", "rich": "rich",
     "sqlalchemy": "sqlalchemy", "stamina": "stamina", "starlette": "fastapi", "structlog": "structlog",
     "typer": "typer", "uvicorn": "uvicorn", "uvloop": "uvloop", "markupsafe": "jinja2",
 }  # fmt: skip

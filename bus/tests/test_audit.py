@@ -8,8 +8,8 @@ import time_machine
 from sqlalchemy import delete, select, update
 
 from hisbus.errors import ConfigError
-from hisbus_bus.kernel import audit, tables
-from hisbus_bus.kernel.audit import Sealer, verify
+from hisbus_bus.kernel import audit, seals, tables
+from hisbus_bus.kernel.seals import Sealer, verify
 from hisbus_bus.kernel.settings import Settings
 from hisbus_bus.kernel.site import Site
 
@@ -50,7 +50,7 @@ async def test_seals_are_numbered_without_gaps(sealed: Site) -> None:
 
 
 async def test_more_rows_than_one_pass_takes_are_sealed_all(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(audit, "PASS", 2)
+    monkeypatch.setattr(seals, "PASS", 2)
     await note(site, *(f"a.{number}" for number in range(5)))
     assert await Sealer(site).seal() == 5
     assert (await verify(site.database)).sound
@@ -102,7 +102,7 @@ async def test_a_row_put_in_with_an_older_time_is_named_sealed_or_not(sealed: Si
 async def test_a_row_put_far_below_the_newest_is_never_sealed_and_named(
     sealed: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(audit, "RECENT", 3)
+    monkeypatch.setattr(seals, "RECENT", 3)
     await _insert(sealed, -5, datetime.now(UTC))
     assert await Sealer(sealed).seal() == 0
     assert (await verify(sealed.database)).broken == -5

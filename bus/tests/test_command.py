@@ -1,5 +1,6 @@
 """A command imports what it needs and no more, so that it answers at once."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -42,7 +43,6 @@ def test_help_imports_no_contract_no_database_no_broker_and_no_web_framework(tmp
         "httpx",
         "jinja2",
         "openai",
-        "pydantic_settings",
     }
     assert not packages(modules) & {*heavy, "prometheus_client", "sqlalchemy", "structlog", "uvicorn", "uvloop"}
     bus = {name for name in modules if name.startswith("hisbus_bus.") and not name.startswith("hisbus_bus.command")}
@@ -53,10 +53,34 @@ def test_a_command_that_needs_the_database_alone_imports_no_step_and_no_page(tmp
     (tmp_path / "hisbus.toml").write_text('site = "test"\n')
     loaded(tmp_path, "user", "add", "alice")  # makes the schema
     modules = loaded(tmp_path, "user", "add", "bob")
-    assert not packages(modules) & {"aiokafka", "alembic", "fastapi", "jinja2", "openai", "uvicorn"}
+    heavy = {"aiokafka", "aiosqlite", "alembic", "fastapi", "greenlet", "hisbus_schemas", "jinja2", "openai", "pluggy"}
+    heavy |= {"prometheus_client", "psycopg", "rich", "structlog", "uvicorn", "uvloop"}
+    assert not packages(modules) & heavy
+    assert not modules & {"sqlalchemy.dialects.postgresql", "sqlalchemy.ext.asyncio", "sqlalchemy.orm"}
     rooms = {name.split(".")[1] for name in modules if name.startswith("hisbus_bus.")}
     assert rooms == {"command", "kernel"}
-    assert "hisbus_bus.kernel.log.sqlite" not in modules
+    assert not {name for name in modules if name.startswith(("hisbus_bus.kernel.log", "hisbus_bus.kernel.telemetry"))}
+
+
+def test_a_line_of_a_command_that_needs_the_database_alone_carries_no_words_of_a_library(tmp_path: Path) -> None:
+    work = """
+import logging
+from pathlib import Path
+from hisbus_bus.command.chosen import chosen
+from hisbus_bus.command.written import with_database
+
+async def work(database):
+    for level in (logging.WARNING, logging.ERROR, logging.ERROR):
+        logging.getLogger("sqlalchemy.pool").log(level, "of a patient")
+
+chosen.path = Path("hisbus.toml")
+with_database(work)
+"""
+    (tmp_path / "hisbus.toml").write_text('site = "test"\n')
+    done = subprocess.run([sys.executable, "-c", work], cwd=tmp_path, check=True, capture_output=True, text=True)
+    said = [json.loads(line) for line in done.stderr.splitlines()]
+    assert [(line["event"], line["level"]) for line in said] == [("library.sqlalchemy.pool", "error")] * 2
+    assert "patient" not in done.stderr + done.stdout
 
 
 @pytest.mark.parametrize("group", GROUPS)

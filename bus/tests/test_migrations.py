@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Dialect
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.schema import CreateIndex
 
 from hisbus.errors import ConfigError
 from hisbus_bus.kernel import migrations, tables
@@ -30,6 +33,20 @@ async def test_the_migrations_lead_to_the_tables_as_they_are_declared(database: 
         has = await connection.run_sync(migrations.current)
     assert differences == []
     assert has == migrations.REVISIONS[-1]
+
+
+@pytest.mark.parametrize("dialect", [sqlite.dialect(), postgresql.dialect()], ids=lambda dialect: dialect.name)
+def test_a_partial_index_says_its_condition_to_both_databases(dialect: Dialect) -> None:
+    made = {
+        index.name: str(CreateIndex(index).compile(dialect=dialect))
+        for table in (tables.signals, tables.decisions, tables.parked)
+        for index in table.indexes
+    }
+    assert made["signals_lasting"] == (
+        "CREATE UNIQUE INDEX signals_lasting ON signals (part, kind) WHERE ended IS NULL"
+    )
+    assert made["decisions_standing"].endswith("ON decisions (proposal) WHERE state = 'stands'")
+    assert "WHERE" not in made["parked_open"]
 
 
 async def test_a_second_upgrade_finds_nothing_to_do(database: Database) -> None:

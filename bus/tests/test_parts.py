@@ -64,7 +64,7 @@ def test_the_fold_reads_back_what_it_stores_of_every_part(parts: dict[str, Entry
     for name, entry in parts.items():
         kept = entries.Slot("s", name, "", "", (entry,))
         (found,) = entries.items((name, "k"), name, kept.body())
-        assert found.model_dump() == entry.model_dump()
+        assert found.model_dump(include={*type(entry).model_fields}) == entry.model_dump()
 
 
 def test_the_api_shows_every_part(chart: Chart, parts: dict[str, Entry]) -> None:

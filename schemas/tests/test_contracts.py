@@ -102,3 +102,18 @@ def test_a_fingerprint_is_of_what_is_said_not_of_its_wording() -> None:
     proven = said.model_copy(update={"evidence": [Evidence(path="admitted", value="2026-03-02")]})
     assert said.stamp() == reworded.stamp()
     assert len({said.stamp(), later.stamp(), proven.stamp()}) == 3
+
+
+def test_a_code_is_found_in_either_place() -> None:
+    code = Code(code="TW", system="L", alternate_code="8310-5", alternate_system="LN")
+    assert code.codes == (("TW", "L"), ("8310-5", "LN"))
+    assert [code.among({"8310-5"}), code.among({"TW", "8310-5"}), code.among({"X", ""})] == ["8310-5", "TW", ""]
+
+
+def test_what_a_code_is_told_apart_by_is_its_whole_coding_else_its_text_else_the_alternate() -> None:
+    alternate = {"alternate_code": "A", "alternate_text": "Alt", "alternate_system": "LN"}
+    said = [Code(code="K", system="L", text="a", **alternate), Code(text="钾", **alternate), Code(**alternate)]
+    said += [Code(alternate_text="Alt"), Code()]
+    assert [code.identity for code in said] == [
+        ("K", "L", ""), ("", "", "钾"), ("A", "LN", ""), ("", "", "Alt"), ("", "", ""),
+    ]  # fmt: skip

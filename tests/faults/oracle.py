@@ -12,7 +12,7 @@ from typing import Any
 from tests.faults.harness import Site, words_of
 from tests.faults.load import Load, sequence
 
-from hisbus_bus.kernel import audit
+from hisbus_bus.kernel import seals
 from hisbus_bus.kernel.log import Record
 from hisbus_bus.kernel.site import open_database
 from hisbus_bus.kernel.topics import Name
@@ -228,7 +228,7 @@ async def _the_audit_is_complete(site: Site) -> None:
     last = {proposal: status for proposal, status in told_last if status in STATES}
     assert last == now, "a state that no row tells of"
     database = open_database(site.settings)
-    verdict = await audit.verify(database)
+    verdict = await seals.verify(database)
     await database.close()
     assert verdict.sound and verdict.sealed and not verdict.unsealed, str(verdict)
 

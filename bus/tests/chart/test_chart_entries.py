@@ -2,16 +2,21 @@
 
 from typing import Any
 
+import pytest
+
 from hisbus_schemas import (
     Charge,
     Code,
     Diagnoses,
     Diagnosis,
+    Document,
     Moment,
     Order,
+    Person,
     Procedure,
     Reading,
     Report,
+    Section,
 )
 
 SIGNED = Moment(at="2026-03-02T09:00:00Z")
@@ -184,3 +189,179 @@ async def test_an_entry_keeps_its_id_and_its_ref_names_the_newest_event(ward: An
     assert chart.holds(second.ref)
     assert not chart.holds(first.ref)
     assert "@" not in first.id
+
+
+# --- what happens to a document that is there
+
+
+async def test_a_status_signs_a_document_and_changes_nothing_else_of_it(ward: Any) -> None:
+    doctor, other = Person(id="1", name="李"), Code(code="C0034")
+    await ward.deliver(ward.document(9, text="正文", completion="IP"))
+    signing = ward.document(10, action="status", text="", completion="LA", signed=SIGNED, author=doctor, about=SIGNED)
+    bare = signing.events[0].data.model_copy(update={"sections": [], "type": other})
+    signing.events[0] = signing.events[0].model_copy(update={"data": bare})
+    (before,) = (await ward.chart()).documents
+    await ward.deliver(signing)
+    (after,) = (await ward.chart()).documents
+    changed = {"status", "signed", "completion", "author", "version"}
+    assert (after.status, after.signed, after.completion, after.author) == ("signed", SIGNED, "LA", doctor)
+    assert after.model_dump(exclude=changed) == before.model_dump(exclude=changed)
+    await ward.deliver(ward.document(11, action="status", completion="IP", text="新的正文"))
+    (again,) = (await ward.chart()).documents
+    assert (again.status, again.signed, again.text, again.author) == ("draft", None, "新的正文", doctor)
+
+
+def sections(*named: tuple[str, str]) -> list[Section]:
+    return [Section(name=name, text=text) for name, text in named]
+
+
+async def test_an_edit_changes_the_sections_that_come(ward: Any) -> None:
+    def of(hour: float, action: str, *named: tuple[str, str], **more: Any) -> Any:
+        body = Document(number="D1", action=action, type=Code(code="C0034"), sections=sections(*named), **more)
+        return ward.message(ward.fact("document.filed", hour, data=body))
+
+    await ward.deliver(of(9, "file", ("ZS", "a"), ("XBS", "b"), ("XBS", "b2"), ("TGJC", "c"), signed=SIGNED))
+    await ward.deliver(of(10, "edit", ("XBS", "B"), ("NEW", "d"), completion="IP"))
+    (document,) = (await ward.chart()).documents
+    assert document.sections == sections(("ZS", "a"), ("XBS", "B"), ("TGJC", "c"), ("NEW", "d"))
+    assert document.signed == SIGNED, "an edit says nothing of the signature"
+
+
+@pytest.mark.parametrize("late", [True, False])
+async def test_a_status_or_edit_applies_to_what_is_filed_only_later(ward: Any, late: bool) -> None:
+    signing = ward.document(10, action="status", completion="LA", signed=SIGNED)
+    edit = ward.document(10, action="edit", text="b")
+    await ward.each([signing, edit])
+    assert (await ward.chart()).documents == []
+    await ward.deliver(ward.document(9 if late else 11, text="a", completion="IP"))
+    (document,) = (await ward.chart()).documents
+    assert (document.status, document.signed, document.text) == ("signed", SIGNED, "b")
+
+
+@pytest.mark.parametrize("action", ["status", "edit"])
+async def test_what_was_withdrawn_or_replaced_stays_so_whatever_its_status(ward: Any, action: str) -> None:
+    await ward.each([ward.document(9), ward.document(9, "D2"), ward.document(10, action="withdraw")])
+    await ward.deliver(ward.document(10, "D3", "replace", parent="D2"))
+    await ward.each([ward.document(11, number, action, completion="LA", signed=SIGNED) for number in ("D1", "D2")])
+    assert statuses(await ward.chart()) == {"D1": "withdrawn", "D2": "replaced", "D3": "draft"}
+
+
+# --- which reading is which
+
+
+def readings(ward: Any, hour: float, *said: Reading, kind: str = "result.reported", **more: Any) -> Any:
+    body = Report(**({"number": "R1", "service": Code(code="S")} | more), readings=list(said))
+    return ward.message(ward.fact(kind, hour, data=body))
+
+
+def read(value: str, code: str = "K", **more: Any) -> Reading:
+    return Reading(**({"item": Code(code=code), "values": [value]} | more))
+
+
+async def values(ward: Any, part: str = "results") -> list[str]:
+    return [item.value for item in getattr(await ward.chart(), part)]
+
+
+DIFFERENT = {
+    "sub": [read("1", sub="1"), read("2", sub="1.1")],
+    "system": [read("1", item=Code(code="K", system="L")), read("2", item=Code(code="K", system="LN"))],
+    "text": [read("1", item=Code(text="钾")), read("2", item=Code(text="钠"))],
+    "alternate": [read("1", item=Code(alternate_code="A")), read("2", item=Code(alternate_code="B"))],
+    "alternate_text": [read("1", item=Code(alternate_text="A")), read("2", item=Code(alternate_text="B"))],
+    "nothing": [read("1"), read("2")],
+    "ordinal": [read("1"), read("2", ordinal=1)],
+}
+
+
+@pytest.mark.parametrize("how", DIFFERENT)
+async def test_readings_of_one_message_stand_beside_each_other_and_a_later_message_replaces_each(
+    ward: Any, how: str
+) -> None:
+    said = DIFFERENT[how]
+    await ward.deliver(readings(ward, 9, *said))
+    before = (await ward.chart()).results
+    assert [item.value for item in before] == ["1", "2"]
+    later = [reading.model_copy(update={"values": [f"{reading.values[0]}a"]}) for reading in said]
+    await ward.deliver(readings(ward, 10, *later))
+    after = (await ward.chart()).results
+    assert [item.value for item in after] == ["1a", "2a"]
+    assert [item.id for item in after] == [item.id for item in before]
+    assert len({item.id for item in after}) == 2
+
+
+@pytest.mark.parametrize("status", ["preliminary", "final", ""])
+async def test_a_later_reading_takes_the_place_whatever_its_status(ward: Any, status: str) -> None:
+    await ward.each([readings(ward, 9, read("1", status="corrected")), readings(ward, 10, read("2", status=status))])
+    assert await values(ward) == ["2"]
+
+
+async def test_two_panels_under_one_number_are_two_readings(ward: Any) -> None:
+    serum, fluid = Code(code="SER"), Code(code="CSF")
+    both = [Report(number="R1", service=service, readings=[read(service.code)]) for service in (serum, fluid)]
+    await ward.deliver(ward.message(*(ward.fact("result.reported", 9, data=body) for body in both)))
+    assert await values(ward) == ["SER", "CSF"]
+
+
+async def test_two_reports_of_one_message_never_replace_each_other(ward: Any) -> None:
+    both = [Report(number="R1", service=Code(code="S"), readings=[read(value)]) for value in "12"]
+    await ward.deliver(ward.message(*(ward.fact("result.reported", 9, data=body) for body in both)))
+    assert await values(ward) == ["1", "2"]
+    assert [item.ordinal for item in (await ward.chart()).results] == [0, 1]
+
+
+async def test_vital_signs_of_two_times_are_two_and_of_one_time_the_later_message_counts(ward: Any) -> None:
+    eight, nine = (Moment(at=f"2026-03-02T0{hour}:00:00Z") for hour in (8, 9))
+    vitals = {"kind": "vitals.recorded"}
+    await ward.deliver(readings(ward, 9, read("36.5", time=eight), read("36.6", time=nine), **vitals))
+    await ward.deliver(readings(ward, 10, read("37.5"), time=nine, **vitals))
+    assert await values(ward, "vitals") == ["36.5", "37.5"]
+    await ward.deliver(readings(ward, 11, read("37.6", time=nine), read("4.0", "X")))
+    assert (await values(ward, "vitals"), await values(ward)) == (["36.5"], ["37.6", "4.0"])
+
+
+async def test_a_reading_has_the_time_of_its_report_where_it_has_none_of_its_own(ward: Any) -> None:
+    eight, nine = (Moment(at=f"2026-03-02T0{hour}:00:00Z") for hour in (8, 9))
+    await ward.deliver(readings(ward, 9, read("1"), read("2", "X", time=nine), time=eight, reported=nine))
+    found = (await ward.chart()).results
+    assert [(item.time, item.reported) for item in found] == [(eight, nine), (nine, nine)]
+
+
+# --- orders, diagnoses
+
+
+async def test_an_order_that_was_stopped_counts_until_then_and_one_that_was_cancelled_never_ran(ward: Any) -> None:
+    def order(hour: float, action: str, **more: Any) -> Any:
+        body = Order(key="O1", action=action, what=Code(code="X"), **more)
+        return ward.message(ward.fact(f"order.{action}", hour, data=body))
+
+    await ward.each([order(8, "placed"), order(10, "stopped", stopped=SIGNED)])
+    (found,) = (await ward.chart()).orders
+    assert (found.status, found.stopped, found.counts) == ("stopped", SIGNED, True)
+    await ward.deliver(order(11, "stopped"))
+    assert (await ward.chart()).orders[0].stopped == SIGNED, "nothing newer was said"
+    await ward.deliver(order(12, "cancelled"))
+    (found,) = (await ward.chart()).orders
+    assert (found.status, found.stopped, found.counts) == ("cancelled", None, False)
+
+
+async def test_an_order_that_was_stopped_without_a_time_ran_until_it_was_said(ward: Any) -> None:
+    body = Order(key="O1", action="stopped", what=Code(code="X"))
+    stop = ward.message(ward.fact("order.stopped", 10, data=body))
+    await ward.deliver(stop)
+    assert (await ward.chart()).orders[0].stopped == stop.events[0].time
+
+
+async def test_two_sets_of_diagnoses_of_one_message_stand_beside_each_other(ward: Any) -> None:
+    items = [Diagnosis(code=Code(code=code)) for code in ("I21", "E11")]
+    both = [ward.fact("diagnosis.recorded", 9, data=Diagnoses(status="final", items=[item])) for item in items]
+    await ward.each([diagnoses(ward, 8, "I10"), ward.message(*both)])
+    assert [item.code.code for item in (await ward.chart()).diagnoses] == ["I21", "E11"]
+
+
+async def test_diagnoses_that_have_only_a_text_or_an_alternate_are_deleted_one_by_one(ward: Any) -> None:
+    codes = [Code(text="肺炎"), Code(alternate_code="J18", alternate_system="I10"), Code(alternate_text="pneumonia")]
+    said = [Diagnosis(code=code) for code in codes]
+    await ward.deliver(ward.message(ward.fact("d", 8, data=Diagnoses(status="final", items=said))))
+    gone = [Diagnosis(code=codes[1], deleted=True)]
+    await ward.deliver(ward.message(ward.fact("d", 9, data=Diagnoses(status="final", items=gone, whole=False))))
+    assert [item.code for item in (await ward.chart()).diagnoses] == [codes[0], codes[2]]

@@ -159,6 +159,25 @@ async def test_a_cancelled_transfer_brings_him_back_and_stays_visible(ward: Any)
     assert [row[1] for row in await history(ward)] == ["W1", "W2", "W3"]
 
 
+@pytest.mark.parametrize("says", [None, W2, W1], ids=["nothing", "where it led", "where he lay"])
+@pytest.mark.parametrize("kind", ["transferred", "beds_swapped"])
+async def test_whose_transfer_is_cancelled_lies_where_he_lay(ward: Any, kind: str, says: Location | None) -> None:
+    back = ward.adt("transfer_cancelled", 14, **({"location": says} if says else {}))
+    there = ward.adt("updated", 13, location=W2, department="NEURO")
+    await ward.each([ward.adt("admitted", 8, location=W1, department="CARD"), back, there])
+    await ward.deliver(ward.adt(kind, 12, location=W2))
+    chart = await ward.chart()
+    assert (chart.location, chart.department) == (W1, "CARD")
+    assert [(row[1], row[4]) for row in await history(ward)] == [("W1", False), ("W2", True), ("W2", True)]
+
+
+async def test_a_cancelled_transfer_says_where_he_lies_where_nothing_else_did(ward: Any) -> None:
+    await ward.each([ward.adt("transferred", 9, location=W2), ward.adt("transfer_cancelled", 10, location=W1)])
+    await ward.deliver(ward.adt("transferred", 12, location=W3))
+    assert [(row[1], row[4]) for row in await history(ward)] == [("W2", True), ("W1", False), ("W3", False)]
+    assert (await ward.chart()).location == W3
+
+
 async def test_a_stay_that_begins_again_begins_its_history_again(ward: Any) -> None:
     first, then = ward.adt("admitted", 8, location=W1), ward.adt("updated", 10, location=W2)
     await ward.each([first, ward.adt("cancelled", 9), then])

@@ -1,9 +1,11 @@
 """The stay: its status, its times, and whose it is."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from hisbus_schemas import Demographics, Due, Location, Moment, Stay
+import pytest
+
+from hisbus_schemas import Demographics, Due, Location, Moment, Person, Stay
 
 HOUR = 3600
 
@@ -132,3 +134,76 @@ async def test_every_event_makes_a_version(ward: Any) -> None:
     assert [output.version for output in outputs] == [1, 2, 3]
     assert [output.kind for output in outputs] == ["encounter.admitted", "document.filed", "document.filed"]
     assert len({output.id for output in outputs}) == 3
+
+
+def day(hour: float) -> Moment:
+    return Moment(at=datetime(2026, 3, 2, tzinfo=UTC) + timedelta(hours=hour))
+
+
+async def stands(ward: Any) -> tuple[str, str, float | None, float | None]:
+    chart = await ward.chart()
+    return chart.status, chart.patient_class, hours(chart.admitted), hours(chart.discharged)
+
+
+async def test_what_is_expected_has_not_begun_until_it_is_admitted_and_may_be_given_up(ward: Any) -> None:
+    await ward.deliver(
+        ward.adt("preadmitted", 8, patient_class="preadmit", admitted=day(30), location=Location(ward="W1"))
+    )
+    assert await stands(ward) == ("preadmitted", "preadmit", None, None)
+    assert (await ward.chart()).moves == [], "he does not lie there yet"
+    await ward.deliver(ward.adt("preadmission_cancelled", 9))
+    assert (await ward.chart()).status == "cancelled"
+    await ward.deliver(ward.adt("preadmitted", 10))
+    assert (await ward.chart()).status == "preadmitted"
+    await ward.deliver(ward.adt("admitted", 31, patient_class="inpatient"))
+    assert await stands(ward) == ("admitted", "inpatient", 31, None)
+    await ward.deliver(ward.adt("preadmission_cancelled", 32))
+    assert (await ward.chart()).status == "admitted", "who was admitted is expected no more, and there"
+
+
+async def test_an_outpatient_becomes_an_inpatient_when_the_change_says_so(ward: Any) -> None:
+    await ward.deliver(
+        ward.adt("registered", 8, patient_class="emergency", admitted=day(8), location=Location(ward="ER"))
+    )
+    await ward.deliver(ward.adt("discharged", 10))
+    await ward.deliver(ward.adt("class_changed", 10, patient_class="inpatient", location=Location(ward="W3")))
+    assert await stands(ward) == ("admitted", "inpatient", 10, None)
+    assert (await ward.chart()).location.ward == "W3"
+    await ward.deliver(ward.adt("updated", 11, admitted=day(9.5)))
+    assert (await ward.chart()).admitted == day(9.5)
+
+
+async def test_a_change_to_inpatient_opens_a_stay_that_nobody_registered(ward: Any) -> None:
+    await ward.deliver(ward.adt("class_changed", 10, patient_class="inpatient", admitted=day(9)))
+    assert await stands(ward) == ("admitted", "inpatient", 9, None)
+
+
+async def test_an_inpatient_who_becomes_an_outpatient_ends_his_stay(ward: Any) -> None:
+    await ward.deliver(ward.adt("admitted", 8, patient_class="inpatient"))
+    await ward.deliver(ward.adt("class_changed", 20, patient_class="outpatient"))
+    assert await stands(ward) == ("discharged", "outpatient", 8, 20)
+    await ward.deliver(ward.adt("class_changed", 30, patient_class="inpatient"))
+    assert await stands(ward) == ("admitted", "inpatient", 30, None)
+
+
+@pytest.mark.parametrize("kind", ["admitted", "updated"])
+async def test_what_carries_a_discharge_says_discharged(ward: Any, kind: str) -> None:
+    await ward.deliver(ward.adt("admitted", 8, admitted=day(8)))
+    await ward.deliver(ward.adt(kind, 40, admitted=day(8), discharged=day(30)))
+    assert await stands(ward) == ("discharged", "", 8, 30)
+    await ward.deliver(ward.adt("discharge_cancelled", 41, discharged=day(30)))
+    assert await stands(ward) == ("admitted", "", 8, None)
+
+
+async def test_an_admission_that_is_told_again_is_an_update(ward: Any) -> None:
+    first = {"admitted": day(8), "location": Location(ward="W1")}
+    await ward.each([ward.adt("admitted", 8, **first), ward.adt("discharged", 30, disposition="1")])
+    await ward.deliver(ward.adt("admitted", 40, department="CARD", **first))
+    chart = await ward.chart()
+    assert (await stands(ward), chart.department, chart.disposition) == (("discharged", "", 8, 30), "CARD", "1")
+
+
+async def test_another_doctor_is_responsible(ward: Any) -> None:
+    await ward.deliver(ward.adt("admitted", 8, attending=Person(id="1")))
+    await ward.deliver(ward.adt("attending_changed", 9, attending=Person(id="2")))
+    assert (await ward.chart()).attending == Person(id="2")

@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from hisbus_schemas import Code
+
 Stay = Any
 
 TEMPERATURE, PULSE, RESPIRATION = "8310-5", "8867-4", "9279-1"
@@ -138,3 +140,8 @@ def test_another_impossible_value_is_another_fingerprint(stay: Stay) -> None:
     (after,) = stay.assess().proposals
     assert before.key == after.key
     assert before.stamp() != after.stamp()
+
+
+def test_a_vital_sign_is_known_by_its_code_in_either_place(stay: Stay) -> None:
+    stay.reading("", "42.9", item=Code(code="TW", system="L", alternate_code=TEMPERATURE, alternate_system="LN"))
+    assert stay.says("R27") == ["found"]

@@ -23,7 +23,7 @@ from hisbus_schemas.moment import Moment
 from hisbus_schemas.parts import LISTS, PARTS
 from hisbus_schemas.words import PatientClass
 
-Status = Literal["registered", "admitted", "discharged", "cancelled"]
+Status = Literal["preadmitted", "registered", "admitted", "discharged", "cancelled"]
 
 
 class Chart(Contract):

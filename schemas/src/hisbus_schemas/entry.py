@@ -23,8 +23,8 @@ from hisbus_schemas.words import (
 
 
 def called(code: Code) -> str:
-    """Return what a code is called: its text, else the code itself."""
-    return code.text or code.code
+    """Return what a code is called: its text, else the alternate's, else the code itself, else the alternate."""
+    return code.text or code.alternate_text or code.code or code.alternate_code
 
 
 class Patient(Contract):
@@ -81,8 +81,10 @@ class ChartDocument(Entry):
     author: Person | None = None
     signed: Moment | None = None
     signed_inferred: bool = False
+    completion: str = ""
+    """How far it is, as its source says it."""
     received: Instant
-    """When we stored the message that carried this version."""
+    """When we stored the message that filed it last."""
     filed: Moment
     """Source time of that message."""
     sections: list[Section] = []
@@ -148,7 +150,7 @@ class ChartOrder(Entry):
     key: str
     placer: str = ""
     filler: str = ""
-    status: Literal["placed", "changed", "cancelled"]
+    status: Literal["placed", "changed", "stopped", "cancelled"]
     what: Code
     time: Moment | None = None
     order_class: OrderClass | Literal[""] = ""
@@ -158,12 +160,20 @@ class ChartOrder(Entry):
     frequency: str = ""
     start: Moment | None = None
     stop: Moment | None = None
+    """Until when it is to run."""
+    stopped: Moment | None = None
+    """Until when it ran."""
     notes: list[str] = []
 
     @property
     def title(self) -> str:
         """Return what the ordered thing is called."""
         return called(self.what)
+
+    @property
+    def counts(self) -> bool:
+        """Tell whether it ran, or is to run: what was stopped counts for its time, what was cancelled never ran."""
+        return self.status != "cancelled"
 
 
 class ChartReading(Entry):
@@ -173,12 +183,17 @@ class ChartReading(Entry):
     service: Code
     item: Code
     sub: str = ""
+    ordinal: int = 0
+    """Its place among those of one message that nothing else tells apart."""
     values: list[str] = []
     unit: str = ""
     range: str = ""
     flags: list[str] = []
     status: ResultStatus | Literal[""] = ""
     time: Moment | None = None
+    """When it was observed."""
+    reported: Moment | None = None
+    """When its report was made, or changed."""
     withdrawn: bool = False
     """Its source took it back."""
     notes: list[str] = []

@@ -4,6 +4,7 @@ A connector returns facts; the bus stamps them into events. One message makes ze
 HL7 semantics hold inside: a field that is None says nothing, a field named in ``deleted`` is emptied.
 """
 
+from collections.abc import Container
 from datetime import date
 from typing import Annotated, Literal
 
@@ -36,14 +37,38 @@ class VisitId(Contract):
 
     authority: str
     number: str
+    counter: str = ""
+    """Which stay of that number, where its source counts them. Empty: the number names one stay, or time says which."""
 
 
 class Code(Contract):
-    """A coded value (HL7 v2 CWE): code, its text, its system."""
+    """A coded value (HL7 v2 CWE): code, its text, its system; and the same said in another system."""
 
     code: str = ""
     text: str = ""
     system: str = ""
+    alternate_code: str = ""
+    alternate_text: str = ""
+    alternate_system: str = ""
+
+    @property
+    def codes(self) -> tuple[tuple[str, str], ...]:
+        """Both of its codings that there are, as code and system: the first as sent, then the alternate."""
+        both = ((self.code, self.system), (self.alternate_code, self.alternate_system))
+        return tuple(coding for coding in both if coding[0])
+
+    @property
+    def identity(self) -> tuple[str, str, str]:
+        """What tells it from others: code and system, else the text behind two empty ones; else so of the alternate."""
+        if self.code or self.text:
+            return (self.code, self.system, "") if self.code else ("", "", self.text)
+        if self.alternate_code:
+            return (self.alternate_code, self.alternate_system, "")
+        return ("", "", self.alternate_text)
+
+    def among(self, codes: Container[str]) -> str:
+        """Return which of its codes is among these, whichever place it was sent in; empty: none."""
+        return next((code for code, _ in self.codes if code in codes), "")
 
 
 class Unknown(Contract):
@@ -142,10 +167,11 @@ class Order(Contract):
 
     body: Literal["order"] = "order"
     key: str
-    """Placer number, else filler number."""
+    """Placer number, else filler number, with who gave it."""
     placer: str = ""
     filler: str = ""
-    action: Literal["placed", "changed", "cancelled"]
+    action: Literal["placed", "changed", "stopped", "cancelled"]
+    """``stopped``: it ran until then, and counts for that time; ``cancelled``: it never ran."""
     what: Code
     time: Moment | None = None
     order_class: OrderClass | Literal[""] = ""
@@ -157,6 +183,9 @@ class Order(Contract):
     """As its source writes it: ``BID``, ``Q8H`` ...."""
     start: Moment | None = None
     stop: Moment | None = None
+    """Until when it is to run."""
+    stopped: Moment | None = None
+    """Until when it ran; of ``stopped``, where none is given: the source time."""
     notes: list[str] = []
     deleted: list[str] = []
 
@@ -202,10 +231,17 @@ class Administration(Contract):
 
 
 class Reading(Contract):
-    """One observed value (HL7 v2 OBX). Identified by the report's number, ``item.code`` and ``sub``."""
+    """One observed value (HL7 v2 OBX).
+
+    Identified by the report's number and service, the whole of ``item`` and ``sub``, ``ordinal``, and of a vital sign
+    the time. A later message's reading of the same identity takes its place; one of the same message never does.
+    """
 
     item: Code
     sub: str = ""
+    """Which of several of the item, whole (OBX-4 with all its components)."""
+    ordinal: int = 0
+    """Its place among those of one message that nothing else tells apart."""
     values: list[str] = []
     unit: str = ""
     range: str = ""
@@ -220,9 +256,13 @@ class Report(Contract):
 
     body: Literal["report"] = "report"
     number: str
-    """OBR-3, else OBR-2."""
+    """OBR-3, else OBR-2, with who gave it."""
     service: Code
     status: ResultStatus | Literal[""] = ""
+    time: Moment | None = None
+    """When it was observed, or its specimen taken (OBR-7): the time of the readings that have none of their own."""
+    reported: Moment | None = None
+    """When it was reported, or its status changed (OBR-22)."""
     notes: list[str] = []
     """On the whole report."""
     readings: list[Reading] = []
@@ -249,8 +289,11 @@ class Document(Contract):
 
     body: Literal["document"] = "document"
     number: str
-    """TXA-12."""
-    action: Literal["file", "addendum", "replace", "withdraw"]
+    """TXA-12, with who gave it."""
+    action: Literal["file", "addendum", "replace", "withdraw", "status", "edit"]
+    """``status``: completion, signature and author of that number are as said now, and its content where content
+    comes; ``edit``: the sections and fields that come change. Nothing else of the document does. ``addendum``: a
+    document of its own."""
     type: Code
     """WS/T 500 ``C0034`` ..., LOINC or a site's table (TXA-2)."""
     parent: str = ""
@@ -328,6 +371,8 @@ class Fact(Contract):
     demographics: Demographics | None = None
     stay: Stay | None = None
     data: Body | None = None
+    opens: bool = False
+    """It opens the stay that it names. An ``encounter.*`` always does; other facts only where a source has no ADT."""
     unknown: list[Unknown] = []
     """Codes of this fact that have no word of ours."""
     segments: list[str] = []

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from hisbus_mapping.core import Mistake, Place, Read
+from hisbus_mapping.context import Mistake, Place, Read
 from hisbus_mapping.numbers import patient_of
 from hisbus_mapping.profile import Condition
 from hisbus_mapping.values import NUMBER, Values
@@ -52,6 +52,9 @@ class Compiler(Values):
         if condition.some:
             some_groups = self.path("groups", condition.some, place)
             yield lambda group, run: bool(some_groups(group, run))
+        if condition.several:
+            several_groups = self.path("groups", condition.several, place)
+            yield lambda group, run: len(several_groups(group, run)) > 1
         if condition.equal is not None:
             left, right = (self.text(path, place) for path in condition.equal)
             yield lambda group, run: left(group, run) == right(group, run)

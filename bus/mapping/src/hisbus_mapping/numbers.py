@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from hisbus_mapping.core import Core, Place, Read
+from hisbus_mapping.context import Context, Place, Read
 from hisbus_mapping.profile import Numbers
 from hisbus_mapping.run import Run
 from hisbus_schemas import PatientId, VisitId
@@ -12,7 +12,7 @@ Number = tuple[str, str]
 """Authority and number."""
 
 
-def patient_of(compiler: Core, said: Sequence[Numbers], place: Place) -> Read[PatientId | None]:
+def patient_of(compiler: Context, said: Sequence[Numbers], place: Place) -> Read[PatientId | None]:
     """Compile where the patient's number stands."""
     read = _first(compiler, said, place)
 
@@ -23,7 +23,7 @@ def patient_of(compiler: Core, said: Sequence[Numbers], place: Place) -> Read[Pa
     return patient
 
 
-def visit_of(compiler: Core, said: Sequence[Numbers], place: Place) -> Read[VisitId | None]:
+def visit_of(compiler: Context, said: Sequence[Numbers], place: Place) -> Read[VisitId | None]:
     """Compile where the visit's number stands."""
     read = _first(compiler, said, place, bare="" if compiler.named else "bare_visit_number")
 
@@ -35,7 +35,7 @@ def visit_of(compiler: Core, said: Sequence[Numbers], place: Place) -> Read[Visi
 
 
 def _first(
-    compiler: Core, said: Sequence[Numbers], place: Place, bare: str = ""
+    compiler: Context, said: Sequence[Numbers], place: Place, bare: str = ""
 ) -> Callable[[Any, Run], Number | None]:
     readers = [_one(compiler, one, place, bare) for one in said]
 
@@ -48,7 +48,7 @@ def _first(
     return first
 
 
-def _one(compiler: Core, said: Numbers, place: Place, bare: str) -> Callable[[Any, Run], Number | None]:
+def _one(compiler: Context, said: Numbers, place: Place, bare: str) -> Callable[[Any, Run], Number | None]:
     groups = compiler.path("groups", said.each, (*place, "each")) if said.each else lambda group, _run: [group]
     if said.each:
         compiler.reads(said.each)
@@ -86,7 +86,7 @@ def _one(compiler: Core, said: Numbers, place: Place, bare: str) -> Callable[[An
     return read
 
 
-def _among(compiler: Core, said: Any, place: Place) -> Read[bool] | None:
+def _among(compiler: Context, said: Any, place: Place) -> Read[bool] | None:
     if said is None:
         return None
     path, among = compiler.path("text", said.path, place), frozenset(said.among)

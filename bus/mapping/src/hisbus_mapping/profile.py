@@ -22,8 +22,8 @@ class _Table(BaseModel):
 class Condition(_Table):
     """Whether something holds of a group. Of several keys, all must."""
 
-    path: str = ""
-    """What ``is``, ``in``, ``starts``, ``table`` and ``present`` look at."""
+    path: "str | Value" = ""
+    """What ``is``, ``in``, ``starts``, ``table``, ``number``, ``time`` and ``present`` look at."""
     is_: str | None = Field(None, alias="is")
     among: tuple[str, ...] = Field((), alias="in")
     starts: str = ""
@@ -41,6 +41,8 @@ class Condition(_Table):
     """There is a group of this kind, and it holds of each."""
     some: str = ""
     """There is a group of this kind."""
+    several: str = ""
+    """There is more than one group of this kind."""
     equal: tuple[str, str] | None = None
     """Both paths have the same value."""
     number: bool = False
@@ -51,7 +53,7 @@ class Condition(_Table):
     @model_validator(mode="after")
     def _looks_at_something(self) -> Self:
         looks = (self.among, self.starts, self.table, self.number, self.time)
-        if bool(self.path) != (any(looks) or self.is_ is not None or self.present is not None):
+        if bool(self.path) is not (any(looks) or self.is_ is not None or self.present is not None):
             raise ValueError("path and one of is, in, starts, table, number, time, present go together")
         return self
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from hisbus_mapping.core import Core, Mistake, Place, Read, T
+from hisbus_mapping.context import Context, Mistake, Place, Read, T
 from hisbus_mapping.names import joined
 from hisbus_mapping.profile import Value
 from hisbus_mapping.run import Asked, Run
@@ -19,7 +19,7 @@ NUMBER = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
 
 
 @dataclass
-class Values(Core):
+class Values(Context):
     """Compiles values: texts, times, days, numbers, yes or no."""
 
     @abstractmethod
@@ -148,6 +148,8 @@ class Values(Core):
         value = self.value(said, place)
         if value.function:
             return self.function(value.function, place, value.reads)
+        if value.each:
+            return self._one_of_each(value, place)
         if value.every:
             read = self.path("every", value.every, (*place, "every"))
         elif isinstance(value.from_, str):
@@ -159,6 +161,20 @@ class Values(Core):
             return lambda group, run: [text for text in read(group, run) if text.strip()]
         table = self.table(value.table, place)
         return lambda group, run: [table.get(text, text) for text in read(group, run)]
+
+    def _one_of_each(self, value: Value, place: Place) -> Read[list[str]]:
+        groups, take = self.path("groups", value.each, (*place, "each")), self.format.take
+        with self.inside():
+            when = self.condition(value.when, (*place, "when")) if value.when else None
+            inner = self.text(value.model_copy(update={"each": "", "when": None}), place)
+
+        def texts(group: Any, run: Run) -> list[str]:
+            found = [one for one in groups(group, run) if when is None or when(one, run)]
+            for one in found:
+                take(one)
+            return [text for one in found if (text := inner(one, run))]
+
+        return texts
 
     def moment(self, said: Any, place: Place) -> Read[Moment | None]:
         """Compile a time. One that cannot be read is flagged and says nothing."""

@@ -9,26 +9,12 @@ hears the same JSON in Kafka records; it has no model to ask.
 import struct
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, TypeAdapter
+from pydantic import Field, TypeAdapter
 
-from hisbus_schemas import EVERY_OTHER, GRANTS, PROPOSALS, Assessment, Chart, Contract, Event, Instant, Need, Proposal
+from hisbus.names import Grants, Kind, Rule, Version, Word
+from hisbus_schemas import EVERY_OTHER, Assessment, Chart, Contract, Event, Instant, Need, Proposal
 
 LENGTH = struct.Struct(">I")
-
-Word = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
-Kind = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,126}$")]
-Version = Annotated[str, Field(pattern=r"^[A-Za-z0-9._+!-]{1,64}$")]
-
-Rule = Annotated[str, Field(min_length=1, max_length=200)]
-
-
-def _known(grants: frozenset[str]) -> frozenset[str]:
-    if not grants <= {*GRANTS, *PROPOSALS}:
-        raise ValueError(f"grants are {', '.join((*GRANTS, *PROPOSALS))}")
-    return grants
-
-
-Grants = Annotated[frozenset[str], AfterValidator(_known)]
 
 
 class AgentInfo(Contract):

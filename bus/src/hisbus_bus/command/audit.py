@@ -4,7 +4,7 @@ import typer
 from rich.console import Console
 
 from hisbus_bus.command.chosen import chosen, run
-from hisbus_bus.kernel import audit
+from hisbus_bus.kernel import seals
 from hisbus_bus.kernel.site import open_database
 
 commands = typer.Typer()
@@ -15,11 +15,11 @@ out = Console(highlight=False)
 def verify() -> None:
     """Check the chain of seals: names the first broken row, the unsealed tail, and any difference from the anchor."""
 
-    async def verdict() -> audit.Verdict:
+    async def verdict() -> seals.Verdict:
         settings = chosen.settings
         database = open_database(settings)
         try:
-            return await audit.verify(database, settings.anchor_file)
+            return await seals.verify(database, settings.anchor_file)
         finally:
             await database.close()
 

@@ -4,6 +4,7 @@ Nothing that takes long is imported before a command needs it: ``hisbus --help``
 """
 
 import asyncio
+import gc
 import sys
 from collections.abc import Coroutine
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ chosen = _Chosen()
 
 def run(work: Coroutine[Any, Any, Any]) -> Any:
     """Run a command's work to its end; return what it returns."""
+    gc.enable()
     if sys.platform != "win32":
         import uvloop
 

@@ -3,14 +3,13 @@
 What takes long to import is imported by the command that needs it; a group of commands is a file of its name.
 """
 
+import gc
 import sys
 from contextlib import aclosing
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from hisbus_bus.command.chosen import chosen
 from hisbus_bus.command.chosen import run as _run
@@ -33,7 +32,6 @@ GROUPS = {
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="The bus between a HIS and AI agents.")
 for _name, _help in GROUPS.items():
     app.add_typer(typer.Typer(cls=Later, no_args_is_help=True, help=_help), name=_name)
-out = Console(highlight=False)
 
 
 @app.callback()
@@ -76,23 +74,24 @@ def check_everything() -> None:
 
     found = _run(check(chosen.settings, chosen.path))
     for sentence in [*found.mistakes, *found.notes]:
-        out.print(sentence, markup=False, soft_wrap=True)
+        typer.echo(sentence)
     if found.mistakes:
         raise typer.Exit(1)
-    out.print("All is well.")
+    typer.echo("All is well.")
 
 
 @app.command()
 def plugins() -> None:
     """List installed plugins and connector types."""
+    from hisbus_bus.command.printed import show, table_of
     from hisbus_bus.host import registry
 
-    table = Table("what", "name", "distribution", "version", "API")
+    table = table_of("what", "name", "distribution", "version", "API")
     for plugin in registry.plugins():
         table.add_row("plugin", plugin.name, plugin.distribution, plugin.version, plugin.api)
     for connector in registry.connector_types():
         table.add_row("connector", connector.name, connector.distribution, connector.version, connector.api)
-    out.print(table)
+    show(table)
 
 
 @app.command(name="parked")
@@ -201,13 +200,13 @@ def play_conversations(
         async with stage(chosen.settings, connector) as on, aclosing(play_all(on, conversations)) as results:
             async for one, differences in results:
                 failed += bool(differences)
-                out.print(f"{'FAIL' if differences else 'ok'}\t{one.name}\t{one.title}", markup=False, soft_wrap=True)
+                typer.echo(f"{'FAIL' if differences else 'ok'}\t{one.name}\t{one.title}")
                 for line in differences:
-                    out.print(f"\t{line}", markup=False, soft_wrap=True)
+                    typer.echo(f"\t{line}")
         return failed
 
     failed = _run(played())
-    out.print(f"{len(conversations)} conversations, {failed} failed.")
+    typer.echo(f"{len(conversations)} conversations, {failed} failed.")
     if failed:
         raise typer.Exit(1)
 
@@ -224,7 +223,12 @@ def _config_first(arguments: list[str]) -> list[str]:
 
 
 def main() -> None:
-    """Run the command. A mistake that a person can mend ends in one sentence, not in a stack."""
+    """Run the command. A mistake that a person can mend ends in one sentence, not in a stack.
+
+    Hardly anything that a short command makes is garbage before it ends, and looking for it would take a fifth of its
+    time; ``chosen.run``, which runs what may be long, switches that on again.
+    """
+    gc.disable()
     try:
         app(_config_first(sys.argv[1:]))
     except Exception as error:
@@ -234,6 +238,8 @@ def main() -> None:
             raise
         typer.echo(str(error), err=True)
         sys.exit(2 if isinstance(error, ConfigError) else 1)
+    finally:
+        gc.freeze()  # nor is it worth to look when the process ends
 
 
 if __name__ == "__main__":

@@ -8,14 +8,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
-from sqlalchemy import Connection, event, func, select
+from sqlalchemy import Connection, create_engine, event, func, select
 from sqlalchemy.exc import DBAPIError, DisconnectionError
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from hisbus.errors import ConfigError, RetryLater
+from hisbus_bus.kernel.direct import DirectEngine
 from hisbus_bus.kernel.paths import unmade
+
+if TYPE_CHECKING:  # it takes a tenth of a second to import
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 SQLITE_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000", "temp_store=MEMORY")
 
@@ -29,22 +32,26 @@ SENT = "hisbus_sent"
 class Database:
     """One engine. ``write`` is a transaction that may change tables, ``read`` one consistent snapshot."""
 
-    def __init__(self, url: str) -> None:
-        """Take ``sqlite:///PATH`` or ``postgresql://...``. Nothing is opened before the first use."""
+    def __init__(self, url: str, *, direct: bool = False) -> None:
+        """Take ``sqlite:///PATH`` or ``postgresql://...``. Nothing is opened before the first use.
+
+        ``direct`` is for a command that does one thing after the other: the loop stands still while it waits.
+        """
         self.sqlite = url.startswith("sqlite:")
         self.sent = asyncio.Event()
         """Set after a transaction of this process that put something into the outbox."""
         if self.sqlite:
             path = url.removeprefix("sqlite:///")
             _make_file(Path(path))
-            self._engine = create_async_engine(f"sqlite+aiosqlite:///{path}", hide_parameters=True)
+            driver = "sqlite" if direct else "sqlite+aiosqlite"
+            self._engine = _engine(f"{driver}:///{path}", direct)
             event.listen(self._engine.sync_engine, "connect", _prepare_sqlite)
             event.listen(self._engine.sync_engine, "begin", _begin_sqlite)
             self._writers: asyncio.Lock | None = asyncio.Lock()
         elif url.startswith("postgresql://"):
-            self._engine = create_async_engine(
+            self._engine = _engine(
                 url.replace("postgresql:", "postgresql+psycopg:", 1),
-                hide_parameters=True,
+                direct,
                 pool_size=CONNECTIONS,
                 pool_use_lifo=True,  # the last used has the statements prepared
             )
@@ -60,7 +67,7 @@ class Database:
         return self._engine
 
     @asynccontextmanager
-    async def write(self) -> AsyncIterator[AsyncConnection]:
+    async def write(self) -> AsyncIterator["AsyncConnection"]:
         """Open a transaction that commits when the block ends and rolls back when it raises.
 
         Raises:
@@ -107,7 +114,7 @@ class Database:
             raise _sorted(error) from error
 
     @asynccontextmanager
-    async def read(self) -> AsyncIterator[AsyncConnection]:
+    async def read(self) -> AsyncIterator["AsyncConnection"]:
         """Open a snapshot: every query in the block sees the same state.
 
         Raises:
@@ -127,12 +134,20 @@ class Database:
         await self._engine.dispose()
 
 
-async def now(connection: AsyncConnection) -> datetime:
+async def now(connection: "AsyncConnection") -> datetime:
     """Return the time by which all processes of a site go: the server's, or ours where we are the server."""
     if connection.dialect.name == "postgresql":
         time: datetime = (await connection.execute(select(func.clock_timestamp()))).scalar_one()
         return time
     return datetime.now(UTC)
+
+
+def _engine(url: str, direct: bool, **more: Any) -> "AsyncEngine":
+    if direct:
+        return cast("AsyncEngine", DirectEngine(create_engine(url, hide_parameters=True, **more)))
+    from sqlalchemy.ext.asyncio import create_async_engine
+
+    return create_async_engine(url, hide_parameters=True, **more)
 
 
 def _make_file(path: Path) -> None:
@@ -157,13 +172,13 @@ def _sorted(error: DBAPIError) -> Exception:
     return error
 
 
-def _refuse_closed(connection: Any, _record: Any, _proxy: Any) -> None:
+def _refuse_closed(_connection: Any, record: Any, _proxy: Any) -> None:
     """Have a connection made anew that the server has closed meanwhile, as when it was restarted.
 
     What is idle has nothing to hear but that. Unlike a ping this asks the server nothing.
     """
     poll = select_module.poll()
-    poll.register(connection.driver_connection.fileno(), select_module.POLLIN)
+    poll.register(record.driver_connection.fileno(), select_module.POLLIN)
     if poll.poll(0):
         raise DisconnectionError
 

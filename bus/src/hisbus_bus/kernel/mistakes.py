@@ -2,10 +2,13 @@
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
+
+from hisbus_bus.kernel.variables import Variables
 
 _SHOWN = 60
 """Characters of a list of known keys; a longer one is not printed."""
@@ -31,20 +34,34 @@ _BOUNDS = {
 }
 
 
-def sentences(error: ValidationError, model: type[BaseModel], path: Path, text: str) -> Iterator[str]:
-    """Yield one sentence for each mistake, with file, line and key.
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a configuration comes from."""
+
+    path: Path
+    text: str
+    tables: Mapping[str, Any]
+    """Of the file."""
+    variables: Variables
+
+    def place(self, key: Sequence[int | str]) -> str:
+        """Return where a person finds a key: the variable that gives it, or else file and line."""
+        return self.variables.of(key, self.tables) or f"{self.path}:{line_of(self.text, key)}"
+
+
+def sentences(error: ValidationError, model: type[BaseModel], source: Source) -> Iterator[str]:
+    """Yield one sentence for each mistake, with its key, and with file and line or the variable.
 
     Args:
         error: what pydantic found.
         model: of the whole configuration.
-        path: the file.
-        text: what stands in it.
+        source: what was read.
     """
     for mistake in error.errors(include_input=False, include_url=False):
         place = [part for part in mistake["loc"] if part != "[key]"]
         key = ".".join(str(part) for part in place)
         holder = _holder(model, place[:-1])
-        yield f"{path}:{line_of(text, place)}: {key}: {_sentence(mistake, place, holder)}"
+        yield f"{source.place(place)}: {key}: {_sentence(mistake, place, holder)}"
 
 
 def _sentence(mistake: Mapping[str, Any], place: Sequence[int | str], holder: type[BaseModel] | None) -> str:

@@ -3,6 +3,7 @@
 Nested names are joined with two underscores: ``HISBUS_WEB__LISTEN``.
 """
 
+import os
 import random
 import tomllib
 from pathlib import Path
@@ -10,11 +11,11 @@ from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from hisbus.errors import ConfigError
-from hisbus.frames import Grants, Kind, Word
-from hisbus_bus.kernel.mistakes import sentences
+from hisbus.names import Grants, Kind, Word
+from hisbus_bus.kernel import variables
+from hisbus_bus.kernel.mistakes import Source, sentences
 from hisbus_bus.kernel.paths import located
 from hisbus_bus.kernel.topics import Name
 
@@ -238,16 +239,14 @@ class TelemetrySettings(_Table):
     json_lines: bool = Field(True, description="JSON lines; false: for reading in a terminal.")
 
 
-class Settings(BaseSettings):
+class Settings(_Table):
     """The whole configuration."""
-
-    model_config = SettingsConfigDict(
-        env_prefix="HISBUS_", env_nested_delimiter="__", extra="forbid", hide_input_in_errors=True, frozen=True
-    )
 
     site: str = Field(description="Short name of the site: lower-case letters, digits, hyphens. Names topics.")
     secret_file: Path | None = Field(
-        None, description="File with the site's secret. On the embedded log it is made at the first start."
+        None,
+        description="File with the site's secret, 64 hex digits; it must be there. Left out, the embedded log makes one"
+        " beside itself at its first start; Kafka needs one.",
     )
     anchor_file: Path | None = Field(
         None, description="File to which the audit's daily anchor is appended; keep it on another machine."
@@ -292,38 +291,37 @@ class Settings(BaseSettings):
         """Return a plugin's settings, the defaults where none are given."""
         return self.plugins.get(name, PluginSettings())
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Let variables win over the file."""
-        return (env_settings, init_settings)
-
 
 def load(path: Path) -> Settings:
     """Read the configuration. Relative paths in it are relative to its folder, wherever the command is started.
 
     Raises:
-        ConfigError: names every mistake with its key and line.
+        ConfigError: names every mistake with its key, and its line or its variable.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        content = path.read_bytes()
+    except IsADirectoryError as error:
+        raise ConfigError(f"{path} is a folder. Name the file: --config {path / 'hisbus.toml'}") from error
     except OSError as error:
         raise ConfigError(
             f"{path} cannot be read. Make it with `hisbus config example > {path.name}`, or name another with --config."
         ) from error
     try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise ConfigError(f"{path}:{line}: it is not in UTF-8. Save the file as UTF-8.") from error
+    try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} is not valid TOML: {error}") from error
+    given = variables.read(Settings, os.environ)
+    found = list(given.mistakes)
     try:
-        return located(Settings(**tables), path.absolute().parent)
-    except SettingsError as error:
-        raise ConfigError("A variable HISBUS_... for a list or a table must be JSON. `env` shows them.") from error
+        settings = Settings(**given.over(tables))
     except ValidationError as error:
-        raise ConfigError("\n".join(sentences(error, Settings, path, text))) from error
+        found += sentences(error, Settings, Source(path, text, tables, given))
+        raise ConfigError("\n".join(found)) from error
+    if found:
+        raise ConfigError("\n".join(found))
+    return located(settings, path.absolute().parent)

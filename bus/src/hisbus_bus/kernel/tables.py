@@ -17,7 +17,7 @@ from sqlalchemy import (
     false,
 )
 
-from hisbus_bus.kernel.columns import Big, Instant
+from hisbus_bus.kernel.columns import Big, Instant, PartialIndex
 from hisbus_bus.kernel.columns import metadata as metadata
 from hisbus_bus.kernel.states import Decided
 
@@ -109,14 +109,7 @@ signals = Table(
     Column("detail", String, nullable=False),
     Column("count", Integer, nullable=False),
 )
-Index(
-    "signals_lasting",
-    signals.c.part,
-    signals.c.kind,
-    unique=True,
-    sqlite_where=signals.c.ended.is_(None),
-    postgresql_where=signals.c.ended.is_(None),
-)
+PartialIndex("signals_lasting", signals.c.part, signals.c.kind, unique=True, where=signals.c.ended.is_(None))
 
 places = Table(
     "places",
@@ -200,18 +193,20 @@ encounters = Table(
     Column("id", String, primary_key=True),  # Keys.encounter
     Column("authority", String, nullable=False),
     Column("number", String, nullable=False, index=True),
+    Column("counter", String, nullable=False, server_default=""),  # which stay of that number; empty: its only one
     Column("patient", String, nullable=True, index=True),  # present owner, aliases resolved; null: none yet
     Column("connector", String, nullable=False),
     Column("timezone", String, nullable=False),
     Column("key", String, nullable=False),  # in raw, of its latest message
-    Column("version", Integer, nullable=False),
+    Column("version", Integer, nullable=False),  # 0: no stay, only a number that events name
     Column("now", Instant, nullable=False),
     Column("status", String, nullable=False, index=True),
     Column("begins", String, nullable=True),  # fold stamps between which events without a visit number belong here,
     Column("ends", String, nullable=True),  # by the events that carry its number; no beginning: never
-    Column("claims", Text, nullable=False),  # who named the visit first, and its moves
+    Column("claims", Text, nullable=False),  # who opened the stay, its moves, other stays of its number
     Column("named", Text, nullable=False),  # the newest words about the stay from events that carry its number
     Column("assigned", Text, nullable=False),  # and from events that were assigned to it
+    Column("lies", Text, nullable=False, server_default="{}"),  # where the patient lies by his moves, JSON
     Column("stay", Text, nullable=False),  # the stay's own fields as the chart shows them, JSON
 )
 
@@ -234,7 +229,8 @@ events = Table(
     Column("patient", String, nullable=True),  # as received
     Column("visit", String, nullable=True, index=True),  # as received, as Keys.encounter
     Column("encounter", String, nullable=True, index=True),  # as assigned; null: unassigned
-    Column("flag", String, nullable=False, index=True),  # why not folded: unassigned_visit | circular_merge | ...
+    Column("flag", String, nullable=False, index=True),  # why not folded: see kernel.charts.Unassigned
+    Column("claim", String, nullable=False, server_default=""),  # on its visit: opens | bare | empty, see visits.py
     Column("connector", String, nullable=False),
     Column("timezone", String, nullable=False),
     Column("order", String, nullable=False),
@@ -355,13 +351,7 @@ decisions = Table(
     Column("release", String, nullable=False, server_default=""),  # that the proposal was made by
     Column("shadow", Boolean, nullable=False, server_default=false()),
 )
-Index(
-    "decisions_standing",
-    decisions.c.proposal,
-    unique=True,
-    sqlite_where=decisions.c.state == Decided.STANDS,
-    postgresql_where=decisions.c.state == Decided.STANDS,
-)
+PartialIndex("decisions_standing", decisions.c.proposal, unique=True, where=decisions.c.state == Decided.STANDS)
 
 users = Table(
     "users",

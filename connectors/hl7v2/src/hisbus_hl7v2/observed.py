@@ -1,10 +1,12 @@
 """What the profile cannot say, since how a field is read depends on another: values of OBX, and lists of text."""
 
+import re
 from typing import Any
 
 from hisbus_hl7v2.message import Message
 
 _TEXT = frozenset({"TX", "FT", "ST"})
+_POWER = re.compile(r"[xX*]?10\^[0-9]{1,2}(/|\^|$)")
 _CODED = frozenset({"CE", "CWE", "CNE", "CF"})
 
 
@@ -15,6 +17,17 @@ def values(group: Any, _run: Any) -> list[str]:
         type, message = obx.get(2), group.message
         found += [value for item in obx.repetitions(5) if (value := _value(message, type, item))]
     return found
+
+
+def unit(group: Any, _run: Any) -> str:
+    """Return OBX-6: the code of the unit, else its text; a power of ten whose caret nobody escaped is read whole."""
+    obx, message = group.first("OBX"), group.message
+    raw = obx.raw(6)
+    whole: str = message.decoded(raw.split(message.delimiters.repetition, 1)[0])
+    if message.delimiters.component == "^" and _POWER.match(whole):
+        return whole.split("^^")[0]
+    code: str = obx.get(6)
+    return code or str(obx.get(6, 2))
 
 
 def as_written(group: Any, _run: Any) -> str:

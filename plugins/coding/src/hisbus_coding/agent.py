@@ -28,6 +28,7 @@ CHANGES = frozenset(
         "encounter.discharged",
         "encounter.discharge_cancelled",
         "encounter.cancelled",
+        "encounter.class_changed",
         "encounter.moved",
         "patient.merged",
         "patient.updated",

@@ -46,7 +46,11 @@ class Indicator(Contract):
     def value(self, reading: ChartReading) -> float | None:
         """Return a reading's value in the unit of the limits; None where it is of another kind or cannot be read."""
         names = {name.casefold() for name in self.items}
-        if not {reading.item.code.casefold(), reading.item.text.casefold()} & names:
+        item = reading.item
+        if (
+            not {word.casefold() for word in (item.text, item.alternate_text, *(code for code, _ in item.codes))}
+            & names
+        ):
             return None
         factor = self.units.get(reading.unit)
         match = _NUMBER.fullmatch(reading.values[0].strip()) if len(reading.values) == 1 else None

@@ -14,7 +14,10 @@ from hisbus_schemas import Assessment, Draft, Need, Unevaluated
 _CHANGES = frozenset(
     {
         "encounter.registered",
+        "encounter.class_changed",
         "encounter.transferred",
+        "encounter.transfer_cancelled",
+        "encounter.beds_swapped",
         "encounter.updated",
         "encounter.discharge_cancelled",
         "encounter.cancelled",
@@ -28,6 +31,7 @@ _CHANGES = frozenset(
         "procedure.started",
         "order.placed",
         "order.changed",
+        "order.stopped",
         "order.cancelled",
         "result.reported",
         "vitals.recorded",

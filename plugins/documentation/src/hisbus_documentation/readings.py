@@ -25,14 +25,14 @@ def vitals(chart: Chart, feed: Feed, subject: Subject, language: Language) -> It
     """Yield one measurement of vital signs, the first or the last: what one report carries."""
     measured: dict[str, list[ChartReading]] = defaultdict(list)
     for item in chart.vitals:
-        if _is_value(item) and subject.covers(_at(item)) and item.item.code in PHRASES["vital"]:
+        if _is_value(item) and subject.covers(_at(item)) and _sign(item):
             measured[item.report].append(item)
     if not measured:
         return
     choose = min if feed.pick == "first" else max
     taken = choose(measured.values(), key=lambda items: max(_time(item) for item in items))
     order = list(PHRASES["vital"])
-    taken = sorted(taken, key=lambda item: order.index(item.item.code))
+    taken = sorted(taken, key=lambda item: order.index(_sign(item)))
     said = [
         f"{_vital(item, language)}{' ' if language == 'en' else ''}{item.values[0].strip()}{unit(item.unit)}"
         for item in taken
@@ -43,10 +43,10 @@ def vitals(chart: Chart, feed: Feed, subject: Subject, language: Language) -> It
 
 def results(chart: Chart, feed: Feed, subject: Subject, language: Language) -> Iterator[Source]:
     """Yield each item that was abnormal: its first abnormal value, and its last where that is another."""
-    series: dict[str, list[ChartReading]] = defaultdict(list)
+    series: dict[tuple[str, ...], list[ChartReading]] = defaultdict(list)
     for item in sorted(chart.results, key=lambda item: (_time(item), item.id)):
         if _is_value(item) and subject.covers(_at(item)):
-            series[item.item.code or item.item.text].append(item)
+            series[item.item.identity].append(item)
     shown = 0
     for readings in series.values():
         abnormal = next((item for item in readings if _ABNORMAL & set(item.flags)), None)
@@ -62,7 +62,7 @@ def reports(chart: Chart, feed: Feed, subject: Subject, language: Language) -> I
     """Yield the conclusions of reports in words, of one without conclusion all of it; the newest reports."""
     texts: dict[str, list[ChartReading]] = defaultdict(list)
     for item in sorted(chart.results, key=lambda item: (_time(item), item.report)):
-        if not item.withdrawn and not _is_value(item) and "".join(item.values).strip() and subject.covers(_at(item)):
+        if item.counts and not _is_value(item) and "".join(item.values).strip() and subject.covers(_at(item)):
             texts[item.report].append(item)
     for items in list(texts.values())[-feed.most :]:
         concluding = [item for item in items if _CONCLUSION.search(f"{item.item.code} {item.item.text}")]
@@ -86,7 +86,7 @@ def _reading(item: ChartReading, language: Language) -> str:
         "reading",
         language,
         time=when(item.time),
-        name=item.item.text or item.item.code,
+        name=item.title,
         value=", ".join(value.strip() for value in item.values),
         unit=unit(item.unit),
         range=item.range,
@@ -99,7 +99,12 @@ def _proof(part: str, item: ChartReading) -> Evidence:
 
 
 def _vital(item: ChartReading, language: Language) -> str:
-    return str(PHRASES["vital"][item.item.code][language])
+    return str(PHRASES["vital"][_sign(item)][language])
+
+
+def _sign(item: ChartReading) -> str:
+    """Return by which of its codes a reading is a vital sign; empty: it is none."""
+    return item.item.among(PHRASES["vital"])
 
 
 def _is_value(item: ChartReading) -> bool:

@@ -144,7 +144,7 @@ def _readings(record: Record, search: Search) -> Iterator[Fact]:
             continue
         if item.withdrawn or not _is_named(item, search) or not _within(item, search):
             continue
-        name, value = item.item.text or item.item.code, ", ".join(item.values)
+        name, value = item.title, item.value
         yield _fact(search.part, "" if value else "item", item, name, item.item.code, item.time, value)
 
 
@@ -158,11 +158,12 @@ def _may_be_there(record: Record, search: Search) -> bool:
 
 def _is_named(item: ChartReading, search: Search) -> bool:
     code, service = item.item, item.service
-    if search.codes and (named(code.code, search.codes) or named(service.code, search.codes)):
-        return not any(word in code.text or word in service.text for word in search.without)
+    names = " ".join(filter(None, (code.text, code.alternate_text, service.text, service.alternate_text)))
+    if search.codes and any(named(each, search.codes) for each, _ in (*code.codes, *service.codes)):
+        return not any(word in names for word in search.without)
     if search.codes and not search.words:
         return False
-    return matches(f"{code.text} {service.text}", "", search)
+    return matches(names, "", search)
 
 
 def _within(item: ChartReading, search: Search) -> bool:

@@ -53,7 +53,7 @@ class Record:
     def orders(self) -> list[tuple[str, ChartOrder]]:
         """The orders that were not cancelled, with their names."""
         there = self.chart.orders
-        return [(item.what.text or item.what.code, item) for item in there if item.status != "cancelled"]
+        return [(item.title, item) for item in there if item.counts]
 
     @cached_property
     def order_names(self) -> str:
@@ -65,8 +65,9 @@ class Record:
         found = self.kept.get(part)
         if found is None:
             there = self.chart.results if part == "results" else self.chart.vitals
-            codes = {code for item in there for code in (item.item.code, item.service.code)}
-            found = self.kept[part] = codes, "\n".join({f"{item.item.text} {item.service.text}" for item in there})
+            named = {code for item in there for code in (item.item, item.service)}
+            codes = {code for each in named for code, _ in each.codes}
+            found = self.kept[part] = codes, "\n".join(f"{each.text} {each.alternate_text}" for each in named)
         names: tuple[set[str], str] = found
         return names
 

@@ -31,9 +31,11 @@ KINDS = frozenset(
     {
         "encounter.admitted", "encounter.registered", "encounter.transferred", "encounter.updated",
         "encounter.discharged", "encounter.discharge_cancelled", "encounter.cancelled", "encounter.moved",
+        "encounter.class_changed", "encounter.transfer_cancelled", "encounter.beds_swapped",
+        "encounter.attending_changed", "encounter.preadmission_cancelled",
         "patient.merged", "patient.updated", "document.filed", "document.amended", "document.withdrawn",
         "procedure.started", "procedure.ended", "vitals.recorded", "result.reported", "frontpage.submitted",
-        "order.placed", "order.changed", "order.cancelled", "consult.requested", "consult.completed",
+        "order.placed", "order.changed", "order.stopped", "order.cancelled", "consult.requested", "consult.completed",
         "diagnosis.recorded", "charge.posted",
     }
 )  # fmt: skip

@@ -78,7 +78,7 @@ def impossible(rule: Rule, record: Record, limits: Range) -> Said:
     ranges = limits.by_code
     for part, readings in (("vitals", record.chart.vitals), ("results", record.chart.results)):
         for reading in readings:
-            known = ranges.get(reading.item.code)
+            known = ranges.get(reading.item.among(ranges))
             if known is None or reading.withdrawn:
                 continue
             name, least, most = known

@@ -88,7 +88,7 @@ class ChartBody(BaseModel):
     """The visit's number."""
     version: int
     status: str
-    """``registered``, ``admitted``, ``discharged`` or ``cancelled``."""
+    """``preadmitted``, ``registered``, ``admitted``, ``discharged`` or ``cancelled``."""
     patient: PatientBody | None
     location: PlaceBody
     admitted: str | None

@@ -1,5 +1,6 @@
 """The entries of a chart: which of them an event touches, and what it does to each. Pure."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -7,8 +8,8 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import TypeAdapter
 
-from hisbus_bus.flow.chart import moves, unknown
-from hisbus_bus.flow.chart.order import order_of
+from hisbus_bus.flow.chart import moves, readings, unknown
+from hisbus_bus.flow.chart.order import of_one_message, order_of
 from hisbus_bus.flow.chart.suspected import suspected
 from hisbus_bus.kernel.topics import digest
 from hisbus_schemas import (
@@ -24,7 +25,6 @@ from hisbus_schemas import (
     ChartMove,
     ChartOrder,
     ChartProcedure,
-    ChartReading,
     ChartUnknown,
     Code,
     Diagnoses,
@@ -36,17 +36,17 @@ from hisbus_schemas import (
     Order,
     Procedure,
     Report,
+    Section,
 )
 
 Key = tuple[str, ...]
 """Names an entry by what the hospital calls it, behind its part: ``("documents", number)`` ...; a report has two."""
 
 
-class Vital(ChartReading):
-    """A reading that the chart shows among the vital signs."""
-
-
-_MODELS: Mapping[str, type[Entry]] = {part.name: part.entry for part in LISTS if part.entry} | {"vitals": Vital}
+_MODELS: Mapping[str, type[Entry]] = {part.name: part.entry for part in LISTS if part.entry} | {
+    "results": readings.Result,
+    "vitals": readings.Vital,
+}
 _LISTS: Mapping[str, TypeAdapter[Any]] = {name: TypeAdapter(list[model]) for name, model in _MODELS.items()}  # type: ignore[valid-type]
 PART_OF: Mapping[type[Entry], str] = {model: name for name, model in _MODELS.items()}
 """The part of the chart that shows an item, by the item's own class."""
@@ -147,11 +147,11 @@ def apply(slot: Slot, key: Key, event: Event) -> Slot:
     kept = [item for item in slot.items if isinstance(item, ChartUnknown)]
     if kept:
         slot = replace(slot, items=tuple(item for item in slot.items if not isinstance(item, ChartUnknown)))
-    slot = replace(slot, last=order_of(event))
+    before, slot = slot.last, replace(slot, last=order_of(event))
     if key == MOVES:
         history = moves.after([item for item in slot.items if isinstance(item, ChartMove)], slot.id, event)
         return _shown(slot, [*history, *unknown.of_stay(slot.id, kept, event)])
-    slot = _applied(slot, key, event)
+    slot = _applied(slot, key, event, alike=of_one_message(before, slot.last))
     if not slot.part or not (kept or event.unknown):
         return slot
     return _shown(slot, [*slot.items, *unknown.of_entries(slot.id, key[-1], slot.items, kept, event)])
@@ -162,18 +162,20 @@ def _shown(slot: Slot, items: Sequence[Entry]) -> Slot:
     return replace(slot, part=" ".join(sorted({PART_OF[type(item)] for item in items})), items=tuple(items))
 
 
-def _applied(slot: Slot, key: Key, event: Event) -> Slot:
+def _applied(slot: Slot, key: Key, event: Event, *, alike: bool) -> Slot:
+    """Return an entry after an event; ``alike``: the event that touched it last is of the same message."""
     match event.data:
         case Document() as document:
             return _document(slot, key, event, document)
         case Diagnoses() as diagnoses:
-            return _diagnoses(slot, event, diagnoses)
+            return _diagnoses(slot, event, diagnoses, alike=alike)
         case Procedure() as procedure:
             return _procedure(slot, event, procedure)
         case Order() as ordered:
-            return _shown(slot, [_newer(ChartOrder, slot, event, ordered, status=ordered.action)])
+            return _shown(slot, [_order(slot, event, ordered)])
         case Report() as report:
-            return _report(slot, event, report)
+            known = [item for item in slot.items if isinstance(item, readings.Result)]
+            return _shown(slot, readings.after(known, slot.id, event, report))
         case Charge() as charge:
             item = ChartCharge(id=slot.id, version=event.id, **dict(charge))
             return _shown(slot, [item])
@@ -202,6 +204,11 @@ def _document(slot: Slot, key: Key, event: Event, said: Document) -> Slot:
     content: dict[str, object] = {}
     if said.number != key[1]:
         replaced_by = said.number
+    elif said.action == "edit":
+        content = _text(known, said)
+    elif said.action == "status":
+        text = {field: value for field in _TEXT if (value := getattr(said, field))}
+        content = _status(said) | text
     elif said.action == "withdraw":
         withdrawn = True
     else:
@@ -210,6 +217,8 @@ def _document(slot: Slot, key: Key, event: Event, said: Document) -> Slot:
             replaced_by = ""  # it takes the place of what had taken its own
         content = {field: getattr(said, field) for field in _CONTENT}
         content |= {"received": event.position.recorded, "filed": event.time}
+        if not slot.part:  # what was said of it before it was filed holds for what is filed now
+            content |= _status(known) | _text(said, known)
     signed = content.get("signed", known.signed)
     status = "withdrawn" if withdrawn else "replaced" if replaced_by else "signed" if signed else "draft"
     update = {"version": event.id, "status": status, "replaced_by": replaced_by, **content}
@@ -219,24 +228,44 @@ def _document(slot: Slot, key: Key, event: Event, said: Document) -> Slot:
 _CONTENT = frozenset(ChartDocument.model_fields) & frozenset(Document.model_fields) - {"number"}
 """What a filing says of a document; each filing says all of it."""
 
+_TEXT = ("sections", "fields", "attachments")
 
-def _diagnoses(slot: Slot, event: Event, said: Diagnoses) -> Slot:
+
+def _status(said: Document | ChartDocument) -> dict[str, object]:
+    """Return what is said of how far a document is, and by whom."""
+    status = {field: getattr(said, field) for field in ("completion", "signed", "signed_inferred")}
+    return (status if said.completion or said.signed else {}) | ({"author": said.author} if said.author else {})
+
+
+def _text(document: Document | ChartDocument, said: Document | ChartDocument) -> dict[str, object]:
+    """Return a document's text where only those sections, fields and attachments change that are said."""
+    news: dict[str, list[Section]] = {}
+    for section in said.sections:
+        news.setdefault(section.name, []).append(section)
+    sections: list[Section] = []
+    for section in document.sections:
+        sections += news.pop(section.name, []) if section.name in {each.name for each in said.sections} else [section]
+    return {
+        "sections": [*sections, *chain.from_iterable(news.values())],
+        "fields": document.fields | said.fields,
+        "attachments": said.attachments or document.attachments,
+    }
+
+
+def _diagnoses(slot: Slot, event: Event, said: Diagnoses, *, alike: bool) -> Slot:
+    """Return a set of diagnoses after more were said; what one message says stands beside what it said before."""
     known = [item for item in slot.items if isinstance(item, ChartDiagnosis)]
     kept = [item for item in said.items if not item.deleted]
     rows = []
-    if not said.whole or (said.items and not kept):
-        touched = {_name(item.code) for item in said.items}
-        rows = [item for item in known if _name(item.code) not in touched]
-    ids: dict[tuple[str, str], int] = {}
+    if alike or not said.whole or (said.items and not kept):
+        touched = {item.code.identity for item in said.items if item.deleted or not alike}
+        rows = [item for item in known if item.code.identity not in touched]
+    ids = Counter(item.code.identity for item in rows)
     for item in kept:
-        ids[_name(item.code)] = count = ids.get(_name(item.code), 0) + 1
-        id = digest(slot.id, *_name(item.code), count)[:20]
+        ids[item.code.identity] += 1
+        id = digest(slot.id, *item.code.identity, ids[item.code.identity])[:20]
         rows.append(_diagnosis(id, event, said.status, item))
     return replace(slot, part="diagnoses", items=tuple(rows))
-
-
-def _name(code: Code) -> tuple[str, str]:
-    return (code.system, code.code) if code.code else ("", code.text)
 
 
 def _diagnosis(id: str, event: Event, status: DiagnosisStatus | Literal[""], said: Diagnosis) -> ChartDiagnosis:
@@ -283,20 +312,7 @@ def _newer(
     return model.model_validate({**fields, **always, "id": slot.id, "version": event.id})
 
 
-def _report(slot: Slot, event: Event, report: Report) -> Slot:
-    known = {(item.item.code, item.sub): item for item in slot.items if isinstance(item, ChartReading)}
-    kind = Vital if event.kind == "vitals.recorded" else ChartReading
-    for reading in report.readings:
-        name = (reading.item.code, reading.sub)
-        if name in known and type(known[name]) is not kind:
-            del known[name]  # it goes to the end of the other part, as if it had not been stored in between
-        known[name] = kind(
-            id=digest(slot.id, *name)[:20],
-            version=event.id,
-            report=report.number,
-            service=report.service,
-            withdrawn=reading.status == "withdrawn",
-            report_notes=report.notes,
-            **dict(reading),
-        )
-    return _shown(slot, [*known.values()])
+def _order(slot: Slot, event: Event, said: Order) -> ChartOrder:
+    item = _newer(ChartOrder, slot, event, said, status=said.action)
+    ended = (item.stopped or event.time) if said.action == "stopped" else None
+    return item.model_copy(update={"stopped": ended})

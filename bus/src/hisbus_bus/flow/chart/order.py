@@ -7,6 +7,7 @@ from hisbus_schemas import Event
 
 STAMP = 20
 """Length of a stamp."""
+_ORDINAL = 6
 
 
 def stamp(at: datetime) -> str:
@@ -20,6 +21,11 @@ def order_of(event: Event) -> str:
     return _order(event.time.at, at.recorded, at.partition, at.offset, event.ordinal)
 
 
+def of_one_message(order: str, other: str) -> bool:
+    """Tell whether two places in the fold are those of events of one message."""
+    return order[STAMP:-_ORDINAL] == other[STAMP:-_ORDINAL]
+
+
 @lru_cache(maxsize=4096)  # asked for several times while an event is in hand
 def _order(time: datetime, recorded: datetime, partition: int, offset: int, ordinal: int) -> str:
-    return f"{stamp(time)}{stamp(recorded)}{partition:06d}{offset:018d}{ordinal:06d}"
+    return f"{stamp(time)}{stamp(recorded)}{partition:06d}{offset:018d}{ordinal:0{_ORDINAL}d}"

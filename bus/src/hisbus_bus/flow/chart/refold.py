@@ -2,13 +2,13 @@
 
 from collections.abc import Collection, Iterable
 
-from hisbus_bus.flow.chart import entries, stay
-from hisbus_bus.flow.chart.entries import Key, Slot
+from hisbus_bus.flow.chart import entries, moves, stay
+from hisbus_bus.flow.chart.entries import MOVES, Key, Slot
 from hisbus_bus.flow.chart.scope import Scope
-from hisbus_bus.flow.chart.store import Store, Stored
+from hisbus_bus.flow.chart.store import Stored
 from hisbus_bus.kernel import tables
 from hisbus_bus.kernel.bulk import within
-from hisbus_schemas import Event
+from hisbus_schemas import ChartMove, Event
 
 ONLY_WAKE = frozenset({"timer.due", "proposals.changed"})
 """Kinds that make a version and say nothing about the stay."""
@@ -35,11 +35,13 @@ async def refold(scope: Scope, encounters: Collection[str]) -> None:
             for nth, key in enumerate(entries.touched(event)):
                 slot = found.get(key) or entries.begin(id, key, event, nth)
                 found[key] = entries.apply(slot, key, event)
+        _lies(scope, id, found.get(MOVES))
         scope.store.save_slots((id, slot) for slot in found.values())
 
 
-async def apply(store: Store, new: Iterable[tuple[Stored, Event]]) -> None:
+async def apply(scope: Scope, new: Iterable[tuple[Stored, Event]]) -> None:
     """Fold new events, already stored, into the entries that they touch, and no others."""
+    store = scope.store
     touches = [
         (entries.slot_id(row.encounter, key), row, key, event, nth)
         for row, event in sorted(new, key=lambda pair: pair[0].order)
@@ -62,13 +64,23 @@ async def apply(store: Store, new: Iterable[tuple[Stored, Event]]) -> None:
         await store.flush()
         found = await store.touching({owner[id] for id in late}, {keys[id] for id in late})
         slots |= {id: entries.fold(owner[id], keys[id], found[id]) for id in late}
+    for id, key in keys.items():
+        if key == MOVES:
+            _lies(scope, owner[id], slots[id])
     store.save_slots((owner[id], slot) for id, slot in slots.items())
+
+
+def _lies(scope: Scope, encounter: str, history: Slot | None) -> None:
+    """Note where the patient lies once the stay's history is folded."""
+    known = [item for item in history.items if isinstance(item, ChartMove)] if history else []
+    scope.encounters[encounter].lies = moves.present(known)
+    scope.touch(encounter)
 
 
 def hear(scope: Scope, row: Stored, event: Event) -> None:
     """Take in what an event says of its stay."""
     encounter = scope.encounters[row.encounter or ""]
-    if row.visit is not None:
+    if row.visit == row.encounter:
         encounter.named = stay.hear(encounter.named, event)
     else:
         encounter.assigned = stay.hear(encounter.assigned, event)

@@ -5,6 +5,9 @@ from collections.abc import Iterable, Sequence
 from hisbus_bus.kernel.topics import digest
 from hisbus_schemas import ChartReading, ChartUnknown, Document, Entry, Event, Report, Unknown
 
+_NO_TYPE = frozenset({"withdraw", "status", "edit"})
+"""What happens to a document without a word about what it is."""
+
 
 def of_entries(
     slot: str, number: str, items: Sequence[Entry], kept: Iterable[ChartUnknown], event: Event
@@ -20,15 +23,20 @@ def of_entries(
     """
     data, said = event.data, list[ChartUnknown]()
     if isinstance(data, Report):
-        ids = {item.item.code: item.id for item in items if isinstance(item, ChartReading)}
-        again = {ids.get(reading.item.code) for reading in data.readings}
-        said = [_unknown(slot, event, each, ids[each.entry]) for each in event.unknown if each.entry in ids]
+        now = [item for item in items if isinstance(item, ChartReading) and item.version == event.id]
+        again = {item.id for item in now}
+        said = [_unknown(slot, event, one, item.id) for one in event.unknown for item in now if _is(item, one.entry)]
         kept = [each for each in kept if each.entry not in again]
-    elif not isinstance(data, Document) or (data.number == number and data.action != "withdraw"):
+    elif not isinstance(data, Document) or (data.number == number and data.action not in _NO_TYPE):
         said = [_unknown(slot, event, each, slot) for each in event.unknown if each.entry == number]
         kept = ()
     counting = {item.id for item in items if item.counts}
     return [each for each in (*kept, *said) if each.entry in counting]
+
+
+def _is(reading: ChartReading, entry: str) -> bool:
+    """Tell whether something was said of a reading: what names it is any of its codes, or its text."""
+    return entry in {reading.item.code, reading.item.alternate_code, reading.item.identity[-1]} - {""}
 
 
 def of_stay(slot: str, kept: Iterable[ChartUnknown], event: Event) -> list[ChartUnknown]:

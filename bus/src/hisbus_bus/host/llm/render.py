@@ -64,7 +64,8 @@ def _procedure(entry: ChartProcedure) -> Words:
 
 
 def _order(entry: ChartOrder) -> Words:
-    lasting = f"{_time(entry.start)} to {_time(entry.stop) or 'open'}" if entry.start or entry.stop else ""
+    end = entry.stopped or entry.stop
+    lasting = f"{_time(entry.start)} to {_time(end) or 'open'}" if entry.start or end else ""
     how = (_amount(entry.dose, entry.unit), _code(entry.route), entry.frequency, lasting)
     return "order", _code(entry.what), entry.status, *how, _time(entry.time), _notes(entry.notes)
 
@@ -150,7 +151,7 @@ def _flat(text: str) -> str:
 
 
 def _code(code: Code) -> str:
-    return " ".join(filter(None, (code.text, code.code)))
+    return " ".join(filter(None, (code.text, code.code, code.alternate_text, code.alternate_code)))
 
 
 def _amount(value: str, unit: str) -> str:

@@ -3,16 +3,18 @@
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Row, delete, or_, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hisbus_bus.kernel import audit, tables
 from hisbus_bus.kernel.people import passwords
 from hisbus_bus.kernel.people.passwords import digest
 from hisbus_bus.kernel.people.permissions import User
 from hisbus_bus.kernel.site import Site
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
 FAILURES = 10
 LOCKED_FOR = timedelta(minutes=5)
@@ -81,14 +83,14 @@ async def of_session(site: Site, cookie: str) -> User | None:
     return User(row.name, row.role, row.csrf)
 
 
-async def _count_failure(connection: AsyncConnection, user: Row[Any], now: datetime) -> None:
+async def _count_failure(connection: "AsyncConnection", user: Row[Any], now: datetime) -> None:
     locks = user.failures + 1 >= FAILURES
     values = {"failures": 0, "locked_until": now + LOCKED_FOR} if locks else {"failures": user.failures + 1}
     await connection.execute(update(tables.users).where(tables.users.c.name == user.name).values(**values))
     await audit.record(connection, actor="nobody", action="login.refused", object=user.name, locks=locks)
 
 
-async def _open_session(site: Site, connection: AsyncConnection, user: Row[Any], now: datetime) -> LogIn:
+async def _open_session(site: Site, connection: "AsyncConnection", user: Row[Any], now: datetime) -> LogIn:
     sessions = tables.sessions
     cookie, csrf = secrets.token_urlsafe(32), secrets.token_urlsafe(24)
     oldest, idle = _limits(site, now)
@@ -105,6 +107,6 @@ def _limits(site: Site, now: datetime) -> tuple[datetime, datetime]:
     return now - timedelta(hours=web.session_hours), now - timedelta(minutes=web.idle_minutes)
 
 
-async def _user(connection: AsyncConnection, name: str, *, lock: bool = False) -> Row[Any] | None:
+async def _user(connection: "AsyncConnection", name: str, *, lock: bool = False) -> Row[Any] | None:
     wanted = select(tables.users).where(tables.users.c.name == name)
     return (await connection.execute(wanted.with_for_update() if lock else wanted)).one_or_none()

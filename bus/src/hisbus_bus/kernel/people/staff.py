@@ -6,10 +6,9 @@ Who is no longer in it is marked as left, and a user whom it knew by that number
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Row, and_, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hisbus.errors import Refused
 from hisbus_bus.kernel import audit, tables
@@ -19,6 +18,9 @@ from hisbus_bus.kernel.people.directory import Person
 from hisbus_bus.kernel.people.errors import LastAdmin
 from hisbus_bus.kernel.people.permissions import Object
 from hisbus_bus.kernel.people.users import By
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
 Key = tuple[str, str]
 
@@ -106,7 +108,7 @@ async def everybody(database: Database, *, left: bool = False) -> list[Listed]:
     return [Listed(_person(row), row.left, holders.get((row.authority, row.number), ())) for row in rows]
 
 
-async def _plan(connection: AsyncConnection, people: Sequence[Person], *, lock: bool) -> Plan:
+async def _plan(connection: "AsyncConnection", people: Sequence[Person], *, lock: bool) -> Plan:
     wanted = select(tables.staff)
     rows = await connection.execute(wanted.with_for_update() if lock else wanted)
     known = {(row.authority, row.number): row for row in rows}
@@ -129,7 +131,7 @@ async def _plan(connection: AsyncConnection, people: Sequence[Person], *, lock: 
     return made
 
 
-async def _leavers(connection: AsyncConnection, gone: set[Key], stays: set[Key]) -> list[str]:
+async def _leavers(connection: "AsyncConnection", gone: set[Key], stays: set[Key]) -> list[str]:
     """Return the users who are known by a number that is gone, and by none that stays."""
     accounts, numbers = tables.users, tables.staff_numbers
     held: dict[str, set[Key]] = {}
@@ -139,7 +141,7 @@ async def _leavers(connection: AsyncConnection, gone: set[Key], stays: set[Key])
     return sorted(name for name, keys in held.items() if keys & gone and not keys & stays)
 
 
-async def _store(connection: AsyncConnection, made: Plan) -> None:
+async def _store(connection: "AsyncConnection", made: Plan) -> None:
     staff = tables.staff
     if made.new:
         await connection.execute(staff.insert(), [_row(person) for person in made.new])
@@ -152,13 +154,13 @@ async def _store(connection: AsyncConnection, made: Plan) -> None:
     await _follow(connection, [*made.new, *after])
 
 
-async def _update(connection: AsyncConnection, person: Person, **values: Any) -> None:
+async def _update(connection: "AsyncConnection", person: Person, **values: Any) -> None:
     staff = tables.staff
     theirs = and_(staff.c.authority == person.authority, staff.c.number == person.number)
     await connection.execute(update(staff).where(theirs).values(**values))
 
 
-async def _follow(connection: AsyncConnection, people: Iterable[Person]) -> None:
+async def _follow(connection: "AsyncConnection", people: Iterable[Person]) -> None:
     """Let users be called what the directory calls them."""
     holders = await _holders(connection)
     accounts = tables.users
@@ -168,7 +170,7 @@ async def _follow(connection: AsyncConnection, people: Iterable[Person]) -> None
             await connection.execute(update(accounts).where(accounts.c.name == name).values(**values))
 
 
-async def _holders(connection: AsyncConnection) -> dict[Key, list[str]]:
+async def _holders(connection: "AsyncConnection") -> dict[Key, list[str]]:
     held: dict[Key, list[str]] = {}
     for row in await connection.execute(select(tables.staff_numbers)):
         held.setdefault((row.authority, row.number), []).append(row.user)

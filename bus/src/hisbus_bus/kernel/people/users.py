@@ -6,11 +6,10 @@ Administration takes the database alone, so it works while another process holds
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Row, delete, func, select, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hisbus.errors import Forbidden
 from hisbus_bus.kernel import audit, tables
@@ -28,6 +27,9 @@ from hisbus_bus.kernel.people.errors import (
     UnknownUser,
 )
 from hisbus_bus.kernel.people.permissions import DEFAULT, ROLES, Action, Object, User, may, roles_that_may
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
 By = User | str
 """Who changes something: a user, whom the table is asked about once more, or how the audit names a command's caller."""
@@ -53,9 +55,11 @@ class Known:
     sessions: int
     tokens: int
     """That still work."""
+    locked_until: datetime | None = None
+    """After too many wrong passwords; None: not locked now."""
 
 
-async def acting(connection: AsyncConnection, name: str, *, lock: bool = False) -> User | None:
+async def acting(connection: "AsyncConnection", name: str, *, lock: bool = False) -> User | None:
     """Return a user as the table has them now; None: there is none, or they are disabled.
 
     ``lock`` keeps it so until the transaction ends.
@@ -66,14 +70,14 @@ async def acting(connection: AsyncConnection, name: str, *, lock: bool = False) 
     return User(row.name, row.role) if row else None
 
 
-async def once_known(connection: AsyncConnection, name: str) -> User | None:
+async def once_known(connection: "AsyncConnection", name: str) -> User | None:
     """Return a user as the table has them, disabled or not: for what they did before."""
     users = tables.users
     row = (await connection.execute(select(users.c.name, users.c.role).where(users.c.name == name))).one_or_none()
     return User(row.name, row.role) if row else None
 
 
-async def admitted(connection: AsyncConnection, by: By, action: Action, object: Object) -> str:
+async def admitted(connection: "AsyncConnection", by: By, action: Action, object: Object) -> str:
     """Return how the audit names who changes something.
 
     Raises:
@@ -105,6 +109,9 @@ async def add(
     try:
         async with database.write() as connection:
             actor = await admitted(connection, by, "administer", Object("user", name))
+            others = await connection.scalars(select(tables.users.c.name))
+            if name.casefold() in {other.casefold() for other in others}:
+                raise NameTaken  # who logs in, and whom the audit names, must not be two that people read as one
             row = {"name": name, "role": role, "password": hash, "active": True, "failures": 0}
             await connection.execute(tables.users.insert(), row)
             await audit.record(connection, actor=actor, action="user.added", object=name, role=role)
@@ -161,7 +168,7 @@ async def disable(database: Database, name: str, *, by: By = "command") -> None:
         await shut_out(connection, name, actor)
 
 
-async def shut_out(connection: AsyncConnection, name: str, actor: str, **detail: Any) -> None:
+async def shut_out(connection: "AsyncConnection", name: str, actor: str, **detail: Any) -> None:
     """Disable a user in the caller's transaction. Raises as ``disable`` does."""
     await _not_the_last(connection, name)
     await _locked(connection, name)
@@ -270,7 +277,8 @@ async def listed(database: Database, *, name: str | None = None, after: str = ""
     wanted = select(users).where(users.c.name > after).order_by(users.c.name)
     wanted = wanted.where(users.c.name == name) if name is not None else wanted
     wanted = wanted.limit(limit) if limit >= 0 else wanted
-    works = (tokens.c.revoked.is_(None), tokens.c.until > datetime.now(UTC))
+    now = datetime.now(UTC)
+    works = (tokens.c.revoked.is_(None), tokens.c.until > now)
     async with database.read() as connection:
         rows = (await connection.execute(wanted)).all()
         names = [row.name for row in rows]
@@ -291,6 +299,7 @@ async def listed(database: Database, *, name: str | None = None, after: str = ""
             numbers=theirs.get(row.name, ()),
             sessions=opened.get(row.name, 0),
             tokens=working.get(row.name, 0),
+            locked_until=row.locked_until if row.locked_until is not None and row.locked_until > now else None,
         )
         for row in rows
     ]
@@ -304,12 +313,12 @@ async def one(database: Database, name: str) -> Known:
     return found[0]
 
 
-async def _counts(connection: AsyncConnection, table: Any, names: Sequence[str], *more: Any) -> dict[str, int]:
+async def _counts(connection: "AsyncConnection", table: Any, names: Sequence[str], *more: Any) -> dict[str, int]:
     counted = select(table.c.user, func.count()).where(table.c.user.in_(names), *more).group_by(table.c.user)
     return {name: count for name, count in await connection.execute(counted)}
 
 
-async def _locked(connection: AsyncConnection, name: str) -> Row[Any]:
+async def _locked(connection: "AsyncConnection", name: str) -> Row[Any]:
     row = (
         await connection.execute(select(tables.users).where(tables.users.c.name == name).with_for_update())
     ).one_or_none()
@@ -318,11 +327,11 @@ async def _locked(connection: AsyncConnection, name: str) -> Row[Any]:
     return row
 
 
-async def _set(connection: AsyncConnection, name: str, values: Mapping[str, Any]) -> None:
+async def _set(connection: "AsyncConnection", name: str, values: Mapping[str, Any]) -> None:
     await connection.execute(update(tables.users).where(tables.users.c.name == name).values(**values))
 
 
-async def _not_the_last(connection: AsyncConnection, name: str) -> None:
+async def _not_the_last(connection: "AsyncConnection", name: str) -> None:
     """Refuse to lose the last admin. All of them are locked, so of two who shut each other out one is refused."""
     users = tables.users
     roles = roles_that_may("administer")
@@ -331,7 +340,7 @@ async def _not_the_last(connection: AsyncConnection, name: str) -> None:
         raise LastAdmin
 
 
-async def _end(connection: AsyncConnection, name: str, actor: str, action: str, **detail: Any) -> None:
+async def _end(connection: "AsyncConnection", name: str, actor: str, action: str, **detail: Any) -> None:
     """End what a user has open, and write down why."""
     sessions, tokens = tables.sessions, tables.tokens
     ended = await connection.execute(delete(sessions).where(sessions.c.user == name))

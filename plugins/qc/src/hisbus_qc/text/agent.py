@@ -27,7 +27,8 @@ class TextAgent:
     kinds = frozenset(
         {
             "encounter.admitted", "encounter.updated", "encounter.transferred", "encounter.discharged",
-            "encounter.discharge_cancelled", "encounter.cancelled", "encounter.moved", "patient.merged",
+            "encounter.discharge_cancelled", "encounter.cancelled", "encounter.class_changed", "encounter.moved",
+            "encounter.transfer_cancelled", "encounter.beds_swapped", "patient.merged",
             "document.filed", "document.amended", "document.withdrawn", "diagnosis.recorded", "procedure.started",
             "procedure.ended", "frontpage.submitted",
         }

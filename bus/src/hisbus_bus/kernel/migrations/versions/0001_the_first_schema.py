@@ -111,6 +111,7 @@ def upgrade() -> None:
         sa.Column("id", sa.String(), nullable=False),
         sa.Column("authority", sa.String(), nullable=False),
         sa.Column("number", sa.String(), nullable=False),
+        sa.Column("counter", sa.String(), server_default="", nullable=False),
         sa.Column("patient", sa.String(), nullable=True),
         sa.Column("connector", sa.String(), nullable=False),
         sa.Column("timezone", sa.String(), nullable=False),
@@ -123,6 +124,7 @@ def upgrade() -> None:
         sa.Column("claims", sa.Text(), nullable=False),
         sa.Column("named", sa.Text(), nullable=False),
         sa.Column("assigned", sa.Text(), nullable=False),
+        sa.Column("lies", sa.Text(), server_default="{}", nullable=False),
         sa.Column("stay", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
@@ -150,6 +152,7 @@ def upgrade() -> None:
         sa.Column("visit", sa.String(), nullable=True),
         sa.Column("encounter", sa.String(), nullable=True),
         sa.Column("flag", sa.String(), nullable=False),
+        sa.Column("claim", sa.String(), server_default="", nullable=False),
         sa.Column("connector", sa.String(), nullable=False),
         sa.Column("timezone", sa.String(), nullable=False),
         sa.Column("order", sa.String(), nullable=False),
