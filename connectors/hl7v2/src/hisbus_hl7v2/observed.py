@@ -39,7 +39,7 @@ def as_written(group: Any, _run: Any) -> str:
 def reactions(group: Any, _run: Any) -> list[str]:
     """Return each reaction of AL1-5 or IAM-5: the text of a code, else the code."""
     segment, part = group.segments[0], group.message.part
-    return [text for item in segment.repetitions(5) if (text := part(item, 2) or part(item))]
+    return [text for item in segment.repetitions(5) if (text := part(item, 2, 0) or part(item, 1, 0))]
 
 
 def _value(message: Message, type: str, repetition: str) -> str:
@@ -48,7 +48,7 @@ def _value(message: Message, type: str, repetition: str) -> str:
     if type in _TEXT:
         return decoded(repetition)
     if type in _CODED:
-        return part(repetition, 2) or part(repetition)
+        return part(repetition, 2, 0) or part(repetition, 1, 0)
     if type == "SN":
         return decoded(repetition.replace(component, ""))
     if type == "ED":  # what it is; the data itself stays in the message

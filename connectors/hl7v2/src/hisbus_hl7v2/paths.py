@@ -1,8 +1,9 @@
 """Paths of HL7 v2, each compiled once: ``PID-3``, ``PID-5.1``, ``OBX-5.*``, ``^OBR-3``, ``<ORC-2``, ``report``.
 
-``PID-5.2.1`` is a segment, its field, component and subcomponent; ``*`` is the whole field as text. ``^`` reads the
-group around, ``<`` the nearest such segment before. A number alone, ``4.2``, is a component of one repetition. Groups
-are named by the grammar in small letters, or by a segment: each such segment is one.
+``PID-5.2.1`` is a segment, its field, component and subcomponent; without the last, the component is one text, ``&``
+and all; ``*`` is the whole field as text. ``^`` reads the group around, ``<`` the nearest such segment before. A number
+alone, ``4.2``, is a component of one repetition. Groups are named by the grammar in small letters, or by a segment:
+each such segment is one.
 """
 
 import re
@@ -40,7 +41,7 @@ def read_path(path: str) -> At:
         raise ValueError("write it like PID-3, PID-5.1, OBX-5.*, ^OBR-3 or <ORC-2")
     before, segment, field, component, sub = match.groups()
     whole = component == "*"
-    return At(before, segment, int(field or 0), 1 if whole or not component else int(component), int(sub or 1), whole)
+    return At(before, segment, int(field or 0), 1 if whole or not component else int(component), int(sub or 0), whole)
 
 
 class Hl7Format:
@@ -49,7 +50,7 @@ class Hl7Format:
     def text(self, path: str) -> Callable[[Any, Any], str]:
         """Return what reads the first repetition's value that is not empty."""
         if match := _COMPONENT.fullmatch(path):
-            component, sub = int(match[1]), int(match[2] or 1)
+            component, sub = int(match[1]), int(match[2] or 0)
             return _component(component - 1, sub)
         at = _field(path)
         find, field, component, sub = _finder(at), at.field, at.component, at.sub
@@ -180,7 +181,7 @@ def _finder(at: At) -> Found:
 def _own_text(at: At) -> Callable[[Any, Any], str]:
     """Return what reads a part of a group's own segment. It is called fifty times a message, so it calls little."""
     _, name, field, component, sub, _ = at
-    plain = component == sub == 1
+    plain = component == 1 and sub <= 1
 
     def text(group: Any, _run: Any) -> str:
         found = (group.by_name or group.named_segments()).get(name)
@@ -202,7 +203,7 @@ def _component(at: int, sub: int) -> Callable[[Any, Any], str]:
         if at >= len(components):
             return ""
         text: str = components[at]
-        return text if text.isalnum() and sub == 1 else group.message.value(text, sub)
+        return text if text.isalnum() and sub <= 1 else group.message.value(text, sub)
 
     return component
 
