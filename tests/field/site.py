@@ -78,14 +78,19 @@ class Seen:
     """MSA-1 of each message."""
     charts: Mapping[str, Chart]
     """By number of visit."""
-    findings: frozenset[str]
-    """The open ones, ``V1 R02``."""
+    open: Sequence[str]
+    """The open findings, ``V1 R02``."""
     messages: Mapping[str, Message]
     """By control id."""
     stays: int
     """How many, whatever their numbers."""
     waiting: Sequence[str]
     """Why events are in no chart: each is work for a person."""
+
+    @property
+    def findings(self) -> set[str]:
+        """The open findings, each once."""
+        return set(self.open)
 
 
 class Field:
@@ -165,7 +170,7 @@ async def _seen(site: Site, answers: Sequence[str]) -> Seen:
     return Seen(
         answers,
         {chart.visit.number: chart for chart in known.values()},
-        frozenset(f"{one.visit} {one.rule}" for one in found if one.status == "open"),
+        [f"{one.visit} {one.rule}" for one in found if one.status == "open"],
         {row.control_id: Message(row.status, row.reason, json.loads(row.flags)) for row in rows},
         len(known),
         [one.flag for one in waiting],

@@ -169,10 +169,11 @@ def _coded(compiler: Compiler, said: Mapping[str, Any], place: Place) -> Read[Co
 
     def coded(group: Any, run: Run) -> Code:
         sent: Code = make(group, run)
-        word = table.get(sent.code)
+        handles = _handles(sent)
+        word = next((table[one] for one in handles if one in table), None)
         if word is None and otherwise == "ask":
-            answer = run.answers.get((name, sent.code), "")
-            run.looked_up[name, sent.code] = answer
+            answer = run.answers.get((name, handles[0]), "")
+            run.looked_up[name, handles[0]] = answer
             word = answer or None
         if word == sent.code:
             return sent
@@ -187,10 +188,16 @@ def _coded(compiler: Compiler, said: Mapping[str, Any], place: Place) -> Read[Co
     return coded
 
 
+def _handles(sent: Code) -> list[str]:
+    """Return what a table may know a coded value by: its codes; where it has none, its texts."""
+    codes = [code for code, _ in sent.codes]
+    return codes or [text for text in (sent.text, sent.alternate_text) if text] or [""]
+
+
 def _renamed(sent: Code, word: str) -> Code:
     """Return our word, with what was sent as its alternate."""
-    if "alternate_code" not in Code.model_fields:
-        return sent.model_copy(update={"code": word, "system": ""})
+    if not sent.code:
+        return sent.model_copy(update={"code": word, "text": sent.text or sent.alternate_text})
     local = {"alternate_code": sent.code, "alternate_text": sent.text, "alternate_system": sent.system}
     return sent.model_copy(update={"code": word, "system": "", **local})
 

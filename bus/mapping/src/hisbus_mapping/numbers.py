@@ -25,11 +25,17 @@ def patient_of(compiler: Core, said: Sequence[Numbers], place: Place) -> Read[Pa
 
 def visit_of(compiler: Core, said: Sequence[Numbers], place: Place) -> Read[VisitId | None]:
     """Compile where the visit's number stands."""
-    read = _first(compiler, said, place)
+    readers = [
+        (_one(compiler, one, place), compiler.path("text", one.counter, (*place, "counter")) if one.counter else None)
+        for one in said
+    ]
 
     def visit(group: Any, run: Run) -> VisitId | None:
-        found = read(group, run)
-        return VisitId(authority=found[0], number=found[1]) if found else None
+        for read, counter in readers:
+            if (found := read(group, run)) is not None:
+                counted = counter(group, run) if counter is not None else ""
+                return VisitId(authority=found[0], number=found[1], counter=counted)
+        return None
 
     return visit
 
