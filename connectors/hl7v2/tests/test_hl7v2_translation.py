@@ -238,7 +238,7 @@ def test_a_procedure_ends_where_its_length_is_known(
     assert fact.data.code == Code(code="47.01", text="切除术", system="I9C")
 
 
-def test_a_procedure_is_known_by_its_number_else_by_place_and_start(translate: Any) -> None:
+def test_a_procedure_is_known_by_its_number_else_by_what_it_was_and_when(translate: Any) -> None:
     facts = translate(
         msh("ADT^A08"),
         PID,
@@ -249,8 +249,8 @@ def test_a_procedure_is_known_by_its_number_else_by_place_and_start(translate: A
     first, second = (fact.data for fact in facts)
     assert isinstance(first, Procedure)
     assert isinstance(second, Procedure)
-    assert (first.key, first.deleted, first.surgeon) == ("2/20260303103000", False, Person(id="D200", name="张华"))
-    assert (second.key, second.deleted, second.surgeon) == ("K7", True, None)
+    assert (first.key, first.deleted, first.surgeon) == ("X/20260303103000", False, Person(id="D200", name="张华"))
+    assert (second.key, second.deleted, second.surgeon) == ("K7^ns", True, None)
 
 
 def test_a_merge_names_who_ends_in_whom(translate: Any) -> None:
@@ -345,10 +345,11 @@ def test_an_account_message_without_diagnosis_or_procedure_says_nothing(translat
     [
         *((control, "", "order.placed") for control in ("NW",)),
         *((control, "", "order.changed") for control in ("XO", "RP", "XX", "XR", "SC")),
-        *((control, "", "order.cancelled") for control in ("CA", "DC", "OC", "OD", "CR", "DR")),
+        *((control, "", "order.cancelled") for control in ("CA", "OC", "CR")),
+        *((control, "", "order.stopped") for control in ("DC", "OD", "DR")),
         ("SC", "HD", "order.changed"),
         ("SC", "CA", "order.cancelled"),
-        ("SC", "DC", "order.cancelled"),
+        ("SC", "DC", "order.stopped"),
     ],
 )
 @pytest.mark.parametrize("type", ["ORM^O01", "OMG^O19", "OML^O21", "RDE^O11"])
@@ -359,7 +360,13 @@ def test_what_happened_to_an_order_is_its_control_code(
     assert fact.kind == kind
     order = fact.data
     assert isinstance(order, Order)
-    assert (order.key, order.placer, order.filler, order.action) == ("PL1", "PL1", "FI1", kind.removeprefix("order."))
+    assert (order.key, order.placer, order.filler, order.action) == (
+        "PL1^EMR",
+        "PL1",
+        "FI1",
+        kind.removeprefix("order."),
+    )
+    assert (order.stopped is not None) == (kind == "order.stopped")
     assert order.what == Code(code="24725-4", text="头颅CT", system="LN")
     assert order.time is not None
     assert order.time.isoformat() == "2026-03-02T08:00:00+08:00"
@@ -579,7 +586,7 @@ def test_a_result_carries_its_readings(translate: Any) -> None:
     assert fact.kind == "result.reported"
     report = fact.data
     assert isinstance(report, Report)
-    assert (report.number, report.service.code, report.status) == ("FI1", "24317-0", "final")
+    assert (report.number, report.service.code, report.status) == ("FI1^LAB", "24317-0", "final")
     blood, culture, volume, empty = report.readings
     assert (blood.sub, blood.values, blood.unit, blood.range) == ("a", ["138", "139"], "g/L", "130-175")
     assert (blood.flags, blood.status) == (["H", "A"], "corrected")
@@ -658,7 +665,7 @@ def test_a_result_message_without_report_cannot_be_understood(translate: Any) ->
     assert caught.value.code == "no_report"
 
 
-@pytest.mark.parametrize("type", ["ADT^A05", "ADT^A41", "RDE^O25", "ZZZ^Z01", "ADT", "", "MDM^T01"])
+@pytest.mark.parametrize("type", ["ADT^A41", "RDE^O25", "ZZZ^Z01", "ADT", "", "MDM^T01"])
 def test_what_has_no_mapping_says_so(translate: Any, type: str) -> None:
     translation = translate(msh(type), PID, PV1)
     assert (translation.mapped, translation.facts) == (False, [])
@@ -832,11 +839,11 @@ def test_a_dose_that_was_given_names_its_order(translate: Any) -> None:
         "RXR|IV|LA^左臂", "NTE|1||顺利", "RXA|0|2|20260302170000||J01^头孢曲松|2|g" + "|" * 13 + "RE|D", "RXA|0|3|||",
     ).facts  # fmt: skip
     dose = given.data
-    assert (given.kind, dose.order, dose.key) == ("medication.given", "O1", "O1/1/20260302090000")
+    assert (given.kind, dose.order, dose.key) == ("medication.given", "O1^HIS", "O1^HIS/1/20260302090000")
     assert (dose.amount, dose.unit, dose.status, dose.route.code, dose.site.text) == ("2", "g", "given", "IV", "左臂")
     assert (dose.by.name, dose.by.title, dose.notes) == ("王芳", "护士", ["顺利"])
     assert (dose.time.at.hour, dose.end.at.minute) == (1, 30)
-    assert (back.data.status, back.data.key) == ("withdrawn", "O1/2/20260302170000")
+    assert (back.data.status, back.data.key) == ("withdrawn", "O1^HIS/2/20260302170000")
 
 
 def test_a_message_about_doses_without_one_is_parked(translate: Any) -> None:

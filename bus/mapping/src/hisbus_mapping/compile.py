@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, get_args
 from pydantic import BaseModel
 
 from hisbus import BadMessage, Reads, Translation
-from hisbus_mapping.collisions import apart
+from hisbus_mapping.collisions import KEYS, apart
 from hisbus_mapping.compiler import Compiler
 from hisbus_mapping.core import Mistake, Place, Read
 from hisbus_mapping.models import each as compile_each
@@ -74,7 +74,7 @@ class Program:
         self._splits = {
             type: compiler.path("groups", one.each, ("split",)) for one in profile.split for type in one.types
         }
-        named = frozenset(profile.types).union(*(section.types for section in self._sections))
+        named = frozenset(profile.types).union(*(one.types for one in self._sections if one.kind or not one.when))
         self.types = named
         """The types of message that it says something of."""
         self._by_type = {
@@ -154,8 +154,11 @@ def _fact(section: Section, kind: Read[str] | None, about: About, group: Any, ru
     run.time = about.time
     data = section.data(group, run) if section.data is not None else None
     run.data = data
-    entry = "" if data is None else getattr(data, "key", "") or getattr(data, "number", "")
-    unknown = [Unknown(item=one.item, code=one.code, entry=entry) for one in run.take_asked()]
+    unknown = list(about.unknown)
+    if run.asked:
+        field = KEYS.get(type(data), "")
+        entry = getattr(data, field) if field else ""
+        unknown += [Unknown(item=one.item, code=one.code, entry=entry) for one in run.take_asked()]
     return {
         "kind": kind(group, run) if kind is not None else "",
         "time": about.time,
@@ -165,7 +168,7 @@ def _fact(section: Section, kind: Read[str] | None, about: About, group: Any, ru
         "demographics": about.demographics,
         "stay": about.stay,
         "data": data,
-        "unknown": [*about.unknown, *unknown],
+        "unknown": unknown,
     }
 
 

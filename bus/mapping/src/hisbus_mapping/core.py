@@ -68,6 +68,12 @@ class Core:
             self.each_such.add(self.format.label(path))
         return compiled
 
+    def several(self, paths: Sequence[str], place: Place) -> Callable[[Any, Any], Sequence[str]]:
+        """Compile paths that are read at once."""
+        for path in paths:
+            self.path("text", path, place)
+        return self.format.several(paths)
+
     def reads(self, path: str, *, direct: bool = True) -> None:
         """Note that a path is read; directly where that is of the message itself, and not of one of its groups."""
         label = self.format.label(path)

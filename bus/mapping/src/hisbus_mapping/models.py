@@ -60,13 +60,15 @@ def model(
     if cls is Code and _OWN & said.keys():
         return _coded(compiler, said, place)
     said = expanded(compiler, said, place)
-    readers = _readers(compiler, cls, said, place)
+    readers, together = _readers(compiler, cls, said, place)
     deleted, any_at_all = _deleted(compiler, cls, said, place), compiler.format.deleted("*")
     # What is not said is given all the same: pydantic would copy a default list each time.
     empty = {name: () for name, one in cls.model_fields.items() if one.default == [] and name not in said}
 
     def read_all(group: Any, run: Run) -> dict[str, Any]:
         values: dict[str, Any] = {**empty}
+        for names, several in together:
+            values.update(zip(names, several(group, run), strict=True))
         for name, read in readers:
             values[name] = read(group, run)
         if deleted is not None and (run.asked or any_at_all(group, run)):
@@ -88,12 +90,20 @@ def model(
 
 def _readers(
     compiler: Compiler, cls: type[BaseModel], said: Mapping[str, Any], place: Place
-) -> list[tuple[str, Read[Any]]]:
+) -> tuple[list[tuple[str, Read[Any]]], list[tuple[list[str], Read[Any]]]]:
+    """Compile the fields of a model: those that are read alone, and the plain texts that are read at once."""
     known = {name: one for name, one in cls.model_fields.items() if name != "body" and not _emptied(cls, name)}
-    for key in said:
+    at_once: dict[str, list[str]] = {}
+    for key, value in said.items():
         if key not in known:
             raise Mistake((*place, key), f"{cls.__name__} has no such field. It has {', '.join(known)}")
-    return [(key, of_type(compiler, known[key].annotation, value, (*place, key))) for key, value in said.items()]
+        if known[key].annotation is str and isinstance(value, str) and (at := compiler.format.together_at(value)):
+            at_once.setdefault(at, []).append(key)
+    groups = [names for names in at_once.values() if len(names) > 1]
+    together = [(names, compiler.several([said[name] for name in names], place)) for names in groups]
+    alone = [name for name in said if not any(name in names for names in groups)]
+    readers = [(name, of_type(compiler, known[name].annotation, said[name], (*place, name))) for name in alone]
+    return readers, together
 
 
 def _emptied(cls: type[BaseModel], name: str) -> bool:

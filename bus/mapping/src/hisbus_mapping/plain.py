@@ -13,6 +13,15 @@ class PlainFormat:
         """Return what reads the first value of a path that is not empty."""
         return lambda group, _run: next(filter(None, group.texts(path)), "")
 
+    def together_at(self, path: str) -> str:
+        """Return that each path is read alone."""
+        return ""
+
+    def several(self, paths: Sequence[str]) -> Callable[[Any, Any], Sequence[str]]:
+        """Return what reads the first values of paths."""
+        readers = [self.text(path) for path in paths]
+        return lambda group, run: [read(group, run) for read in readers]
+
     def texts(self, path: str) -> Callable[[Any, Any], Sequence[str]]:
         """Return what reads the values of a path."""
         return lambda group, _run: [text for text in group.texts(path) if text]

@@ -111,6 +111,14 @@ class Format(Protocol):
         """Return what reads the first value of a path that is not empty; where there is none, an empty text."""
         ...
 
+    def together_at(self, path: str) -> str:
+        """Return what a path's value is read of: paths with the same are read at once. Empty: alone."""
+        ...
+
+    def several(self, paths: Sequence[str]) -> Callable[[Any, Any], Sequence[str]]:
+        """Return what reads the first values of paths that are read at once, in their order."""
+        ...
+
     def texts(self, path: str) -> Callable[[Any, Any], Sequence[str]]:
         """Return what reads the values of a path, one for each repetition of the first such part; no empty ones."""
         ...

@@ -14,7 +14,7 @@ from hisbus_hl7v2.message import Message, Segment
 class Group:
     """Segments that belong together, with the groups among them."""
 
-    __slots__ = ("by_name", "children", "message", "name", "parent", "segments")
+    __slots__ = ("by_name", "children", "message", "name", "parent", "repetitions", "segments")
 
     def __init__(self, message: Message, name: str, parent: "Group | None", segments: Sequence[Segment] = ()) -> None:
         self.message = message
@@ -24,6 +24,8 @@ class Group:
         """Its own, in their order; those of the groups in it are theirs."""
         self.children: list[Group] = []
         self.by_name: dict[str, list[Segment]] | None = None
+        self.repetitions: dict[tuple[str, int], list[Repetition]] = {}
+        """Those that were asked for before, by segment and field."""
 
     def all(self, name: str) -> list[Segment]:
         """Return its own segments of a name."""
@@ -81,12 +83,13 @@ class Group:
 class Repetition:
     """One repetition of a field; its paths begin at the component."""
 
-    __slots__ = ("message", "parent", "text")
+    __slots__ = ("components", "message", "parent", "text")
 
     def __init__(self, message: Message, parent: Group, text: str) -> None:
         self.message = message
         self.parent = parent
         self.text = text
+        self.components = text.split(message.delimiters.component)
 
 
 @dataclass(frozen=True)
@@ -159,7 +162,7 @@ def arrange(root: Group, type: str) -> None:
         for depth in range(len(stack) - 1, -1, -1):
             group, rule = stack[depth]
             within = rules if rule is None else rule.groups
-            if rule is not None and (_takes(rule, group, name) or _aside(rule, message, at)):
+            if rule is not None and (_takes(rule, group, name) or _aside(stack, depth, at)):
                 del stack[depth + 1 :]
                 group.segments.append(segment)
                 break
@@ -175,12 +178,15 @@ def arrange(root: Group, type: str) -> None:
             root.segments.append(segment)
 
 
-def _aside(rule: Rule, message: Message, at: int) -> bool:
-    """Tell whether a segment is of the group itself, since the marker is still to come."""
-    if message.segments[at].text[:3] not in rule.aside:
+def _aside(stack: Sequence[tuple[Group, Rule | None]], depth: int, at: int) -> bool:
+    """Tell whether a segment is of the group itself, since the marker is still to come before another group begins."""
+    group, rule = stack[depth]
+    segments = group.message.segments
+    if rule is None or segments[at].text[:3] not in rule.aside:
         return False
-    rest = (one.text[:3] for one in message.segments[at:])
-    return next((name for name in rest if name not in rule.aside), "") == rule.marker
+    begins = {name for _, one in stack[: depth + 1] if one is not None for name in one.begins}
+    rest = (one.text[:3] for one in segments[at:])
+    return next((name for name in rest if name == rule.marker or name in begins), "") == rule.marker
 
 
 def _takes(rule: Rule, group: Group, name: str) -> bool:

@@ -2,6 +2,7 @@
 
 import re
 from codecs import BOM_UTF8
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
@@ -150,6 +151,16 @@ class Segment:
             return notation.part(field, component, sub)
         return next(filter(None, (notation.part(one, component, sub) for one in field.split(repetition))), "")
 
+    def parts(self, field: str, places: Sequence[tuple[int, int]]) -> list[str]:
+        """Return decoded parts, each a component counted from 0 and its subcomponent, of a field's first repetition."""
+        notation = self._notation
+        delimiters = notation.delimiters
+        if delimiters.repetition in field:
+            field = next(filter(None, field.split(delimiters.repetition)), "")
+        components = field.split(delimiters.component)
+        last = len(components)
+        return [notation.value(components[at], sub) if at < last else "" for at, sub in places]
+
     def __len__(self) -> int:
         return len(self.fields or self.split()) - 1
 
@@ -274,6 +285,10 @@ class Message:
     def part(self, repetition: str, component: int = 1, sub: int = 1) -> str:
         """Return one decoded part of a repetition; empty where it is empty or null."""
         return self._notation.part(repetition, component, sub)
+
+    def value(self, component: str, sub: int = 1) -> str:
+        """Return one decoded subcomponent of a component; empty where it is empty or null."""
+        return self._notation.value(component, sub)
 
     def decoded(self, text: str) -> str:
         """Return a text with its escapes decoded, once. Unknown escapes stay as they are."""

@@ -26,7 +26,8 @@ def unit(group: Any, _run: Any) -> str:
     whole: str = message.decoded(raw.split(message.delimiters.repetition, 1)[0])
     if message.delimiters.component == "^" and _POWER.match(whole):
         return whole.split("^^")[0]
-    return obx.get(6) or obx.get(6, 2)
+    code: str = obx.get(6)
+    return code or str(obx.get(6, 2))
 
 
 def as_written(group: Any, _run: Any) -> str:

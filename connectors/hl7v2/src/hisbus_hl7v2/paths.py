@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from hisbus_hl7v2.groups import Group, Repetition, names
-from hisbus_hl7v2.message import Segment
+from hisbus_hl7v2.message import Message, Segment
 
 _PATH = re.compile(r"([\^<]?)([A-Z][A-Z0-9]{2})(?:-([1-9][0-9]?)(?:\.([1-9][0-9]?|\*)(?:\.([1-9][0-9]?))?)?)?")
 _COMPONENT = re.compile(r"([1-9][0-9]?)(?:\.([1-9][0-9]?))?")
@@ -50,7 +50,7 @@ class Hl7Format:
         """Return what reads the first repetition's value that is not empty."""
         if match := _COMPONENT.fullmatch(path):
             component, sub = int(match[1]), int(match[2] or 1)
-            return lambda group, _run: group.message.part(group.text, component, sub)
+            return _component(component - 1, sub)
         at = _field(path)
         find, field, component, sub = _finder(at), at.field, at.component, at.sub
         if at.whole:
@@ -69,6 +69,15 @@ class Hl7Format:
             return _part(segment, field, component, sub) if segment is not None else ""
 
         return text
+
+    def together_at(self, path: str) -> str:
+        """Return the field of a group's own segment whose component a path is."""
+        match = _PATH.fullmatch(path)
+        return "" if match is None or match[1] or match[4] == "*" or not match[3] else f"{match[2]}-{match[3]}"
+
+    def several(self, paths: Sequence[str]) -> Callable[[Any, Any], Sequence[str]]:
+        """Return what reads components of one repetition of a field: the first that is not empty."""
+        return _several([_field(path) for path in paths])
 
     def texts(self, path: str) -> Callable[[Any, Any], Sequence[str]]:
         """Return what reads each repetition's value of the first such segment."""
@@ -97,11 +106,21 @@ class Hl7Format:
             return lambda group, _run: _segments(group, name)
         find, field = _finder(at), at.field
 
-        def repetitions(group: Any, _run: Any) -> list[Repetition]:
+        place = (path, field)
+
+        def found(group: Any) -> list[Repetition]:
             segment = find(group)
-            if segment is None:
-                return []
-            return [Repetition(group.message, group, text) for text in segment.repetitions(field)]
+            texts = segment.repetitions(field) if segment is not None else ()
+            return [Repetition(group.message, group, text) for text in texts]
+
+        if at.before:
+            return lambda group, _run: found(group)
+
+        def repetitions(group: Any, _run: Any) -> list[Repetition]:
+            known: list[Repetition] | None = group.repetitions.get(place)
+            if known is None:
+                group.repetitions[place] = known = found(group)
+            return known
 
         return repetitions
 
@@ -177,16 +196,49 @@ def _own_text(at: At) -> Callable[[Any, Any], str]:
     return text
 
 
+def _component(at: int, sub: int) -> Callable[[Any, Any], str]:
+    def component(group: Any, _run: Any) -> str:
+        components = group.components
+        if at >= len(components):
+            return ""
+        text: str = components[at]
+        return text if text.isalnum() and sub == 1 else group.message.value(text, sub)
+
+    return component
+
+
+def _several(wanted: Sequence[At]) -> Callable[[Any, Any], Sequence[str]]:
+    name, field = wanted[0].segment, wanted[0].field
+    places = [(at.component - 1, at.sub) for at in wanted]
+    nothing = ("",) * len(wanted)
+
+    def several(group: Any, _run: Any) -> Sequence[str]:
+        found = (group.by_name or group.named_segments()).get(name)
+        if not found:
+            return nothing
+        segment: Segment = found[0]
+        raw = segment.raw(field)
+        return segment.parts(raw, places) if raw else nothing
+
+    return several
+
+
 def _part(segment: Segment, field: int, component: int, sub: int) -> str:
     raw = segment.raw(field)
     return segment.part(raw, component, sub) if raw else ""
+
+
+def _alone(message: Message, name: str, parent: Group, segment: Segment) -> Group:
+    group = Group(message, name, parent, [segment])
+    group.by_name = {name: group.segments}
+    return group
 
 
 def _segments(group: Group, name: str) -> list[Group]:
     """Return each segment of a name as a group, however deep it stands."""
     message = group.message
     if not group.children:
-        return [Group(message, name, group, [one]) for one in group.all(name)]
+        return [_alone(message, name, group, one) for one in group.all(name)]
     return [Group(message, name, group, [one]) for one in group.deep() if one.text[:3] == name]
 
 

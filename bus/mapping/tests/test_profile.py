@@ -1,0 +1,65 @@
+"""The profile language: what is laid over what, and what is refused with file and line."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hisbus import ConfigError
+from hisbus_hl7v2 import Hl7v2Connector
+from hisbus_mapping import Mapping
+from hisbus_mapping.__main__ import schema
+
+KEPT = Path(__file__).parents[3] / "schemas" / "profile.json"
+
+
+def over(tmp_path: Path, text: str) -> Mapping:
+    ours = tmp_path / "our-his.toml"
+    ours.write_text(text, encoding="utf-8")
+    table: dict[str, Any] = {"name": "his", "profile": ours}
+    return Mapping(Hl7v2Connector(table))
+
+
+def test_the_published_schema_is_that_of_the_language() -> None:
+    again = "review the change, then: .venv/bin/python -m hisbus_mapping schemas/profile.json"
+    assert KEPT.read_text(encoding="utf-8") == schema(), again
+
+
+def test_a_site_s_file_changes_what_it_names_and_leaves_the_rest(tmp_path: Path) -> None:
+    made = over(tmp_path, '[codes.class.words]\nIP = "inpatient"\n\n[subject.stay]\ndepartment = "PV1-39"\n')
+    shipped = Mapping(Hl7v2Connector({"name": "his"}))
+    assert made.profile.codes["class"].words == {**shipped.profile.codes["class"].words, "IP": "inpatient"}
+    assert made.profile.subject is not None and shipped.profile.subject is not None
+    assert made.profile.subject.stay == {**shipped.profile.subject.stay, "department": "PV1-39"}
+    assert made.name != shipped.name, "another meaning is another mapping"
+
+
+def test_a_section_can_be_left_out(tmp_path: Path) -> None:
+    made = over(tmp_path, "[facts.charges]\noff = true\n")
+    assert made.program is not None
+    assert not made.program.types & {"DFT^P03", "DFT^P11"}
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ("# ours\n[subject.stay]\nwardd = 'PV1-3'\n", 3, "Stay has no such field"),
+        ("[subject.stay]\ndepartment = 'PV1'\n", 2, "it names a segment and no field"),
+        ("[subject.stay]\ndepartment = 'pv1-3'\n", 2, "is no path"),
+        ("[subject.stay]\n\ndepartment = { from = 'PV1-3', table = 'wards' }\n", 3, "there is no [codes.wards]"),
+        ("[facts.charges]\neach = 'lines'\n", 2, "the groups are"),
+        ("[facts.charges.data]\nbody = 'bill'\n", 2, "it is one of"),
+        ("[facts.charges]\nwhen = { path = 'FT1-1' }\n", 2, "go together"),
+        ("\n[fact.charges]\n", 2, "Extra inputs are not permitted"),
+        ("dates = ['tomorrow']\n", 1, "is no form of a time"),
+        ("[facts.charges.data]\ntype = { shape = 'money', at = 'FT1-6' }\n", 2, "shape"),
+        ("[facts.charges.data.code]\nshape = 'money'\nat = 'FT1-7'\n", 2, "there is no [shapes.money]"),
+        ("[facts.results.data.readings]\nvalues = { function = 'hisbus_hl7v2.observed:nothing' }\n", 2, "there is no"),
+    ],
+)
+def test_what_cannot_be_compiled_is_told_with_file_and_line(tmp_path: Path, text: str, line: int, words: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        over(tmp_path, text)
+    said = str(caught.value)
+    assert said.startswith(f"{tmp_path / 'our-his.toml'}:{line}: "), said
+    assert words in said
