@@ -7,6 +7,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
+from hisbus_mapping.collisions import COLLISION
 from hisbus_mapping.compiler import Compiler
 from hisbus_mapping.core import Mistake, Place, Read
 from hisbus_mapping.numbers import patient_of, visit_of
@@ -228,7 +229,20 @@ def _dictionary(compiler: Compiler, said: Any, place: Place) -> Read[dict[str, s
     groups = each(compiler, said["each"], (*place, "each"))
     with compiler.inside():
         key, value = (compiler.text(said[one], (*place, one)) for one in ("key", "value"))
-    return lambda group, run: {key(one, run): value(one, run) for one in groups(group, run)}
+
+    def dictionary(group: Any, run: Run) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for one in groups(group, run):
+            name = numbered = key(one, run)
+            nth = 1
+            while numbered in found:  # nothing takes another's place
+                run.flag(COLLISION)
+                nth += 1
+                numbered = f"{name}#{nth}"
+            found[numbered] = value(one, run)
+        return found
+
+    return dictionary
 
 
 def each(compiler: Compiler, said: Any, place: Place, *, takes: bool = True) -> Read[list[Any]]:
