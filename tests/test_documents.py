@@ -5,9 +5,12 @@ import re
 import shlex
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,8 @@ from tests.test_readme import DOCUMENTS, ROOT, blocks
 from hisbus_bus.command.main import app as hisbus
 from hisbus_bus.host.registry import connectors
 from hisbus_bus.kernel.settings import load
+from hisbus_hl7v2 import captured
+from hisbus_hl7v2.settings import address
 from hisbus_servers.cli import app as servers
 from hisbus_simulator.cli import app as simulator
 
@@ -89,13 +94,13 @@ class Reader:
     def shell(self, line: str) -> list[str]:
         return ["sh", "-c", self.mine(line).replace(".venv/bin/", f"{BIN}/")]
 
-    def types(self, line: str) -> str:
-        """Run a line, which must end well; return what it printed."""
+    def types(self, line: str, code: int = 0) -> str:
+        """Run a line, which must end well, or with ``code``; return what it printed."""
         done = subprocess.run(
             self.shell(line), cwd=self.folder, env=self.environment, stdin=subprocess.DEVNULL, capture_output=True,
             text=True, check=False,
         )  # fmt: skip
-        assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+        assert done.returncode == code, f"{line}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
     def starts(self, line: str) -> subprocess.Popen[bytes]:
@@ -113,6 +118,35 @@ class Reader:
                 pass
             assert process.poll() is None and time.monotonic() < deadline, f"{line} does not answer"
             time.sleep(0.2)
+
+    @contextmanager
+    def started(self, line: str) -> Iterator[None]:
+        """Run what stays while the block lasts; it must end well."""
+        process = self.starts(line)
+        try:
+            yield
+        finally:
+            process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+
+    def tells(self, file: bytes) -> None:
+        """Send the messages of a file to the site; each must be taken. Return once nothing is left to do."""
+        with socket.create_connection(address(self.ports["127.0.0.1:2575"]), STARTS_S) as wire:
+            for message in captured.split(file):
+                wire.sendall(b"\x0b" + message + b"\x1c\r")
+                answer = b""
+                while not answer.endswith(b"\x1c\r"):
+                    answer += wire.recv(4096)
+                assert b"MSA|AA" in answer
+        deadline = time.monotonic() + STARTS_S
+        while any(httpx.get(f"http://{self.ports['127.0.0.1:8080']}/readyz").json()["lag"].values()):
+            assert time.monotonic() < deadline, "the messages are not read"
+            time.sleep(0.2)
+
+    def stays(self) -> list[tuple[str, str]]:
+        """Return number and status of every stay."""
+        with closing(sqlite3.connect(self.folder / "var/hisbus.db")) as database:
+            return database.execute("SELECT number, status FROM encounters ORDER BY number").fetchall()
 
 
 @pytest.mark.long
@@ -138,6 +172,41 @@ def test_the_first_feed_works_as_it_is_written(tmp_path: Path) -> None:
     finally:
         running.send_signal(signal.SIGTERM)
     assert running.wait(60) == 0
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_a_his_that_does_it_differently_is_read_by_a_file_as_it_is_written(tmp_path: Path) -> None:
+    reader, document = Reader(tmp_path), "connectors/README.md"
+    morning = (ROOT / "tests/field/inputs/local.hl7").read_bytes()
+    conversations = tmp_path / "conversations"
+    conversations.mkdir()
+    (conversations / "morning.hl7").write_bytes(morning)
+    (conversations / "morning.json").write_text(blocks(document, "json")[1])
+    ours, named, *_ = (one for one in blocks(document, "toml")[1:] if "our-his.toml" in one)
+    site = reader.mine(blocks(document, "toml")[0].partition("[[connectors]]")[0] + named)
+    without = site.replace('profile = "our-his.toml"\n', "")
+    assert without != site
+    configuration = tmp_path / "hisbus.toml"
+    unread, read, again = blocks(document, "sh")[2:5]
+
+    configuration.write_text(without)
+    with reader.started(".venv/bin/hisbus up"):
+        reader.tells(morning)
+    assert "there is no chart of LV1" in reader.types(unread.partition("#")[0], 1)
+    (tmp_path / "our-his.toml").write_text(ours)
+    configuration.write_text(site)
+    for line in read.splitlines():
+        reader.types(line)
+    rehearsed, replayed = again.splitlines()
+    with reader.started(".venv/bin/hisbus up"):
+        assert "3 would change" in reader.types(rehearsed)
+        assert reader.stays() == []
+        reader.types(replayed)
+        deadline = time.monotonic() + STARTS_S
+        while reader.stays() != [("LV1", "admitted")]:
+            assert time.monotonic() < deadline, "the stored messages were not read again"
+            time.sleep(0.2)
 
 
 @pytest.mark.long

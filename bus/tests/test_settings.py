@@ -112,7 +112,13 @@ def test_relative_paths_are_relative_to_the_folder_of_the_file(tmp_path: Path, m
         database = {url = "postgresql://hisbus@db/hisbus", password_file = "db.secret"}
         plugins.brevity = {python = "brevity/.venv/bin/python"}
         agents.qc.settings = {rules_folder = "rules", profile = "rules"}
-        connectors = [{name = "his", type = "x", tls_key_file = "k", clients = [{card_file = "a.pem"}], send = "h:1"}]
+        [[connectors]]
+        name = "his"
+        type = "x"
+        tls_key_file = "k"
+        clients = [{card_file = "a.pem"}]
+        send = "h:1"
+        profile = "our-his.toml"
         """,
     )
     monkeypatch.chdir(tmp_path / "elsewhere")
@@ -125,8 +131,8 @@ def test_relative_paths_are_relative_to_the_folder_of_the_file(tmp_path: Path, m
     assert settings.plugin("brevity").python == home / "brevity/.venv/bin/python"
     assert settings.agent("qc").settings == {"rules_folder": f"{home}/rules", "profile": "rules"}
     (his,) = settings.connectors
-    assert (his["tls_key_file"], his["clients"], his["send"]) == (
-        f"{home}/k", [{"card_file": f"{home}/a.pem"}], "h:1",
+    assert (his["tls_key_file"], his["clients"], his["send"], his["profile"]) == (
+        f"{home}/k", [{"card_file": f"{home}/a.pem"}], "h:1", f"{home}/our-his.toml",
     )  # fmt: skip
 
 

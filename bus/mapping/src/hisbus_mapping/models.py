@@ -7,6 +7,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
+from hisbus_mapping.collisions import COLLISION
 from hisbus_mapping.compiler import Compiler
 from hisbus_mapping.context import Mistake, Place, Read
 from hisbus_mapping.numbers import patient_of, visit_of
@@ -179,10 +180,11 @@ def _coded(compiler: Compiler, said: Mapping[str, Any], place: Place) -> Read[Co
 
     def coded(group: Any, run: Run) -> Code:
         sent: Code = make(group, run)
-        word = table.get(sent.code)
+        handles = _handles(sent)
+        word = next((table[one] for one in handles if one in table), None)
         if word is None and otherwise == "ask":
-            answer = run.answers.get((name, sent.code), "")
-            run.looked_up[name, sent.code] = answer
+            answer = run.answers.get((name, handles[0]), "")
+            run.looked_up[name, handles[0]] = answer
             word = answer or None
         if word == sent.code:
             return sent
@@ -197,10 +199,16 @@ def _coded(compiler: Compiler, said: Mapping[str, Any], place: Place) -> Read[Co
     return coded
 
 
+def _handles(sent: Code) -> list[str]:
+    """Return what a table may know a coded value by: its codes; where it has none, its texts."""
+    codes = [code for code, _ in sent.codes]
+    return codes or [text for text in (sent.text, sent.alternate_text) if text] or [""]
+
+
 def _renamed(sent: Code, word: str) -> Code:
     """Return our word, with what was sent as its alternate."""
-    if "alternate_code" not in Code.model_fields:
-        return sent.model_copy(update={"code": word, "system": ""})
+    if not sent.code:
+        return sent.model_copy(update={"code": word, "text": sent.text or sent.alternate_text})
     local = {"alternate_code": sent.code, "alternate_text": sent.text, "alternate_system": sent.system}
     return sent.model_copy(update={"code": word, "system": "", **local})
 
@@ -221,7 +229,20 @@ def _dictionary(compiler: Compiler, said: Any, place: Place) -> Read[dict[str, s
     groups = each(compiler, said["each"], (*place, "each"))
     with compiler.inside():
         key, value = (compiler.text(said[one], (*place, one)) for one in ("key", "value"))
-    return lambda group, run: {key(one, run): value(one, run) for one in groups(group, run)}
+
+    def dictionary(group: Any, run: Run) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for one in groups(group, run):
+            name = numbered = key(one, run)
+            nth = 1
+            while numbered in found:  # nothing takes another's place
+                run.flag(COLLISION)
+                nth += 1
+                numbered = f"{name}#{nth}"
+            found[numbered] = value(one, run)
+        return found
+
+    return dictionary
 
 
 def each(compiler: Compiler, said: Any, place: Place, *, takes: bool = True) -> Read[list[Any]]:

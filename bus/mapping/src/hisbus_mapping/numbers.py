@@ -14,38 +14,36 @@ Number = tuple[str, str]
 
 def patient_of(compiler: Context, said: Sequence[Numbers], place: Place) -> Read[PatientId | None]:
     """Compile where the patient's number stands."""
-    read = _first(compiler, said, place)
+    readers = [_one(compiler, one, place, "") for one in said]
 
     def patient(group: Any, run: Run) -> PatientId | None:
-        found = read(group, run)
-        return PatientId(authority=found[0], number=found[1]) if found else None
+        for read in readers:
+            if (found := read(group, run)) is not None:
+                return PatientId(authority=found[0], number=found[1])
+        return None
 
     return patient
 
 
 def visit_of(compiler: Context, said: Sequence[Numbers], place: Place) -> Read[VisitId | None]:
     """Compile where the visit's number stands."""
-    read = _first(compiler, said, place, bare="" if compiler.named else "bare_visit_number")
+    bare = "" if compiler.named else "bare_visit_number"
+    readers = [
+        (
+            _one(compiler, one, place, bare),
+            compiler.path("text", one.counter, (*place, "counter")) if one.counter else None,
+        )
+        for one in said
+    ]
 
     def visit(group: Any, run: Run) -> VisitId | None:
-        found = read(group, run)
-        return VisitId(authority=found[0], number=found[1]) if found else None
-
-    return visit
-
-
-def _first(
-    compiler: Context, said: Sequence[Numbers], place: Place, bare: str = ""
-) -> Callable[[Any, Run], Number | None]:
-    readers = [_one(compiler, one, place, bare) for one in said]
-
-    def first(group: Any, run: Run) -> Number | None:
-        for read in readers:
+        for read, counter in readers:
             if (found := read(group, run)) is not None:
-                return found
+                counted = counter(group, run) if counter is not None else ""
+                return VisitId(authority=found[0], number=found[1], counter=counted)
         return None
 
-    return first
+    return visit
 
 
 def _one(compiler: Context, said: Numbers, place: Place, bare: str) -> Callable[[Any, Run], Number | None]:

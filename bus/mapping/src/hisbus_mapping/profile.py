@@ -153,6 +153,8 @@ class Numbers(_Table):
     never: bool = False
     flag: str = ""
     """Noted on the message where the number is taken from here."""
+    counter: str = ""
+    """Of a visit, read of the group around: which of the stays of that number it is, where its source counts them."""
 
 
 class Refusal(_Table):

@@ -126,8 +126,8 @@ class Values(Context):
             word = table.get(code)
             if word is not None:
                 return word
-            if otherwise == "keep":
-                return code
+            if otherwise == "keep":  # what a person has said of it counts here, too
+                return run.answers.get((name, code), code)
             answer = _answered(run, name, code) if otherwise == "ask" else ""
             if not answer:
                 run.flag(f"unknown_code.{label}")

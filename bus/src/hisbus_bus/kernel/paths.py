@@ -1,7 +1,8 @@
 """Paths of a configuration. Relative ones are relative to its folder, wherever the command is started.
 
 What is a path is known by its type. In the tables of connectors and agents, whose types the bus does not know, it is
-known by its key: ``..._file`` and ``..._folder`` name paths, and whoever reads them is given absolute ones.
+known by its key: ``..._file`` and ``..._folder`` name paths, as does a connector's ``profile``, and whoever reads them
+is given absolute ones.
 """
 
 import errno
@@ -36,7 +37,7 @@ def _located(value: Any, name: str, folder: Path) -> Any:
         case Path():
             return folder / value
         case dict():
-            return {key: _located(one, str(key), folder) for key, one in value.items()}
+            return {key: _located(one, _key(name, str(key)), folder) for key, one in value.items()}
         case list():
             return [_located(one, name, folder) for one in value]
         case str() if value and name.endswith(PATHS):
@@ -45,6 +46,11 @@ def _located(value: Any, name: str, folder: Path) -> Any:
             return f"{_EMBEDDED}{folder / value.removeprefix(_EMBEDDED)}"
         case _:
             return value
+
+
+def _key(table: str, key: str) -> str:
+    """Return a key by the ending that tells a path."""
+    return "profile_file" if (table, key) == ("connectors", "profile") else key
 
 
 def unmade(error: OSError) -> str:
