@@ -10,6 +10,7 @@ from fhir.resources.R4B import get_fhir_model_class
 
 from hisbus import BadMessage, Raw, Reads, Unread
 from hisbus_fhir.bundle import Bundle, Group
+from hisbus_fhir.elements import is_resource
 from hisbus_fhir.paths import ABOUT, FhirFormat, Hop, Step, read_path
 
 FORMAT = FhirFormat()
@@ -72,6 +73,9 @@ class FhirSource(Bundle):
             raise BadMessage(f"A bundle's type is one of {', '.join(TYPES)}.", code="bundle_type")
         try:
             get_fhir_model_class("Bundle").model_validate(node)
+            for entry in node.get("entry", ()):
+                if "resource" in entry:
+                    _held_to_a_type(entry["resource"])
         except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
             raise BadMessage("It breaks the rules of FHIR R4B.", code="not_fhir") from None
         return cls(node, raw)
@@ -94,6 +98,14 @@ class FhirSource(Bundle):
             rest, any_read = _rest(resource.kind, (), resource.node, read)
             found += rest if any_read else [Unread(resource.kind, _json(resource.node))]
         return found
+
+
+def _held_to_a_type(resource: dict[str, Any]) -> None:
+    """Raise ValueError or LookupError where a resource, or one in it, names no type; the library takes it for any."""
+    if not is_resource(resource["resourceType"]):
+        raise ValueError
+    for contained in resource.get("contained", ()):
+        _held_to_a_type(contained)
 
 
 def _rest(name: str, at: Place, node: Any, read: Read) -> tuple[list[Unread], bool]:
