@@ -42,6 +42,22 @@ def test_a_section_can_be_left_out(tmp_path: Path) -> None:
     assert not made.program.types & {"DFT^P03", "DFT^P11"}
 
 
+@pytest.mark.parametrize(
+    ("types", "any_of", "all_of"),
+    [((), False, False), (("NM",), False, False), (("NM", "ST"), True, False), (("ST", "ST"), True, True)],
+)
+def test_a_condition_may_hold_of_one_group_or_of_each(
+    tmp_path: Path, types: tuple[str, ...], any_of: bool, all_of: bool
+) -> None:
+    lines = ["MSH|^~\\&|LAB|HOSP|||20260302083000||ORU^R01|1|P|2.5", "PID|1||P1^^^HOSP^MR", "OBR|1||R1|K"]
+    lines += [f"OBX|{number}|{type}|{number}||4" for number, type in enumerate(types)]
+    for key, holds in (("any_of", any_of), ("all_of", all_of)):
+        when = f'{{ {key} = {{ each = "OBX", when = {{ path = "OBX-2", is = "ST" }} }} }}'
+        made = over(tmp_path, f"[facts.results]\nwhen = {when}\n")
+        facts = made.translate(Raw("m", "\r".join(lines).encode(), datetime(2026, 3, 31, tzinfo=UTC))).facts
+        assert bool(facts) is holds
+
+
 def test_entries_of_one_list_may_come_of_several_kinds_of_groups_one_after_the_other(tmp_path: Path) -> None:
     lists = """[facts.results.data]
 readings = [

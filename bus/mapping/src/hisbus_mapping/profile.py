@@ -39,6 +39,8 @@ class Condition(_Table):
     all: "tuple[Condition, ...]" = ()
     all_of: "All | None" = None
     """There is a group of this kind, and it holds of each."""
+    any_of: "All | None" = None
+    """There is a group of this kind of which it holds."""
     some: str = ""
     """There is a group of this kind."""
     several: str = ""
