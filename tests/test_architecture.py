@@ -17,6 +17,7 @@ MEMBERS = tuple(member.relative_to(ROOT).as_posix() for member in members())
 DISTRIBUTION_OF = {
     "aiokafka": "aiokafka", "alembic": "alembic", "argon2": "argon2-cffi", "fastapi": "fastapi",
     "faststream": "faststream", "hisbus": "hisbus", "hisbus_documentation": "hisbus-documentation",
+    "fhir": "fhir.resources", "h11": "h11", "hisbus_fhir": "hisbus-fhir",
     "hisbus_hl7v2": "hisbus-hl7v2", "hisbus_schemas": "hisbus-schemas", "hl7apy": "hl7apy", "httpx": "httpx",
     "hisbus_bus": "hisbus-bus", "hisbus_mapping": "hisbus-mapping", "hisbus_remote": "hisbus-remote",
     "hisbus_servers": "hisbus-servers", "jinja2": "jinja2",

@@ -172,7 +172,7 @@ TABLE: dict[str, tuple[str, str]] = {
     ),
     "a type of connector that is not installed": (
         'site = "t"\n[[connectors]]\nname = "his"\ntype = "hl8"\n',
-        "4: connectors.his.type: there is no type 'hl8'. Known: hl7v2.",
+        "4: connectors.his.type: there is no type 'hl8'. Known: fhir, hl7v2.",
     ),
     "a zone that means several": (
         'site = "t"\n' + HIS + 'timezone = "CST"\n',

@@ -1,14 +1,16 @@
 """The profile language: what is laid over what, and what is refused with file and line."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hisbus import ConfigError
+from hisbus import ConfigError, Raw
 from hisbus_hl7v2 import Hl7v2Connector
 from hisbus_mapping import Mapping
 from hisbus_mapping.__main__ import schema
+from hisbus_schemas import Report
 
 KEPT = Path(__file__).parents[3] / "schemas" / "profile.json"
 
@@ -38,6 +40,44 @@ def test_a_section_can_be_left_out(tmp_path: Path) -> None:
     made = over(tmp_path, "[facts.charges]\noff = true\n")
     assert made.program is not None
     assert not made.program.types & {"DFT^P03", "DFT^P11"}
+
+
+@pytest.mark.parametrize(
+    ("types", "any_of", "all_of"),
+    [((), False, False), (("NM",), False, False), (("NM", "ST"), True, False), (("ST", "ST"), True, True)],
+)
+def test_a_condition_may_hold_of_one_group_or_of_each(
+    tmp_path: Path, types: tuple[str, ...], any_of: bool, all_of: bool
+) -> None:
+    lines = ["MSH|^~\\&|LAB|HOSP|||20260302083000||ORU^R01|1|P|2.5", "PID|1||P1^^^HOSP^MR", "OBR|1||R1|K"]
+    lines += [f"OBX|{number}|{type}|{number}||4" for number, type in enumerate(types)]
+    for key, holds in (("any_of", any_of), ("all_of", all_of)):
+        when = f'{{ {key} = {{ each = "OBX", when = {{ path = "OBX-2", is = "ST" }} }} }}'
+        made = over(tmp_path, f"[facts.results]\nwhen = {when}\n")
+        facts = made.translate(Raw("m", "\r".join(lines).encode(), datetime(2026, 3, 31, tzinfo=UTC))).facts
+        assert bool(facts) is holds
+
+
+def test_entries_of_one_list_may_come_of_several_kinds_of_groups_one_after_the_other(tmp_path: Path) -> None:
+    lists = """[facts.results.data]
+readings = [
+  { each = { of = "OBX", when = { path = "OBX-2", is = "NM" } }, item = { code = "OBX-3.1" }, values = "OBX-5" },
+  { each = "NTE", item = { code = { value = "note" } }, values = "NTE-3" },
+]
+"""
+    made = over(tmp_path, lists)
+    lines = (
+        "MSH|^~\\&|LAB|HOSP|||20260302083000||ORU^R01|1|P|2.5", "PID|1||P1^^^HOSP^MR", "OBR|1||R1|K", "NTE|1||first",
+        "OBX|1|NM|K||4", "OBX|2|ST|T||text", "NTE|1||second",
+    )  # fmt: skip
+    (fact,) = made.translate(Raw("m", "\r".join(lines).encode(), datetime(2026, 3, 31, tzinfo=UTC))).facts
+    assert isinstance(fact.data, Report)
+    read = [(one.item.code, one.values) for one in fact.data.readings]
+    assert read == [("K", ["4"]), ("note", ["first"]), ("note", ["second"])]
+
+    with pytest.raises(ConfigError) as caught:
+        over(tmp_path, lists.replace('"note"', "7"))
+    assert str(caught.value).startswith(f"{tmp_path / 'our-his.toml'}:2: facts.results.data.readings.1.item")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Conditions, and with them the whole compiler."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from hisbus_mapping.context import Mistake, Place, Read
 from hisbus_mapping.numbers import patient_of
-from hisbus_mapping.profile import Condition
+from hisbus_mapping.profile import All, Condition
 from hisbus_mapping.values import NUMBER, Values
 from hisbus_schemas import PatientId
 
@@ -45,10 +45,11 @@ class Compiler(Values):
         for one in condition.all:
             yield self.condition(one, place)
         if condition.all_of is not None:
-            groups = self.path("groups", condition.all_of.each, place)
-            with self.inside():
-                each = self.condition(condition.all_of.when, place)
+            groups, each = self._of_groups(condition.all_of, place)
             yield lambda group, run: bool(found := groups(group, run)) and all(each(one, run) for one in found)
+        if condition.any_of is not None:
+            any_groups, one_of = self._of_groups(condition.any_of, place)
+            yield lambda group, run: any(one_of(one, run) for one in any_groups(group, run))
         if condition.some:
             some_groups = self.path("groups", condition.some, place)
             yield lambda group, run: bool(some_groups(group, run))
@@ -61,6 +62,11 @@ class Compiler(Values):
         if condition.same is not None:
             first, second = (self.numbered(path, place) for path in condition.same)
             yield lambda group, run: (number := first(group, run)) is not None and number == second(group, run)
+
+    def _of_groups(self, said: All, place: Place) -> tuple[Read[Sequence[Any]], Read[bool]]:
+        groups = self.path("groups", said.each, place)
+        with self.inside():
+            return groups, self.condition(said.when, place)
 
     def _looks(self, condition: Condition, text: Read[str], place: Place) -> Iterator[Read[bool]]:
         if condition.is_ is not None:

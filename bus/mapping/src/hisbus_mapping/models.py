@@ -214,7 +214,10 @@ def _renamed(sent: Code, word: str) -> Code:
 
 
 def many(compiler: Compiler, cls: type[BaseModel], said: Any, place: Place) -> Read[list[Any]]:
-    """Compile a list of models: one for each group."""
+    """Compile a list of models: one for each group; of several tables, one after the other."""
+    if isinstance(said, (list, tuple)):
+        parts = [many(compiler, cls, one, (*place, str(number))) for number, one in enumerate(said)]
+        return lambda group, run: [one for part in parts for one in part(group, run)]
     if not isinstance(said, Mapping) or "each" not in said:
         raise Mistake(place, "a list has one entry for each group: each is missing")
     groups = each(compiler, said["each"], (*place, "each"))

@@ -39,6 +39,8 @@ class Condition(_Table):
     all: "tuple[Condition, ...]" = ()
     all_of: "All | None" = None
     """There is a group of this kind, and it holds of each."""
+    any_of: "All | None" = None
+    """There is a group of this kind of which it holds."""
     some: str = ""
     """There is a group of this kind."""
     several: str = ""
@@ -216,7 +218,8 @@ class Facts(_Table):
     flag: str = ""
     """Noted on the message where there is such a group. Without ``emit`` nothing else becomes of it."""
     data: Mapping[str, Any] = {}
-    """``body`` names the model of the event contract, the other keys its fields."""
+    """``body`` names the model of the event contract, the other keys its fields. A list of parts is a table with
+    ``each``, or several of them, one after the other."""
     off: bool = False
     """A site's file leaves out what it does not want."""
 

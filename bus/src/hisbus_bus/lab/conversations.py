@@ -20,8 +20,8 @@ from hisbus_schemas import Chart
 
 COMPARED = frozenset({"R01", "R02", "R10", "R13", "R27", "R45", "R48"})
 """Rules whose open findings are always compared. Those that a conversation names, or has in ``rules``, come on top."""
-TAKEN = frozenset({"AA", "CA", ""})
-"""Acknowledgements of a message that was taken; empty: none was wanted."""
+TAKEN = frozenset({"AA", "CA", "200", ""})
+"""Acknowledgements of a message that was taken, of HL7 v2 and of HTTP; empty: none was wanted."""
 COUNTED = frozenset({"draft", "signed"})
 """Statuses of documents that are not withdrawn or replaced."""
 
