@@ -11,7 +11,7 @@ from hisbus_mapping.compiler import Compiler
 from hisbus_mapping.core import Mistake, Place, Read
 from hisbus_mapping.numbers import patient_of, visit_of
 from hisbus_mapping.profile import Each, Lines, Numbers
-from hisbus_mapping.run import Asked, Run
+from hisbus_mapping.run import NONE, Run
 from hisbus_mapping.values import first_path
 from hisbus_schemas import Code, Moment, PatientId, VisitId
 
@@ -181,17 +181,13 @@ def _coded(compiler: Compiler, said: Mapping[str, Any], place: Place) -> Read[Co
         sent: Code = make(group, run)
         word = table.get(sent.code)
         if word is None and otherwise == "ask":
-            answer = run.answers.get((name, sent.code), "")
-            run.looked_up[name, sent.code] = answer
-            word = answer or None
-        if word == sent.code:
+            word = run.answer(name, item, sent) or None
+        if word in (sent.code, NONE):
             return sent
         if word:
             return _renamed(sent, word)
         if otherwise != "keep":
             run.flag(f"unknown_code.{label}")
-            if otherwise == "ask":
-                run.asked.append(Asked(item, sent))
         return sent
 
     return coded

@@ -3,8 +3,15 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from hisbus import Raw
+from hisbus import LookedUp, Raw
 from hisbus_schemas import Code, Moment
+
+NONE = "none"
+"""Said of a code instead of a word: it is none of ours. It is left as it is, and nobody is asked again."""
+
+
+Words = Mapping[tuple[str, str], str]
+"""What people have said of codes: our word, or ``NONE``, by table and code."""
 
 
 class Asked(NamedTuple):
@@ -19,20 +26,22 @@ class Asked(NamedTuple):
 class Run:
     """What is noted while one message is read."""
 
-    __slots__ = ("answers", "asked", "data", "flags", "group", "looked_up", "number", "raw", "time", "type")
+    __slots__ = ("answers", "asked", "data", "flags", "group", "looked_up", "number", "raw", "sender", "time", "type")
 
-    def __init__(self, raw: Raw, type: str, answers: Mapping[tuple[str, str], str]) -> None:
+    def __init__(self, raw: Raw, type: str, answers: Words, sender: str = "") -> None:
         self.raw = raw
         self.type = type
         """Of the message, without blanks and in capitals."""
+        self.sender = sender
+        """Of the message, as its source names it; empty: it names none."""
         self.flags: list[str] = []
         """Reservations about what is said of it."""
         self.answers = answers
         """What people have said of codes: our word by table and code."""
         self.asked: list[Asked] = []
         """Of what is being read now."""
-        self.looked_up: dict[tuple[str, str], str] = {}
-        """The codes that the shipped and the site's tables lack, with the answer; empty: there is none yet."""
+        self.looked_up: dict[tuple[str, str], LookedUp] = {}
+        """The codes that the shipped and the site's tables lack, by table and code."""
         self.time: Moment | None = None
         """Of the facts that are being made."""
         self.data: Any = None
@@ -46,6 +55,19 @@ class Run:
         """Note a reservation, once."""
         if flag not in self.flags:
             self.flags.append(flag)
+
+    def answer(self, table: str, item: str, sent: Code) -> str:
+        """Return what people have said of a code that a table lacks, and note that it was looked up.
+
+        Where they have not, it is asked of them: empty.
+        """
+        known = self.looked_up.get((table, sent.code))
+        answer = self.answers.get((table, sent.code), "") if known is None else known.answer
+        if known is None:
+            self.looked_up[table, sent.code] = LookedUp(table, item, sent, answer)
+        if not answer:
+            self.asked.append(Asked(item, sent))
+        return answer
 
     def take_asked(self) -> list[Asked]:
         """Return what was asked since the last time."""

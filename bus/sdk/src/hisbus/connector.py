@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
-from hisbus_schemas import Effect, Fact, Receipt, WriteBack
+from hisbus_schemas import Code, Effect, Fact, Receipt, WriteBack
 
 
 def _unanswered(_code: str) -> str:
@@ -79,7 +79,8 @@ class Reads(NamedTuple):
 class Source(Protocol):
     """A message as its format has it: segments, elements, fields. It knows no meaning.
 
-    Paths are of the format's own kind: ``PID-3.1``, ``/ClinicalDocument/title``, ``$.resource.id``.
+    Paths are of the format's own kind: ``PID-3.1``, ``/ClinicalDocument/title``, ``$.resource.id``. A source that knows
+    who sent it says so in ``sender``: what people say of codes is kept for each.
     """
 
     type: str
@@ -152,6 +153,19 @@ class Format(Protocol):
         ...
 
 
+class LookedUp(NamedTuple):
+    """A code that no table of the profile has: people are asked what it is."""
+
+    table: str
+    """Of the profile."""
+    item: str
+    """What cannot be judged while nobody has answered: ``class``, ``document:*`` ...."""
+    code: Code
+    """As sent."""
+    answer: str = ""
+    """The word of ours that was gone by; empty: nobody has said one yet."""
+
+
 @dataclass(frozen=True)
 class Translation:
     """What a message says. ``mapped`` is false where there is no mapping for it."""
@@ -161,6 +175,10 @@ class Translation:
     unmapped: list[str] = field(default_factory=list)
     """Names of parts (HL7 v2: segments) that nothing reads."""
     flags: list[str] = field(default_factory=list)
+    sender: str = ""
+    """Who sent it, as the connector names it; people's answers are kept by it."""
+    looked_up: list[LookedUp] = field(default_factory=list)
+    """The codes that people were asked for, each once."""
 
 
 Sink = Callable[[Arrival], Awaitable[Verdict]]

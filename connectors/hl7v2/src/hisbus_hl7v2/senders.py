@@ -27,8 +27,7 @@ class Client(BaseModel):
 
 def refusal(clients: tuple[Client, ...], names: frozenset[str], header: Header) -> str:
     """Return why who has a certificate with these names may not send what the header says; empty: he may."""
-    first = header.delimiters.component
-    application, facility = (header.get(number).split(first, 1)[0].strip() for number in (3, 4))
+    application, facility = header.sender
     theirs = [
         client
         for client in clients

@@ -14,11 +14,12 @@ FORMAT = Hl7Format()
 class Hl7Source(Group):
     """One message."""
 
-    __slots__ = ("flags", "raw", "type")
+    __slots__ = ("flags", "raw", "sender", "type")
 
     def __init__(self, message: Message, raw: Raw) -> None:
         super().__init__(message, "message", None)
         self.type = message.header.type.strip().upper()
+        self.sender = "^".join(message.header.sender) if any(message.header.sender) else ""
         self.flags = message.flags
         self.raw = raw
         arrange(self, self.type)
