@@ -301,7 +301,8 @@ class App:
         except ConfigError as error:
             raise ConfigError(f"web.listen: {error}") from error
         self.web_address = listening.getsockname()[:2]
-        page = create_app(self.site, connectors=self.connectors, process=self)
+        asks = {mapping.connector.name: mapping.asks for mapping in self.mappings}
+        page = create_app(self.site, connectors=self.connectors, asks=asks, process=self)
         self._others.append(self._run("web", _serve(page, listening)))
 
     async def _stop(self) -> None:
