@@ -123,10 +123,11 @@ def hospital(backbone: dict[str, Any]) -> Start:
         user: str = "tester",
         steps: Sequence[str] = STEPS,
         llm: dict[str, Any] | None = None,
+        terms_file: Path | None = None,
         **connector: Any,
     ) -> AsyncIterator[Hospital]:
         settings = Settings(
-            **backbone,
+            **backbone | ({"terms_file": terms_file} if terms_file else {}),
             web={"listen": "127.0.0.1:0"},
             retry={"first_s": 0.05, "longest_s": 0.2},
             writeback={"retry_s": 0.2},

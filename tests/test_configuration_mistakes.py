@@ -83,6 +83,42 @@ TABLE: dict[str, tuple[str, str]] = {
         'site = "t"\n[web]\nlisten = "8080"\n' + HIS,
         "3: web.listen: '8080' is no address. Write \"HOST:PORT\", for example \"127.0.0.1:8080\".",
     ),
+    "a port that there is none of": (
+        'site = "t"\n' + WEB + HIS.replace("127.0.0.1:0", "127.0.0.1:99999"),
+        "7: connectors.his.listen: 127.0.0.1:99999: there is no port 99999; the largest is 65535. Choose another.",
+    ),
+    "a key of a connector spelled wrongly": (
+        'site = "t"\n' + HIS + 'charst = "UTF-8"\n',
+        "6: connectors.his.charst: no key of this connector. Did you mean charset?",
+    ),
+    "two connectors at one address": (
+        'site = "t"\n' + HIS.replace(":0", ":2575") + HIS.replace("his", "lab").replace("127.0.0.1:0", "0.0.0.0:2575"),
+        "9: connectors.lab.listen: connectors.his.listen listens at 127.0.0.1:2575, too. Choose another port for one of them.",
+    ),
+    "a connector at the address of the page": (
+        'site = "t"\n[web]\nlisten = "localhost:8081"\n' + HIS.replace(":0", ":8081"),
+        "7: connectors.his.listen: web.listen listens at localhost:8081, too. Choose another port for one of them.",
+    ),
+    "one file for log and database": (
+        'site = "t"\n[log]\nurl = "sqlite:///var/one.db"\n[database]\nurl = "sqlite:///var/../var/one.db"\n' + HIS,
+        "5: database.url: {folder}/var/../var/one.db is the file of log.url. Give each a file of its own.",
+    ),
+    "one file for database and code systems": (
+        'site = "t"\nterms_file = "var/hisbus.db"\n' + HIS,
+        "2: terms_file: {folder}/var/hisbus.db is the file of database.url. Give each a file of its own.",
+    ),
+    "an anchor in a folder that is not there": (
+        'site = "t"\nanchor_file = "gone/anchor"\n' + HIS,
+        "2: anchor_file: there is no folder {folder}/gone. Make it, or choose another.",
+    ),
+    "an anchor in a folder that is a file": (
+        'site = "t"\nanchor_file = "file/anchor"\n' + HIS,
+        "2: anchor_file: nothing can be stored in {folder}/file/anchor. A part of this path is a file. Choose another folder.",
+    ),
+    "an anchor that is a folder": (
+        'site = "t"\nanchor_file = "."\n' + HIS,
+        "2: anchor_file: nothing can be stored in {folder}. Choose another folder.",
+    ),
     "an address that another machine has": (
         'site = "t"\n[web]\nlisten = "192.0.2.1:80"\n' + HIS,
         "3: web.listen: this machine has no such address as in 192.0.2.1:80. Use one that it has, or 0.0.0.0 for all of them.",
@@ -105,7 +141,18 @@ TABLE: dict[str, tuple[str, str]] = {
     ),
     "a secret that is not there": (
         'site = "t"\nsecret_file = "gone"\n' + HIS,
-        "secret_file {folder}/gone does not exist. Restore it: with another, no key fits.",
+        "2: secret_file: {folder}/gone does not exist. Restore it: with another, no key fits. For a new site, make it:"
+        " `(umask 077; head -c 32 /dev/urandom | xxd -p -c 64 > {folder}/gone)`.",
+    ),
+    "a secret that is empty": (
+        'site = "t"\nsecret_file = "file"\n' + HIS,
+        "2: secret_file: {folder}/file is empty: patients' numbers could be guessed from the keys. Restore it, 64 hex"
+        " digits; for a new site, make it: `(umask 077; head -c 32 /dev/urandom | xxd -p -c 64 > {folder}/file)`.",
+    ),
+    "a secret that is short": (
+        'site = "t"\nsecret_file = "short"\n' + HIS,
+        "2: secret_file: {folder}/short is too short: patients' numbers could be guessed from the keys. Restore it, 64 hex"
+        " digits; for a new site, make it: `(umask 077; head -c 32 /dev/urandom | xxd -p -c 64 > {folder}/short)`.",
     ),
     "a plugin that is not installed": (
         'site = "t"\n[plugins.qcc]\n' + HIS,
@@ -125,7 +172,7 @@ TABLE: dict[str, tuple[str, str]] = {
     ),
     "a type of connector that is not installed": (
         'site = "t"\n[[connectors]]\nname = "his"\ntype = "hl8"\n',
-        "connector 'his': there is no type 'hl8'. Known: hl7v2.",
+        "4: connectors.his.type: there is no type 'hl8'. Known: hl7v2.",
     ),
     "a zone that means several": (
         'site = "t"\n' + HIS + 'timezone = "CST"\n',
@@ -199,7 +246,8 @@ VARIABLES: dict[str, tuple[dict[str, str], str]] = {
     ),
     "a secret that is not there": (
         {"HISBUS_SECRET_FILE": "gone"},
-        "HISBUS_SECRET_FILE: secret_file {folder}/gone does not exist. Restore it: with another, no key fits.",
+        "HISBUS_SECRET_FILE: secret_file: {folder}/gone does not exist. Restore it: with another, no key fits. For a new"
+        " site, make it: `(umask 077; head -c 32 /dev/urandom | xxd -p -c 64 > {folder}/gone)`.",
     ),
     "a PostgreSQL that does not run": (
         {"HISBUS_DATABASE__URL": f"postgresql://hisbus:{PASSWORD}@127.0.0.1:1/h"},
@@ -257,6 +305,7 @@ async def test_each_mistake_is_named_in_words_that_say_what_to_do(
     )
     (tmp_path / "file").touch()
     (tmp_path / "secret").write_text("s" * 64)
+    (tmp_path / "short").write_text("0123456789abcdef" * 3 + "\n")
     path = tmp_path / "hisbus.toml"
     if "[web]" not in text:
         text += WEB
@@ -307,6 +356,19 @@ def test_the_annotated_configuration_is_well_wherever_the_command_is_started(
     assert (done.exit_code, done.output.splitlines()[-1]) == (0, "All is well.")
     assert {path.name for path in (site / "var").iterdir()} >= {"log.db", "hisbus.db", "site.secret"}
     assert list(elsewhere.iterdir()) == []
+
+
+async def test_a_secret_that_others_may_read_is_noted(tmp_path: Path) -> None:
+    secret, path = tmp_path / "secret", tmp_path / "hisbus.toml"
+    secret.write_text("0123456789abcdef" * 4)
+    path.write_text('site = "t"\nsecret_file = "secret"\n' + WEB + HIS + OFF, encoding="utf-8")
+    for mode, notes in (
+        (0o600, []),
+        (0o644, [f"secret_file: {secret} can be read by others than its owner: chmod 600 {secret}"]),
+    ):
+        secret.chmod(mode)
+        found = await check(load(path), path)
+        assert (found.mistakes, found.notes) == ([], notes)
 
 
 @pytest.mark.postgres

@@ -59,7 +59,8 @@ def test_a_folder_gives_its_conversations_in_order_and_a_file_may_be_either_half
 @pytest.mark.parametrize(
     "said, hint",
     [
-        ("{", "a.json: "),
+        ('{"steps": [\n}', "a.json:2: it is no valid JSON (Expecting value, column 1)."),
+        ("[]", "a.json: Input"),
         ('{"steps": []}', "steps"),
         ('{"steps": [{"after": 1, "open": [], "opened": []}]}', "steps.0.opened"),
         ('{"steps": [{"after": 3, "open": []}]}', "up to the 2 messages"),
@@ -77,6 +78,16 @@ def test_a_half_that_is_missing_and_an_empty_folder_are_named(tmp_path: Path) ->
     for paths in ([tmp_path], [tmp_path / "a.json"]):
         with pytest.raises(ConfigError, match=r"NAME\.hl7 with NAME\.json"):
             read_all(paths, lines)
+
+
+def test_a_half_without_its_other_is_never_passed_over(tmp_path: Path) -> None:
+    written(tmp_path, '{"steps": [{"after": 1, "open": []}]}')
+    for there, missing in (("b.hl7", "b.json"), ("c.json", "c.hl7")):
+        (tmp_path / there).write_text("{}")
+        for path in (tmp_path, tmp_path / there):
+            with pytest.raises(ConfigError, match=rf"/{there} has no {missing} beside it: a conversation is NAME\.hl7"):
+                read_all([path], lines)
+        (tmp_path / there).unlink()
 
 
 def test_findings_of_the_compared_rules_must_be_exactly_those() -> None:

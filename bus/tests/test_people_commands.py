@@ -40,7 +40,7 @@ def hisbus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 def done(result: Result) -> str:
     assert result.exit_code == 0, (result.output, result.exception)
-    return result.output.strip()
+    return result.stdout.strip()
 
 
 def refused(result: Result) -> str:
@@ -96,6 +96,30 @@ def test_what_cannot_be_done_says_what_to_do(hisbus: Run) -> None:
     assert "Choose viewer, reviewer or admin" in refused(hisbus("user", "role", "boss", "king"))
     assert "hisbus user list" in refused(hisbus("user", "disable", "eve"))
     assert "hisbus user token list" in refused(hisbus("user", "token", "revoke", "boss", "1"))
+
+
+def test_each_change_says_what_is_so_now(hisbus: Run) -> None:
+    added = hisbus("user", "add", "ann", answer="piped-password\n")
+    assert "what is piped in is not read" in added.stderr and "piped-password" not in added.output
+    assert done(hisbus("user", "role", "ann", "viewer")) == "ann is viewer now. Log-ins and tokens have ended."
+    assert done(hisbus("user", "number", "ann", "7", "--authority", "HIS")) == "HIS/7 is ann's."
+    assert done(hisbus("user", "number", "ann", "7", "--authority", "HIS", "--remove")) == "HIS/7 is ann's no more."
+    assert done(hisbus("user", "disable", "ann")) == "ann is shut out. Log-ins and tokens have ended."
+    assert done(hisbus("user", "enable", "ann")) == "ann may log in again."
+
+
+def test_a_name_in_other_letters_is_taken(hisbus: Run) -> None:
+    done(hisbus("user", "add", "Ann"))
+    for name in ("ann", "ANN"):
+        assert "There is a user of that name already" in refused(hisbus("user", "add", name))
+
+
+def test_who_is_locked_out_is_listed_so(hisbus: Run, tmp_path: Path) -> None:
+    done(hisbus("user", "add", "ann"))
+    for until, shown in (("2999-01-01 12:00:00.000000", True), ("2001-01-01 12:00:00.000000", False)):
+        with sqlite3.connect(tmp_path / "hisbus.db") as connection:
+            connection.execute("UPDATE users SET locked_until = ?", (until,))
+        assert ("locked until 2999-01-01T12:00+00:00" in done(hisbus("user", "list"))) == shown
 
 
 def test_staff_is_imported_after_a_confirmation_and_the_same_file_changes_nothing(hisbus: Run, tmp_path: Path) -> None:

@@ -110,7 +110,8 @@ def test_a_header_that_cannot_be_gone_by_is_named(header: str, reasons: list[str
     [
         (HEADER.encode("utf-16"), "neither UTF-8 nor GB18030"),
         (b"number,name\n1,\xff\xff", "neither UTF-8 nor GB18030"),
-        (b"PK\x03\x04\x14\0\x06\0", "neither UTF-8 nor GB18030"),
+        (b"PK\x03\x04\x14\0\x06\0", "Row 1 holds a NUL character. Save the file as CSV in UTF-8 or GB18030"),
+        (b"number,name\n1,A\n2,B\0\n", "Row 3 holds a NUL character"),
         (HEADER.encode(), "names nobody"),
     ],
 )

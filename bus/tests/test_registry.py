@@ -1,6 +1,9 @@
 """Plugins are found without being imported, loaded alone, and refused with a reason."""
 
 import inspect
+import os
+import shlex
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -34,6 +37,7 @@ from hisbus import ConfigError, hookimpl
 class Connector:
     timezone, clock, writes, polls, meaning = "UTC", "wall", False, False, {}
     his_drops_duplicates, plaintext, profile = False, (), Path("profile.toml")
+    format, over, authority = None, None, ""
     def __init__(self, table):
         if table.get("broken"): raise ConfigError("The port is taken. Choose another.")
         if table.get("bug"): raise KeyError("secret words")
@@ -103,8 +107,10 @@ def test_plugins_are_listed_by_their_metadata_and_none_is_imported(installed: Si
     installed.agent("zz-broken", "raise RuntimeError", requires="hisbus >=0.1,<1 ; python_version > '3'")
     installed.agent("aa-good", requires="hisbus-schemas>=1")
     found = {plugin.name: plugin for plugin in registry.plugins()}
-    assert found["zz-broken"] == Plugin("zz-broken", "vendor-zz-broken", "1.2", ">=0.1,<1")
-    assert found["aa-good"] == Plugin("aa-good", "vendor-aa-good", "1.2", "any")
+    assert found["zz-broken"] == Plugin(
+        "zz-broken", "vendor-zz-broken", "1.2", ">=0.1,<1", "vendor_zz_broken_for_test_registry"
+    )
+    assert found["aa-good"] == Plugin("aa-good", "vendor-aa-good", "1.2", "any", "vendor_aa_good_for_test_registry")
     assert list(found) == sorted(found)
     assert not set(installed.modules) & set(sys.modules)
 
@@ -189,7 +195,9 @@ def test_a_connector_is_made_from_its_table(installed: Site) -> None:
 
 def test_connector_types_are_listed_and_none_is_imported(installed: Site) -> None:
     installed.connector("pigeon")
-    assert Plugin("pigeon", "vendor-pigeon", "1.2") in registry.connector_types()
+    assert (
+        Plugin("pigeon", "vendor-pigeon", "1.2", "any", "vendor_pigeon_for_test_registry") in registry.connector_types()
+    )
     assert not set(installed.modules) & set(sys.modules)
 
 
@@ -239,3 +247,23 @@ def test_there_are_two_hooks_and_each_says_in_its_words_where_it_is_found() -> N
 
 def test_what_a_plugin_needs_is_at_the_top_of_the_package() -> None:
     assert {"Agent", "Case", "Register", "hookimpl", "RetryLater"} <= set(hisbus.__all__)
+
+
+def test_a_plugin_that_cannot_run_is_told_with_its_module_and_what_to_do(installed: Site, tmp_path: Path) -> None:
+    installed.agent("zz-broken", "raise RuntimeError")
+    settings = Settings(site="test", plugins={"far": {"python": "/srv/far/bin/python"}})
+    (broken,) = (plugin for plugin in registry.plugins(settings) if plugin.name == "zz-broken")
+    said = registry.cannot_run(broken, "import_failed", settings)
+    start, _, command = said.partition("To see why: ")
+    assert start == f"plugin zz-broken: its module {broken.module} raised when it was imported (import_failed). "
+    where = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    shown = subprocess.run(shlex.split(command), env=where, check=False, capture_output=True, text=True)
+    assert "RuntimeError" in shown.stderr and f"{broken.module}.py" in shown.stderr
+    (far,) = (plugin for plugin in registry.plugins(settings) if plugin.name == "far")
+    assert registry.cannot_run(far, "hook_failed", settings) == (
+        "plugin far: its module raised when it registered its agents (hook_failed). To see why: /srv/far/bin/python -c"
+        " \"from hisbus.load import load_agents; load_agents('far')\""
+    )
+    assert registry.cannot_run(far, "start_timeout", settings) == (
+        "plugin far: it cannot run (start_timeout). Look its code up in plugins/README.md."
+    )

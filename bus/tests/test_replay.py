@@ -103,7 +103,7 @@ async def waiting(site: Site) -> list[Any]:
 
 
 async def sent(site: Site, wanted: Wanted) -> replay.Sent:
-    return await replay.messages(site, wanted, lambda done, total: None)
+    return await replay.messages(site, wanted, lambda done, total: None, by="command:me")
 
 
 async def test_first_copies_go_again_under_their_own_keys_in_the_order_in_which_they_came(
@@ -212,7 +212,9 @@ async def test_stays_are_woken_under_a_name_of_each_run(site: Site) -> None:
             row = blank | {"id": id, "status": status, "now": NOON, "version": 1, "key": f"key-{id}"}
             await connection.execute(tables.encounters.insert(), row)
     for closed, number in ((False, 2), (True, 3)):
-        assert await replay.stays(site, "qc", closed=closed, progress=lambda done, total: None) == number
+        assert (
+            await replay.stays(site, "qc", closed=closed, progress=lambda done, total: None, by="command:me") == number
+        )
     rows = await waiting(site)
     dues = [Due.model_validate_json(row.value) for row in rows]
     assert [(due.encounter, row.key) for due, row in zip(dues, rows, strict=True)] == [

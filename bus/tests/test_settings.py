@@ -8,7 +8,7 @@ from hisbus.errors import ConfigError
 from hisbus_bus.command.example import example
 from hisbus_bus.kernel.mistakes import line_of
 from hisbus_bus.kernel.settings import AgentSettings, PluginSettings, Settings, load
-from hisbus_bus.kernel.site import load_secret
+from hisbus_bus.kernel.site import exposed_secret, load_secret, open_database
 
 SMALLEST = """\
 site = "demo"
@@ -148,6 +148,33 @@ def test_a_file_that_is_missing_says_how_to_make_one(tmp_path: Path) -> None:
         load(tmp_path / "hisbus.toml")
 
 
+def test_a_file_in_another_encoding_is_named_with_the_line_and_one_with_a_mark_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "hisbus.toml"
+    path.write_bytes(b"\n# \xb2\xa1\xc0\xfa\n" + SMALLEST.encode())
+    with pytest.raises(ConfigError) as raised:
+        load(path)
+    assert str(raised.value) == f"{path}:2: it is not in UTF-8. Save the file as UTF-8."
+    path.write_bytes(b"\xef\xbb\xbf" + SMALLEST.encode())  # as an editor of Windows writes it
+    assert load(path).site == "demo"
+    path.write_bytes(b"\xef\xbb\xbfsight = 1\n" + SMALLEST.encode())
+    with pytest.raises(ConfigError, match=rf"^{path}:1: sight: "):
+        load(path)
+
+
+def test_a_password_that_is_no_text_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    secret = tmp_path / "password"
+    secret.write_bytes(b"\xff\xfe")
+    database = {"url": "postgresql://hisbus@db/hisbus", "password_file": secret}
+    with pytest.raises(ConfigError, match=r"database\.password_file: it cannot be read as text"):
+        open_database(Settings(site="demo", database=database))
+
+
+def test_a_folder_for_a_file_is_answered_with_the_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as raised:
+        load(tmp_path)
+    assert str(raised.value) == f"{tmp_path} is a folder. Name the file: --config {tmp_path}/hisbus.toml"
+
+
 def test_the_line_of_a_key_in_the_second_of_two_equal_tables_is_found() -> None:
     text = '[[connectors]]\nname = "a"\n\n[[connectors]]\nname = "b"\n'
     assert line_of(text, ["connectors", 0, "name"]) == 2
@@ -167,3 +194,35 @@ def test_a_lost_secret_is_never_replaced_while_the_log_needs_it(tmp_path: Path) 
     (tmp_path / "log.db").touch()
     with pytest.raises(ConfigError, match="Restore"):
         load_secret(Settings(site="demo", log={"url": f"sqlite:///{tmp_path}/log.db"}))
+
+
+@pytest.mark.parametrize(
+    ("secret", "strong"),
+    [
+        (b"", False), (b"\n", False), (b"secret", False), (b"0" * 63 + b"\n", False), (b"x" * 31, False),
+        (b"0123456789abcdef" * 4 + b"\n", True), (bytes(range(100, 132)), True),
+    ],
+)  # fmt: skip
+def test_a_secret_that_can_be_guessed_is_refused_wherever_it_lies(secret: bytes, strong: bool, tmp_path: Path) -> None:
+    log = {"url": f"sqlite:///{tmp_path}/log.db"}
+    path = tmp_path / "site.secret"
+    path.write_bytes(secret)
+    for settings in (Settings(site="demo", log=log), Settings(site="demo", log=log, secret_file=path)):
+        if strong:
+            assert load_secret(settings) == secret
+            continue
+        with pytest.raises(ConfigError, match=r"Restore it, 64 hex digits; for a new site, make it: `") as raised:
+            load_secret(settings)
+        assert str(path) in str(raised.value)
+
+
+def test_a_secret_that_others_may_read_is_told_in_a_sentence(tmp_path: Path) -> None:
+    settings = Settings(site="demo", log={"url": f"sqlite:///{tmp_path}/log.db"})
+    assert exposed_secret(settings) == ""
+    load_secret(settings)
+    assert exposed_secret(settings) == ""
+    path = tmp_path / "site.secret"
+    path.chmod(0o640)
+    assert exposed_secret(settings) == (
+        f"The site's secret {path} can be read by others than its owner: chmod 600 {path}"
+    )

@@ -51,6 +51,12 @@ def test_an_exception_is_named_by_type_and_place_and_never_quoted(lines: Any) ->
     assert CANARY not in json.dumps(line, ensure_ascii=False)
 
 
+def test_what_the_web_server_says_of_its_start_is_no_line_of_its_own(lines: Any) -> None:
+    logging.getLogger("uvicorn.error").info("Started server process")
+    logging.getLogger("uvicorn.error").error("went wrong")
+    assert [(line["event"], line["level"]) for line in lines()] == [("library.uvicorn.error", "error")]
+
+
 def test_of_a_library_only_its_name_is_kept(lines: Any) -> None:
     logging.getLogger("sqlalchemy.engine").warning("INSERT %s", CANARY)
     try:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 UNMAPPED = {
-    *(f"ADT^{trigger}" for trigger in ("A05", "A06", "A07", "A09", "A10", "A14", "A15", "A16", "A25", "A26", "A27")),
+    *(f"ADT^{trigger}" for trigger in ("A09", "A10", "A15", "A16", "A25", "A26", "A27")),
     *("ADT^A29", "ADT^A41"),
     "BAR^P02",
     *("MDM^T01", "MDM^T05", "MDM^T09"),

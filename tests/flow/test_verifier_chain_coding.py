@@ -40,12 +40,12 @@ def discharged(*diagnoses: str) -> bytes:
     return message("ADT^A03^ADT_A03", "06100000", *diagnoses, end="20260306100000+0800")
 
 
-@pytest.fixture(autouse=True)
-def terms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def terms(tmp_path: Path) -> Path:
     file = tmp_path / "terms.db"
     facts = {"version": "1", "source": "made-up.csv", "sha256": "0" * 64, "loaded": "2026-03-01T00:00:00+00:00"}
     store.load(file, Release("MADE-UP", "diagnosis", **facts, licence="made up"), table.read(TABLE.encode()).rows)
-    monkeypatch.setenv("HISBUS_TERMS_FILE", str(file))
+    return file
 
 
 async def open_proposals(bus: Any) -> dict[tuple[str, str], dict[str, Any]]:
@@ -57,8 +57,10 @@ def voices(item: dict[str, Any]) -> list[tuple[str, str]]:
     return [(voice["agent"], voice["verdict"]) for voice in item["opinions"]]
 
 
-async def test_a_code_that_rests_on_another_persons_note_is_disputed_until_the_note_is_mended(hospital: Any) -> None:
-    async with hospital(agents=AGENTS) as bus:
+async def test_a_code_that_rests_on_another_persons_note_is_disputed_until_the_note_is_mended(
+    hospital: Any, terms: Path
+) -> None:
+    async with hospital(terms_file=terms, agents=AGENTS) as bus:
         await bus.send([admitted(), summary("06090000", "患者李强，男，诉发热。出院诊断：肺炎"), discharged()])
         await bus.idle()
         its = await open_proposals(bus)
@@ -78,8 +80,8 @@ async def test_a_code_that_rests_on_another_persons_note_is_disputed_until_the_n
         assert await bus.everything("parked") == []
 
 
-async def test_a_set_that_answers_a_finding_is_confirmed_on_both_sides(hospital: Any) -> None:
-    async with hospital(agents=AGENTS) as bus:
+async def test_a_set_that_answers_a_finding_is_confirmed_on_both_sides(hospital: Any, terms: Path) -> None:
+    async with hospital(terms_file=terms, agents=AGENTS) as bus:
         fall = "DG1|1||W19.x00^跌倒^I10|||F|||||||||1"
         await bus.send([admitted(), summary("06090000", "出院诊断：1.股骨颈骨折 2.跌倒"), discharged(fall)])
         await bus.idle()
@@ -94,13 +96,15 @@ async def test_a_set_that_answers_a_finding_is_confirmed_on_both_sides(hospital:
         assert await bus.everything("parked") == []
 
 
-async def test_while_the_model_is_down_the_verified_set_stays_and_what_needs_no_model_goes_on(hospital: Any) -> None:
+async def test_while_the_model_is_down_the_verified_set_stays_and_what_needs_no_model_goes_on(
+    hospital: Any, terms: Path
+) -> None:
     kept = {"candidate": "C1", "verdict": "keep", "reason": "stated", "confidence": 90}
     quotes = [{"document": "D1", "text": "出院诊断：肺炎"}]
     async with FakeServer() as server:
         server.otherwise = fake.answer({"judgements": [kept | {"quotes": quotes}]})
         llm = {"url": server.url, "model": "tiny", "breaker_failures": 1, "breaker_pause_s": 0.1}
-        async with hospital(agents=AGENTS, llm=llm) as bus:
+        async with hospital(terms_file=terms, agents=AGENTS, llm=llm) as bus:
             await bus.send([admitted(), summary("06090000", "患者诉发热。出院诊断：肺炎")])
             await bus.idle()
             before = (await open_proposals(bus))["coding", "codes"]

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from hisbus import Case, ConfigError, RetryLater
 from hisbus.testing import (
+    NOW,
     AgentContract,
     FakeLLM,
     make_case,
@@ -21,7 +22,7 @@ from hisbus.testing import (
     make_vital,
     run,
 )
-from hisbus_schemas import Assessment, Evidence, Finding, Text
+from hisbus_schemas import EVERY_OTHER, Assessment, Evidence, Finding, Need, Text, Unevaluated
 
 TEXT = "欧阳锋，男，五十岁。"
 CASE = make_case(make_chart(patient=make_patient("欧阳锋"), documents=[make_document("C0037", TEXT)]))
@@ -84,8 +85,12 @@ NOWHERE = (
 """The last: the agent was not granted the patient."""
 
 
-def proved_by(path: str) -> Callable[[Any, Case], Sequence[Finding]]:
-    return lambda _self, case: [finding(case, evidence=[Evidence(path=path, value="x")])]
+def proved_by(path: str, value: str = "x") -> Callable[[Any, Case], Sequence[Finding]]:
+    return lambda _self, case: [finding(case, evidence=[Evidence(path=path, value=value)])]
+
+
+def said(**more: Any) -> Callable[[Any, Case], Sequence[Finding]]:
+    return lambda _self, case: [finding(case).model_copy(update=more)]
 
 
 def raises(_self: Any, _case: Case) -> Sequence[Finding]:
@@ -95,6 +100,14 @@ def raises(_self: Any, _case: Case) -> Sequence[Finding]:
 def prints(_self: Any, _case: Case) -> Sequence[Finding]:
     sys.stdout.write(TEXT)
     return []
+
+
+EMPTY_QUOTE = Evidence(document="C0037", section=0, begin=3, end=3, quote="")
+NEEDS = "test_it_needs_what_a_record_can_bring_for_rules_that_it_has"
+
+
+async def unjudged(_self: Any, _case: Case) -> Assessment:
+    return Assessment(unevaluated=[Unevaluated(rule="r", text=Text(zh="", en=""))])
 
 
 @pytest.mark.parametrize(
@@ -118,6 +131,27 @@ def prints(_self: Any, _case: Case) -> Sequence[Finding]:
         (bad(kinds=frozenset({"document.field"})), "test_it_waits_only_for_kinds_of_events_that_exist"),
         (bad(kinds=frozenset({"ward.cleaned"})), "test_it_waits_only_for_kinds_of_events_that_exist"),
         *((bad(proved_by(path)), "test_evidence_paths_lead_somewhere") for path in NOWHERE),
+        (bad(proved_by("admitted", "3")), "test_evidence_paths_lead_somewhere"),
+        (bad(proved_by("documents/C0037", "another type")), "test_evidence_paths_lead_somewhere"),
+        (bad(said(evidence=[Evidence(path="admitted")])), "test_evidence_paths_lead_somewhere"),
+        (bad(said(evidence=[Evidence(path="documents/C0037")])), "test_evidence_paths_lead_somewhere"),
+        (bad(said(evidence=[Evidence()])), "test_quotes_are_verbatim"),
+        (bad(said(evidence=[Evidence(document="C0037", quote="欧阳锋")])), "test_quotes_are_verbatim"),
+        (bad(said(evidence=[EMPTY_QUOTE])), "test_quotes_are_verbatim"),
+        (bad(said(message=Text(zh="", en="en"))), "test_texts_are_in_both_languages"),
+        (bad(said(message=Text(zh="中", en=" "))), "test_texts_are_in_both_languages"),
+        (bad(assess=unjudged), "test_texts_are_in_both_languages"),
+        (bad(said(reads=[])), "test_what_its_evidence_rests_on_is_read"),
+        (
+            bad(said(reads=[], evidence=[Evidence(path="documents/C0037/type", value="C0037")])),
+            "test_what_its_evidence_rests_on_is_read",
+        ),
+        (bad(said(points=-1)), "test_points_are_none_or_above"),
+        (bad(grants=frozenset()), "test_it_says_something_of_an_example"),
+        (bad(lambda _s, _case: []), "test_it_says_something_of_an_example"),
+        *((bad(needs={"r": [Need(item=item)]}), NEEDS) for item in ("dokument:C0037", "document", "class:I", "age")),
+        (bad(needs={"r": [Need(any=("document:C0037", "files:x"))]}), NEEDS),
+        (bad(needs={"other": [Need(item="document:C0037")]}), NEEDS),
     ],
 )
 def test_a_bad_agent_is_told_so(contract: Any, test: str) -> None:
@@ -135,13 +169,25 @@ def test_a_kind_of_a_connector_s_own_is_declared_by_the_test() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["admitted", "patient_class", "documents/C0037", "documents/C0037/signed", "documents/C0037/fields/FP.AGE"]
+    ("path", "value"),
+    [
+        ("admitted", "2026-03-02T08:00:00+00:00"),
+        ("patient_class", "inpatient"),
+        ("documents/C0037/signed", "2026-03-02T08:00:00+00:00"),
+        ("documents/C0037/fields/FP.AGE", "50"),
+    ],
 )
-def test_evidence_whose_path_leads_somewhere_is_taken(path: str) -> None:
-    note = make_document("C0037", TEXT, fields={"FP.AGE": "50"})
-    contract = bad(proved_by(path))
+def test_evidence_whose_path_leads_to_its_value_is_taken(path: str, value: str) -> None:
+    note = make_document("C0037", TEXT, fields={"FP.AGE": "50"}, signed=NOW)
+    contract = bad(proved_by(path, value))
     contract.cases = lambda: [make_case(make_chart(documents=[note]))]
     contract.test_evidence_paths_lead_somewhere()
+
+
+def test_needs_of_rules_that_it_judges_and_of_every_other_are_taken() -> None:
+    item = Need(any=("document:*", "section:48765-2", "field:FP.ALLERGY", "vital:8310-5"), after="admission")
+    of_the_stay = [Need(item=item) for item in ("class", "sex", "disposition")]
+    getattr(bad(needs={"r": [item, *of_the_stay], EVERY_OTHER: [item]}), NEEDS)()
 
 
 def test_an_agent_that_raises_another_error_than_ours_fails() -> None:

@@ -31,7 +31,7 @@ from hisbus_bus.host import registry
 from hisbus_bus.host.agents import Host, start_all, tell
 from hisbus_bus.host.llm.client import Client, model
 from hisbus_bus.host.trial import tried
-from hisbus_bus.kernel import migrations, tables, telemetry
+from hisbus_bus.kernel import clashes, migrations, tables, telemetry
 from hisbus_bus.kernel.consumer import BATCH_SIZE, Consumer, Step
 from hisbus_bus.kernel.controls import Part, Watcher
 from hisbus_bus.kernel.database import Database
@@ -162,6 +162,8 @@ class App:
             ConfigError: something that only an operator can mend.
         """
         async with AsyncExitStack() as stack:
+            if found := [*clashes.stored(self.settings), *clashes.listening(self.settings, web="web" in self.steps)]:
+                raise ConfigError("\n".join(found))
             given = self._given_connectors
             self.connectors = registry.connectors(self.settings) if given is None else given
             self.mappings = registry.mappings(self.connectors)

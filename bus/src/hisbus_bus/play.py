@@ -21,7 +21,7 @@ from hisbus_bus.flow.intake import Intake
 from hisbus_bus.flow.lag import lag
 from hisbus_bus.flow.review import proposals
 from hisbus_bus.host.agents import AgentHost, start_all
-from hisbus_bus.host.registry import connectors, mappings, plugins
+from hisbus_bus.host.registry import cannot_run, connectors, mappings, plugins
 from hisbus_bus.host.trial import tried
 from hisbus_bus.kernel import charts, tables
 from hisbus_bus.kernel.database import Database
@@ -77,7 +77,7 @@ async def stage(settings: Settings, connector: str = "") -> AsyncIterator[Stage]
         hosts = await start_all(plugins(settings), settings)
         for host in hosts:
             stack.push_async_callback(host.close)
-        wrong = [f"plugin {host.plugin.name}: it cannot run ({host.reason})." for host in hosts if not host.agents]
+        wrong = [cannot_run(host.plugin, host.reason, settings) for host in hosts if not host.agents]
         if wrong := wrong + (await tried(hosts, settings)).refused:
             raise ConfigError("\n".join(wrong))
         yield Stage(settings, made, mappings(made), hosts, takes)

@@ -54,7 +54,8 @@ def patient(number: str) -> PatientId:
 
 
 def visit(number: str) -> VisitId:
-    return VisitId(authority="HOSP", number=number)
+    number, _, counter = number.partition("/")
+    return VisitId(authority="HOSP", number=number, counter=counter)
 
 
 class Ward:
@@ -71,8 +72,9 @@ class Ward:
     def fact(
         self, kind: str, hour: float, who: str | None = "P1", on: str | None = "V1", **more: Any
     ) -> dict[str, Any]:
-        """One event that has no identity yet."""
+        """One event that has no identity yet. It opens the stay that it names, unless said or of a patient alone."""
         return {
+            "opens": not kind.startswith("patient."),
             "kind": kind,
             "time": moment(hour),
             "patient": patient(who) if who else None,
@@ -172,6 +174,7 @@ class Ward:
     # --- looking
 
     def encounter(self, stay: str) -> str:
+        """The id of a stay, ``number`` or ``number/counter``."""
         return self.site.keys.encounter(visit(stay))
 
     async def chart(self, stay: str = "V1") -> Chart:

@@ -89,7 +89,7 @@ async def test_the_page_shows_what_is_held_and_what_is_not_as_it_should_be(clien
         "Held by an operator",
         "agent:qc",
         "paused",
-        "user:admin",
+        "<td>admin</td>",
         "a new disk",
         "waits for what it depends on",
     ):

@@ -10,13 +10,14 @@ from sqlalchemy import select, update
 
 import hisbus_bus.desk
 from hisbus_bus.desk.texts import negotiate, texts
-from hisbus_bus.kernel import tables
+from hisbus_bus.kernel import audit, tables
 from hisbus_bus.kernel.controls import Now
 from hisbus_bus.kernel.signals import Kind
 from hisbus_bus.kernel.site import Site
 from hisbus_schemas import LISTS
 
 ZH = {"accept-language": "zh-CN,zh;q=0.9"}
+EN = {"accept-language": "en"}
 FORM = {"x-csrf-token": "reviewer-form", "hx-request": "true"}
 
 
@@ -54,6 +55,20 @@ async def test_what_cannot_be_verified_comes_last_and_is_said_so(client: Any, si
     rules = [re.search(r"<h3><b>(\w+)</b>", card) for card in cards]
     assert [rule[1] for rule in rules if rule] == ["R01", "R27", "R45", "R60"]
     assert ["依据无法核对" in card for card in cards] == [False, False, False, True]
+
+
+async def test_the_history_of_a_finding_is_told_in_the_readers_words(client: Any, site: Site) -> None:
+    row = await finding(site, "R45")
+    async with site.database.write() as connection:
+        await audit.history(connection, proposal=row.id, status="superseded", actor="step:review")
+        await audit.history(connection, proposal=row.id, status="writeback.applied", actor="user:ann", detail="AA")
+    for language, told in (
+        (ZH, ["待处理 审核", "已被新结果取代 审核", "HIS 已确认 ann · AA"]),
+        (EN, ["Open Review", "Superseded Review", "Acknowledged by the HIS ann · AA"]),
+    ):
+        page = await client("viewer", page=True).get(f"/findings/{row.id}", headers=language)
+        lines = re.findall(r"<li><span class=\"time\">[^<]*</span>(.*?)</li>", page.text)
+        assert [" ".join(re.sub(r"<[^>]+>", "", line).split()) for line in lines] == told
 
 
 async def test_a_viewer_is_offered_no_decision(client: Any, site: Site) -> None:
@@ -185,7 +200,7 @@ def test_both_languages_say_the_same_things() -> None:
     by_value = {
         "agent", "role", "status", "severity", "state", "sex", "reason", "refused", "receipt", "diagnosis", "order",
         "document", "field", "message-status", "writeback-status", "verdict",
-        "kind", "model", "class", "ordered", "administration", "unknown", "unevaluated",
+        "kind", "model", "history", "step", "part", "class", "ordered", "administration", "unknown", "unevaluated",
     }  # fmt: skip
     by_value |= {
         "site.embedded",
@@ -194,10 +209,11 @@ def test_both_languages_say_the_same_things() -> None:
         "site.plaintext",
         "site.model-down",
         "site.model-none",
+        "stay.preadmitted",
         "stay.replaced",
         "stay.withdrawn",
     }
-    by_value |= {f"stay.{status}" for status in ("registered", "admitted", "discharged", "cancelled")}
+    by_value |= {f"stay.{status}" for status in ("preadmitted", "registered", "admitted", "discharged", "cancelled")}
     by_value |= {f"fact.{part.name}" for part in LISTS}
     by_value |= {f"fact.{path}" for path in ("admitted", "discharged", "status")}
     by_value |= {f"fact.{path}" for path in ("about", "signed", "department", "sex", "birth_date")}

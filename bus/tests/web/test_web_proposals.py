@@ -192,7 +192,7 @@ async def test_a_decision_is_taken_back_within_its_grace_and_made_anew(client: A
     assert (answer.status_code, answer.json()["status"], answer.headers["etag"]) == (200, "open", etag)
     assert [change["status"] for change in answer.json()["history"]] == ["open", "accepted", "undone"]
     page = await client("reviewer", page=True).get(f"/findings/{item['id']}")
-    assert page.status_code == 200 and "undone" in page.text
+    assert page.status_code == 200 and "处理已撤销" in page.text
     again = await decide(client, item["id"], etag, decision="reject", reason="wrong")
     assert (again.status_code, again.json()["status"]) == (200, "rejected")
     card = (await client("reviewer", page=True).get(f"/findings/{item['id']}")).text

@@ -1,5 +1,6 @@
 """The agent as a whole: which stays it judges, and that its answer depends on nothing but the case."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -31,6 +32,10 @@ def make_everything_wrong(stay: Stay) -> None:
     stay.discharged("2026-03-07 08:30:00")
 
 
+AMERICAN = {"rules": {"R17": {"enabled": True}, "R18": {"enabled": True}}}
+"""Rules that are off elsewhere."""
+
+
 class TestContract(AgentContract):
     agent = Agent()
 
@@ -45,7 +50,8 @@ class TestContract(AgentContract):
 
     def cases(self) -> list[Case]:
         charts = [stay.chart(stay.facts["admitted"].at + timedelta(days=60)) for stay in self.stays_to_judge]
-        return [Case(event=None, chart=chart, now=chart.now) for chart in charts]
+        cases = [Case(event=None, chart=chart, now=chart.now) for chart in charts]
+        return [*cases, replace(cases[-1], settings=AMERICAN)]
 
 
 def test_a_stay_with_every_defect_has_one_finding_for_each(stay: Stay) -> None:

@@ -193,3 +193,9 @@ def _toml(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def test_a_hospitals_rubric_in_another_encoding_is_named(tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_bytes("title = '评分'".encode("gb18030"))
+    with pytest.raises(ConfigError, match=r"^own\.toml: is not in UTF-8$"):
+        load(tmp_path)

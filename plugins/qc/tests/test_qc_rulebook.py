@@ -1,6 +1,7 @@
 """Rule files: a hospital adds a rule or changes one by dropping a file, and a mistake is named with file and key."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -177,4 +178,6 @@ class TestContract(AgentContract):
 
     def cases(self) -> list[Case]:
         stays = [case.chart for case in read() if case.kind == "positive"][::6]
-        return [Case(event=None, chart=stay, now=stay.now) for stay in stays]
+        american = {"rules": {"R17": {"enabled": True}, "R18": {"enabled": True}}}
+        cases = [Case(event=None, chart=stay, now=stay.now) for stay in stays]
+        return [*cases, replace(cases[0], settings=american)]

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from hisbus import BadMessage, Reads, Translation
 from hisbus_mapping.collisions import KEYS, apart
 from hisbus_mapping.compiler import Compiler
-from hisbus_mapping.core import Mistake, Place, Read
+from hisbus_mapping.context import Mistake, Place, Read
 from hisbus_mapping.models import each as compile_each
 from hisbus_mapping.models import model
 from hisbus_mapping.numbers import patient_of, visit_of

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from hisbus_mapping.core import Mistake, Place, Read
+from hisbus_mapping.context import Mistake, Place, Read
 from hisbus_mapping.numbers import patient_of
 from hisbus_mapping.profile import Condition
 from hisbus_mapping.values import NUMBER, Values

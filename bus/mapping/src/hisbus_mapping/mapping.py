@@ -12,7 +12,7 @@ from hisbus.zones import zone
 from hisbus_mapping.asks import Asks, asks_of
 from hisbus_mapping.compile import Program
 from hisbus_mapping.compiler import Compiler
-from hisbus_mapping.core import Mistake
+from hisbus_mapping.context import Mistake
 from hisbus_mapping.envelope import Judged, judge_of
 from hisbus_mapping.name import name_of
 from hisbus_mapping.plain import PlainFormat

@@ -8,7 +8,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 
 from hisbus_mapping.compiler import Compiler
-from hisbus_mapping.core import Mistake, Place, Read
+from hisbus_mapping.context import Mistake, Place, Read
 from hisbus_mapping.numbers import patient_of, visit_of
 from hisbus_mapping.profile import Each, Lines, Numbers
 from hisbus_mapping.run import NONE, Run

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from hisbus_mapping.core import Core, Place, Read
+from hisbus_mapping.context import Context, Place, Read
 from hisbus_mapping.profile import Numbers
 from hisbus_mapping.run import Run
 from hisbus_schemas import PatientId, VisitId
@@ -12,7 +12,7 @@ Number = tuple[str, str]
 """Authority and number."""
 
 
-def patient_of(compiler: Core, said: Sequence[Numbers], place: Place) -> Read[PatientId | None]:
+def patient_of(compiler: Context, said: Sequence[Numbers], place: Place) -> Read[PatientId | None]:
     """Compile where the patient's number stands."""
     read = _first(compiler, said, place)
 
@@ -23,7 +23,7 @@ def patient_of(compiler: Core, said: Sequence[Numbers], place: Place) -> Read[Pa
     return patient
 
 
-def visit_of(compiler: Core, said: Sequence[Numbers], place: Place) -> Read[VisitId | None]:
+def visit_of(compiler: Context, said: Sequence[Numbers], place: Place) -> Read[VisitId | None]:
     """Compile where the visit's number stands."""
     read = _first(compiler, said, place)
 
@@ -34,7 +34,7 @@ def visit_of(compiler: Core, said: Sequence[Numbers], place: Place) -> Read[Visi
     return visit
 
 
-def _first(compiler: Core, said: Sequence[Numbers], place: Place) -> Callable[[Any, Run], Number | None]:
+def _first(compiler: Context, said: Sequence[Numbers], place: Place) -> Callable[[Any, Run], Number | None]:
     readers = [_one(compiler, one, place) for one in said]
 
     def first(group: Any, run: Run) -> Number | None:
@@ -46,7 +46,7 @@ def _first(compiler: Core, said: Sequence[Numbers], place: Place) -> Callable[[A
     return first
 
 
-def _one(compiler: Core, said: Numbers, place: Place) -> Callable[[Any, Run], Number | None]:
+def _one(compiler: Context, said: Numbers, place: Place) -> Callable[[Any, Run], Number | None]:
     groups = compiler.path("groups", said.each, (*place, "each")) if said.each else lambda group, _run: [group]
     if said.each:
         compiler.reads(said.each)
@@ -82,7 +82,7 @@ def _one(compiler: Core, said: Numbers, place: Place) -> Callable[[Any, Run], Nu
     return read
 
 
-def _among(compiler: Core, said: Any, place: Place) -> Read[bool] | None:
+def _among(compiler: Context, said: Any, place: Place) -> Read[bool] | None:
     if said is None:
         return None
     path, among = compiler.path("text", said.path, place), frozenset(said.among)

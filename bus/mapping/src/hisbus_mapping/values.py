@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from hisbus_mapping.core import Core, Mistake, Place, Read, T
+from hisbus_mapping.context import Context, Mistake, Place, Read, T
 from hisbus_mapping.names import joined
 from hisbus_mapping.profile import Value
 from hisbus_mapping.run import NONE, Run
@@ -19,7 +19,7 @@ NUMBER = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
 
 
 @dataclass
-class Values(Core):
+class Values(Context):
     """Compiles values: texts, times, days, numbers, yes or no."""
 
     @abstractmethod

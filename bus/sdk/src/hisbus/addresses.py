@@ -5,6 +5,9 @@ import socket
 
 from hisbus.errors import ConfigError
 
+LARGEST = 65535
+"""Port."""
+
 
 def address(text: str) -> tuple[str, int]:
     """Return host and port of ``HOST:PORT``; an IPv6 host stands in brackets.
@@ -13,7 +16,7 @@ def address(text: str) -> tuple[str, int]:
         ValueError: it is none.
     """
     host, colon, port = text.rpartition(":")
-    if not colon or not host or not (port.isascii() and port.isdecimal()) or int(port) > 65535:
+    if not colon or not host or not (port.isascii() and port.isdecimal()) or int(port) > LARGEST:
         raise ValueError("not HOST:PORT")
     return host.removeprefix("[").removesuffix("]"), int(port)
 
@@ -36,6 +39,9 @@ def unbound(error: OSError | ValueError, text: str) -> str:
     if isinstance(error, socket.gaierror):
         return f"no host of the name in {text} is known. Use an address of this machine, or 0.0.0.0 for all of them."
     if not isinstance(error, OSError):
+        port = text.rpartition(":")[2]
+        if port.isascii() and port.isdecimal() and int(port) > LARGEST:
+            return f"{text}: there is no port {port}; the largest is {LARGEST}. Choose another."
         return f'{text!r} is no address. Write "HOST:PORT", for example "127.0.0.1:8080".'
     match error.errno:
         case errno.EADDRINUSE:

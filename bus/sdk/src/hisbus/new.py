@@ -3,6 +3,7 @@
 import argparse
 import re
 import sys
+from importlib import metadata
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -10,6 +11,8 @@ from string import Template
 from hisbus.errors import ConfigError
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+AGENTS, CONNECTORS = "hisbus.agents", "hisbus.connectors"
+"""Groups of entry points, as ``hisbus.load`` has them, which needs more than the standard library."""
 LONGEST = 50
 """Of a name, characters."""
 
@@ -22,10 +25,12 @@ def plugin(name: str, folder: Path) -> list[Path]:
         folder: in which its own is made.
 
     Raises:
-        ConfigError: the name is none, or the folder is there.
+        ConfigError: the name is none or taken, or the folder is there.
     """
     if not NAME.fullmatch(name) or len(name) > LONGEST:
         raise ConfigError("A plugin's name is of lower-case letters, digits and hyphens, and begins with a letter.")
+    if owner := _owner(name):
+        raise ConfigError(f"The name {name} is taken: {owner} is installed here. Choose another.")
     home, package = folder / name, f"hisbus_{name.replace('-', '_')}"
     written = {
         home / "pyproject.toml": "pyproject.toml",
@@ -45,6 +50,19 @@ def plugin(name: str, folder: Path) -> list[Path]:
     except OSError as error:
         raise ConfigError(f"{home} cannot be written. Check --folder and its owner.") from error
     return list(written)
+
+
+def _owner(name: str) -> str:
+    """Return the installed distribution beside which a plugin of this name could not be; empty where there is none."""
+    if name == "hisbus":
+        return name
+    points = (point for group in (AGENTS, CONNECTORS) for point in metadata.entry_points(group=group, name=name))
+    for owner in (point.dist.name for point in points if point.dist is not None):
+        return owner
+    try:
+        return metadata.distribution(f"hisbus-{name}").name
+    except metadata.PackageNotFoundError:
+        return ""
 
 
 def _filled(template: str, name: str, package: str) -> str:

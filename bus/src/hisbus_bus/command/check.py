@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 from hisbus.addresses import bind
 from hisbus.connector import Connector
@@ -16,10 +17,11 @@ from hisbus_bus.host import registry
 from hisbus_bus.host.agents import start_all
 from hisbus_bus.host.llm.check import probe
 from hisbus_bus.host.trial import tried
-from hisbus_bus.kernel import migrations, variables
+from hisbus_bus.kernel import clashes, migrations, variables
 from hisbus_bus.kernel.mistakes import line_of
+from hisbus_bus.kernel.paths import unmade
 from hisbus_bus.kernel.settings import NEEDS_KAFKA, Settings
-from hisbus_bus.kernel.site import load_secret, open_database, open_log
+from hisbus_bus.kernel.site import exposed_secret, load_secret, open_database, open_log
 
 NO_CONNECTOR = (
     "connectors: there is none, so no message can come in."
@@ -44,9 +46,12 @@ class Checked:
 
 async def check(settings: Settings, path: Path) -> Checked:
     """Try everything."""
+    if found := list(clashes.stored(settings)):
+        return Checked([_placed(sentence, settings, path) for sentence in found], [])  # neither may be tried
     running, found = await _log(settings)
-    found += await _database(settings) + _remote(settings)
+    found += await _database(settings) + _remote(settings) + _anchor(settings)
     found += [] if running else _web(settings)
+    found += clashes.listening(settings, web=not _apart(settings))
     if not settings.connectors:
         found.append(NO_CONNECTOR)
     for sentence in await _connectors(settings):
@@ -63,8 +68,11 @@ async def check(settings: Settings, path: Path) -> Checked:
 
 def _waived(settings: Settings) -> list[str]:
     """Return what the configuration allows that everybody should know of, one sentence each."""
-    charts = ["llm.url: charts travel unencrypted (allow_plaintext)."] if settings.llm.plaintext else []
-    return charts + [
+    whole = [
+        exposed_secret(settings),
+        "llm.url: charts travel unencrypted (allow_plaintext)." if settings.llm.plaintext else "",
+    ]
+    return [sentence for sentence in whole if sentence] + [
         f"connectors.{connector.name}.{key}: messages travel unencrypted (allow_plaintext)."
         for connector in registry.connectors(settings)
         for key in connector.plaintext
@@ -88,6 +96,28 @@ async def _log(settings: Settings) -> tuple[bool, list[str]]:
             if not settings.log.url.startswith("kafka:"):
                 return False, [f"log.url: {error}"]
             return False, [f"log.url: {sentence}" for sentence in await reach.kafka(settings.log)]
+
+
+def _apart(settings: Settings) -> bool:
+    """Tell whether page and connectors may run on machines of their own."""
+    return settings.log.url.startswith("kafka:")
+
+
+def _anchor(settings: Settings) -> list[str]:
+    path = settings.anchor_file
+    if path is None:
+        return []
+    try:
+        if path.exists():
+            path.open("a").close()
+        else:
+            with NamedTemporaryFile(dir=path.parent):
+                pass  # it is made with the first anchor
+    except FileNotFoundError:
+        return [f"anchor_file: there is no folder {path.parent}. Make it, or choose another."]
+    except OSError as error:
+        return [f"anchor_file: nothing can be stored in {path}. {unmade(error)}"]
+    return []
 
 
 def _remote(settings: Settings) -> list[str]:
@@ -169,9 +199,7 @@ async def _plugins(settings: Settings) -> tuple[list[str], list[str]]:
             for name in settings.remote.keys() & taken
         ]
         trial = await tried(hosts, settings)
-        broken = [
-            f"plugin {host.plugin.name}: it cannot run ({host.reason})." for host in hosts if host.state == "failed"
-        ]
+        broken = [registry.cannot_run(host.plugin, host.reason, settings) for host in hosts if host.state == "failed"]
         return [*broken, *sorted(strangers), *trial.refused], trial.left_out
     finally:
         for host in hosts:
@@ -194,7 +222,7 @@ def _known(names: Iterable[str]) -> str:
 
 def _placed(sentence: str, settings: Settings, path: Path) -> str:
     """Put file and line before a sentence about a key that stands in the file; the variable, where one gives it."""
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    text = path.read_text(encoding="utf-8-sig") if path.exists() else ""
     given = variables.read(Settings, os.environ)
     names = [table.get("name") for table in settings.connectors]
     own = _KEYED.fullmatch(sentence)

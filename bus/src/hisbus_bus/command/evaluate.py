@@ -12,12 +12,12 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
-from rich.table import Table
 
 from hisbus.agent import Agent
 from hisbus.errors import ConfigError
 from hisbus_bus.command.chosen import chosen
 from hisbus_bus.command.chosen import run as run_to_end
+from hisbus_bus.command.printed import show, table_of
 from hisbus_bus.host.registry import Plugin
 from hisbus_bus.kernel.settings import LLMSettings, Settings
 from hisbus_bus.lab.evaluate import compare as comparing
@@ -126,20 +126,20 @@ def compare(
     found = comparing.compare(report.load(first), report.load(second))
     if said := html.verdict(found.cases):
         out.print(said[1])
-    table = Table("figure", "first", "second", "difference", "95 %", "p")
+    table = table_of("figure", "first", "second", "difference", "95 %", "p")
     for one in found.differences:
         interval = f"{_plain(one.difference.low)} to {_plain(one.difference.high)}"
         values = (one.first, one.second, one.difference.value)
         table.add_row(html.FIGURES[one.name][1], *map(_plain, values), interval, _plain(one.p))
-    out.print(table)
+    show(table)
     moved = [label for label in found.labels if label.gained or label.lost]
     if moved:
-        table = Table("label", "gained", "lost", "p", "Holm", "cases")
+        table = table_of("label", "gained", "lost", "p", "Holm", "cases")
         for label in moved[:SHOWN]:
             ids = " ".join([*(f"+{id}" for id in label.gained[:SHOWN]), *(f"-{id}" for id in label.lost[:SHOWN])])
             counts = (str(len(label.gained)), str(len(label.lost)))
             table.add_row(label.name, *counts, _plain(label.p), _plain(label.p_holm), ids)
-        out.print(table)
+        show(table)
     if folder is not None:
         page = html.comparison_page(found)
         store.store(folder, {comparing.FILE: found.model_dump_json(indent=1), COMPARISON_PAGE: page})
@@ -161,17 +161,17 @@ def _ran(settings: Settings, plugin: Plugin, agent: Agent, results: list[Result]
 def _say(made: Report, folder: Path) -> None:
     out.print(f"{made.data.cases} cases in {made.wall_seconds:.1f} s.")
     if made.labels is not None:
-        table = Table("label", "right", "wrong", "missed", "precision", "recall", "F1")
+        table = table_of("label", "right", "wrong", "missed", "precision", "recall", "F1")
         for one in [made.labels.whole, *made.labels.each[:SHOWN]]:
             counts = (str(one.tp), str(one.fp), str(one.fn))
             table.add_row(one.name or "all", *counts, *map(_rate, (one.precision, one.recall, one.f1)))
-        out.print(table)
+        show(table)
     if made.documents is not None:
-        table = Table("section", "captured", "accurate", "unsupported", "omitted", "contradictions")
+        table = table_of("section", "captured", "accurate", "unsupported", "omitted", "contradictions")
         for part in made.documents.sections:
             rates = map(_rate, (part.captured, part.accurate, part.unsupported, part.omitted))
             table.add_row(part.title or part.name or "all", *rates, str(part.contradictions))
-        out.print(table)
+        show(table)
     for code, count in made.failed.items():
         out.print(f"{count} calls failed: {code}.")
     if unanswered := made.usage.unanswered:

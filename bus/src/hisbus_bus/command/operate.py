@@ -3,18 +3,16 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from rich.console import Console
-from rich.table import Table
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from hisbus_bus.command.printed import show, table_of
+from hisbus_bus.command.written import caller
 from hisbus_bus.kernel import controls, migrations, signals
 from hisbus_bus.kernel.settings import Settings
 from hisbus_bus.kernel.site import open_database
 
 NEWEST = 50
 """Signals that are listed."""
-
-out = Console(highlight=False, markup=False)
 
 
 async def ask(settings: Settings, targets: Sequence[str], wanted: controls.Wanted, reason: str) -> None:
@@ -28,29 +26,29 @@ async def ask(settings: Settings, targets: Sequence[str], wanted: controls.Wante
         controls.check(settings, target)
     async with _writing(settings) as connection:
         for target in targets:
-            await controls.ask(connection, target, wanted, who="command", reason=reason)
+            await controls.ask(connection, target, wanted, who=caller(), reason=reason)
 
 
 async def show_controls(settings: Settings) -> None:
     """Print what was asked of which part, and what it does now."""
     async with _writing(settings) as connection:
         found = await controls.read(connection)
-    table = Table("target", "wanted", "now", "by", "changed", "reason")
+    table = table_of("target", "wanted", "now", "by", "changed", "reason")
     for one in found:
         when = one.changed.isoformat(timespec="seconds")
         table.add_row(one.target, one.wanted, one.now, one.who, when, one.reason)
-    out.print(table)
+    show(table)
 
 
 async def show_signals(settings: Settings) -> None:
     """Print the newest changes of state."""
     async with _writing(settings) as connection:
         found = await signals.newest(connection, NEWEST)
-    table = Table("part", "kind", "detail", "since", "ended", "count")
+    table = table_of("part", "kind", "detail", "since", "ended", "count")
     for one in found:
         ended = one.ended.isoformat(timespec="seconds") if one.ended else ""
         table.add_row(one.part, one.kind, one.detail, one.since.isoformat(timespec="seconds"), ended, str(one.count))
-    out.print(table)
+    show(table)
 
 
 @asynccontextmanager

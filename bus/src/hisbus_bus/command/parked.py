@@ -3,27 +3,25 @@
 from collections.abc import Sequence
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
 from sqlalchemy import select
 
 from hisbus.errors import ConfigError
+from hisbus_bus.command import printed
+from hisbus_bus.command.written import caller
 from hisbus_bus.kernel import audit, parked, tables
 from hisbus_bus.kernel.settings import Settings
 from hisbus_bus.kernel.site import open_database
-
-out = Console(highlight=False)
 
 _STILL = tables.parked.c.status == "parked"
 
 
 async def show(settings: Settings) -> None:
     """Print what is parked, with its reason."""
-    table = Table("id", "step", "reason", "parked", "attempts", "bytes")
+    table = printed.table_of("id", "step", "reason", "parked", "attempts", "bytes")
     for row in await _rows(settings):
         when = row.parked.isoformat(timespec="seconds")
         table.add_row(row.id, row.step, row.reason, when, str(row.attempts), str(len(row.value)))
-    out.print(table)
+    printed.show(table)
 
 
 async def _rows(settings: Settings) -> Sequence[Any]:
@@ -51,7 +49,7 @@ async def again(settings: Settings, ids: Sequence[str], *, everything: bool) -> 
                 wanted = list(await connection.scalars(still.order_by(tables.parked.c.parked)))
             missing = [id for id in wanted if not await parked.replay(connection, id)]
             for id in set(wanted) - set(missing):
-                await audit.record(connection, actor="command", action="parked.replayed", object=id)
+                await audit.record(connection, actor=caller(), action="parked.replayed", object=id)
     finally:
         await database.close()
     if missing:

@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
-from rich.table import Table
 
+from hisbus_bus.command.printed import show, table_of
+from hisbus_bus.command.written import caller
 from hisbus_bus.kernel.settings import Settings
 from hisbus_bus.lab import rehearsal
 from hisbus_bus.lab import replay as replaying
@@ -36,7 +37,7 @@ async def replay_messages(settings: Settings, name: str, begin: str, end: str, *
             _say_messages(found)
             return
         with _progress() as progress:
-            sent = await replaying.messages(site, wanted, progress)
+            sent = await replaying.messages(site, wanted, progress, by=caller())
     out.print(f"{sent.sent} messages are read again.")
     _say_left_out(sent.refused, sent.gone)
 
@@ -50,13 +51,13 @@ async def replay_stays(settings: Settings, name: str, *, closed: bool, dry_run: 
     if name in settings.remote and not dry_run:
         async with opened(settings) as site:
             with _progress() as progress:
-                stays = await replaying.stays(site, name, closed=closed, progress=progress)
+                stays = await replaying.stays(site, name, closed=closed, progress=progress, by=caller())
         out.print(f"{stays} stays are judged again.")
         return
     async with agent_of(settings, name) as (host, agent), opened(settings) as site:
         with _progress() as progress:
             if not dry_run:
-                stays = await replaying.stays(site, name, closed=closed, progress=progress)
+                stays = await replaying.stays(site, name, closed=closed, progress=progress, by=caller())
                 out.print(f"{stays} stays are judged again.")
                 return
             found = await rehearsal.stays(site, host, agent, closed=closed, progress=progress)
@@ -69,10 +70,10 @@ def _say_messages(found: rehearsal.Messages) -> None:
     for (was, becomes), number in sorted(found.turns.items()):
         out.print(f"  {number} {was}" + (f" would be {becomes}" if was != becomes else ", with other events"))
     if found.changed:
-        table = Table("type", "messages", "ids")
+        table = table_of("type", "messages", "ids")
         for type, ids in sorted(found.changed.items()):
             table.add_row(type, str(len(ids)), _some(ids))
-        out.print(table)
+        show(table)
     _say_counts("kind of event", found.kinds, {"appear": "appear", "disappear": "disappear", "change": "change"})
     _say_left_out(found.refused, found.gone)
     out.print("Nothing was written.")
@@ -92,10 +93,10 @@ def _say_judgements(found: rehearsal.Judgements) -> None:
 
 def _say_counts(what: str, rows: Mapping[str, Counter[str]], words: Mapping[str, str]) -> None:
     if rows:
-        table = Table(what, *words.values())
+        table = table_of(what, *words.values())
         for name, counts in sorted(rows.items()):
             table.add_row(name, *(str(counts[how]) for how in words))
-        out.print(table)
+        show(table)
 
 
 def _say_left_out(refused: int, gone: list[str]) -> None:

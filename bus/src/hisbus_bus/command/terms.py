@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from hisbus.errors import ConfigError
 from hisbus.terms import KINDS, Release, Terms, icd10cm, store, table
+from hisbus_bus.command import printed
 from hisbus_bus.command.chosen import chosen
 
 BUILT_IN = "icd-10-cm"
@@ -76,7 +76,7 @@ def load(
 def show() -> None:
     """List what is loaded, and where it came from."""
     settings = chosen.settings
-    found = Table("system", "kind", "version", "rows", "left out", "source", "sha256", "loaded", "licence")
+    found = printed.table_of("system", "kind", "version", "rows", "left out", "source", "sha256", "loaded", "licence")
     if settings.terms_file.exists():
         terms = Terms(settings.terms_file)
         for one in terms.releases():
@@ -84,7 +84,7 @@ def show() -> None:
             counts = (str(one.rows), str(one.refused))
             found.add_row(system, one.kind, one.version, *counts, one.source, one.sha256[:16], one.loaded, one.licence)
         terms.close()
-    out.print(found)
+    printed.show(found)
 
 
 def _say(release: Release) -> None:

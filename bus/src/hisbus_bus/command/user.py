@@ -62,6 +62,8 @@ def list_users() -> None:
     for user in with_database(people.listed):
         numbers = ", ".join(f"{authority}/{number}" if authority else number for authority, number in user.numbers)
         state = "disabled" if user.disabled else ""
+        if user.locked_until is not None:
+            state = f"{state} locked until {user.locked_until.isoformat(timespec='minutes')}".strip()
         who = (user.full_name, user.department, user.title)
         table.add_row(user.name, user.role, state, *who, numbers, str(user.sessions), str(user.tokens))
     show(table)
@@ -75,6 +77,7 @@ def role(
     from hisbus_bus.kernel import people
 
     with_database(lambda database: people.change_role(database, name, role, by=caller()))
+    typer.echo(f"{name} is {role} now. Log-ins and tokens have ended.")
 
 
 @commands.command()
@@ -94,6 +97,7 @@ def disable(name: Name) -> None:
     from hisbus_bus.kernel import people
 
     with_database(lambda database: people.disable(database, name, by=caller()))
+    typer.echo(f"{name} is shut out. Log-ins and tokens have ended.")
 
 
 @commands.command()
@@ -102,6 +106,7 @@ def enable(name: Name) -> None:
     from hisbus_bus.kernel import people
 
     with_database(lambda database: people.enable(database, name, by=caller()))
+    typer.echo(f"{name} may log in again.")
 
 
 @commands.command()
@@ -116,6 +121,8 @@ def number(
 
     change = people.remove_number if remove else people.add_number
     with_database(lambda database: change(database, name, number, authority, by=caller()))
+    which = f"{authority}/{number}" if authority else number
+    typer.echo(f"{which} is {name}'s no more." if remove else f"{which} is {name}'s.")
 
 
 @session_commands.command()
@@ -169,5 +176,6 @@ def revoke(
 def _asked() -> str | None:
     """Return the password that a person at a terminal gives; None: one is to be made."""
     if not sys.stdin.isatty():
+        typer.echo("There is no terminal to ask at, and what is piped in is not read: a password is made.", err=True)
         return None
     return typer.prompt("Password (empty: make one)", default="", hide_input=True, show_default=False) or None

@@ -7,16 +7,8 @@ value it is quoted with.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hisbus_schemas import (
-    Chart,
-    ChartDocument,
-    Code,
-    Entry,
-    Evidence,
-    Moment,
-    Person,
-    called,
-)
+from hisbus.resolve import stands, value_of
+from hisbus_schemas import Chart, ChartDocument, Entry, Evidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +35,7 @@ def prove(chart: Chart | None, evidence: Evidence, id: str = "") -> Proof:
     if evidence.path is not None:
         return _fact(chart, evidence, evidence.path, id)
     document = next((item for item in chart.documents if item.id == evidence.document), None)
-    return Proof(id, evidence, document is not None and _stands(document, evidence), document)
-
-
-def _stands(document: ChartDocument, evidence: Evidence) -> bool:
-    """Tell whether a quote is, verbatim, where it is said to be."""
-    section, begin, end = evidence.section, evidence.begin, evidence.end
-    if section is None or begin is None or end is None or not evidence.quote:
-        return False
-    if evidence.version not in {None, document.version} or not 0 <= section < len(document.sections):
-        return False
-    return 0 <= begin < end and document.sections[section].text[begin:end] == evidence.quote
+    return Proof(id, evidence, document is not None and stands(document, evidence), document)
 
 
 def _fact(chart: Chart, evidence: Evidence, path: str, id: str) -> Proof:
@@ -72,17 +54,3 @@ def _fact(chart: Chart, evidence: Evidence, path: str, id: str) -> Proof:
     document = entry if isinstance(entry, ChartDocument) else None
     fact = "field" if document and form == "fields" else ".".join(filter(None, (part, name)))
     return Proof(id, evidence, value_of(entry, name) == evidence.value, document, entry, fact, box)
-
-
-def value_of(entry: Entry, name: str) -> str | None:
-    """Return what a chart entry says under a name; under none what it is quoted with."""
-    if not name:
-        return entry.value
-    if isinstance(entry, ChartDocument) and name.startswith("fields/"):
-        return entry.fields.get(name.removeprefix("fields/"))
-    value = getattr(entry, name, None)
-    if isinstance(value, Code):
-        return called(value)
-    if isinstance(value, Person):
-        return value.name or value.id
-    return value.isoformat() if isinstance(value, Moment) else None

@@ -4,6 +4,7 @@ A plugin is loaded in its child process only; here it is known by the metadata o
 """
 
 import re
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import metadata
@@ -30,6 +31,8 @@ class Plugin:
     version: str = ""
     api: str = "any"
     """The range of hisbus that the distribution requires."""
+    module: str = ""
+    """What is imported. Empty: it is installed in an interpreter of its own, and not known here."""
 
 
 def plugins(settings: Settings | None = None) -> list[Plugin]:
@@ -50,6 +53,18 @@ def plugins(settings: Settings | None = None) -> list[Plugin]:
         off = {name for name, its in settings.plugins.items() if not its.enabled}
         found = [plugin for plugin in found if plugin.name not in off]
     return sorted(found, key=lambda plugin: plugin.name)
+
+
+def cannot_run(plugin: Plugin, reason: str, settings: Settings) -> str:
+    """Return a sentence about a plugin whose process could not start: what is wrong, and what to do."""
+    said = f"plugin {plugin.name}: "
+    if reason not in {"import_failed", "hook_failed"}:
+        return f"{said}it cannot run ({reason}). Look its code up in plugins/README.md."
+    what = f"its module {plugin.module}" if plugin.module else "its module"
+    failed = "raised when it was imported" if reason == "import_failed" else "raised when it registered its agents"
+    python = settings.plugin(plugin.name).python or sys.executable
+    shows = f"from hisbus.load import load_agents; load_agents('{plugin.name}')"
+    return f'{said}{what} {failed} ({reason}). To see why: {python} -c "{shows}"'
 
 
 def connector_types() -> list[Plugin]:
@@ -110,7 +125,7 @@ def _make(name: str, table: dict[str, Any], factories: dict[str, ConnectorFactor
     type_ = table.get("type")
     if not isinstance(type_, str) or type_ not in factories:
         known = ", ".join(sorted(factories)) or "none"
-        raise ConfigError(f"connector {name!r}: there is no type {type_!r}. Known: {known}.")
+        raise ConfigError(f"connector {name!r}: type: there is no type {type_!r}. Known: {known}.")
     try:
         connector = factories[type_](dict(table))
     except ConfigError as error:
@@ -155,4 +170,4 @@ def _describe(point: metadata.EntryPoint) -> Plugin:
         for match in (re.match(r"hisbus(?![\w.-])([^;]*)", line) for line in distribution.requires)
         if match
     ]
-    return Plugin(point.name, distribution.name, distribution.version, next(filter(None, ranges), "any"))
+    return Plugin(point.name, distribution.name, distribution.version, next(filter(None, ranges), "any"), point.module)

@@ -22,7 +22,7 @@ _UNKNOWN = TypeAdapter(list[ChartUnknown])
 _STAYS = (
     select(tables.encounters, tables.patients.c.shown)
     .outerjoin_from(tables.encounters, tables.patients, tables.patients.c.id == tables.encounters.c.patient)
-    .where(within(tables.encounters.c.id, given("ids")))
+    .where(within(tables.encounters.c.id, given("ids")), tables.encounters.c.version > 0)
 )
 _ENTRIES = (
     select(tables.entries.c.encounter, tables.entries.c.part, tables.entries.c.body)
@@ -77,11 +77,12 @@ class Unassigned:
     kind: str
     connector: str
     flag: str
-    """Why: ``unassigned_visit``, ``visit_of_another_patient`` or ``circular_merge``."""
+    """Why: ``unassigned_visit`` (no stay, or several), ``visit_not_registered`` (its number is of no certain authority,
+    and nobody registered it), ``visit_of_another_patient``, ``visit_number_reused`` or ``circular_merge``."""
 
 
 async def stored(connection: AsyncConnection, encounters: Collection[str]) -> dict[str, StoredChart]:
-    """Return stays by their ids, in two queries; those that no event has named are left out."""
+    """Return stays by their ids, in two queries; those that no event has opened are left out."""
     ids = {"ids": sorted(set(encounters))}
     rows = (await connection.execute(_STAYS, ids)).all()
     parts: dict[tuple[str, str], list[str]] = {}
@@ -97,7 +98,7 @@ async def stored(connection: AsyncConnection, encounters: Collection[str]) -> di
 def _own(row: Row[Any]) -> dict[str, str]:
     """Return what the stay and its patient say of themselves, each as JSON."""
     patient = from_json(row.shown) if row.shown else {}
-    visit = {"authority": row.authority, "number": row.number}
+    visit = {"authority": row.authority, "number": row.number, "counter": row.counter}
     died = from_json(row.stay).get("disposition") == DIED or patient.get("dead", False)
     own = {"timezone": row.timezone, "connector": row.connector, "visit": visit, "died": died}
     return {name: to_json(value).decode() for name, value in own.items()} | {"patient": row.shown or "null"}
@@ -137,7 +138,7 @@ async def event(connection: AsyncConnection, id: str) -> Event | None:
 async def find(connection: AsyncConnection, *, visit: str = "", patient: str = "") -> list[str]:
     """Return the encounters of a visit number, or of a patient number (aliases resolved), the latest active first."""
     table, patients = tables.encounters, tables.patients
-    query = select(table.c.id).order_by(table.c.now.desc(), table.c.id)
+    query = select(table.c.id).where(table.c.version > 0).order_by(table.c.now.desc(), table.c.id)
     if not visit and not patient:
         return []
     if visit:

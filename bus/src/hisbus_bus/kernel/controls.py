@@ -56,7 +56,7 @@ class Control:
     target: str
     wanted: Wanted
     who: str
-    """``user:NAME``, or ``command``."""
+    """``user:NAME``, or ``command:NAME`` with the operating system's name."""
     changed: datetime
     reason: str
     now: Now

@@ -244,7 +244,9 @@ class Settings(_Table):
 
     site: str = Field(description="Short name of the site: lower-case letters, digits, hyphens. Names topics.")
     secret_file: Path | None = Field(
-        None, description="File with the site's secret. On the embedded log it is made at the first start."
+        None,
+        description="File with the site's secret, 64 hex digits; it must be there. Left out, the embedded log makes one"
+        " beside itself at its first start; Kafka needs one.",
     )
     anchor_file: Path | None = Field(
         None, description="File to which the audit's daily anchor is appended; keep it on another machine."
@@ -297,11 +299,18 @@ def load(path: Path) -> Settings:
         ConfigError: names every mistake with its key, and its line or its variable.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        content = path.read_bytes()
+    except IsADirectoryError as error:
+        raise ConfigError(f"{path} is a folder. Name the file: --config {path / 'hisbus.toml'}") from error
     except OSError as error:
         raise ConfigError(
             f"{path} cannot be read. Make it with `hisbus config example > {path.name}`, or name another with --config."
         ) from error
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise ConfigError(f"{path}:{line}: it is not in UTF-8. Save the file as UTF-8.") from error
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -1,7 +1,9 @@
 """What every step is given: the site's settings, keys, log and database."""
 
 import os
+import re
 import secrets
+import stat
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +19,9 @@ from hisbus_bus.kernel.topics import Keys
 
 if TYPE_CHECKING:  # with the metrics; what opens the database alone counts nothing
     from hisbus_bus.kernel.log import Log
+
+SECRET_BYTES = 32
+"""Of the site's secret, at least; a file of hex digits has twice as many of them."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +65,10 @@ def open_database(settings: Settings, *, direct: bool = False) -> Database:
     if settings.database.password_file is not None:
         try:
             password = settings.database.password_file.read_text(encoding="utf-8").strip()
-        except OSError as error:
-            raise ConfigError("database.password_file cannot be read. Check its path and owner.") from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(
+                "database.password_file: it cannot be read as text. Check its path, its owner and that it is in UTF-8."
+            ) from error
         scheme, _, rest = url.partition("://")
         user, at, host = rest.partition("@")
         if not at:
@@ -115,27 +122,29 @@ def load_secret(settings: Settings) -> bytes:
     """Return the site's secret; on the embedded log it is made at the first start, readable by its owner only.
 
     Raises:
-        ConfigError: it cannot be read, or Kafka is configured and no file is named.
+        ConfigError: it cannot be read or guessed too easily, or Kafka is configured and no file is named.
     """
     embedded = _embedded(settings)
-    path = settings.secret_file or (embedded.with_name("site.secret") if embedded else None)
+    path = _secret_path(settings)
     if path is None:
         raise ConfigError(
-            "secret_file is missing. Every process of a site on Kafka needs the same secret:"
-            " `head -c 32 /dev/urandom | xxd -p -c 64 > site.secret`, readable by its owner only."
+            f"secret_file is missing. Every process of a site on Kafka needs the same secret: {_made('site.secret')}."
         )
     try:
-        return path.read_bytes()
+        return _strong(path.read_bytes(), settings, path)
     except FileNotFoundError as error:
         if settings.secret_file is not None:
-            raise ConfigError(f"secret_file {path} does not exist. Restore it: with another, no key fits.") from error
+            new = "" if embedded and embedded.exists() else f" For a new site, make it: {_made(path)}."
+            raise ConfigError(
+                f"secret_file: {path} does not exist. Restore it: with another, no key fits.{new}"
+            ) from error
     except NotADirectoryError as error:
         raise ConfigError(f"log.url: nothing can be stored in {path.parent}. {unmade(error)}") from error
     except OSError as error:
         raise ConfigError(f"The site's secret {path} cannot be read. Check its owner.") from error
     if embedded is not None and embedded.exists():
         raise ConfigError(f"The site's secret {path} is gone, and the log was written with it. Restore the file.")
-    secret = secrets.token_hex(32).encode()
+    secret = secrets.token_hex(SECRET_BYTES).encode()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
@@ -145,3 +154,44 @@ def load_secret(settings: Settings) -> bytes:
     except OSError as error:
         raise ConfigError(f"log.url: nothing can be stored in {path.parent}. {unmade(error)}") from error
     return secret
+
+
+def exposed_secret(settings: Settings) -> str:
+    """Return a sentence where others than its owner may read the site's secret; empty where none may."""
+    path = _secret_path(settings)
+    try:
+        mode = path.stat().st_mode if path is not None else 0
+    except OSError:
+        return ""  # `load_secret` says what is wrong with it
+    if not mode & (stat.S_IRGRP | stat.S_IROTH):
+        return ""
+    return f"{_called(settings, path)} can be read by others than its owner: chmod 600 {path}"
+
+
+def _secret_path(settings: Settings) -> Path | None:
+    embedded = _embedded(settings)
+    return settings.secret_file or (embedded.with_name("site.secret") if embedded else None)
+
+
+def _strong(secret: bytes, settings: Settings, path: Path) -> bytes:
+    """Return a secret that nobody guesses.
+
+    Raises:
+        ConfigError: it is too short, as an empty file or a word is.
+    """
+    text = secret.strip()
+    bits = 4 if re.fullmatch(rb"[0-9A-Fa-f]*", text) else 8
+    if len(text) * bits >= SECRET_BYTES * 8:
+        return secret
+    raise ConfigError(
+        f"{_called(settings, path)} is {'too short' if text else 'empty'}: patients' numbers could be guessed from the"
+        f" keys. Restore it, {2 * SECRET_BYTES} hex digits; for a new site, make it: {_made(path)}."
+    )
+
+
+def _called(settings: Settings, path: Path | None) -> str:
+    return f"The site's secret {path}" if settings.secret_file is None else f"secret_file: {path}"
+
+
+def _made(path: Path | str) -> str:
+    return f"`(umask 077; head -c {SECRET_BYTES} /dev/urandom | xxd -p -c 64 > {path})`"

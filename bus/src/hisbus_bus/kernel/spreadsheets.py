@@ -52,6 +52,8 @@ def _decoded(content: bytes) -> str:
             text = content.decode(encoding)
         except UnicodeDecodeError:
             continue
-        if "\0" not in text:
-            return text
+        if "\0" in text:
+            row = text[: text.index("\0")].count("\n") + 1
+            raise ConfigError(f"Row {row} holds a NUL character. Save the file as CSV in UTF-8 or GB18030.")
+        return text
     raise ConfigError("The file is neither UTF-8 nor GB18030. Save it as CSV in one of them.")

@@ -226,19 +226,20 @@ encounters = Table(
     Column("id", String, primary_key=True),  # Keys.encounter
     Column("authority", String, nullable=False),
     Column("number", String, nullable=False, index=True),
+    Column("counter", String, nullable=False, server_default=""),  # which stay of that number; empty: its only one
     Column("patient", String, nullable=True, index=True),  # present owner, aliases resolved; null: none yet
     Column("connector", String, nullable=False),
     Column("timezone", String, nullable=False),
     Column("key", String, nullable=False),  # in raw, of its latest message
-    Column("version", Integer, nullable=False),
+    Column("version", Integer, nullable=False),  # 0: no stay, only a number that events name
     Column("now", Instant, nullable=False),
     Column("status", String, nullable=False, index=True),
     Column("begins", String, nullable=True),  # fold stamps between which events without a visit number belong here,
     Column("ends", String, nullable=True),  # by the events that carry its number; no beginning: never
-    Column("claims", Text, nullable=False),  # who named the visit first, and its moves
+    Column("claims", Text, nullable=False),  # who opened the stay, its moves, other stays of its number
     Column("named", Text, nullable=False),  # the newest words about the stay from events that carry its number
     Column("assigned", Text, nullable=False),  # and from events that were assigned to it
-    Column("lies", Text, nullable=False),  # where the patient lies by the history of his moves, JSON
+    Column("lies", Text, nullable=False, server_default="{}"),  # where the patient lies by his moves, JSON
     Column("stay", Text, nullable=False),  # the stay's own fields as the chart shows them, JSON
 )
 
@@ -261,7 +262,8 @@ events = Table(
     Column("patient", String, nullable=True),  # as received
     Column("visit", String, nullable=True, index=True),  # as received, as Keys.encounter
     Column("encounter", String, nullable=True, index=True),  # as assigned; null: unassigned
-    Column("flag", String, nullable=False, index=True),  # why not folded: unassigned_visit | circular_merge | ...
+    Column("flag", String, nullable=False, index=True),  # why not folded: see kernel.charts.Unassigned
+    Column("claim", String, nullable=False, server_default=""),  # on its visit: opens | bare | empty, see visits.py
     Column("connector", String, nullable=False),
     Column("timezone", String, nullable=False),
     Column("order", String, nullable=False),

@@ -77,7 +77,7 @@ def set_up(level: str = "info", json: bool = True) -> None:
         )
     )
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    for noisy in ("uvicorn.access", "aiosqlite", "asyncio", "httpx", "httpcore"):
+    for noisy in ("uvicorn.access", "uvicorn.error", "aiosqlite", "asyncio", "httpx", "httpcore"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     # While brokers are away it speaks four hundred times a second; that the log is away is said by our own lines.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)

@@ -118,7 +118,8 @@ class Keys:
 
     def encounter(self, visit: "VisitId") -> str:
         """Return the id of an encounter, which is also its key."""
-        return self._of("encounter", visit.authority, visit.number)
+        counter = (visit.counter,) if visit.counter else ()
+        return self._of("encounter", visit.authority, visit.number, *counter)
 
     def of(self, kind: str, *parts: str) -> str:
         """Return a key for anything else that must not be readable."""

@@ -5,6 +5,7 @@ them knows how such a file is split. ``NAME.json`` holds ``steps``: what is so o
 taken and nothing is left to do.
 """
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -105,7 +106,7 @@ def read_all(paths: Sequence[Path], split: Split) -> list[Conversation]:
     """
     found: dict[Path, None] = {}
     for path in paths:
-        halves = sorted(path.glob("*.json")) if path.is_dir() else [path]
+        halves = sorted([*path.glob("*.json"), *path.glob("*.hl7")]) if path.is_dir() else [path]
         if not halves:
             raise ConfigError(f"There is no conversation in {path}. A conversation is NAME.hl7 with NAME.json.")
         found |= dict.fromkeys(half.with_suffix(".json") for half in halves)
@@ -118,6 +119,12 @@ def read(path: Path, split: Split) -> Conversation:
     Raises:
         ConfigError: it cannot be read; names what is wrong.
     """
+    for half, other in ((path, path.with_suffix(".hl7")), (path.with_suffix(".hl7"), path)):
+        if other.exists() and not half.exists():
+            raise ConfigError(
+                f"{other} has no {half.name} beside it: a conversation is NAME.hl7 with NAME.json, which says what must"
+                " be found. Write it, or take the file out."
+            )
     try:
         said, spoken = path.read_text(encoding="utf-8"), path.with_suffix(".hl7").read_bytes()
     except (OSError, UnicodeDecodeError) as error:
@@ -125,10 +132,12 @@ def read(path: Path, split: Split) -> Conversation:
             f"The conversation {path} cannot be read. It is NAME.hl7 with NAME.json, which is in UTF-8."
         ) from error
     try:
-        written = _Written.model_validate_json(said)
+        written = _Written.model_validate(json.loads(said))
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"{path}:{error.lineno}: it is no valid JSON ({error.msg}, column {error.colno}).") from error
     except ValidationError as error:
         mistakes = error.errors(include_input=False, include_context=False, include_url=False)
-        lines = (f"{path}: {'.'.join(map(str, one['loc']))}: {one['msg']}" for one in mistakes)
+        lines = (": ".join(filter(None, (str(path), ".".join(map(str, one["loc"])), one["msg"]))) for one in mistakes)
         raise ConfigError("\n".join(lines)) from error
     messages = split(spoken)
     ends = [step.after for step in written.steps]

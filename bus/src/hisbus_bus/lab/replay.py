@@ -167,10 +167,16 @@ def instant(text: str, timezone: str) -> datetime:
     return (time if time.tzinfo else time.replace(tzinfo=ZoneInfo(timezone))).astimezone(UTC)
 
 
-async def messages(site: Site, wanted: Wanted, progress: Progress) -> Sent:
+async def messages(site: Site, wanted: Wanted, progress: Progress, *, by: str) -> Sent:
     """Append first copies to ``raw`` again, in the order in which they came.
 
     Run again, also after it was killed, it goes on where it was: what the newest mapping has read is left out.
+
+    Args:
+        site: whose log it is.
+        wanted: which messages.
+        progress: is told how far it is.
+        by: whom the audit names.
 
     Raises:
         RetryLater: nobody takes what was sent so far, or log or database are away.
@@ -181,7 +187,7 @@ async def messages(site: Site, wanted: Wanted, progress: Progress) -> Sent:
     async with site.database.write() as connection:
         span = {"begin": wanted.begin.isoformat(), "end": wanted.end.isoformat() if wanted.end else ""}
         name = wanted.mapping.connector.name
-        await audit.record(connection, actor="command", action="messages.replayed", object=name, count=total, **span)
+        await audit.record(connection, actor=by, action="messages.replayed", object=name, count=total, **span)
     async for page in again(site, wanted, sent):
         done += page
         progress(done, total)
@@ -202,8 +208,15 @@ async def again(site: Site, wanted: Chosen, sent: Sent) -> AsyncIterator[int]:
         yield len(page)
 
 
-async def stays(site: Site, agent: str, *, closed: bool, progress: Progress) -> int:
+async def stays(site: Site, agent: str, *, closed: bool, progress: Progress, by: str) -> int:
     """Wake an agent for the stays that are open, or for all, as a new agent is woken. Return how many.
+
+    Args:
+        site: whose stays they are.
+        agent: whom to wake.
+        closed: also for stays that are closed.
+        progress: is told how far it is.
+        by: whom the audit names.
 
     Raises:
         RetryLater: nobody takes what was sent so far, or log or database are away.
@@ -212,7 +225,7 @@ async def stays(site: Site, agent: str, *, closed: bool, progress: Progress) -> 
     name = f"replay {datetime.now(UTC).isoformat()}"
     total, done = await count_stays(site, closed=closed), 0
     async with site.database.write() as connection:
-        await audit.record(connection, actor="command", action="stays.replayed", object=agent, count=total)
+        await audit.record(connection, actor=by, action="stays.replayed", object=agent, count=total)
     async for page in encounters(site, closed=closed):
         await _room(site)
         async with site.database.write() as connection:

@@ -8,7 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from hisbus import BusError, ConfigError, Format, Place, Raw, RetryLater, Sink
-from hisbus.addresses import unbound
+from hisbus.addresses import address, unbound
 from hisbus_hl7v2 import captured
 from hisbus_hl7v2.arrival import Examiner
 from hisbus_hl7v2.client import Answer, Connection
@@ -19,7 +19,7 @@ from hisbus_hl7v2.message import Message
 from hisbus_hl7v2.mllp import Decoder, Frame
 from hisbus_hl7v2.senders import refusal
 from hisbus_hl7v2.server import Server, bind
-from hisbus_hl7v2.settings import address, read_settings
+from hisbus_hl7v2.settings import read_settings
 from hisbus_hl7v2.source import FORMAT, Hl7Source
 from hisbus_hl7v2.tls import Context as TlsContext
 from hisbus_hl7v2.tls import make
@@ -131,9 +131,9 @@ class Hl7v2Connector:
         try:
             await self._server.serve(*address(self._settings.listen))
         except OSError as error:
-            raise ConfigError(f"Connector {self.name}: the address of listen cannot be bound.") from error
+            raise ConfigError(f"connector {self.name!r}: listen: {unbound(error, self._settings.listen)}") from error
         except ConfigError as error:
-            raise ConfigError(f"connector {self.name}: {error}") from error
+            raise ConfigError(f"connector {self.name!r}: {error}") from error
 
     async def _receive(self, frame: Frame, certificate: frozenset[str]) -> Reply:
         """Store a frame and answer it; the answer leaves after the store has confirmed."""

@@ -1,5 +1,6 @@
 """The connector's table in the configuration."""
 
+import difflib
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal
@@ -7,10 +8,15 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from hisbus import ConfigError
+from hisbus.addresses import address, unbound
 from hisbus.zones import UnknownZoneError, zone
 from hisbus_hl7v2 import charset
 from hisbus_hl7v2.senders import Client
 from hisbus_hl7v2.tls import Files
+
+
+class NotAnAddressError(ValueError):
+    """Says what belongs there."""
 
 
 class Settings(BaseModel):
@@ -62,8 +68,11 @@ class Settings(BaseModel):
     @field_validator("listen", "send")
     @classmethod
     def _is_an_address(cls, value: str | None) -> str | None:
-        if value is not None:
-            address(value)
+        try:
+            if value is not None:
+                address(value)
+        except ValueError as error:
+            raise NotAnAddressError(unbound(error, str(value))) from error
         return value
 
     @field_validator("charset")
@@ -111,18 +120,6 @@ class Settings(BaseModel):
         """The keys, ``listen`` and ``send``, whose messages are read by anyone on the way."""
         sides = (("listen", self.listen, self.listen_files), ("send", self.send, self.send_files))
         return [key for key, where, files in sides if where and files is None and not _is_loopback(where)]
-
-
-def address(text: str) -> tuple[str, int]:
-    """Return host and port of ``HOST:PORT``; an IPv6 host stands in brackets.
-
-    Raises:
-        ValueError: it is none.
-    """
-    host, colon, port = text.rpartition(":")
-    if not colon or not host or not port.isdecimal() or int(port) > 65535:
-        raise ValueError("not HOST:PORT")
-    return host.removeprefix("[").removesuffix("]"), int(port)
 
 
 def read_settings(table: dict[str, Any]) -> Settings:
@@ -180,7 +177,9 @@ def _is_loopback(text: str) -> bool:
 
 
 def _hint(key: str, said: object) -> str:
-    if isinstance(said, UnknownZoneError):
+    if isinstance(said, (UnknownZoneError, NotAnAddressError)):
         return f"{key}: {said}"
-    known = Settings.model_fields.get(key)
-    return f"{key}: {known.description}." if known else f"{key}: no key of this connector."
+    if known := Settings.model_fields.get(key):
+        return f"{key}: {known.description}."
+    near = difflib.get_close_matches(key, Settings.model_fields, 1)
+    return f"{key}: no key of this connector.{f' Did you mean {near[0]}?' if near else ''}"

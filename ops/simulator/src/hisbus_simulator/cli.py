@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from hisbus_hl7v2.settings import address
+from hisbus.addresses import address
 from hisbus_simulator import demo as demonstration
 from hisbus_simulator.his import MANNERS, Behaviour, His
 from hisbus_simulator.load import fire, hospital, lanes

@@ -320,8 +320,15 @@ def load(folder: Path) -> dict[str, Rubric]:
     Raises:
         ConfigError: a file is wrong.
     """
-    own = [read(file.read_text(encoding="utf-8"), file.name) for file in sorted(folder.glob("*.toml"))]
+    own = [_read(file) for file in sorted(folder.glob("*.toml"))]
     return dict(RUBRICS) | {rubric.id: rubric for rubric in own}
+
+
+def _read(file: Path) -> Rubric:
+    try:
+        return read(file.read_text(encoding="utf-8"), file.name)
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{file.name}: is not in UTF-8") from error
 
 
 def _load() -> Mapping[str, Rubric]:

@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from pydantic import TypeAdapter, ValidationError
 from starlette.responses import HTMLResponse
 
+from hisbus_bus.desk import named
 from hisbus_bus.desk.health import agents_called, durability
 from hisbus_bus.desk.problems import Problem
 from hisbus_bus.desk.process import Process
@@ -57,6 +58,7 @@ def age(born: date, now: datetime) -> int:
 
 
 _templates.filters["clock"] = clock
+_templates.filters |= {"change": named.change, "step": named.step, "part": named.part, "actor": named.actor}
 _templates.globals["age"] = age
 
 

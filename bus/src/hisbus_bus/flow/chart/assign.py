@@ -4,14 +4,29 @@ Each answer is a function of all stored events and rests on the one before, neve
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hisbus_bus.flow.chart import stay
-from hisbus_bus.flow.chart.said import is_adt
+from hisbus_bus.flow.chart.order import STAMP
+from hisbus_bus.flow.chart.said import Said, is_adt
 from hisbus_bus.flow.chart.scope import Scope
 from hisbus_bus.flow.chart.store import Encounter, Stored
-from hisbus_bus.flow.chart.visits import ANOTHER, CIRCULAR, UNASSIGNED, Claims, Merge, accepts, only_open, survivors
+from hisbus_bus.flow.chart.visits import (
+    ANOTHER,
+    BARE,
+    CIRCULAR,
+    NOT_REGISTERED,
+    OPENS,
+    REUSED,
+    UNASSIGNED,
+    Claims,
+    Merge,
+    accepts,
+    by_time,
+    only_open,
+    survivors,
+)
 from hisbus_bus.kernel import tables
 from hisbus_bus.kernel.bulk import within
 from hisbus_schemas import Due, Event
@@ -21,6 +36,7 @@ New = tuple[Stored, Event]
 _ADT = tables.events.c.kind.startswith("encounter.") | tables.events.c.kind.startswith("patient.")
 _OF_THE_PERSON = frozenset({"allergy.recorded"})
 """Kinds that are true outside a stay too; they wait for the next one, and are nobody's work meanwhile."""
+_OPENS = tables.events.c.claim == OPENS
 _NAMED = tables.events.c.visit == tables.events.c.encounter
 
 
@@ -36,7 +52,15 @@ class Cause:
 class Assignment:
     """Assigns the new events, and every stored one that belongs elsewhere because of them."""
 
-    def __init__(self, scope: Scope, new: Sequence[New], gone: Sequence[Stored], merges: Sequence[Merge]) -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        new: Sequence[New],
+        gone: Sequence[Stored],
+        merges: Sequence[Merge],
+        counted: Mapping[str, str],
+    ) -> None:
+        self._counted = counted
         self._scope = scope
         self._store = scope.store
         self._new = new
@@ -45,6 +69,8 @@ class Assignment:
         self._moved: dict[str, Stored] = {}
         self._stirred: dict[str, Cause] = {}
         """Patients whose events without a visit number must be looked at again."""
+        self._placed: dict[str, Cause] = {}
+        """Visits whose number others bear too, with a counter: their events must be placed by time again."""
         self.refold: set[str] = set()
         """Encounters that gained or lost a stored event."""
         self.remapped: dict[str, Cause] = {}
@@ -113,14 +139,23 @@ class Assignment:
 
     async def _claim(self) -> set[str]:
         """Take in who names visits. Return those whose events must be looked at again."""
-        before = {id: encounter.claims.holders() for id, encounter in self._scope.encounters.items()}
+        before = {id: _held(encounter) for id, encounter in self._scope.encounters.items()}
         if lost := {row.visit for row in self._gone if row.visit is not None}:
             for visit in lost:
-                self._scope.encounters[visit].claims = Claims()
+                known = self._encounter(visit).claims
+                cleared = Claims(reused=known.reused, counted=known.counted, number=known.number)
+                self._encounter(visit).claims = cleared
             for row in await self._store.light(within(tables.events.c.visit, lost)):
                 self._name(row)
             for move in await self._store.moves(lost):
                 self._encounter(move.visit).claims.move(move)
+        for id, number in self._counted.items():
+            others = self._encounter(number).claims
+            if id not in others.counted:
+                others.counted.append(id)
+                self._encounter(id).claims.number = number
+                self._scope.touch(id)
+                self._scope.touch(number)
         for row, _ in self._new:
             if row.visit is not None:
                 self._name(row)
@@ -128,11 +163,14 @@ class Assignment:
             if move.visit is not None:
                 self._encounter(move.visit).claims.move(move)
         self._store.add_merges(self._merges)
-        return {id for id, held in before.items() if self._scope.encounters[id].claims.holders() != held}
+        changed = {id for id, held in before.items() if _held(self._scope.encounters[id]) != held}
+        numbers = {self._encounter(id).claims.number for id in changed}
+        return changed | {number for number in numbers if number is not None}
 
     def _name(self, row: Stored) -> None:
         encounter = self._encounter(row.visit)
-        encounter.claims.name(row.order, row.patient, row.connector, row.timezone)
+        if row.claim == OPENS:
+            encounter.claims.open(row.order, row.patient, row.connector, row.timezone)
         self._scope.touch(encounter.id)
 
     def _encounter(self, id: str | None) -> Encounter:
@@ -140,12 +178,15 @@ class Assignment:
 
     async def _own(self, again: Collection[str]) -> None:
         """Give each visit its owner, and the events that name it their place."""
-        rows = await self._store.light(within(tables.events.c.visit, again)) if again else []
+        doubtful = {id for id in self._scope.encounters if self._may_be_reused(id, again)}
+        looked_at = {*again, *doubtful}
+        rows = await self._store.light(within(tables.events.c.visit, looked_at)) if looked_at else []
         await self._scope.bring_patients({row.patient for row in rows if row.patient is not None})
         await self._scope.bring_holders()
         causes = {row.visit: _cause(row) for row in (*self._gone, *(row for row, _ in reversed(self._new)))}
+        causes = {self._encounter(id).claims.number: cause for id, cause in causes.items() if id} | causes
         for id, encounter in self._scope.encounters.items():
-            present = encounter.claims.present()
+            present = encounter.claims.present() if self._scope.is_stay(encounter) else None
             owner = self._scope.root(present) if present is not None else None
             if owner != encounter.patient:
                 cause = causes.get(id) or self._cause_of_merge()
@@ -154,6 +195,7 @@ class Assignment:
                 encounter.patient = owner
                 self._scope.touch(id)
                 self.because(id, cause)
+        await self._tell_reused(doubtful)
         for row in (self._moved.get(row.id, row) for row in rows):
             cause = causes.get(row.visit) or self._cause_of_merge()
             self._put(row, *self._of_visit(row), message=cause.message)
@@ -167,9 +209,52 @@ class Assignment:
     def _of_visit(self, row: Stored) -> tuple[str | None, str]:
         if row.flag == CIRCULAR:
             return None, CIRCULAR
-        if accepts(self._encounter(row.visit).claims, row.patient, self._scope.root):
-            return row.visit, ""
-        return None, ANOTHER
+        encounter = self._encounter(row.visit)
+        if counted := self._scope.counted(encounter):
+            theirs = [stay for stay in counted if self._accepts(stay, row)]
+            return (by_time(row.order, map(_begins, theirs)), "") if theirs else (None, ANOTHER)
+        waits = row.kind in _OF_THE_PERSON or not _needs_stay(row)
+        if encounter.claims.first is None:
+            return None, "" if waits else NOT_REGISTERED if row.claim == BARE else UNASSIGNED
+        if not self._accepts(encounter, row):
+            return None, ANOTHER
+        if encounter.claims.reused is not None and row.order >= encounter.claims.reused:
+            return None, "" if waits else REUSED
+        return row.visit, ""
+
+    def _accepts(self, encounter: Encounter, row: Stored) -> bool:
+        return accepts(encounter.claims, row.patient, self._scope.root)
+
+    # --- numbers that are used again
+
+    def _may_be_reused(self, id: str, again: Collection[str]) -> bool:
+        """Tell whether from another event on than before the visit's number may be another stay's."""
+        encounter = self._encounter(id)
+        if encounter.counter:
+            return False
+        told, since = encounter.named, encounter.claims.reused
+        new = [(row, event) for row, event in self._new if row.visit == id and row.claim == OPENS]
+        lost = id in again or any(row.visit == id for row in self._gone)
+        if lost and (encounter.version or encounter.claims.counted):
+            return True
+        if since is not None:
+            return any(row.order < since for row, _ in new)
+        if not (told.keys() & stay.ENDS or any(stay.ends(event) for _, event in new)):
+            return False
+        newest = max((word[1] for word in told.values()), default="")
+        return any(row.kind == stay.ADMITTED or row.order < newest for row, _ in new)
+
+    async def _tell_reused(self, visits: Collection[str]) -> None:
+        """Find from which event on the numbers of visits are other stays'."""
+        if not visits:
+            return
+        known = await self._store.events(within(tables.events.c.visit, visits), _OPENS)
+        told = sorted([*known, *self._new], key=lambda pair: pair[0].order)
+        for id in visits:
+            encounter = self._encounter(id)
+            theirs = ((row, event) for row, event in told if row.visit == id and self._accepts(encounter, row))
+            encounter.claims.reused = _reused((row, event) for row, event in theirs if row.flag != CIRCULAR)
+            self._scope.touch(id)
 
     def _put(self, row: Stored, encounter: str | None, flag: str, *, message: str) -> None:
         """Assign a stored event; where that is news, both encounters are folded again."""
@@ -192,10 +277,12 @@ class Assignment:
         for row, event in await self._stored_of(self.refold, _ADT, _NAMED):
             self._hear(row, event, heard)
         for row, event in self._new:
-            if row.visit is not None and row.encounter is not None:
+            if row.visit is not None and row.encounter == row.visit:
                 self._hear(row, event, heard)
         for id in heard.keys() | self.refold:
             encounter = self._scope.encounters[id]
+            if encounter.claims.number is not None:
+                self._placed.setdefault(encounter.claims.number, heard.get(id) or self._any_cause(id))
             opened = stay.window(encounter.named)
             if opened != (encounter.begins, encounter.ends):
                 encounter.begins, encounter.ends = opened
@@ -220,6 +307,7 @@ class Assignment:
 
     async def _place(self) -> None:
         """Assign the events without a visit number: the new ones, and all of patients whose stays changed."""
+        await self._place_counted()
         free = [row for row, event in self._new if row.visit is None and _needs_stay(row, event)]
         roots = {*self._stirred, *(self._scope.root(row.patient) for row in free if row.patient is not None)}
         if not roots:
@@ -242,6 +330,20 @@ class Assignment:
             self._put(row, *self._of_time(row), message=cause.message)
         await self._store.assign(self._moved.values())
 
+    async def _place_counted(self) -> None:
+        """Assign the events that name a number alone which several stays have."""
+        if not self._placed:
+            return
+        rows = await self._store.light(within(tables.events.c.visit, self._placed))
+        await self._scope.bring_patients({row.patient for row in rows if row.patient is not None})
+        self._moved.clear()
+        for row in rows:
+            self._put(row, *self._of_visit(row), message=self._placed[row.visit or ""].message)
+        await self._store.assign(self._moved.values())
+        for row, _ in self._new:
+            if row.visit in self._placed:
+                row.encounter, row.flag = self._of_visit(row)
+
     def _of_time(self, row: Stored) -> tuple[str | None, str]:
         if row.flag == CIRCULAR:
             return None, CIRCULAR
@@ -252,8 +354,29 @@ class Assignment:
         return found, ""
 
 
-def _needs_stay(row: Stored, event: Event) -> bool:
-    return not row.kind.startswith("patient.") and not isinstance(event.data, Due)
+def _needs_stay(row: Stored, event: Event | None = None) -> bool:
+    return not row.kind.startswith("patient.") and not (event is not None and isinstance(event.data, Due))
+
+
+def _held(encounter: Encounter) -> tuple[bool, set[str]]:
+    """Return what decides whose events on a visit are the visit's."""
+    return encounter.claims.first is not None, encounter.claims.holders()
+
+
+def _begins(encounter: Encounter) -> tuple[str, str]:
+    """Return from when on events belong to a stay of a number that has several, and the stay."""
+    first = encounter.claims.first
+    return encounter.begins or (first[0][:STAMP] if first else ""), encounter.id
+
+
+def _reused(told: Iterable[New]) -> str | None:
+    """Return the place in the fold of the first admission that is another stay's, after this one ended."""
+    said: Said = {}
+    for row, event in told:
+        if event.kind == stay.ADMITTED and stay.is_another(said, event):
+            return row.order
+        said = stay.hear(said, event)
+    return None
 
 
 def _cause(row: Stored) -> Cause:

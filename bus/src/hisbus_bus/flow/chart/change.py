@@ -13,12 +13,15 @@ from hisbus_bus.flow.chart.refold import ONLY_WAKE, apply, hear, refold
 from hisbus_bus.flow.chart.said import together
 from hisbus_bus.flow.chart.scope import Scope
 from hisbus_bus.flow.chart.store import Encounter, Patient, Store, Stored
-from hisbus_bus.flow.chart.visits import CIRCULAR, Merge
+from hisbus_bus.flow.chart.visits import BARE, CIRCULAR, OPENS, Merge
 from hisbus_bus.kernel import tables
 from hisbus_bus.kernel.bulk import within
 from hisbus_bus.kernel.topics import Keys, digest
 from hisbus_schemas import Charted, Due, Event, Move, PatientId, Translated, VisitId
 from hisbus_schemas import Merge as MergeFact
+
+BARE_NUMBER = "bare_visit_number"
+"""Flag of a fact that names its visit by a number whose authority is only what its connector takes for granted."""
 
 
 class Change:
@@ -42,6 +45,8 @@ class Change:
         self._scope = Scope(store)
         self._patients: dict[str, PatientId] = {}
         self._visits: dict[str, VisitId] = {}
+        self._counted: dict[str, str] = {}
+        """Visits with a counter, each with the visit that its number alone names."""
         self._merges: list[Merge] = []
         self._new: list[New] = [(self._row(message, event), event) for message in messages for event in message.events]
 
@@ -63,29 +68,34 @@ class Change:
         await refold(self._scope, assignment.refold)
         fresh = [(row, event) for row, event in self._new if row.encounter and row.encounter not in assignment.refold]
         for row, event in fresh:
-            # What carries the visit's number was heard when the visit's times were needed.
-            if row.visit is None and row.kind not in ONLY_WAKE:
+            # What names the very visit was heard when the visit's times were needed.
+            if row.visit != row.encounter and row.kind not in ONLY_WAKE:
                 hear(self._scope, row, event)
         await apply(self._scope, fresh)
         charted = await self._versions(assignment)
         for encounter in self._scope.encounters.values():
-            _show(encounter)
+            _show(encounter, stands=self._scope.is_stay(encounter))
         self._scope.save()
         return charted
 
     def _row(self, message: Translated, event: Event) -> Stored:
         patient = self._patient(event.patient)
         visit = event.data.visit if isinstance(event.data, Move) else event.visit
-        id = self._keys.encounter(visit) if visit is not None else None
-        if visit is not None and id is not None:
-            self._visits[id] = visit
+        id = self._visit(visit) if visit is not None else None
         order = order_of(event)
         if isinstance(event.data, MergeFact | Move):
             moved = id if isinstance(event.data, Move) else None
             self._merges.append(Merge(event.id, self._patient(event.data.prior), patient, moved, order))
         touched = " ".join(map(entries.trace, entries.touched(event)))
         known = (event.id, event.message, event.kind, patient, id, order, event.connector, message.timezone)
-        return Stored(*known, touched=touched)
+        return Stored(*known, claim=_claim(event), touched=touched)
+
+    def _visit(self, visit: VisitId) -> str:
+        id = self._keys.encounter(visit)
+        self._visits[id] = visit
+        if visit.counter:
+            self._counted[id] = self._visit(VisitId(authority=visit.authority, number=visit.number))
+        return id
 
     def _patient(self, patient: PatientId | None) -> str | None:
         if patient is None:
@@ -107,7 +117,7 @@ class Change:
         if due - self._scope.encounters.keys():
             raise BadMessage("A wake is for a stay that no event has named.", code="unknown_encounter")
         await self._store.drop_events([row.id for row in gone])
-        assignment = Assignment(self._scope, self._new, gone, self._merges)
+        assignment = Assignment(self._scope, self._new, gone, self._merges, self._counted)
         await assignment.run(linked, stored)
         return assignment
 
@@ -204,15 +214,21 @@ def _present(message: Translated, events: Sequence[Event]) -> list[datetime]:
     return [event.time.at for event in events if "future_time" not in event.flags]
 
 
-def _show(encounter: Encounter) -> None:
-    """Render the stay. One that no event names any more stands as cancelled, so that its findings close."""
+def _show(encounter: Encounter, *, stands: bool) -> None:
+    """Render the stay. One that no event opens any more stands as cancelled, so that its findings close."""
     shown = stay.show(together(encounter.named, encounter.assigned)) | encounter.lies
-    if encounter.claims.first is None:
+    if encounter.claims.first is None or not stands:
         shown = {"status": "cancelled"}
     else:
         _, encounter.connector, encounter.timezone = encounter.claims.first
-    encounter.status = shown["status"]
+    encounter.status = shown["status"] if encounter.version else ""
     encounter.stay = to_json(shown).decode()
+
+
+def _claim(event: Event) -> str:
+    if event.opens or event.kind.startswith("encounter."):
+        return OPENS
+    return BARE if BARE_NUMBER in event.flags else ""
 
 
 def _of_patient_only(row: Stored) -> bool:

@@ -80,7 +80,7 @@ def _lies(scope: Scope, encounter: str, history: Slot | None) -> None:
 def hear(scope: Scope, row: Stored, event: Event) -> None:
     """Take in what an event says of its stay."""
     encounter = scope.encounters[row.encounter or ""]
-    if row.visit is not None:
+    if row.visit == row.encounter:
         encounter.named = stay.hear(encounter.named, event)
     else:
         encounter.assigned = stay.hear(encounter.assigned, event)

@@ -28,6 +28,15 @@ class Scope:
         """Return the loaded encounters that these patients own."""
         return [encounter for encounter in self.encounters.values() if encounter.patient in roots]
 
+    def counted(self, encounter: Encounter) -> list[Encounter]:
+        """Return the stays of a number that have a counter; what has none belongs to one of them by its time."""
+        others = (self.encounters[id] for id in encounter.claims.counted)
+        return [other for other in others if other.claims.first is not None]
+
+    def is_stay(self, encounter: Encounter) -> bool:
+        """Tell whether somebody opened it, and its number alone names it."""
+        return encounter.claims.first is not None and not self.counted(encounter)
+
     def touch(self, id: str) -> None:
         """Note that a patient or an encounter was changed."""
         self._changed.add(id)
@@ -90,6 +99,7 @@ class Scope:
         await self.bring_patients(roots)
         found = await self.store.lock_stays(roots, open_only=open_only)
         self.encounters = found | self.encounters
+        await self.bring({other for encounter in found.values() for other in _alike(encounter)})
         await self.bring_holders()
 
     def save(self) -> None:
@@ -100,9 +110,20 @@ class Scope:
         )
 
     async def _lock(self, encounters: Collection[str]) -> dict[str, Encounter]:
-        if not encounters:
-            return {}
-        return await self.store.lock_encounters(encounters)
+        found: dict[str, Encounter] = {}
+        wanted = set(encounters)
+        while absent := wanted - found.keys():
+            more = await self.store.lock_encounters(absent)
+            found |= more
+            wanted = {other for encounter in more.values() for other in _alike(encounter)}
+        return found
+
+
+def _alike(encounter: Encounter) -> Iterable[str]:
+    """Yield the other visits of its number."""
+    yield from encounter.claims.counted
+    if encounter.claims.number is not None:
+        yield encounter.claims.number
 
 
 def _holders(encounters: Iterable[Encounter]) -> set[str]:

@@ -22,7 +22,9 @@ MARKS = frozenset({ADMITTED, REGISTERED, EXPECTED, TRANSFERRED, SWAPPED, DISCHAR
 BEGAN, BECAME = "began", "became"
 """Marks besides: when the newest admission says that the stay began; that it was an outpatient who became inpatient."""
 
-_ENDS = frozenset({"discharged", "disposition", DISCHARGED})
+ENDS = frozenset({"discharged", DISCHARGED})
+"""Words that may end a stay."""
+_OF_THE_END = ENDS | {"disposition"}
 _BEDDED = frozenset({"inpatient", "obstetric", "day"})
 
 
@@ -36,6 +38,20 @@ def becomes_inpatient(event: Event) -> bool | None:
 def admission(event: Event) -> Moment:
     """Return when a stay began by what its admission says: as given, else when it happened."""
     return (event.stay.admitted if event.stay else None) or event.time
+
+
+def ends(event: Event) -> bool:
+    """Tell whether an event says that the stay ended."""
+    return bool(hear({}, event).keys() & ENDS)
+
+
+def is_another(said: Said, event: Event) -> bool:
+    """Tell whether an admission is another stay's than the one that this is known of: later than its discharge."""
+    shown = show(said)
+    if shown["status"] != "discharged":
+        return False
+    began = admission(event).at
+    return began > _at(shown["discharged"]) and ("admitted" not in shown or began != _at(shown["admitted"]))
 
 
 def hear(said: Said, event: Event) -> Said:
@@ -101,7 +117,7 @@ def _order(said: Said, word: str) -> str:
 
 def _ended(said: Said, floor: str) -> dict[str, Any]:
     """Return what holds of the words about the discharge that came after a place in the fold."""
-    ended = {field: since(said, field, floor) for field in _ENDS}
+    ended = {field: since(said, field, floor) for field in _OF_THE_END}
     word = "discharged" if ended["discharged"] else DISCHARGED
     began = _order(said, BEGAN)
     if not ended[word] or began <= _order(said, word):

@@ -46,13 +46,14 @@ class Encounter:
     id: str
     authority: str
     number: str
+    counter: str = ""
     patient: str | None = None
     connector: str = ""
     timezone: str = "UTC"
     key: str = ""
     version: int = 0
     now: datetime = LONG_AGO
-    status: str = "registered"
+    status: str = ""
     begins: str | None = None
     ends: str | None = None
     claims: Claims = field(default_factory=Claims)
@@ -74,6 +75,8 @@ class Stored:
     order: str
     connector: str
     timezone: str
+    claim: str = ""
+    """On the visit that it names: ``opens``; ``bare``, by a number of no certain authority; or none."""
     encounter: str | None = None
     flag: str = ""
     touched: str = ""
@@ -176,7 +179,8 @@ class Store:
 
     async def add_encounters(self, new: dict[str, VisitId]) -> None:
         """Insert encounters that do not exist yet."""
-        rows = [_values(Encounter(id, visit.authority, visit.number)) for id, visit in sorted(new.items())]
+        made = (Encounter(id, visit.authority, visit.number, visit.counter) for id, visit in sorted(new.items()))
+        rows = [_values(encounter) for encounter in made]
         await write(self.connection, Rows(tables.encounters, rows, "keep"))
 
     def save(self, patients: Iterable[Patient], encounters: Iterable[Encounter]) -> None:
@@ -295,8 +299,8 @@ def _patient(row: Any) -> Patient:
 
 def _encounter(row: Any) -> Encounter:
     encounter = Encounter(*row)
-    first, owner, moves = from_json(row.claims)
-    encounter.claims = Claims(first and tuple(first), owner and tuple(owner), [tuple(move) for move in moves])
+    first, owner, moves, *more = from_json(row.claims)
+    encounter.claims = Claims(first and tuple(first), owner and tuple(owner), [tuple(move) for move in moves], *more)
     encounter.named, encounter.assigned = from_json(row.named), from_json(row.assigned)
     encounter.lies = from_json(row.lies)
     return encounter
@@ -306,7 +310,7 @@ def _values(row: Patient | Encounter | Stored | Merge) -> dict[str, Any]:
     """Return a row as its table has it; what is neither text nor number nor time is JSON there."""
     values = {name: getattr(row, name) for name in row.__slots__}
     if isinstance(row, Encounter):
-        claims = [row.claims.first, row.claims.owner, row.claims.moves]
+        claims = [getattr(row.claims, name) for name in Claims.__slots__]
         return (
             values | {name: _json(values[name]) for name in ("named", "assigned", "lies")} | {"claims": _json(claims)}
         )

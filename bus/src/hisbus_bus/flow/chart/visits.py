@@ -6,8 +6,13 @@ from dataclasses import dataclass, field
 from hisbus_bus.flow.chart.order import STAMP
 
 UNASSIGNED = "unassigned_visit"
+NOT_REGISTERED = "visit_not_registered"
+REUSED = "visit_number_reused"
 ANOTHER = "visit_of_another_patient"
 CIRCULAR = "circular_merge"
+
+OPENS, BARE = "opens", "bare"
+"""What an event may do beside naming a visit: open it; or name it by a number of no certain authority."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,17 +28,23 @@ class Merge:
 
 @dataclass(slots=True)
 class Claims:
-    """Who named a visit: the earliest event of all, the earliest with a patient, and the visit's moves."""
+    """Who opened a visit: the earliest event of all, the earliest with a patient; the visit's moves; its like."""
 
     first: tuple[str, str, str] | None = None
-    """Fold order, connector, time zone."""
+    """Fold order, connector, time zone. None: nobody has."""
     owner: tuple[str, str] | None = None
     """Fold order, patient as received."""
     moves: list[tuple[str, str | None, str | None]] = field(default_factory=list)
     """Fold order, patient, prior; in fold order."""
+    reused: str | None = None
+    """Fold order from which on the number is another stay's."""
+    counted: list[str] = field(default_factory=list)
+    """The visits of this number that have a counter."""
+    number: str | None = None
+    """Of a visit with a counter: the visit that its number alone names."""
 
-    def name(self, order: str, patient: str | None, connector: str, timezone: str) -> None:
-        """Take in an event that names the visit."""
+    def open(self, order: str, patient: str | None, connector: str, timezone: str) -> None:
+        """Take in an event that names the visit and opens it."""
         first = (order, connector, timezone)
         self.first = min(self.first or first, first)
         if patient is not None:
@@ -79,6 +90,16 @@ def survivors(patients: Iterable[str], merges: Iterable[Merge]) -> tuple[dict[st
 def accepts(claims: Claims, patient: str | None, root: Callable[[str], str]) -> bool:
     """Tell whether an event of a patient that names the visit is the visit's."""
     return patient is None or root(patient) in {root(holder) for holder in claims.holders()}
+
+
+def by_time(order: str, stays: Iterable[tuple[str, str]]) -> str:
+    """Return the stay, of (begins, id), to which an event of one of them belongs: the last that had begun.
+
+    What comes before all of them belongs to the first.
+    """
+    at = order[:STAMP]
+    began = sorted(stays)
+    return next((id for begins, id in reversed(began) if begins <= at), began[0][1])
 
 
 def only_open(order: str, stays: Iterable[tuple[str, str | None, str | None]]) -> str | None:

@@ -101,8 +101,10 @@ def _password(settings: LogSettings) -> str:
         raise ConfigError("log.sasl_password_file is missing.")
     try:
         return settings.sasl_password_file.read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise ConfigError("log.sasl_password_file cannot be read. Check its path and owner.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            "log.sasl_password_file: it cannot be read as text. Check its path, its owner and that it is in UTF-8."
+        ) from error
 
 
 class Cluster:

@@ -11,7 +11,7 @@ class UnknownUser(Refused):
 
 
 class NameTaken(Refused):
-    """There is a user of that name already. Choose another name, or enable that user again."""
+    """There is a user of that name already, perhaps in other letters. Choose another, or enable that user again."""
 
     code = "name_taken"
     status = 409

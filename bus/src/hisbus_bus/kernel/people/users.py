@@ -55,6 +55,8 @@ class Known:
     sessions: int
     tokens: int
     """That still work."""
+    locked_until: datetime | None = None
+    """After too many wrong passwords; None: not locked now."""
 
 
 async def acting(connection: "AsyncConnection", name: str, *, lock: bool = False) -> User | None:
@@ -107,6 +109,9 @@ async def add(
     try:
         async with database.write() as connection:
             actor = await admitted(connection, by, "administer", Object("user", name))
+            others = await connection.scalars(select(tables.users.c.name))
+            if name.casefold() in {other.casefold() for other in others}:
+                raise NameTaken  # who logs in, and whom the audit names, must not be two that people read as one
             row = {"name": name, "role": role, "password": hash, "active": True, "failures": 0}
             await connection.execute(tables.users.insert(), row)
             await audit.record(connection, actor=actor, action="user.added", object=name, role=role)
@@ -272,7 +277,8 @@ async def listed(database: Database, *, name: str | None = None, after: str = ""
     wanted = select(users).where(users.c.name > after).order_by(users.c.name)
     wanted = wanted.where(users.c.name == name) if name is not None else wanted
     wanted = wanted.limit(limit) if limit >= 0 else wanted
-    works = (tokens.c.revoked.is_(None), tokens.c.until > datetime.now(UTC))
+    now = datetime.now(UTC)
+    works = (tokens.c.revoked.is_(None), tokens.c.until > now)
     async with database.read() as connection:
         rows = (await connection.execute(wanted)).all()
         names = [row.name for row in rows]
@@ -293,6 +299,7 @@ async def listed(database: Database, *, name: str | None = None, after: str = ""
             numbers=theirs.get(row.name, ()),
             sessions=opened.get(row.name, 0),
             tokens=working.get(row.name, 0),
+            locked_until=row.locked_until if row.locked_until is not None and row.locked_until > now else None,
         )
         for row in rows
     ]

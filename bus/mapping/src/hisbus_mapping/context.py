@@ -29,7 +29,7 @@ class Mistake(Exception):
 
 
 @dataclass
-class Core:
+class Context:
     """What is compiled with: the profile, the format of its paths, and what the configuration says."""
 
     profile: Profile
