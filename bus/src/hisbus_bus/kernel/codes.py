@@ -236,6 +236,11 @@ async def hanging(connection: "AsyncConnection", id: str) -> tuple[int, int]:
     return stays, messages
 
 
+async def waiting(connection: "AsyncConnection") -> int:
+    """Return how many answers were given whose messages are not on their way yet."""
+    return await connection.scalar(select(func.count()).where(tables.codes.c.pending)) or 0
+
+
 def _row(one: Looked) -> dict[str, Any]:
     sent = one.said.code
     return _named(one.key) | {
