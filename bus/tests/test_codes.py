@@ -1,17 +1,18 @@
 """Codes that people are asked for: entered once, answered by a person, and gone by in what is read again."""
 
+import asyncio
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import event, select
 
 from hisbus.connector import LookedUp, Raw, Translation
 from hisbus_bus.flow.translate import Translate
 from hisbus_bus.kernel import codes, outbox, tables
-from hisbus_bus.kernel.codes import BadWord, Key, UnknownTable
+from hisbus_bus.kernel.codes import BadWord, Key, Looked, UnknownTable
 from hisbus_bus.kernel.consumer import Batch
 from hisbus_bus.kernel.log import Record
 from hisbus_bus.kernel.site import Site
@@ -173,6 +174,45 @@ async def test_what_is_said_while_a_message_is_read_counts_for_it(site: Site, mo
     assert mapping.read == ["EMR =I", "EMR IP", "EMR IP"], "read without, found out, and read once more"
     await take(step, record(2, "EMR IP"))
     assert mapping.read[3:] == ["EMR IP"], "once it is known it is known"
+
+
+async def test_an_answer_waits_for_what_is_being_read_without_it(site: Site) -> None:
+    """Else a message could be entered with the old answer after all that had it were sought."""
+    await take(translating(site), record(0, "EMR IP"))
+    one = Looked("m1", NOON, IP, LookedUp("class", "class", Code(code="IP")))
+
+    async def said() -> list[str]:
+        await say(site, IP, "inpatient")
+        async with site.database.read() as connection:
+            return sorted(await connection.scalars(codes.stale(IP.id)))
+
+    async with site.database.write() as connection:
+        assert await codes.Answered().hold(connection, [one])
+        answering = asyncio.create_task(said())
+        while not (answering.done() or await blocked(connection)):
+            await asyncio.sleep(0.01)
+        row = {"message": "m1", "code": IP.id, "common": IP.common.id, "answer": ""}
+        await connection.execute(tables.lookups.insert(), row)
+    assert await answering == ["m0", "m1"]
+
+
+async def blocked(connection: Any) -> bool:
+    """Tell whether somebody waits for a lock. SQLite's second writer always does."""
+    waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    return connection.dialect.name == "sqlite" or bool((await connection.exec_driver_sql(waiting)).scalar())
+
+
+async def test_many_messages_cost_no_more_statements_than_one(site: Site) -> None:
+    step, counts = translating(site), []
+    sent: list[str] = []
+    await take(step, record(0, "EMR IP"))
+    engine = site.database.engine.sync_engine
+    event.listen(engine, "before_cursor_execute", lambda *told: sent.append(told[2]))
+    for first, many in ((10, 1), (20, 40)):
+        sent.clear()
+        await take(step, *(record(first + at, f"EMR IP OP X{first}") for at in range(many)))
+        counts.append(len(sent))
+    assert counts[0] == counts[1]
 
 
 async def test_another_mapping_that_knows_the_code_looks_nothing_up(site: Site, stored: list[Record]) -> None:
