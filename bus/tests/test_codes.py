@@ -16,7 +16,9 @@ from hisbus_bus.kernel.codes import BadWord, Key, Looked, UnknownTable
 from hisbus_bus.kernel.consumer import Batch
 from hisbus_bus.kernel.log import Record
 from hisbus_bus.kernel.site import Site
+from hisbus_bus.lab import rehearsal
 from hisbus_bus.lab.answered import Answered
+from hisbus_bus.lab.replay import Wanted
 from hisbus_mapping import NONE, Asks
 from hisbus_schemas import Code, Fact, Moment, Translated
 
@@ -224,6 +226,23 @@ async def test_another_mapping_that_knows_the_code_looks_nothing_up(site: Site, 
     assert await rows(site, tables.lookups) == []
     await say(site, IP, "inpatient")
     assert await again(site, translating(site, newer), stored) == []
+
+
+async def test_a_rehearsal_goes_by_what_people_have_said(site: Site, stored: list[Record]) -> None:
+    step = translating(site)
+    stored.append(record(0, "EMR IP"))
+    await take(step, *stored)
+    await say(site, IP, "inpatient")
+    await again(site, step, stored)
+    log: Any = site.log
+    blank = dict.fromkeys((one.name for one in tables.events.c if not one.nullable), "")
+    async with site.database.write() as connection:
+        for one in Translated.model_validate_json(log.appended[-1].value).events:
+            row = blank | {"id": one.id, "message": one.message, "body": one.model_dump_json()}
+            await connection.execute(tables.events.insert(), row)
+    newer: Any = Mapping("v2")
+    said = await rehearsal.messages(site, Wanted(newer, NOON), lambda done, total: None)
+    assert (said.total, said.unchanged) == (1, 1)
 
 
 async def test_killed_before_all_is_on_its_way_it_begins_again_with_what_is_left(
