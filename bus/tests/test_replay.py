@@ -43,7 +43,7 @@ class Mapping:
         self._now_means = now_means
         self.read: list[Raw] = []
 
-    def translate(self, raw: Raw) -> Translation:
+    def translate(self, raw: Raw, answers: Any = None) -> Translation:
         self.read.append(raw)
         words = [self._now_means.get(word, word) for word in raw.body.decode().split()]
         if "!" in words:

@@ -30,7 +30,7 @@ class Mapping:
     name = "v1"
     connector = Connector()
 
-    def translate(self, raw: Raw) -> Translation:
+    def translate(self, raw: Raw, answers: Any = None) -> Translation:
         text = raw.body.decode()
         if text == "!":
             raise BadMessage("It cannot be read.", code="unreadable")
@@ -156,7 +156,7 @@ async def test_a_copy_of_what_is_still_unmapped_is_its_replay_under_the_mended_m
     await take(step, record(0, "?"))
     monkeypatch.setattr(mapping, "name", "v2")
     monkeypatch.setattr(
-        mapping, "translate", lambda raw: Translation(True, [Fact(kind="now.mapped", time=Moment(at=NOON))])
+        mapping, "translate", lambda raw, answers: Translation(True, [Fact(kind="now.mapped", time=Moment(at=NOON))])
     )
     await take(step, record(5, "?"))
     rows = await ledger(site)
@@ -193,7 +193,7 @@ async def test_the_feed_clock_only_moves_on_and_never_to_a_time_flagged_as_futur
     await take(step, record(1, "earlier"))
     assert await now() == NOON + timedelta(hours=1)
     future = Fact(kind="late", time=Moment(at=NOON + timedelta(days=900)), flags=["future_time"])
-    monkeypatch.setattr(mapping, "translate", lambda raw: Translation(True, [future]))
+    monkeypatch.setattr(mapping, "translate", lambda raw, answers: Translation(True, [future]))
     await take(step, record(2, "future"))
     assert await now() == NOON + timedelta(hours=1)
 

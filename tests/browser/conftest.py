@@ -20,6 +20,7 @@ from hisbus_bus.desk import AgentState, ModelState, create_app
 from hisbus_bus.kernel import people as users
 from hisbus_bus.kernel import tables
 from hisbus_bus.kernel.site import Site
+from hisbus_mapping import NONE, Asks
 from hisbus_schemas import Decision
 
 CHROMIUM = shutil.which("chromium")
@@ -93,7 +94,8 @@ async def served(site: Site) -> AsyncIterator[str]:
         ],
         ModelState("down", "qwen3-32b", "llm_unreachable"),
     )
-    app = create_app(site, connectors=[ward_rows.Quiet()], process=agents)
+    asks = {"his": {"document": Asks("document:*", ["C0034", "C0037", NONE])}}
+    app = create_app(site, connectors=[ward_rows.Quiet()], asks=asks, process=agents)
     config = uvicorn.Config(app, port=0, log_config=None, access_log=False, lifespan="off")
     server = uvicorn.Server(config)
     running = asyncio.create_task(server.serve())

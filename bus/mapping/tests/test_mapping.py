@@ -61,7 +61,7 @@ CODE = {
 class Group:
     """A source made of tables: ``{"id": [{"number": ...}]}``."""
 
-    withheld = authority = ""
+    withheld = authority = sender = ""
 
     def __init__(self, said: dict[str, Any], type: str = "") -> None:
         self._said = said

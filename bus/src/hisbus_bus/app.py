@@ -41,6 +41,7 @@ from hisbus_bus.kernel.settings import Settings
 from hisbus_bus.kernel.signals import Signals
 from hisbus_bus.kernel.site import Site, load_secret, open_database, open_log
 from hisbus_bus.kernel.topics import STEPS, Keys
+from hisbus_bus.lab.answered import Answered
 from hisbus_mapping import Mapping
 
 CALLING = 2
@@ -257,6 +258,7 @@ class App:
         if "chart" in self.steps:
             self._consume(ChartStep(site))
         if "translate" in self.steps:
+            self._others.append(self._run("answered", Answered(site).run()))
             self._consume(Translate(site, self.mappings))
         if "web" in self.steps:
             self._start_web()
@@ -301,7 +303,8 @@ class App:
         except ConfigError as error:
             raise ConfigError(f"web.listen: {error}") from error
         self.web_address = listening.getsockname()[:2]
-        page = create_app(self.site, connectors=self.connectors, process=self)
+        asks = {mapping.connector.name: mapping.asks for mapping in self.mappings}
+        page = create_app(self.site, connectors=self.connectors, asks=asks, process=self)
         self._others.append(self._run("web", _serve(page, listening)))
 
     async def _stop(self) -> None:

@@ -17,6 +17,7 @@ from sqlalchemy import select
 from hisbus_bus.desk import AgentState, create_app
 from hisbus_bus.kernel import tables
 from hisbus_bus.kernel.site import Site
+from hisbus_mapping import NONE, Asks
 
 ROLES = ("viewer", "reviewer", "admin")
 
@@ -59,7 +60,8 @@ async def site(tmp_path: Path, database_url: str) -> AsyncIterator[Site]:
 @pytest.fixture
 def app(site: Site) -> FastAPI:
     agents = ward_rows.Agents([AgentState("qc", "running", "qc", "1")])
-    return create_app(site, connectors=[ward_rows.Quiet()], process=agents)
+    asks = {"his": {"class": Asks("class", ["inpatient", "outpatient", NONE])}}
+    return create_app(site, connectors=[ward_rows.Quiet()], asks=asks, process=agents)
 
 
 Client = Callable[..., AsyncClient]

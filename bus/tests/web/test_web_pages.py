@@ -224,6 +224,7 @@ def test_both_languages_say_the_same_things() -> None:
     by_value |= {key for key in chinese if key.startswith(("codes.role.", "codes.method.", "codes.verified."))}
     by_value |= {key for key in chinese if key.startswith("allergy.")}
     by_value |= {f"message.{field}" for field in ("patient", "visit", "text")}
+    by_value |= {f"asked.{status}" for status in ("open", "answered")}
     by_value |= {f"parked.{status}" for status in ("parked", "replayed", "closed")}
     for key in chinese:
         table, _, name = key.partition(".")

@@ -16,7 +16,17 @@ from hisbus_bus.kernel import charts, tables
 from hisbus_bus.kernel import people as users
 from hisbus_bus.kernel.site import Site
 
-PAGES = ("/findings", "/messages", "/messages/0.0", "/writebacks", "/parked", "/audit", "/users", "/users/viewer")
+PAGES = (
+    "/findings",
+    "/messages",
+    "/messages/0.0",
+    "/writebacks",
+    "/parked",
+    "/audit",
+    "/codes",
+    "/users",
+    "/users/viewer",
+)
 
 
 async def test_every_answer_carries_the_security_headers(client: Any) -> None:
@@ -55,6 +65,8 @@ async def test_the_api_takes_tokens_only_and_the_page_sessions_only(client: Any)
         ("POST", "/api/v1/writebacks/x/resolution", "reviewer"),
         ("POST", "/api/v1/parked/x/replay", "admin"),
         ("GET", "/api/v1/audit", "admin"),
+        ("GET", "/api/v1/codes", "admin"),
+        ("POST", "/api/v1/codes", "admin"),
         ("GET", "/api/v1/proposals", "viewer"),
         ("GET", "/api/v1/users", "admin"),
         ("GET", "/api/v1/users/admin/tokens", "admin"),

@@ -91,14 +91,16 @@ class Program:
         """
         made = self._read(source, run)
         if made is None:
-            return Translation(mapped=False, flags=[*source.flags, *run.flags])
+            return Translation(mapped=False, flags=[*source.flags, *run.flags], sender=run.sender)
         rest = source.unread(self._reads[run.type])
         names = list(dict.fromkeys(one.name for one in rest))
         if "?" in names:
             run.flag("malformed_segment")
         texts = [one.text for one in rest]  # what nothing read is kept on the first, so that nothing is lost
         facts = [Fact(**one, segments=() if number else texts) for number, one in enumerate(made)]
-        return Translation(bool(facts), facts, names, [*source.flags, *run.flags])
+        flags = [*source.flags, *run.flags]
+        looked_up = list(run.looked_up.values())
+        return Translation(bool(facts), facts, names, flags, sender=run.sender, looked_up=looked_up)
 
     def _read(self, source: Any, run: Run) -> list[dict[str, Any]] | None:
         """Return what the facts of a message hold; None where there is no mapping for its type."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from hisbus import Arrival, BadMessage, ConfigError, Connector, Raw, Reads, Source, Translation
 from hisbus.zones import zone
+from hisbus_mapping.asks import Asks, asks_of
 from hisbus_mapping.compile import Program
 from hisbus_mapping.compiler import Compiler
 from hisbus_mapping.context import Mistake
@@ -16,10 +17,10 @@ from hisbus_mapping.envelope import Judged, judge_of
 from hisbus_mapping.name import name_of
 from hisbus_mapping.plain import PlainFormat
 from hisbus_mapping.profile import Profile, mistaken, read_profile
-from hisbus_mapping.run import Run
+from hisbus_mapping.run import Run, Words
 
-Answers = Map[tuple[str, str], str]
-"""What people have said of codes: our word by table and code."""
+Answers = Map[str, Words]
+"""What people have said of codes, by sender. Who is not named goes by what was said for any: ``""``."""
 
 
 class Mapping:
@@ -51,6 +52,11 @@ class Mapping:
     def name(self) -> str:
         """A hash of all that decides what a message means; another name re-translates what is replayed."""
         return name_of(self.profile, self.connector)
+
+    @cached_property
+    def asks(self) -> Map[str, Asks]:
+        """Which of its tables people are asked for, and what they may answer."""
+        return asks_of(self.profile)
 
     def judge(self, arrival: Arrival) -> Judged:
         """Say whose a message is that arrives, and whether it is taken. Pure."""
@@ -98,7 +104,8 @@ def compiler_of(profile: Profile, connector: Connector) -> Compiler:
 
 
 def _run(raw: Raw, source: Source, answers: Answers) -> Run:
-    return Run(raw, source.type, answers, source.authority)
+    sender = source.sender
+    return Run(raw, source.type, answers.get(sender, answers.get("", {})), source.authority, sender)
 
 
 def _function(profile: Profile) -> Callable[[Any], Any]:

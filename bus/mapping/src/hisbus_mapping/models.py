@@ -12,7 +12,7 @@ from hisbus_mapping.compiler import Compiler
 from hisbus_mapping.context import Mistake, Place, Read
 from hisbus_mapping.numbers import patient_of, visit_of
 from hisbus_mapping.profile import Each, Lines, Numbers
-from hisbus_mapping.run import Asked, Run
+from hisbus_mapping.run import NONE, Run
 from hisbus_mapping.values import first_path
 from hisbus_schemas import Code, Moment, PatientId, VisitId
 
@@ -183,17 +183,13 @@ def _coded(compiler: Compiler, said: Mapping[str, Any], place: Place) -> Read[Co
         handles = _handles(sent)
         word = next((table[one] for one in handles if one in table), None)
         if word is None and otherwise == "ask":
-            answer = run.answers.get((name, handles[0]), "")
-            run.looked_up[name, handles[0]] = answer
-            word = answer or None
-        if word == sent.code:
+            word = run.answer(name, item, sent) or None
+        if word in (sent.code, NONE):
             return sent
         if word:
             return _renamed(sent, word)
         if otherwise != "keep":
             run.flag(f"unknown_code.{label}")
-            if otherwise == "ask":
-                run.asked.append(Asked(item, sent))
         return sent
 
     return coded

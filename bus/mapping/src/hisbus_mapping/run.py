@@ -3,8 +3,15 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from hisbus import Raw
+from hisbus import LookedUp, Raw
 from hisbus_schemas import Code, Moment
+
+NONE = "none"
+"""Said of a code instead of a word: it is none of ours. It is left as it is, and nobody is asked again."""
+
+
+Words = Mapping[tuple[str, str], str]
+"""What people have said of codes: our word, or ``NONE``, by table and code."""
 
 
 class Asked(NamedTuple):
@@ -20,13 +27,16 @@ class Run:
     """What is noted while one message is read."""
 
     __slots__ = (
-        "answers", "asked", "authority", "data", "flags", "group", "looked_up", "number", "raw", "time", "type",
+        "answers", "asked", "authority", "data", "flags", "group", "looked_up", "number", "raw", "sender", "time",
+        "type",
     )  # fmt: skip
 
-    def __init__(self, raw: Raw, type: str, answers: Mapping[tuple[str, str], str], authority: str = "") -> None:
+    def __init__(self, raw: Raw, type: str, answers: Words, authority: str = "", sender: str = "") -> None:
         self.raw = raw
         self.type = type
         """Of the message, without blanks and in capitals."""
+        self.sender = sender
+        """Of the message, as its source names it; empty: it names none."""
         self.flags: list[str] = []
         """Reservations about what is said of it."""
         self.answers = answers
@@ -35,8 +45,8 @@ class Run:
         """Whose numbers those are that name no authority, where that is not the connector's to say."""
         self.asked: list[Asked] = []
         """Of what is being read now."""
-        self.looked_up: dict[tuple[str, str], str] = {}
-        """The codes that the shipped and the site's tables lack, with the answer; empty: there is none yet."""
+        self.looked_up: dict[tuple[str, str], LookedUp] = {}
+        """The codes that the shipped and the site's tables lack, by table and code."""
         self.time: Moment | None = None
         """Of the facts that are being made."""
         self.data: Any = None
@@ -50,6 +60,21 @@ class Run:
         """Note a reservation, once."""
         if flag not in self.flags:
             self.flags.append(flag)
+
+    def answer(self, table: str, item: str, sent: Code) -> str:
+        """Return what people have said of a code that a table lacks, and note that it was looked up.
+
+        Where they have not, it is asked of them: empty.
+        """
+        code = sent.code or next((code for code, _ in sent.codes), "") or sent.text or sent.alternate_text
+        known = self.looked_up.get((table, code))
+        answer = self.answers.get((table, code), "") if known is None else known.answer
+        if known is None and code:  # of what has neither code nor text nobody can say what it is
+            asked = sent if sent.code else sent.model_copy(update={"code": code})
+            self.looked_up[table, code] = LookedUp(table, item, asked, answer)
+        if not answer:
+            self.asked.append(Asked(item, sent))
+        return answer
 
     def take_asked(self) -> list[Asked]:
         """Return what was asked since the last time."""

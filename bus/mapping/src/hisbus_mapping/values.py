@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from hisbus_mapping.context import Context, Mistake, Place, Read, T
 from hisbus_mapping.names import joined
 from hisbus_mapping.profile import Value
-from hisbus_mapping.run import Asked, Run
+from hisbus_mapping.run import NONE, Run
 from hisbus_schemas import Code, Moment
 
 NUMBER = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
@@ -127,13 +127,12 @@ class Values(Context):
             if word is not None:
                 return word
             if otherwise == "keep":  # what a person has said of it counts here, too
-                return run.answers.get((name, code), code)
-            answer = _answered(run, name, code) if otherwise == "ask" else ""
+                kept = run.answers.get((name, code), code)
+                return code if kept == NONE else kept
+            answer = run.answer(name, item, Code(code=code)) if otherwise == "ask" else ""
             if not answer:
                 run.flag(f"unknown_code.{label}")
-                if otherwise == "ask":
-                    run.asked.append(Asked(item, Code(code=code)))
-            return answer
+            return "" if answer == NONE else answer
 
         return worded
 
@@ -287,12 +286,6 @@ def _first_of(said: Any) -> str:
     if isinstance(said, Value):
         return first_path(said)
     return next(filter(None, (one if isinstance(one, str) else first_path(one) for one in said)), "")
-
-
-def _answered(run: Run, table: str, code: str) -> str:
-    asked = (table, code)
-    run.looked_up[asked] = answer = run.answers.get(asked, "")
-    return answer
 
 
 def _when(condition: Read[bool], read: Read[T], otherwise: T) -> Read[T]:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
         Arrival,
         Connector,
         Format,
+        LookedUp,
         Place,
         Raw,
         Reads,
@@ -38,6 +39,7 @@ __all__ = [
     "Connector",
     "Format",
     "Grounded",
+    "LookedUp",
     "LostPlace",
     "NotEvaluated",
     "Place",
@@ -59,7 +61,7 @@ __all__ = [
 _HOMES = {
     "agent": ("LLM", "Agent", "Case"),
     "connector": (
-        *("Arrival", "Connector", "Format", "Place", "Raw", "Reads", "Sink", "Source"),
+        *("Arrival", "Connector", "Format", "LookedUp", "Place", "Raw", "Reads", "Sink", "Source"),
         *("Translation", "Unread", "Verdict"),
     ),
     "errors": ("BadMessage", "BusError", "ConfigError", "LostPlace", "NotEvaluated", "RetryLater"),

@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
-from hisbus_schemas import Effect, Fact, Receipt, WriteBack
+from hisbus_schemas import Code, Effect, Fact, Receipt, WriteBack
 
 
 def _unanswered(_code: str) -> str:
@@ -89,6 +89,8 @@ class Source(Protocol):
     """Reservations about how it was read, in stable words; who reads on adds his own."""
     withheld: str = ""
     """Why it says nothing, whatever it holds (``not_production``): its status, in a stable word. Empty: it counts."""
+    sender: str = ""
+    """Who sent it, as the connector names it: what people say of codes is kept for each. Empty: it says none."""
     authority: str = ""
     """Whose numbers those of its sender are that name no authority; empty: the connector's own."""
 
@@ -157,6 +159,19 @@ class Format(Protocol):
         ...
 
 
+class LookedUp(NamedTuple):
+    """A code that no table of the profile has: people are asked what it is."""
+
+    table: str
+    """Of the profile."""
+    item: str
+    """What cannot be judged while nobody has answered: ``class``, ``document:*`` ...."""
+    code: Code
+    """As sent."""
+    answer: str = ""
+    """The word of ours that was gone by; empty: nobody has said one yet."""
+
+
 @dataclass(frozen=True)
 class Translation:
     """What a message says. ``mapped`` is false where there is no mapping for it, or where it says nothing."""
@@ -168,6 +183,11 @@ class Translation:
     flags: list[str] = field(default_factory=list)
     withheld: str = ""
     """Why it says nothing, whatever it holds, as ``Source.withheld`` has it."""
+
+    sender: str = ""
+    """Who sent it, as the connector names it; people's answers are kept by it."""
+    looked_up: list[LookedUp] = field(default_factory=list)
+    """The codes that people were asked for, each once."""
 
     @property
     def status(self) -> str:

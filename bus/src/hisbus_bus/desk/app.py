@@ -1,6 +1,6 @@
 """The application: the API, the page, and what both share."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -17,16 +17,24 @@ from hisbus_bus.desk.problems import Problem
 from hisbus_bus.desk.process import Process, Still
 from hisbus_bus.desk.security import Guard
 from hisbus_bus.kernel.site import Site
+from hisbus_mapping import Asks
 
 HERE = Path(__file__).parent
 
 
-def create_app(site: Site, *, connectors: Sequence[Connector] = (), process: Process | None = None) -> FastAPI:
+def create_app(
+    site: Site,
+    *,
+    connectors: Sequence[Connector] = (),
+    asks: Mapping[str, Mapping[str, Asks]] | None = None,
+    process: Process | None = None,
+) -> FastAPI:
     """Return the application for a site.
 
     Args:
         site: opened; closing it is the caller's.
         connectors: what the site is connected to; lists show times in the zone of the first.
+        asks: what each connector's profile asks of people, by table.
         process: what this process knows of its agents; none where it calls none.
     """
     app = FastAPI(
@@ -42,6 +50,7 @@ def create_app(site: Site, *, connectors: Sequence[Connector] = (), process: Pro
     app.state.writers = frozenset(connector.name for connector in connectors if connector.writes)
     app.state.plaintext = [connector.name for connector in connectors if connector.plaintext]
     app.state.zone = ZoneInfo(connectors[0].timezone if connectors else "UTC")
+    app.state.asks = asks or {}
     app.state.process = process or Still()
     app.include_router(health.router)
     app.include_router(contract.router)

@@ -138,6 +138,7 @@ Reviewer = Annotated[User, Depends(_calling("decide"))]
 Replayer = Annotated[User, Depends(_calling("replay", "parked"))]
 Auditor = Annotated[User, Depends(_calling("see_audit", "audit"))]
 Admin = Annotated[User, Depends(_calling("administer"))]
+Integrator = Annotated[User, Depends(_calling("administer", "code"))]
 
 
 def actor(user: User) -> str:

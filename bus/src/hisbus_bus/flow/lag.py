@@ -8,7 +8,7 @@ the committed positions, one snapshot of the database, the ends again. Where the
 from collections.abc import Mapping, Sequence
 
 from hisbus_bus.flow import timers, writeback
-from hisbus_bus.kernel import outbox, positions
+from hisbus_bus.kernel import codes, outbox, positions
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.topics import FLOW, TOPICS, Name
 
@@ -51,6 +51,7 @@ async def _rows(site: Site) -> dict[str, int]:
     """Count what waits in tables: one snapshot."""
     async with site.database.read() as connection:
         return {
+            "translate": await codes.waiting(connection),
             "timers": await timers.due(connection),
             "writeback": await writeback.waiting(connection),
             "outbox": await outbox.waiting(connection),

@@ -11,19 +11,19 @@ from datetime import datetime
 from typing import Any
 
 from pydantic_core import to_json
-from sqlalchemy import literal_column, select, union_all
+from sqlalchemy import delete, literal_column, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hisbus.connector import Raw, Translation
 from hisbus.errors import BadMessage
-from hisbus_bus.kernel import parked, tables
+from hisbus_bus.kernel import codes, parked, tables
 from hisbus_bus.kernel.bulk import Rows, given, within, write
 from hisbus_bus.kernel.consumer import Batch
 from hisbus_bus.kernel.log import NewRecord, Record
 from hisbus_bus.kernel.positions import position
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.topics import INTERNAL, Name, digest
-from hisbus_mapping import Mapping
+from hisbus_mapping import Answers, Mapping
 from hisbus_schemas import Due, Event, Fact, Moment, Position, Translated
 
 _Row = abc.Mapping[str, Any]
@@ -56,6 +56,9 @@ class _Ledger:
         self._copies = {row["id"] for row in rows}
         self._control_ids = {(row["sender"], row["control_id"]): row["message"] for row in rows if row["first"]}
         self._entered: dict[str, _Row] = {}
+        self.looked: list[codes.Looked] = []
+        """What people were asked for: the codes that the messages looked up."""
+        self._again: set[str] = set()
 
     @classmethod
     async def read(cls, connection: AsyncConnection, records: Sequence[Record]) -> "_Ledger":
@@ -75,6 +78,7 @@ class _Ledger:
         reason: str = "",
         revision: int = 0,
         mapping: str = "",
+        answers: str = "",
         flags: Sequence[str] = (),
         unmapped: Sequence[str] = (),
     ) -> None:
@@ -83,7 +87,8 @@ class _Ledger:
         first = self.first.get(headers["message"])
         if first is not None and status != "duplicate":
             found = {"status": status, "reason": reason, "unmapped": json.dumps(list(unmapped))}
-            read = {"revision": revision, "mapping": mapping} if revision else {}
+            read = {"revision": revision, "mapping": mapping, "answers": answers} if revision else {}
+            self._again |= {headers["message"]} if revision else set()
             self._entered[first["id"]] = {**first, **found, **read}
             return
         if _row_id(record) in self._copies:
@@ -108,16 +113,32 @@ class _Ledger:
             "status": status,
             "revision": revision,
             "mapping": mapping,
+            "answers": answers,
             "flags": json.dumps(list(all_flags)),
             "unmapped": json.dumps(list(unmapped)),
             "reason": reason,
             "ack": headers.get("ack", ""),
         }
 
-    @property
-    def rows(self) -> Rows:
-        """What was entered."""
-        return Rows(tables.messages, list(self._entered.values()))
+    def look_up(self, record: Record, received: datetime, translation: Translation) -> None:
+        """Enter what a message looked up."""
+        message, connector = record.headers["message"], record.headers["connector"]
+        for said in translation.looked_up:
+            key = codes.Key(connector, translation.sender, said.table, said.code.code)
+            self.looked.append(codes.Looked(message, received, key, said))
+
+    async def write(self, connection: AsyncConnection, *others: Rows) -> None:
+        """Write what was entered, and more in the same go."""
+        if self._again:  # another mapping may look other codes up, or none
+            await connection.execute(delete(tables.lookups).where(within(tables.lookups.c.message, self._again)))
+        looked = {(one.message, one.key.id): one for one in self.looked}
+        rows = [
+            {"message": message, "code": code, "common": one.key.common.id, "answer": one.said.answer}
+            for (message, code), one in looked.items()
+        ]
+        await write(
+            connection, Rows(tables.messages, list(self._entered.values())), Rows(tables.lookups, rows), *others
+        )
 
 
 class Translate:
@@ -132,6 +153,7 @@ class Translate:
     def __init__(self, site: Site, mappings: Iterable[Mapping]) -> None:
         self._site = site
         self._mappings = {mapping.connector.name: mapping for mapping in mappings}
+        self._answered = codes.Answered()
         self.group = site.group(self.name)
 
     def wants(self, record: Record) -> bool:
@@ -141,9 +163,13 @@ class Translate:
     async def handle(self, batch: Batch) -> None:
         """Translate a batch: ledger and feed clock in one transaction, then the events."""
         async with self._site.database.write() as connection:
-            ledger = await _Ledger.read(connection, batch.records)
-            outputs = [await self._one(connection, record, ledger) for record in batch.records]
-            await write(connection, ledger.rows, _clock(outputs), position(self.group, self.topic, batch.offsets))
+            while True:
+                answers = await self._answered.known(connection)
+                ledger = await _Ledger.read(connection, batch.records)
+                outputs = [await self._one(connection, record, ledger, answers) for record in batch.records]
+                if await self._answered.hold(connection, ledger.looked):
+                    break
+            await ledger.write(connection, _clock(outputs), position(self.group, self.topic, batch.offsets))
         records = [self._record(output) for output in outputs if output is not None]
         del outputs  # a large document is held once while it is appended
         await self._site.log.append(records)
@@ -154,9 +180,11 @@ class Translate:
             return
         ledger = await _Ledger.read(connection, [record])
         ledger.enter(record, status="parked", reason=reason)
-        await write(connection, ledger.rows)
+        await ledger.write(connection)
 
-    async def _one(self, connection: AsyncConnection, record: Record, ledger: _Ledger) -> Translated | None:
+    async def _one(
+        self, connection: AsyncConnection, record: Record, ledger: _Ledger, answers: abc.Mapping[str, Answers]
+    ) -> Translated | None:
         if record.headers["connector"] == INTERNAL:
             return _internal(record)
         first = ledger.first.get(record.headers["message"])
@@ -164,25 +192,33 @@ class Translate:
             ledger.enter(record, status="duplicate")
             if first["status"] == "mapped":  # else it may be understood by now
                 return None
-        return await self._translate(connection, record, ledger, first)
+        return await self._translate(connection, record, ledger, first, answers)
 
     async def _translate(
-        self, connection: AsyncConnection, record: Record, ledger: _Ledger, first: _Row | None
+        self,
+        connection: AsyncConnection,
+        record: Record,
+        ledger: _Ledger,
+        first: _Row | None,
+        answers: abc.Mapping[str, Answers],
     ) -> Translated | None:
         """Read the message and enter what became of it under the row of its first copy."""
         position = _position(record, first)
         try:
-            mapping, translation = self._read(record, position.recorded)
+            mapping, translation = self._read(record, position.recorded, answers)
         except BadMessage as error:
             await parked.park(connection, self.name, record, error, attempts=1)
             ledger.enter(record, status="parked", reason=error.code)
             return None
-        revision = _revision(first, mapping.name)
+        used = codes.trace(translation.looked_up)
+        revision = _revision(first, mapping.name, used)
+        ledger.look_up(record, position.recorded, translation)
         ledger.enter(
             record,
             status=translation.status,
             revision=revision,
             mapping=mapping.name,
+            answers=used,
             flags=translation.flags,
             unmapped=translation.unmapped,
         )
@@ -201,14 +237,16 @@ class Translate:
             ],
         )
 
-    def _read(self, record: Record, received: datetime) -> tuple[Mapping, Translation]:
+    def _read(
+        self, record: Record, received: datetime, answers: abc.Mapping[str, Answers]
+    ) -> tuple[Mapping, Translation]:
         headers = record.headers
         if headers.get("verdict"):
             raise BadMessage("The message was refused when it arrived.", code=headers["verdict"])
         mapping = self._mappings.get(headers["connector"])
         if mapping is None:
             raise BadMessage("No connector of this name is configured. Add it, then replay.", code="no_connector")
-        return mapping, mapping.translate(raw_of(record, received))
+        return mapping, mapping.translate(raw_of(record, received), answers.get(mapping.connector.name))
 
     def _record(self, output: Translated) -> NewRecord:
         headers = self._site.headers(
@@ -287,11 +325,11 @@ def _position(record: Record, first: _Row | None) -> Position:
     return Position(recorded=first["received"], partition=first["partition"], offset=first["offset"])
 
 
-def _revision(first: _Row | None, mapping: str) -> int:
-    """Return the number under which a message is read now: a new one whenever the mapping is another than last time."""
+def _revision(first: _Row | None, mapping: str, answers: str) -> int:
+    """Return the number under which a message is read now: a new one whenever mapping or answers are others."""
     if first is None or first["revision"] == 0:
         return 1
-    changed = bool(first["mapping"] != mapping)
+    changed = (first["mapping"], first["answers"]) != (mapping, answers)
     return int(first["revision"]) + changed
 
 

@@ -141,6 +141,27 @@ releases = Table(
     UniqueConstraint("kind", "name", "hash"),
 )
 
+codes = Table(
+    "codes",
+    metadata,
+    Column("id", String, primary_key=True),  # hash of connector, sender, table and code
+    Column("common", String, nullable=False),  # the id of the same code for any sender
+    Column("connector", String, nullable=False),
+    Column("sender", String, nullable=False),  # as the connector names it; empty: any
+    Column("table", String, nullable=False),  # of the profile
+    Column("code", String, nullable=False),  # as sent, with what stood beside it
+    Column("system", String, nullable=False),
+    Column("text", String, nullable=False),
+    Column("item", String, nullable=False),  # what cannot be judged while it is open
+    Column("message", String, nullable=False),  # in which it was seen first; empty: answered beforehand
+    Column("seen", Instant, nullable=False),  # when that was stored
+    Column("word", String, nullable=True),  # ours, or that it is none of ours; null: it is open
+    Column("who", String, nullable=False),  # answered last
+    Column("answered", Instant, nullable=True),
+    Column("pending", Boolean, nullable=False),  # its messages are still to be read again
+)
+PartialIndex("codes_pending", codes.c.id, unique=False, where=codes.c.pending)
+
 # --- translate --------------------------------------------------------------------------------------------------------
 
 messages = Table(
@@ -159,11 +180,23 @@ messages = Table(
     Column("status", String, nullable=False, index=True),  # mapped | unmapped | not_production | duplicate | parked
     Column("revision", Integer, nullable=False),
     Column("mapping", String, nullable=False),
+    Column("answers", String, nullable=False, server_default=""),  # trace of people's answers that it was read with
     Column("flags", Text, nullable=False),
     Column("unmapped", Text, nullable=False),
     Column("reason", String, nullable=False),
     Column("ack", Text, nullable=False),
     Index("messages_first", "message", "first"),
+)
+
+lookups = Table(
+    "lookups",
+    metadata,
+    Column("message", String, primary_key=True),
+    Column("code", String, primary_key=True),  # id of the code as this sender's
+    Column("common", String, nullable=False),  # and for any sender
+    Column("answer", String, nullable=False),  # the word that was gone by; empty: there was none
+    Index("lookups_code", "code", "answer"),
+    Index("lookups_common", "common", "answer"),
 )
 
 clock = Table(
@@ -438,27 +471,13 @@ writebacks = Table(
 )
 
 KERNEL = frozenset(
-    {
-        "offsets",
-        "outbox",
-        "parked",
-        "audit",
-        "audit_seals",
-        "proposal_history",
-        "users",
-        "sessions",
-        "tokens",
-        "staff_numbers",
-        "staff",
-        "controls",
-        "signals",
-        "places",
-        "releases",
-    }
+    "offsets outbox parked audit audit_seals proposal_history users sessions tokens staff_numbers staff controls"
+    " signals places releases codes".split()
 )
 
 WRITER = {
     "messages": "translate",
+    "lookups": "translate",
     "clock": "translate",
     "patients": "chart",
     "encounters": "chart",

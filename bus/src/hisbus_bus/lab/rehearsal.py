@@ -15,11 +15,11 @@ from hisbus_bus.flow.review.reconcile import reconcile
 from hisbus_bus.flow.translate import raw_of
 from hisbus_bus.host.agents import AgentHost
 from hisbus_bus.host.llm.turns import Priority
-from hisbus_bus.kernel import charts, tables
+from hisbus_bus.kernel import charts, codes, tables
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.topics import INTERNAL, digest
 from hisbus_bus.lab.replay import Original, Progress, Wanted, count, count_stays, encounters, originals
-from hisbus_mapping import Mapping
+from hisbus_mapping import Answers, Mapping
 from hisbus_schemas import Assessed, Assessment, Chart, Due, Event, Fact, Moment, Position
 
 AT_ONCE = 8
@@ -66,10 +66,12 @@ async def messages(site: Site, wanted: Wanted, progress: Progress) -> Messages:
     """
     found = Messages(total=await count(site, wanted))
     done = 0
+    async with site.database.read() as connection:
+        said = (await codes.answers(connection)).get(wanted.mapping.connector.name, {})
     async for page in originals(site, wanted):
         events = await _events(site, [original.row.message for original in page])
         for original in page:
-            _compare(found, wanted.mapping, original, events[original.row.message])
+            _compare(found, wanted.mapping, said, original, events[original.row.message])
         done += len(page)
         progress(done, found.total)
     return found
@@ -102,7 +104,7 @@ async def _events(site: Site, ids: Sequence[str]) -> dict[str, list[Event]]:
     return found
 
 
-def _compare(found: Messages, mapping: Mapping, original: Original, events: Sequence[Event]) -> None:
+def _compare(found: Messages, mapping: Mapping, answers: Answers, original: Original, events: Sequence[Event]) -> None:
     row, record = original.row, original.record
     if record is None:
         found.gone.append(row.id)
@@ -111,7 +113,7 @@ def _compare(found: Messages, mapping: Mapping, original: Original, events: Sequ
         found.refused += 1
         return
     try:
-        translation = mapping.translate(raw_of(record, row.received))
+        translation = mapping.translate(raw_of(record, row.received), answers)
     except BadMessage:
         status, moved = "parked", Counter[tuple[str, str]]()  # the events it has made before stay
     else:

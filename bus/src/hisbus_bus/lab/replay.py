@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import ColumnElement, Row, and_, func, or_, select
@@ -41,6 +41,25 @@ Progress = Callable[[int, int], None]
 """Called with how many are done, of how many."""
 
 
+class Chosen(Protocol):
+    """Messages that are to be read again."""
+
+    @property
+    def begin(self) -> datetime:
+        """Nothing of them was stored before."""
+        ...
+
+    @property
+    def condition(self) -> ColumnElement[bool]:
+        """What singles out their first copies."""
+        ...
+
+    @property
+    def mark(self) -> str:
+        """What their copies carry, the same however often they are sent."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """The messages that a replay is about: stored from ``begin`` on and before ``end``."""
@@ -48,6 +67,11 @@ class Wanted:
     mapping: Mapping
     begin: datetime
     end: datetime | None = None
+
+    @property
+    def mark(self) -> str:
+        """Return what tells this replay from one with another mapping."""
+        return digest("replay", self.mapping.connector.name, self.mapping.name)
 
     @property
     def condition(self) -> ColumnElement[bool]:
@@ -164,14 +188,24 @@ async def messages(site: Site, wanted: Wanted, progress: Progress, *, by: str) -
         span = {"begin": wanted.begin.isoformat(), "end": wanted.end.isoformat() if wanted.end else ""}
         name = wanted.mapping.connector.name
         await audit.record(connection, actor=by, action="messages.replayed", object=name, count=total, **span)
+    async for page in again(site, wanted, sent):
+        done += page
+        progress(done, total)
+    return sent
+
+
+async def again(site: Site, wanted: Chosen, sent: Sent) -> AsyncIterator[int]:
+    """Append first copies to ``raw`` again page by page, and count them; yield how many each page had.
+
+    Raises:
+        RetryLater: nobody takes what was sent so far, or log or database are away.
+    """
     async for page in originals(site, wanted):
         await _room(site)
         async with site.database.write() as connection:
             for original in page:
                 await _again(connection, original, wanted, sent)
-        done += len(page)
-        progress(done, total)
-    return sent
+        yield len(page)
 
 
 async def stays(site: Site, agent: str, *, closed: bool, progress: Progress, by: str) -> int:
@@ -215,7 +249,7 @@ async def count_stays(site: Site, *, closed: bool) -> int:
         return await connection.scalar(select(func.count()).select_from(tables.encounters).where(_counts(closed))) or 0
 
 
-async def originals(site: Site, wanted: Wanted) -> AsyncIterator[list[Original]]:
+async def originals(site: Site, wanted: Chosen) -> AsyncIterator[list[Original]]:
     """Yield first copies in pages bounded in number and bytes, in the order in which they came, key by key."""
     row = tables.messages.c
     query = select(tables.messages).where(wanted.condition).order_by(row.received, row.partition, row.offset)
@@ -272,7 +306,7 @@ async def _read(site: Site, rows: Sequence[Row[Any]]) -> AsyncIterator[Original]
         yield Original(row, ahead.pop(place, None))
 
 
-async def _again(connection: AsyncConnection, original: Original, wanted: Wanted, sent: Sent) -> None:
+async def _again(connection: AsyncConnection, original: Original, wanted: Chosen, sent: Sent) -> None:
     row, record = original.row, original.record
     if record is None:
         sent.gone.append(row.id)
@@ -282,8 +316,7 @@ async def _again(connection: AsyncConnection, original: Original, wanted: Wanted
         sent.sent += 1
         if row.status == "parked" and await _parked_again(connection, row.message):
             return
-        replay = digest("replay", wanted.mapping.connector.name, wanted.mapping.name)
-        headers = {**record.headers, parked.REPLAY: replay, "origin": f"{row.partition}:{row.offset}"}
+        headers = {**record.headers, parked.REPLAY: wanted.mark, "origin": f"{row.partition}:{row.offset}"}
         await outbox.send(connection, NewRecord("raw", record.key, record.value, headers))
 
 

@@ -54,13 +54,13 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 class FhirSource(Bundle):
     """One message."""
 
-    __slots__ = ("authority", "raw", "type", "withheld")
+    __slots__ = ("authority", "raw", "sender", "type", "withheld")
 
     def __init__(self, node: dict[str, Any], raw: Raw) -> None:
         super().__init__(node)
         self.raw = raw
         self.type = "Bundle"
-        self.withheld = self.authority = ""
+        self.withheld = self.authority = self.sender = ""
 
     @classmethod
     def read(cls, raw: Raw) -> "FhirSource":

@@ -39,6 +39,12 @@ class Header:
         return self.fields[number] if number < len(self.fields) else ""
 
     @property
+    def sender(self) -> tuple[str, str]:
+        """Who sent it: application and facility, the first components of MSH-3 and MSH-4."""
+        first = self.delimiters.component
+        return self.get(3).split(first, 1)[0].strip(), self.get(4).split(first, 1)[0].strip()
+
+    @property
     def type(self) -> str:
         """The message's type, ``ADT^A01``, from MSH-9: without blanks and in capitals."""
         return "^".join(part for one in self._type() if (part := one.strip().upper()))

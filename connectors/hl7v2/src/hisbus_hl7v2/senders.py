@@ -29,7 +29,7 @@ class Client(BaseModel):
 
 def refusal(clients: tuple[Client, ...], names: frozenset[str], header: Header) -> str:
     """Return why who has a certificate with these names may not send what the header says; empty: he may."""
-    application, facility = _sender(header)
+    application, facility = header.sender
     theirs = [
         client
         for client in clients
@@ -49,15 +49,8 @@ def authority_of(by_sender: Mapping[str, str], header: Header) -> str:
         by_sender: authority by ``APP^FACILITY``, else by ``APP``.
         header: of the message.
     """
-    application, facility = _sender(header)
+    application, facility = header.sender
     return by_sender.get(f"{application}^{facility}") or by_sender.get(application, "")
-
-
-def _sender(header: Header) -> tuple[str, str]:
-    """Return application and facility, the first components of MSH-3 and MSH-4."""
-    first = header.delimiters.component
-    application, facility = (header.get(number).split(first, 1)[0].strip() for number in (3, 4))
-    return application, facility
 
 
 def _fits(pattern: str, *parts: str) -> bool:

@@ -14,7 +14,7 @@ FORMAT = Hl7Format()
 class Hl7Source(Group):
     """One message."""
 
-    __slots__ = ("authority", "flags", "raw", "type", "withheld")
+    __slots__ = ("authority", "flags", "raw", "sender", "type", "withheld")
 
     def __init__(self, message: Message, raw: Raw, authority: str, processing_ids: frozenset[str]) -> None:
         """Arrange a message.
@@ -29,6 +29,7 @@ class Hl7Source(Group):
         self.authority = authority
         self.withheld = "" if _processing_id(message) in processing_ids else "not_production"
         self.type = message.header.type
+        self.sender = "^".join(message.header.sender) if any(message.header.sender) else ""
         self.flags = message.flags
         self.raw = raw
         arrange(self, self.type)

@@ -13,12 +13,12 @@ column          known headers                             meaning
 """
 
 import csv
-import io
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hisbus.errors import ConfigError
+from hisbus_bus.kernel import spreadsheets
 from hisbus_bus.kernel.people.users import LONGEST_DETAIL
 
 HEADERS: Mapping[str, tuple[str, ...]] = {
@@ -32,7 +32,6 @@ HEADERS: Mapping[str, tuple[str, ...]] = {
 REQUIRED = ("number", "name")
 _YES = {"1", "y", "yes", "true", "是", "√"}
 _NO = {"", "0", "n", "no", "false", "否", "×"}
-_BYTES_OF_HEADER = 4096
 _ROUNDED = re.compile(r"\d+(\.\d+)?[eE]\+?\d+")
 """A long number as a spreadsheet shortens it."""
 
@@ -77,9 +76,7 @@ def read(content: bytes) -> Directory:
     Raises:
         ConfigError: it is in no encoding that is known, or nobody is in it.
     """
-    text = _decoded(content)
-    first = text[:_BYTES_OF_HEADER].partition("\n")[0]
-    rows = enumerate(csv.reader(io.StringIO(text, newline=""), delimiter=max(",\t;", key=first.count), strict=True), 1)
+    rows = spreadsheets.rows(content)
     found, at = Directory(), 0
     try:
         at, header = next(rows, (1, []))
@@ -93,19 +90,6 @@ def read(content: bytes) -> Directory:
     if not found.people and not found.mistakes:
         raise ConfigError("The file names nobody. Export the whole directory: who is missing would count as gone.")
     return found
-
-
-def _decoded(content: bytes) -> str:
-    for encoding in ("utf-8-sig", "gb18030"):
-        try:
-            text = content.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-        if "\0" in text:
-            row = text[: text.index("\0")].count("\n") + 1
-            raise ConfigError(f"Row {row} holds a NUL character. Save the file as CSV in UTF-8 or GB18030.")
-        return text
-    raise ConfigError("The file is neither UTF-8 nor GB18030. Save it as CSV in one of them.")
 
 
 def _places(header: list[str], mistakes: list[Mistake]) -> dict[str, int]:
@@ -151,7 +135,7 @@ def _wrong(name: str, value: str) -> str:
     """Return what is wrong with a value; nothing where it is right. The value itself is not repeated."""
     if not value and name in REQUIRED:
         return "is empty"
-    if value[:1] in {"=", "+", "-", "@"}:
+    if value.startswith(spreadsheets.FORMULA):
         return "begins with =, +, - or @, which a spreadsheet takes for a formula"
     if not value.isprintable():
         return "holds a line break or a character that cannot be printed"

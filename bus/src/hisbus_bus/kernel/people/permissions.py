@@ -20,7 +20,19 @@ Action = Literal[
     "give_role",
 ]
 Kind = Literal[
-    "site", "message", "stay", "proposal", "writeback", "parked", "audit", "user", "staff", "step", "connector", "agent"
+    "site",
+    "message",
+    "stay",
+    "proposal",
+    "writeback",
+    "parked",
+    "audit",
+    "user",
+    "staff",
+    "step",
+    "connector",
+    "agent",
+    "code",
 ]
 
 _SEES: frozenset[Action] = frozenset({"see_metadata", "see_bodies"})

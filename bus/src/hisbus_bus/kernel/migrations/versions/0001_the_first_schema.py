@@ -56,6 +56,33 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_table(
+        "codes",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("common", sa.String(), nullable=False),
+        sa.Column("connector", sa.String(), nullable=False),
+        sa.Column("sender", sa.String(), nullable=False),
+        sa.Column("table", sa.String(), nullable=False),
+        sa.Column("code", sa.String(), nullable=False),
+        sa.Column("system", sa.String(), nullable=False),
+        sa.Column("text", sa.String(), nullable=False),
+        sa.Column("item", sa.String(), nullable=False),
+        sa.Column("message", sa.String(), nullable=False),
+        sa.Column("seen", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("word", sa.String(), nullable=True),
+        sa.Column("who", sa.String(), nullable=False),
+        sa.Column("answered", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("pending", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index(
+        "codes_pending",
+        "codes",
+        ["id"],
+        unique=False,
+        sqlite_where=sa.text("pending"),
+        postgresql_where=sa.text("pending"),
+    )
+    op.create_table(
         "controls",
         sa.Column("target", sa.String(), nullable=False),
         sa.Column("wanted", sa.String(), nullable=False),
@@ -168,6 +195,16 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_events_visit"), ["visit"], unique=False)
 
     op.create_table(
+        "lookups",
+        sa.Column("message", sa.String(), nullable=False),
+        sa.Column("code", sa.String(), nullable=False),
+        sa.Column("common", sa.String(), nullable=False),
+        sa.Column("answer", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("message", "code"),
+    )
+    op.create_index("lookups_code", "lookups", ["code", "answer"], unique=False)
+    op.create_index("lookups_common", "lookups", ["common", "answer"], unique=False)
+    op.create_table(
         "merges",
         sa.Column("event", sa.String(), nullable=False),
         sa.Column("prior", sa.String(), nullable=True),
@@ -196,6 +233,7 @@ def upgrade() -> None:
         sa.Column("status", sa.String(), nullable=False),
         sa.Column("revision", sa.Integer(), nullable=False),
         sa.Column("mapping", sa.String(), nullable=False),
+        sa.Column("answers", sa.String(), nullable=False, server_default=""),
         sa.Column("flags", sa.Text(), nullable=False),
         sa.Column("unmapped", sa.Text(), nullable=False),
         sa.Column("reason", sa.String(), nullable=False),
@@ -520,6 +558,9 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_merges_patient"))
 
     op.drop_table("merges")
+    op.drop_index("lookups_common", table_name="lookups")
+    op.drop_index("lookups_code", table_name="lookups")
+    op.drop_table("lookups")
     with op.batch_alter_table("events", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_events_visit"))
         batch_op.drop_index(batch_op.f("ix_events_message"))
@@ -540,6 +581,8 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_decisions_proposal"))
 
     op.drop_table("decisions")
+    op.drop_index("codes_pending", table_name="codes")
+    op.drop_table("codes")
     op.drop_index("signals_lasting", table_name="signals")
     op.drop_table("signals")
     op.drop_table("controls")
