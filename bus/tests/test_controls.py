@@ -90,6 +90,18 @@ async def test_a_part_obeys_the_strictest_of_its_targets_and_is_woken_when_that_
     assert late.wanted == "pause", "a part that comes later knows it from its first moment"
 
 
+async def test_who_only_writes_back_through_a_connector_does_not_say_that_it_takes_nothing_in(
+    database: Database, watcher: Watcher, said: Signals
+) -> None:
+    way_out = watcher.part("connector:his", "step:writeback", speaks=False)
+    for target in ("connector:his", "step:writeback"):
+        await ask(database, target, "pause")
+    await watcher.look()
+    await said.write()
+    assert way_out.wanted == "pause"
+    assert await shown(database) == {"connector:his": ("pause", "stopping"), "step:writeback": ("pause", "paused")}
+
+
 async def test_a_target_is_shown_at_rest_once_all_its_parts_are(
     database: Database, watcher: Watcher, said: Signals
 ) -> None:

@@ -12,7 +12,17 @@ from sqlalchemy import delete, select, update
 
 from hisbus.errors import Forbidden, RetryLater
 from hisbus.lines import lines
-from hisbus_bus.flow.writeback import Incomplete, NotWaiting, Sender, Unknown, WriteBackStep, ledger, resolve, waiting
+from hisbus_bus.flow.writeback import (
+    Incomplete,
+    NotWaiting,
+    Sender,
+    Unknown,
+    WriteBackStep,
+    ledger,
+    resolve,
+    sender,
+    waiting,
+)
 from hisbus_bus.kernel import charts, tables, telemetry
 from hisbus_bus.kernel.consumer import Batch
 from hisbus_bus.kernel.controls import Part
@@ -294,6 +304,27 @@ async def test_a_restored_stay_without_chart_waits_for_it(quick: Site, shown: di
     shown["e1"] = chart()
     await work_off(quick, his)
     assert await state(quick) == ("applied", "APPLIED")
+
+
+async def test_a_database_that_is_away_at_the_start_is_waited_for(quick: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    his, write = His(), quick.database.write
+    tries: list[int] = []
+
+    def busy() -> Any:
+        tries.append(len(tries))
+        if len(tries) < 3:
+            raise RetryLater(code="database")
+        return write()
+
+    await queued(quick, his)
+    monkeypatch.setattr(sender, "POLL_S", 0.01)
+    monkeypatch.setattr(quick.database, "write", busy)
+    running = asyncio.create_task(Sender(quick, [his]).run())
+    async with asyncio.timeout(30):
+        while not his.effects:
+            await asyncio.sleep(0)
+    running.cancel()
+    assert len(tries) > 2
 
 
 # --- sending ----------------------------------------------------------------------------------------------------------

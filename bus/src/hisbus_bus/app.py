@@ -238,8 +238,9 @@ class App:
             self._others.append(self._run("sealer", self._sealer.run()))
         if "writeback" in self.steps:
             step = WriteBackStep(site, self.connectors)
+            speaks = "intake" in self.steps  # else intake does, in a process of its own
             ways_out = {
-                connector.name: self._controls.part(f"connector:{connector.name}", "step:writeback")
+                connector.name: self._controls.part(f"connector:{connector.name}", "step:writeback", speaks=speaks)
                 for connector in self.connectors
             }
             self._others.append(self._run("sender", Sender(site, self.connectors, step.inserted, ways_out).run()))

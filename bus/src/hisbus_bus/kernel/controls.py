@@ -175,11 +175,20 @@ class Watcher:
         self._signals = signals
         self._parts: list[Part] = []
         self._asked: dict[str, Wanted] = {}
+        self._unsaid: set[str] = set()
         self._looked = asyncio.Event()
 
-    def part(self, name: str, *also: str) -> Part:
-        """Make a part of this process, and tell it from now on what is asked of it."""
+    def part(self, name: str, *also: str, speaks: bool = True) -> Part:
+        """Make a part of this process, and tell it from now on what is asked of it.
+
+        Args:
+            name: its target.
+            also: the targets that it obeys besides.
+            speaks: whether this process says for ``name`` that it came to rest; else another does, with the rest of it.
+        """
         part = Part(name, *also, signals=self._signals)
+        if not speaks:
+            self._unsaid.add(name)
         part.hear(self._asked)
         self._parts.append(part)
         return part
@@ -215,7 +224,7 @@ class Watcher:
             self._asked = {row.target: row.wanted for row in rows}
         for part in self._parts:
             part.hear(self._asked)
-        for target in {target for part in self._parts for target in part.targets}:
+        for target in {target for part in self._parts for target in part.targets} - self._unsaid:
             self._tell(target, [part for part in self._parts if target in part.targets])
 
     def _tell(self, target: str, parts: Iterable[Part]) -> None:

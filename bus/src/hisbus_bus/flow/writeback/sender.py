@@ -61,12 +61,22 @@ class Sender:
     async def run(self) -> None:
         """Send until cancelled. While the database is away it waits."""
         if self._site.database.sqlite:
-            # The embedded database has one process, so whoever holds a lease now is dead.
-            async with self._site.database.write() as connection:
-                await ledger.end_leases(connection)
+            await self._end_leases()
         async with asyncio.TaskGroup() as workers:
             for connector in self._connectors:
                 workers.create_task(self._work(connector))
+
+    async def _end_leases(self) -> None:
+        """End every lease: the embedded database has one process, so whoever holds one now is dead."""
+        while True:
+            try:
+                async with self._site.database.write() as connection:
+                    await ledger.end_leases(connection)
+            except RetryLater as error:
+                log.warning("write-back waits", code=error.code)
+                await asyncio.sleep(POLL_S)
+            else:
+                return
 
     async def once(self) -> bool:
         """Take one turn for every connector. Tell whether there was anything to do."""
