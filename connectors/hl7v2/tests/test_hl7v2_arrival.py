@@ -126,3 +126,10 @@ def test_the_profile_refuses_every_type_that_merges() -> None:
     profile = MAPPINGS["his"].profile
     (refusal,) = profile.envelope.refuse
     assert set(refusal.types) == set(profile.facts["merged"].types) - {"ADT^A47"}
+
+
+def test_a_result_has_the_key_of_its_patient() -> None:
+    result = f"{MSH}\rPID|1||P1^^^HOSP^MR\rOBR|1||F1\rOBX|1|NM|A||1".replace("ADT^A01^ADT_A01", "ORU^R01")
+    assert examine(result).patient == PatientId(authority="HOSP", number="P1")
+    several = result + "\rPID|2||P2^^^HOSP^MR\rOBR|1||F2\rOBX|1|NM|A||1"
+    assert examine(several).patient == PatientId(authority="HOSP", number="P1")

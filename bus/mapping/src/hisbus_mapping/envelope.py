@@ -29,10 +29,14 @@ def judge_of(compiler: Compiler) -> Judge:
     envelope, place = compiler.profile.envelope, ("envelope",)
     patient = patient_of(compiler, envelope.patients, (*place, "patient"))
     refusals = [_refusal(compiler, one) for one in envelope.refuse]
+    splits = {type: compiler.path("groups", one.each, place) for one in compiler.profile.split for type in one.types}
 
     def judge(source: Any, run: Run) -> Judged:
+        """Judge a message; one of several patients has the key of its first."""
+        split = splits.get(run.type)
+        whose = next(iter(split(source, run)), source) if split is not None else source
         code = next((code for types, refuses, code in refusals if run.type in types and refuses(source, run)), "")
-        return Judged(code, patient(source, run), tuple(run.flags))
+        return Judged(code, patient(whose, run), tuple(run.flags))
 
     return judge
 
