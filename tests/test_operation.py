@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.postgres, pytest.mark.timeout(900)]
 OPS = "ops/README.md"
 GROUPS = {"hisbus user", "hisbus evaluate"}
 """What the document calls by name only."""
-ELSEWHERE = {"hisbus --config /etc/hisbus/hisbus.toml up"}
+ELSEWHERE = {"hisbus --config /etc/hisbus/hisbus.toml up", "hisbus up"}
 """The embedded site, which the first feed of ``connectors/README.md`` runs."""
 WAITS = "sh -c 'echo $HISBUS_TEST_KAFKA $HISBUS_TEST_POSTGRES; cat > /dev/null; exit 7'"
 """A command to have servers around: says where they are, and ends when its input does."""
@@ -226,7 +226,7 @@ def test_servers_for_a_trial_are_up_until_ctrl_c_and_print_the_lines_of_the_conf
         assert written("make servers")[0].startswith("make servers ")
         # What make runs, in a folder of ours: in the checkout's own somebody's servers may be running.
         (recipe,) = subprocess.run(
-            ["make", "-n", "servers"], cwd=ROOT, check=True, capture_output=True, text=True
+            ["make", "-n", "--no-print-directory", "servers"], cwd=ROOT, check=True, capture_output=True, text=True
         ).stdout.splitlines()[-1:]
         (folder / "var").mkdir()
         (folder / "var").chmod(0o711)
@@ -257,7 +257,9 @@ def test_a_machine_that_has_the_servers_lacks_nothing(kafka: str, postgres: str,
 def test_the_tests_with_servers_are_those_that_make_names() -> None:
     """Typed it would run this test once more."""
     assert any(line.startswith("make test-servers ") for line in written("make servers"))
-    made = subprocess.run(["make", "-n", "test-servers"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    made = subprocess.run(
+        ["make", "-n", "--no-print-directory", "test-servers"], cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout
     words = shlex.split(made.splitlines()[-1])
     assert words[1:4] == ["-m", "hisbus_servers", "run"] and words[words.index("pytest") :][-1] == (
         "kafka or postgres or long"
