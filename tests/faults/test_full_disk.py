@@ -48,7 +48,7 @@ async def test_while_the_broker_has_no_room_nothing_is_acknowledged_and_then_all
         async with hospital.person() as person:
             await load.feed([hospital.mllp], 4, part=first)
             await person.until_idle()
-            resource.prlimit(broker.pid, resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+            resource.prlimit(broker.pid, resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
             before = load.acked.copy()
             async with asyncio.TaskGroup() as group:
                 group.create_task(load.feed([hospital.mllp], 4, part=second))

@@ -3,6 +3,8 @@
 Nothing is imported before a command runs: a command line that is slow is a command line that nobody likes.
 """
 
+import os
+import stat
 import sys
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -176,6 +178,17 @@ def revoke(
 def _asked() -> str | None:
     """Return the password that a person at a terminal gives; None: one is to be made."""
     if not sys.stdin.isatty():
-        typer.echo("There is no terminal to ask at, and what is piped in is not read: a password is made.", err=True)
+        if _is_piped():
+            typer.echo(
+                "There is no terminal to ask at, and what is piped in is not read: a password is made.", err=True
+            )
         return None
     return typer.prompt("Password (empty: make one)", default="", hide_input=True, show_default=False) or None
+
+
+def _is_piped() -> bool:
+    """Tell whether somebody gives us something to read: a pipe or a file, not the empty device."""
+    try:
+        return not stat.S_ISCHR(os.fstat(sys.stdin.fileno()).st_mode)
+    except OSError:  # a stand-in of a test
+        return True
