@@ -12,10 +12,12 @@ import trustme
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.records_to_delete import RecordsToDelete
+from aiokafka.client import AIOKafkaClient
+from aiokafka.protocol.metadata import MetadataRequest
 from cryptography.hazmat.primitives import serialization
 
 from hisbus.errors import ConfigError, RetryLater
-from hisbus_bus.kernel.log import NewRecord, Record, Subscription
+from hisbus_bus.kernel.log import NewRecord, Record, Subscription, kafka_cluster
 from hisbus_bus.kernel.log.kafka import KafkaLog
 from hisbus_bus.kernel.log.kafka_cluster import Cluster
 from hisbus_bus.kernel.settings import LogSettings
@@ -195,6 +197,45 @@ async def test_the_largest_message_goes_in_and_comes_out(kafka: str, open_log: O
 async def test_topics_that_are_missing_are_the_operators_to_make(kafka: str, site: str) -> None:
     with pytest.raises(ConfigError, match="hisbus topics apply"):
         await KafkaLog.open(settings(kafka), site)
+
+
+async def test_asking_for_a_topic_does_not_make_it(kafka: str, site: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broker makes a topic that a client asks for, unless the client says no; most clusters have it so."""
+    asked: list[Any] = []
+    send = AIOKafkaClient.send
+
+    async def listened(self: AIOKafkaClient, node: int, request: Any, **more: Any) -> Any:
+        if isinstance(request, MetadataRequest) and request._topics:
+            asked.append(request._allow_auto_topic_creation)
+        return await send(self, node, request, **more)
+
+    monkeypatch.setattr(AIOKafkaClient, "send", listened)
+    assert len(await Cluster(settings(kafka), site).mistakes()) == 1
+    await Cluster(settings(kafka), site).apply()
+    assert asked
+    assert set(asked) == {False}
+
+
+async def test_topics_are_made_when_every_broker_knows_of_them(
+    tmp_path: Path, site: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = {0: 2, 1: 0, 2: 1}
+    asked: list[int] = []
+    partitions = kafka_cluster._partitions
+
+    async def learn_one_after_the_other(client: AIOKafkaClient, broker: int, topics: list[str]) -> Any:
+        asked.append(broker)
+        late[broker] -= 1
+        return {} if late[broker] >= 0 else await partitions(client, broker, topics)
+
+    monkeypatch.setattr(kafka_cluster, "_partitions", learn_one_after_the_other)
+    brokers = Kafka(tmp_path, brokers=3)
+    await asyncio.to_thread(brokers.start)
+    try:
+        await Cluster(settings(brokers.bootstrap), site).apply()
+    finally:
+        await asyncio.to_thread(brokers.stop)
+    assert sorted(asked) == [0, 0, 0, 1, 2, 2]
 
 
 async def test_topics_without_replicas_need_the_operators_word(kafka: str, site: str) -> None:

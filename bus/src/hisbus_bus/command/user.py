@@ -6,18 +6,13 @@ Nothing is imported before a command runs: a command line that is slow is a comm
 import os
 import stat
 import sys
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from hisbus_bus.command.printed import show, table_of
 from hisbus_bus.command.written import caller, with_database
-
-if TYPE_CHECKING:
-    pass
-
-T = TypeVar("T")
 
 Name = Annotated[str, typer.Argument(help="The user's name.")]
 

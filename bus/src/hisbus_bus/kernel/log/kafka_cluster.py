@@ -19,6 +19,7 @@ from aiokafka.errors import (
     GroupCoordinatorNotAvailableError,
     GroupLoadInProgressError,
     KafkaError,
+    NodeNotReadyError,
     NoError,
     NotCoordinatorForGroupError,
     SaslAuthenticationFailed,
@@ -29,6 +30,7 @@ from aiokafka.errors import (
     for_code,
 )
 from aiokafka.protocol.commit import OffsetCommitRequest, OffsetFetchRequest
+from aiokafka.protocol.metadata import MetadataRequest
 
 from hisbus.errors import ConfigError, RetryLater
 from hisbus_bus.kernel.log.kafka_life import abandon, fell_silent
@@ -252,17 +254,20 @@ class Cluster:
     async def mistakes(self) -> list[str]:
         """Return what is wrong with the topics, one sentence each: missing, unsafe, or not as configured."""
         admin = AIOKafkaAdminClient(**self.connection, request_timeout_ms=REQUEST_MS)
+        client = AIOKafkaClient(**self.connection, request_timeout_ms=REQUEST_MS)
         try:
             await admin.start()
-            return await self._compare(admin)
+            await client.bootstrap()
+            there = await _partitions(client, client.get_random_node(), list(self._wanted))
+            return await self._compare(admin, there)
         except (KafkaError, OSError) as error:
             raise await self._why(error) from error
         finally:
+            await client.close()
             await admin.close()
 
-    async def _compare(self, admin: AIOKafkaAdminClient) -> list[str]:
+    async def _compare(self, admin: AIOKafkaAdminClient, there: dict[str, list[dict[str, Any]]]) -> list[str]:
         wanted = {name: self._config(topic) for name, topic in self._wanted.items()}
-        there = {topic["topic"]: topic["partitions"] for topic in await admin.describe_topics(list(wanted))}
         missing = [name for name in wanted if not there.get(name)]
         if missing:
             return [f"topics are missing ({', '.join(missing)}). Make them with `hisbus topics apply`."]
@@ -332,21 +337,41 @@ class Cluster:
                     await admin.alter_configs([resource])
                 else:
                     raise ConfigError(f"{name} cannot be made: {kind.description or kind.__name__}")
-            await self._spread(admin)
+            await self._spread()
             return made
         except (KafkaError, OSError, TimeoutError) as error:
             raise await self._why(error) from error
         finally:
             await admin.close()
 
-    async def _spread(self, admin: AIOKafkaAdminClient) -> None:
-        """Wait until the brokers know of every topic and its leaders; they learn of it one after the other."""
-        names = list(self._wanted)
-        async with asyncio.timeout(REQUEST_MS / 1000):
-            while True:
-                topics = await admin.describe_topics(names)
-                if all(
-                    topic["partitions"] and all(part["leader"] >= 0 for part in topic["partitions"]) for topic in topics
-                ):
-                    return
-                await asyncio.sleep(SPREAD_POLL_S)
+    async def _spread(self) -> None:
+        """Wait until every broker knows of every topic and its leaders; they learn of it one after the other."""
+        client = AIOKafkaClient(**self.connection, request_timeout_ms=REQUEST_MS)
+        try:
+            await client.bootstrap()
+            async with asyncio.timeout(REQUEST_MS / 1000):
+                behind = [broker.nodeId for broker in client.cluster.brokers()]
+                while True:
+                    behind = [broker for broker in behind if not await self._knows(client, broker)]
+                    if not behind:
+                        return
+                    await asyncio.sleep(SPREAD_POLL_S)
+        finally:
+            await client.close()
+
+    async def _knows(self, client: AIOKafkaClient, broker: int) -> bool:
+        """Tell whether a broker knows all topics. One that is down learns of them before it serves again."""
+        try:
+            there = await _partitions(client, broker, list(self._wanted))
+        except NodeNotReadyError:
+            return True
+        return all(
+            there.get(name) and all(partition["leader"] >= 0 for partition in there[name]) for name in self._wanted
+        )
+
+
+async def _partitions(client: AIOKafkaClient, broker: int, topics: list[str]) -> dict[str, list[dict[str, Any]]]:
+    """Return what one broker knows of topics. Asking makes none: by default a broker makes what it is asked for."""
+    request = MetadataRequest(topics, allow_auto_topic_creation=False)
+    found = (await client.send(broker, request)).to_object()["topics"]
+    return {topic["topic"]: topic["partitions"] for topic in found}
