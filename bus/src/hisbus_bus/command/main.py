@@ -23,6 +23,7 @@ GROUPS = {
     "evaluate": "How good an agent is, on cases whose answers are known.",
     "llm": "The model's server.",
     "new": "Files to begin with.",
+    "profile": "Profiles: what they read of messages, and what they leave.",
     "staff": "The hospital's staff, as its directory says.",
     "terms": "Code systems that agents read.",
     "topics": "The topics on Kafka.",
