@@ -188,13 +188,19 @@ def test_a_his_that_does_it_differently_is_read_by_a_file_as_it_is_written(tmp_p
     without = site.replace('profile = "our-his.toml"\n', "")
     assert without != site
     configuration = tmp_path / "hisbus.toml"
-    unread, read, again = blocks(document, "sh")[2:5]
+    unread, tried, read, again = blocks(document, "sh")[2:6]
 
     configuration.write_text(without)
     with reader.started(".venv/bin/hisbus up"):
         reader.tells(morning)
-    assert "there is no chart of LV1" in reader.types(unread.partition("#")[0], 1)
+    played, begun = unread.splitlines()
+    assert "there is no chart of LV1" in reader.types(played, 1)
+    reader.types(begun)
+    assert '# "RYJL" = ""' in (tmp_path / "our-his.toml").read_text()
     (tmp_path / "our-his.toml").write_text(ours)
+    checked, tells = tried.splitlines()
+    assert "0 are doubtful" in reader.types(checked)
+    assert "stay 1 appears" in reader.types(tells)
     configuration.write_text(site)
     for line in read.splitlines():
         reader.types(line)

@@ -103,3 +103,46 @@ def test_what_cannot_be_compiled_is_told_with_file_and_line(tmp_path: Path, text
     said = str(caught.value)
     assert said.startswith(f"{tmp_path / 'our-his.toml'}:{line}: "), said
     assert words in said
+
+
+def test_every_mistake_is_told_at_once_each_at_its_line(tmp_path: Path) -> None:
+    wrong = """dates = ["tomorrow"]
+
+[[subject.visit]]
+each = "PV1-19"
+number = "1"
+
+[[subject.visit]]
+each = "pv1-50"
+number = "1"
+
+[subject.stay]
+wardd = "PV1-3"
+department = { from = "PV1-10", table = "wards" }
+
+[facts.charges]
+each = "lines"
+
+[facts.charges.data]
+type = { function = "hisbus_hl7v2.observed:nothing" }
+amount = "FT1"
+"""
+    with pytest.raises(ConfigError) as caught:
+        over(tmp_path, wrong)
+    file = tmp_path / "our-his.toml"
+    places = [line.removeprefix(f"{file}:").split(": ")[:2] for line in str(caught.value).splitlines()]
+    assert places == [
+        ["1", "dates"],
+        ["8", "subject.visit.1.each"],
+        ["12", "subject.stay.wardd"],
+        ["13", "subject.stay.department.table"],
+        ["16", "facts.charges.each"],
+        ["19", "facts.charges.data.type.function"],
+        ["20", "facts.charges.data.amount"],
+    ]
+
+
+def test_a_mistake_in_a_table_is_not_told_of_a_table_within_it(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        over(tmp_path, "[subject.stay]\n[codes.class]\nword = 1\n[codes.class.words]\nIP = 'inpatient'\n")
+    assert str(caught.value).startswith(f"{tmp_path / 'our-his.toml'}:3: codes.class.word: ")

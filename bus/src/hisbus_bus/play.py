@@ -1,4 +1,4 @@
-"""Plays conversations against a site's own configuration: its mappings, its agents, its rules.
+"""Plays conversations and captures against a site's own configuration: its mappings, its agents, its rules.
 
 Each gets a site of its own in a temporary folder. Nothing listens, nothing is written to a HIS, and the feed's clock
 runs, because a conversation brings its own time.
@@ -14,8 +14,8 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import select
 
-from hisbus.connector import Connector, Playable
-from hisbus.errors import ConfigError
+from hisbus.connector import Arrival, Connector, Playable, Verdict
+from hisbus.errors import ConfigError, RetryLater
 from hisbus_bus.app import App
 from hisbus_bus.flow.intake import Intake
 from hisbus_bus.flow.lag import lag
@@ -30,6 +30,7 @@ from hisbus_bus.kernel.settings import RetrySettings, Settings
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.topics import Keys
 from hisbus_bus.lab.conversations import Conversation, Found, Step, acks_differ, facts_differ, facts_of, findings_differ
+from hisbus_bus.lab.tryout import Outcome, known
 from hisbus_mapping import Mapping
 
 PLAYED = ("translate", "chart", "dispatch", "timers", "review")
@@ -37,7 +38,7 @@ PLAYED = ("translate", "chart", "dispatch", "timers", "review")
 AT_ONCE = 4
 """Conversations played at a time."""
 DEADLINE_S = 60.0
-"""Longest time after a step's messages until nothing is left to do."""
+"""Longest time in which nothing of what is left to do gets done."""
 POLL_S = 0.03
 HURRY = RetrySettings(attempts=2, first_s=0.05, longest_s=0.2)
 
@@ -118,6 +119,46 @@ async def play(on: Stage, conversation: Conversation) -> list[str]:
     return differences
 
 
+def with_profile(on: Stage, over: Path) -> Stage:
+    """Return a stage whose messages are read with another file of the site's laid over what ships.
+
+    Raises:
+        ConfigError: the profile is wrong.
+    """
+    made = connectors(on.settings)
+    feed_ = _feed(made, on.feed.name)
+    feed_.over = over
+    return Stage(on.settings, made, mappings(made), on.hosts, feed_)
+
+
+async def outcome(on: Stage, messages: Sequence[bytes], keys: Keys) -> Outcome:
+    """Tell a capture to a new site; return what it knows once nothing is left to do.
+
+    Args:
+        on: what it is told to.
+        messages: of the capture, in their order.
+        keys: name the stays: the same name the same stay for every profile that reads its number alike.
+
+    Raises:
+        RetryLater: something did not get on.
+    """
+    mapping = next(one for one in on.mappings if one.connector is on.feed)
+    arrivals: list[tuple[int, Arrival]] = []
+    with TemporaryDirectory(prefix="hisbus-try-") as folder:
+        async with _running(on, Path(folder), keys) as site:
+            intake = Intake(site, mapping)
+            for number, message in enumerate(messages, 1):
+
+                async def sink(arrival: Arrival, number: int = number) -> Verdict:
+                    arrivals.append((number, arrival))
+                    return await intake.store(arrival)
+
+                await on.feed.take(message, sink)
+            if late := await _settled(on, site):
+                raise RetryLater(f"{', '.join(late)} did not get on for {DEADLINE_S:.0f} s. Try fewer messages.")
+            return await known(site, mapping, arrivals)
+
+
 async def findings(site: Site) -> list[Found]:
     """Return every proposal as it stands, with its times in the zone of its stay."""
     table, stays = tables.proposals, tables.encounters
@@ -136,7 +177,7 @@ async def findings(site: Site) -> list[Found]:
 
 
 @asynccontextmanager
-async def _running(on: Stage, folder: Path) -> AsyncIterator[Site]:
+async def _running(on: Stage, folder: Path, keys: Keys | None = None) -> AsyncIterator[Site]:
     """Run the bus between intake and write-back on an empty site, with the agents of the stage."""
     async with AsyncExitStack() as stack:
         log = await SqliteLog.open(folder / "log.db")
@@ -145,7 +186,7 @@ async def _running(on: Stage, folder: Path) -> AsyncIterator[Site]:
         stack.push_async_callback(database.close)
         async with database.write() as connection:
             await connection.run_sync(tables.metadata.create_all)
-        site = Site(on.settings, Keys(b"conversations"), log, database)
+        site = Site(on.settings, keys or Keys(b"conversations"), log, database)
         app = App(on.settings, PLAYED, site=site, connectors=on.connectors, hosts=on.hosts)
         await stack.enter_async_context(app.running())
         yield site
@@ -171,7 +212,7 @@ def _feed(made: Sequence[Connector], name: str) -> Playable:
 
 async def _compare(on: Stage, site: Site, conversation: Conversation, step: Step) -> list[str]:
     if late := await _settled(on, site):
-        return [f"{', '.join(late)} did not finish within {DEADLINE_S:.0f} s"]
+        return [f"{', '.join(late)} did not get on for {DEADLINE_S:.0f} s"]
     differs = list(findings_differ(conversation, step, await findings(site)))
     if step.duplicates is not None and (number := await _duplicates(site)) != step.duplicates:
         differs.append(f"{number} duplicates, expected {step.duplicates}")
@@ -183,10 +224,13 @@ async def _compare(on: Stage, site: Site, conversation: Conversation, step: Step
 async def _settled(on: Stage, site: Site) -> list[str]:
     """Wait until nothing is left to do. Return the names of the steps that do not get there."""
     agents = [agent.name for host in on.hosts for agent in host.agents if on.settings.agent(agent.name).enabled]
-    deadline = asyncio.get_running_loop().time() + DEADLINE_S
-    while busy := [name for name, count in (await lag(site, agents)).items() if count and name != "writeback"]:
-        if asyncio.get_running_loop().time() > deadline:
-            return busy
+    now = asyncio.get_running_loop().time
+    least, deadline = None, now()
+    while busy := {name: count for name, count in (await lag(site, agents)).items() if count and name != "writeback"}:
+        if least is None or sum(busy.values()) < least:
+            least, deadline = sum(busy.values()), now() + DEADLINE_S
+        elif now() > deadline:
+            return list(busy)
         await asyncio.sleep(POLL_S)
     return []
 

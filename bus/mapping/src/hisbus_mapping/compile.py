@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
+from functools import partial
 from typing import Any, NamedTuple, get_args
 
 from pydantic import BaseModel
@@ -10,6 +11,7 @@ from hisbus import BadMessage, Reads, Translation
 from hisbus_mapping.collisions import KEYS, apart
 from hisbus_mapping.compiler import Compiler
 from hisbus_mapping.context import Mistake, Place, Read
+from hisbus_mapping.envelope import judge_of
 from hisbus_mapping.models import each as compile_each
 from hisbus_mapping.models import model
 from hisbus_mapping.numbers import patient_of, visit_of
@@ -150,6 +152,34 @@ class Program:
             if section.kind is not None:
                 run.number = number
                 yield one
+
+
+def mistakes_in(compiler: Compiler) -> list[Mistake]:
+    """Return everything that cannot be compiled, each once: what is wrong in one section does not hide the next."""
+    profile, found = compiler.profile, list[Mistake]()
+    compiler.found = found
+    parts: list[Callable[[], Any]] = [partial(judge_of, compiler)]
+    if not profile.function:
+        parts.append(partial(_about, compiler))
+        parts += [
+            partial(_section, compiler, one, ("facts", name)) for name, one in profile.facts.items() if not one.off
+        ]
+    for part in parts:
+        try:
+            part()
+        except Mistake as mistake:
+            found.append(mistake)
+    once: list[Mistake] = []
+    for one in found:  # a path is compiled for several uses
+        if not any(one.said == other.said and _around(one.place, other.place) for other in once):
+            once.append(one)
+    return once
+
+
+def _around(one: Place, other: Place) -> bool:
+    """Tell whether one of two places is the other or stands in it."""
+    least = min(len(one), len(other))
+    return one[:least] == other[:least]
 
 
 def _fact(section: Section, kind: Read[str] | None, about: About, group: Any, run: Run) -> dict[str, Any]:

@@ -45,6 +45,8 @@ class Context:
     """Those of them that are read of each such part of a group."""
     direct: set[str] = field(default_factory=set)
     """Those of them that are read of the message itself, and not of one of its groups."""
+    found: "list[Mistake] | None" = None
+    """Given, what is wrong with a path, table, function or key is noted here, and compiling goes on."""
     depth: int = 0
     """How many groups are around what is being compiled."""
     read_time: times.Read = field(init=False)
@@ -60,12 +62,23 @@ class Context:
             raise Mistake(("dates",), str(error)) from error
         self.codes = {name: table.known for name, table in self.profile.codes.items()}
 
+    def wrong(self, place: Place, said: str, stands_in: T) -> T:
+        """Note a mistake, and return what stands in for what cannot be compiled.
+
+        Raises:
+            Mistake: nobody asks for all of them.
+        """
+        if self.found is None:
+            raise Mistake(place, said)
+        self.found.append(Mistake(place, said))
+        return stands_in
+
     def path(self, kind: str, path: str, place: Place) -> Callable[[Any, Any], Any]:
         """Compile a path: ``text``, ``texts``, ``every``, ``groups`` or ``deleted`` of the format."""
         try:
             compiled: Callable[[Any, Any], Any] = getattr(self.format, kind)(path)
         except ValueError as error:
-            raise Mistake(place, f"{path!r} is no path: {error}") from error
+            return self.wrong(place, f"{path!r} is no path: {error}", _nothing)
         self.reads(path, direct=kind != "groups")
         if kind == "every":
             self.each_such.add(self.format.label(path))
@@ -75,7 +88,7 @@ class Context:
         """Compile paths that are read at once."""
         for path in paths:
             self.path("text", path, place)
-        return self.format.several(paths)
+        return _nothing if self.found else self.format.several(paths)
 
     def reads(self, path: str, *, direct: bool = True) -> None:
         """Note that a path is read; directly where that is of the message itself, and not of one of its groups."""
@@ -115,12 +128,17 @@ class Context:
         module, _, function = name.partition(":")
         try:
             found: Callable[..., Any] = vars(import_module(module))[function]
-        except (ImportError, KeyError) as error:
-            raise Mistake((*place, "function"), f"there is no {name}") from error
+        except (ImportError, KeyError):
+            return self.wrong((*place, "function"), f"there is no {name}", _nothing)
         return found
 
     def table(self, name: str, place: Place) -> Mapping[str, str]:
         """Return a table of codes."""
         if name not in self.codes:
-            raise Mistake((*place, "table"), f"there is no [codes.{name}]. Known: {', '.join(sorted(self.codes))}")
+            known = ", ".join(sorted(self.codes))
+            return self.wrong((*place, "table"), f"there is no [codes.{name}]. Known: {known}", {})
         return self.codes[name]
+
+
+def _nothing(*_: Any) -> Any:
+    """Stand in for what cannot be compiled: what is compiled with mistakes is never called."""

@@ -29,7 +29,9 @@ def judge_of(compiler: Compiler) -> Judge:
     envelope, place = compiler.profile.envelope, ("envelope",)
     patient = patient_of(compiler, envelope.patients, (*place, "patient"))
     refusals = [_refusal(compiler, one) for one in envelope.refuse]
-    splits = {type: compiler.path("groups", one.each, place) for one in compiler.profile.split for type in one.types}
+    splits = {
+        type: compiler.path("groups", one.each, ("split",)) for one in compiler.profile.split for type in one.types
+    }
 
     def judge(source: Any, run: Run) -> Judged:
         """Judge a message; one of several patients has the key of its first."""

@@ -1,6 +1,7 @@
 """Where a key stands in a TOML text."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 
 _KEY = re.compile(r'\s*("[^"]*"|\'[^\']*\'|[A-Za-z0-9_-]+)\s*')
@@ -10,17 +11,22 @@ def line_of(text: str, place: Sequence[str]) -> tuple[int, int]:
     """Return the line of a key, or of what is nearest above it, and how many parts of the key were found there."""
     best, found = 1, 0
     table: list[str] = []
+    begun: Counter[tuple[str, ...]] = Counter()
     for number, line in enumerate(text.splitlines(), 1):
         stripped = line.strip()
         if stripped.startswith("["):
             table = _names(stripped.strip("[]").split("]")[0])
+            if stripped.startswith("[["):  # one of several, counted from 0
+                begun[tuple(table)] += 1
+                if len(place) > len(table) and place[len(table)].isdecimal():
+                    table.append(str(begun[tuple(table)] - 1))
             depth = _common(table, place)
-            if depth == len(table) and depth > found:
+            if depth in (len(table), len(place)) and depth > found:
                 best, found = number, depth
         elif "=" in stripped and not stripped.startswith("#"):
             names = [*table, *_names(stripped.split("=", 1)[0])]
             depth = _common(names, place)
-            if depth == len(names) and depth > found:
+            if depth in (len(names), len(place)) and depth > found:
                 best, found = number, depth
     return best, found
 
@@ -30,4 +36,5 @@ def _names(text: str) -> list[str]:
 
 
 def _common(names: Sequence[str], place: Sequence[str]) -> int:
-    return next((at for at, (one, other) in enumerate(zip(names, place, strict=False)) if one != other), len(names))
+    apart = (at for at, (one, other) in enumerate(zip(names, place, strict=False)) if one != other)
+    return next(apart, min(len(names), len(place)))

@@ -10,7 +10,7 @@ from typing import Any
 from hisbus import Arrival, BadMessage, ConfigError, Connector, Raw, Reads, Source, Translation
 from hisbus.zones import zone
 from hisbus_mapping.asks import Asks, asks_of
-from hisbus_mapping.compile import Program
+from hisbus_mapping.compile import Program, mistakes_in
 from hisbus_mapping.compiler import Compiler
 from hisbus_mapping.context import Mistake
 from hisbus_mapping.envelope import Judged, judge_of
@@ -34,7 +34,7 @@ class Mapping:
             over: a site's file to be laid over the profile; none: the one that the configuration names.
 
         Raises:
-            ConfigError: the profile is wrong, or names a function that is not there.
+            ConfigError: the profile is wrong, or names a function that is not there; a line for each mistake.
         """
         self.connector = connector
         over = over or connector.over
@@ -45,7 +45,9 @@ class Mapping:
             self._judge = judge_of(compiler)
             self.program = None if self.profile.function else Program(compiler)
         except Mistake as error:
-            raise mistaken(self.profile, self.files, error.place, error.said) from error
+            all_of_them = _mistakes(self.profile, connector) or [error]
+            lines = (str(mistaken(self.profile, self.files, one.place, one.said)) for one in all_of_them)
+            raise ConfigError("\n".join(lines)) from error
         self._function = _function(self.profile) if self.profile.function else None
 
     @cached_property
@@ -101,6 +103,14 @@ def compiler_of(profile: Profile, connector: Connector) -> Compiler:
         bool(connector.authority),
         zone(connector.timezone),
     )
+
+
+def _mistakes(profile: Profile, connector: Connector) -> list[Mistake]:
+    """Return all that is wrong with a profile that could be read."""
+    try:
+        return mistakes_in(compiler_of(profile, connector))
+    except Mistake as dates:  # wrong forms of times hide nothing else
+        return [dates, *mistakes_in(compiler_of(profile.model_copy(update={"dates": ("iso",)}), connector))]
 
 
 def _run(raw: Raw, source: Source, answers: Answers) -> Run:

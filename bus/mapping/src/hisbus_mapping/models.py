@@ -62,6 +62,7 @@ def model(
         return _coded(compiler, said, place)
     said = expanded(compiler, said, place)
     readers, together = _readers(compiler, cls, said, place)
+    said = {key: one for key, one in said.items() if key in cls.model_fields}  # others were noted as mistakes
     deleted, any_at_all = _deleted(compiler, cls, said, place), compiler.format.deleted("*")
     # What is not said is given all the same: pydantic would copy a default list each time.
     empty = {name: () for name, one in cls.model_fields.items() if one.default == [] and name not in said}
@@ -97,12 +98,13 @@ def _readers(
     at_once: dict[str, list[str]] = {}
     for key, value in said.items():
         if key not in known:
-            raise Mistake((*place, key), f"{cls.__name__} has no such field. It has {', '.join(known)}")
+            compiler.wrong((*place, key), f"{cls.__name__} has no such field. It has {', '.join(known)}", None)
+            continue
         if known[key].annotation is str and isinstance(value, str) and (at := compiler.format.together_at(value)):
             at_once.setdefault(at, []).append(key)
     groups = [names for names in at_once.values() if len(names) > 1]
     together = [(names, compiler.several([said[name] for name in names], place)) for names in groups]
-    alone = [name for name in said if not any(name in names for names in groups)]
+    alone = [name for name in said if name in known and not any(name in names for names in groups)]
     readers = [(name, of_type(compiler, known[name].annotation, said[name], (*place, name))) for name in alone]
     return readers, together
 

@@ -14,7 +14,7 @@ Number = tuple[str, str]
 
 def patient_of(compiler: Context, said: Sequence[Numbers], place: Place) -> Read[PatientId | None]:
     """Compile where the patient's number stands."""
-    readers = [_one(compiler, one, place, "") for one in said]
+    readers = [_one(compiler, one, at, "") for one, at in zip(said, _places(said, place), strict=True)]
 
     def patient(group: Any, run: Run) -> PatientId | None:
         for read in readers:
@@ -30,10 +30,10 @@ def visit_of(compiler: Context, said: Sequence[Numbers], place: Place) -> Read[V
     bare = "" if compiler.named else "bare_visit_number"
     readers = [
         (
-            _one(compiler, one, place, bare),
-            compiler.path("text", one.counter, (*place, "counter")) if one.counter else None,
+            _one(compiler, one, at, bare),
+            compiler.path("text", one.counter, (*at, "counter")) if one.counter else None,
         )
-        for one in said
+        for one, at in zip(said, _places(said, place), strict=True)
     ]
 
     def visit(group: Any, run: Run) -> VisitId | None:
@@ -44,6 +44,11 @@ def visit_of(compiler: Context, said: Sequence[Numbers], place: Place) -> Read[V
         return None
 
     return visit
+
+
+def _places(said: Sequence[Numbers], place: Place) -> list[Place]:
+    """Return where each of several stands."""
+    return [place] if len(said) == 1 else [(*place, str(number)) for number in range(len(said))]
 
 
 def _one(compiler: Context, said: Numbers, place: Place, bare: str) -> Callable[[Any, Run], Number | None]:

@@ -273,6 +273,16 @@ def read_profile(path: Path, over: Path | None = None) -> Profile:
         raise ConfigError("\n".join(_sentences(error, texts))) from error
 
 
+def read_table(path: Path) -> tuple[str, dict[str, Any]]:
+    """Read a profile's file as it stands: its text and what it says.
+
+    Raises:
+        ConfigError: it cannot be read, or is not TOML.
+    """
+    text = _text(path)
+    return text, _table(path, text)
+
+
 def mistaken(profile: Profile, files: Sequence[Path], place: Sequence[str], said: str) -> ConfigError:
     """Return the error that names the file and line of a key, the last file that has it."""
     texts = {one: _text(one) for one in files}

@@ -103,6 +103,20 @@ def connectors(settings: Settings) -> list[Connector]:
     return made
 
 
+def connector_of(settings: Settings, name: str) -> Connector:
+    """Return a connector of the configuration by its name, which may be left out where there is one.
+
+    Raises:
+        ConfigError: the configuration is wrong, there is no such connector, or it must be said which.
+    """
+    known = {connector.name: connector for connector in connectors(settings)}
+    if name and name not in known:
+        raise ConfigError(f"There is no connector {name!r}. Choose one of: {', '.join(sorted(known)) or 'none'}.")
+    if not name and len(known) != 1:
+        raise ConfigError(f"Say with --connector whose messages they are. Known: {', '.join(sorted(known)) or 'none'}.")
+    return known[name] if name else next(iter(known.values()))
+
+
 def mappings(connectors: Iterable[Connector]) -> list[Mapping]:
     """Compile what the messages of connectors mean.
 
