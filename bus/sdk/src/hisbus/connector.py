@@ -1,11 +1,12 @@
 """What a connector is: it speaks to one outside system, in and out."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
+from hisbus.disguise import Disguise
 from hisbus_schemas import Code, Effect, Fact, Receipt, WriteBack
 
 
@@ -303,5 +304,37 @@ class Playable(Connector, Protocol):
 
         Returns:
             How it is answered (HL7 v2: the code in MSA-1); empty where its sender gets no answer.
+        """
+        ...
+
+
+class Scrubbed(NamedTuple):
+    """A capture in which nothing names anybody, as far as its fields go by the standard."""
+
+    file: bytes
+    messages: int
+    kept: Mapping[str, int]
+    """Values that stay as they came, by place: codes, as a rule. Somebody must look at them."""
+    texts: Mapping[str, int]
+    """Texts that were asked to be kept, by place: what is known of people is replaced in them, and no more."""
+    unknown: Mapping[str, int]
+    """Values of places that no rule names: they were replaced like a text."""
+
+
+@runtime_checkable
+class Scrubs(Connector, Protocol):
+    """A connector that knows what in its messages names somebody (``hisbus capture scrub``)."""
+
+    def scrub(self, file: bytes, disguise: Disguise, *, keep: Collection[str], keep_text: bool) -> Scrubbed:
+        """Return a captured file without names, numbers, addresses, and with its times shifted; its form stays.
+
+        Args:
+            file: as ``split`` takes it.
+            disguise: replaces, the same by the same.
+            keep: places that stay, as ``Format.label`` calls them, whatever else is known of them.
+            keep_text: free texts stay, but for what other places say of people.
+
+        Raises:
+            ConfigError: it cannot be read well enough to be scrubbed.
         """
         ...

@@ -18,6 +18,7 @@ from hisbus_bus.kernel.topics import STEPS
 
 GROUPS = {
     "audit": "The audit trail.",
+    "capture": "Files of messages as they came.",
     "codes": "Codes that people say the meaning of.",
     "config": "The configuration.",
     "evaluate": "How good an agent is, on cases whose answers are known.",

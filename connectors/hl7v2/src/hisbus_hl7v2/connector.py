@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,8 @@ from zoneinfo import ZoneInfo
 
 from hisbus import BusError, ConfigError, Format, Place, Raw, RetryLater, Sink
 from hisbus.addresses import address, unbound
+from hisbus.connector import Scrubbed
+from hisbus.disguise import Disguise
 from hisbus_hl7v2 import captured
 from hisbus_hl7v2.arrival import Examiner
 from hisbus_hl7v2.batch import read_batch
@@ -19,6 +21,7 @@ from hisbus_hl7v2.conversation import Limits, Reply, Then
 from hisbus_hl7v2.groups import grammar_hash
 from hisbus_hl7v2.message import Message
 from hisbus_hl7v2.mllp import Decoder, Frame
+from hisbus_hl7v2.scrub import scrub
 from hisbus_hl7v2.senders import authority_of, refusal
 from hisbus_hl7v2.server import Server, bind
 from hisbus_hl7v2.settings import read_settings
@@ -215,6 +218,14 @@ class Hl7v2Connector:
     def split(self, file: bytes) -> list[bytes]:
         """Return the messages of a file: MLLP frames as captured, or messages with an empty line between them."""
         return captured.split(file)
+
+    def scrub(self, file: bytes, disguise: Disguise, *, keep: Collection[str], keep_text: bool) -> Scrubbed:
+        """Return a captured file in which nothing names anybody, as ``identifying.toml`` says.
+
+        Raises:
+            ConfigError: it is in UTF-16 or UTF-32.
+        """
+        return scrub(file, disguise, self._settings.codec, keep=keep, keep_text=keep_text)
 
     async def write(self, writeback: WriteBack, begin: Callable[[], Awaitable[None]]) -> Receipt:
         """Send one write-back as MDM^T02 on a connection of its own, so no late answer to another can be taken for it.

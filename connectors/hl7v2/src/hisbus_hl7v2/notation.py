@@ -61,7 +61,7 @@ def is_doubled(encoding: str) -> bool:
 
 
 @lru_cache(maxsize=32)
-def _escapes(char: str) -> re.Pattern[str]:
+def escapes(char: str) -> re.Pattern[str]:
     """Return what finds the escapes of a sender's escape character, each by itself."""
     char = re.escape(char)
     return re.compile(f"{char}(?:{_CODES.format(char)}){char}")
@@ -103,7 +103,7 @@ class Notation:
     def decoded(self, text: str) -> str:
         """Return a text with its escapes decoded, once and one by one. What begins none stays as it is."""
         escape = self.delimiters.escape
-        return _escapes(escape).sub(self._unescape, text) if escape in text else text
+        return escapes(escape).sub(self._unescape, text) if escape in text else text
 
     def _unescape(self, match: re.Match[str]) -> str:
         simple, digits, command, count = match.groups()
