@@ -3,7 +3,8 @@
 import json
 import secrets
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from collections.abc import Mapping as Map
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from hisbus_bus.kernel.settings import Settings
 from hisbus_bus.kernel.topics import Keys
 from hisbus_bus.lab import captures
 from hisbus_bus.lab.tryout import Message, Moved, Placed, StayMoved, Tried, entries, filled, values
-from hisbus_bus.play import outcome, stage, with_profile
+from hisbus_bus.play import feed, outcome, stage, with_profile
+from hisbus_mapping import Mapping
 from hisbus_schemas import Fact
 
 
@@ -24,9 +26,11 @@ async def tried(settings: Settings, profile: Path, files: Sequence[Path], connec
         ConfigError: the configuration or the profile is wrong, a file cannot be read, or holds no message.
         RetryLater: an agent or a step did not get on.
     """
+    reads = feed(settings, connector)
+    messages = captures.read(files, reads.split)
+    Mapping(reads, over=profile)  # what is wrong with it is said before anything is started
     async with stage(settings, connector) as on:
         new = with_profile(on, profile)
-        messages = captures.read(files, on.feed.split)
         keys = Keys(secrets.token_bytes(32))
         return Tried(await outcome(new, messages, keys), await outcome(on, messages, keys))
 
@@ -100,7 +104,7 @@ def _values(fact: Fact) -> dict[str, list[str]]:
     return found
 
 
-def _lines(message: Mapping[str, Any]) -> Iterator[str]:
+def _lines(message: Map[str, Any]) -> Iterator[str]:
     flags = f" [{', '.join(message['flags'])}]" if message["flags"] else ""
     reason = f" ({message['reason']})" if message["reason"] else ""
     yield f"{message['number']}  {message['type']}  {message['status']}{reason}{flags}"

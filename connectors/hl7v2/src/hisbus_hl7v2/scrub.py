@@ -24,8 +24,10 @@ _SHORT = re.compile(r"[<>=+-]{0,2}[0-9]{1,5}([.:/,][0-9]{1,4})?[%+]{0,3}")
 _OBSERVED = "OBX-5"
 """Its data type stands in OBX-2."""
 _HEADS = frozenset({"MSH", "FHS", "BHS"})
-_WHOLE = frozenset({"text", "free", "result"})
+_WHOLE = frozenset({"text", "free", "measure", "result"})
 """Kinds whose delimiters may be text."""
+_TEXTS = frozenset({"free", "result"})
+"""Kinds that stay where texts are asked to."""
 _NAMES = frozenset({"XPN", "XCN", "CNN", "PPN"})
 
 
@@ -239,11 +241,11 @@ class _Context:
         if kind == "date":
             return self.disguise.date(text, self.days) or self._new(text)
         if kind in _WHOLE:
-            if kind == "result" and _SHORT.fullmatch(text.strip()):
+            if kind in ("measure", "result") and _SHORT.fullmatch(text.strip()):
                 return text
             if (shifted := self.disguise.date(text, self.days)) is not None:
                 return shifted
-            if self.keep_text and kind != "text":
+            if self.keep_text and kind in _TEXTS:
                 self.report.texts[label] += 1
                 return self.disguise.within(text, self.days, self.codec)
             return self._new(text)
