@@ -5,8 +5,9 @@ It names no segment, element or column: those stand in profiles and in the funct
 
 from hisbus_mapping.asks import Asks
 from hisbus_mapping.envelope import Judged
+from hisbus_mapping.losses import Losses, losses_of
 from hisbus_mapping.mapping import Answers, Mapping
 from hisbus_mapping.profile import Profile, read_profile
 from hisbus_mapping.run import NONE
 
-__all__ = ["NONE", "Answers", "Asks", "Judged", "Mapping", "Profile", "read_profile"]
+__all__ = ["NONE", "Answers", "Asks", "Judged", "Losses", "Mapping", "Profile", "losses_of", "read_profile"]
