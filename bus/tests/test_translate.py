@@ -1,3 +1,4 @@
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -5,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from hisbus.connector import Raw, Translation
+from hisbus.connector import Counted, Raw, Translation
 from hisbus.errors import BadMessage
 from hisbus_bus.flow.translate import Translate
 from hisbus_bus.kernel import tables
@@ -13,6 +14,7 @@ from hisbus_bus.kernel.consumer import Batch
 from hisbus_bus.kernel.log import Record
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.topics import digest
+from hisbus_mapping import Losses
 from hisbus_schemas import Due, Fact, Moment, Translated
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -212,3 +214,29 @@ async def test_news_of_changed_proposals_pass_through_like_a_timer(site: Site, s
     await take(step, record(0, news.model_dump_json(), **more))
     (output,) = translated(log)
     assert (output.events[0].kind, output.events[0].data) == ("proposals.changed", news)
+
+
+async def test_what_was_taken_and_left_is_entered_and_follows_the_mapping(
+    site: Site, step: Translate, mapping: Mapping, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def says(unread: dict[str, int]) -> None:
+        counted = Counted(3, 5, unread)
+        said = Translation(True, [Fact(kind="a.b", time=Moment(at=NOON))], collided=2, count=lambda: counted)
+        monkeypatch.setattr(mapping, "translate", lambda raw, answers: said)
+
+    says({"ZZZ-1": 3})
+    await take(step, record(0, "a.b"), record(1, "a.b"))
+    first, copy = await ledger(site)
+    assert json.loads(first.losses) == {
+        "parts": 3, "values": 5, "read": 2, "unread": {"ZZZ-1": 3}, "facts": 1, "collided": 2,
+    }  # fmt: skip
+    assert copy.losses == ""
+    says({})
+    monkeypatch.setattr(mapping, "name", "v2")
+    await take(step, record(0, "a.b"))
+    assert Losses.of((await ledger(site))[0].losses).unread == {}
+
+
+async def test_of_a_message_that_is_parked_nothing_was_counted(site: Site, step: Translate) -> None:
+    await take(step, record(0, "!"))
+    assert [(row.status, row.losses) for row in await ledger(site)] == [("parked", "")]

@@ -96,6 +96,9 @@ def test_a_capture_is_read_event_by_event_and_compared_with_the_profile_in_use(h
     kinds = [[event["kind"] for event in message["events"]] for message in told["messages"]]
     assert kinds == [["encounter.admitted"], ["document.filed"], ["vitals.recorded"]]
     assert {event["stay"] for message in told["messages"] for event in message["events"]} == {"stay 1"}
+    assert told["messages"][0]["left"] == {"EVN-1": 1, "ZBX-1": 1, "ZBX-2": 1}, (
+        "the ward is read, what stands before it is not"
+    )
     assert "stay.location.ward" in told["messages"][0]["events"][0]["fields"]
     assert told["messages"][1]["events"][0]["entries"] == {"sections": 2}
 
@@ -145,7 +148,7 @@ def test_a_profile_begins_with_what_a_capture_holds_and_nobody_knows(hisbus: Run
     assert {"class", "document", "section", "item", "unit"} == tomllib.loads(text)["codes"].keys()
     for known in ('# "IP" = ""    # in 3/3', '# "RYJL" = ""', '# "ZS" = ""', '# "TW" = ""', '# "℃" = ""'):
         assert known in text
-    assert "ZBX" in text and "HIS^LOCAL (2)" in text and "ADT^A01 (1)" in text
+    assert "# ZBX-1 1/3, ZBX-2 1/3, ZBX-3 1/3" in text and "HIS^LOCAL (2)" in text and "ADT^A01 (1)" in text
     assert not [one for one in SAID if one in text]
     assert "0 keys are replaced, 0 added" in done(hisbus("profile", "check", "begun.toml"))
     told = json.loads(done(hisbus("profile", "try", "begun.toml", "morning.hl7", "--json")))

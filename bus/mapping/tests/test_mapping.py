@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from hisbus import Arrival, BadMessage, ConfigError, Raw, Reads, Unread
+from hisbus import Arrival, BadMessage, ConfigError, Counted, Raw, Reads, Unread
 from hisbus_mapping import Mapping, read_profile
 from hisbus_mapping.name import modules_of
 from hisbus_schemas import Fact, Moment, PatientId
@@ -76,6 +76,9 @@ class Group:
 
     def unread(self, reads: Reads) -> Sequence[Unread]:
         return [Unread("rest", "what is left")]
+
+    def count(self, reads: Reads, *, each: bool = False) -> Counted:
+        return Counted(1, 1, {"rest": 1})
 
 
 def facts(source: Any) -> list[Fact] | None:

@@ -31,6 +31,7 @@ def test_every_agreed_path_is_described_with_models(description: dict[str, Any])
         ("post", "users/{name}/numbers/remove"), ("get", "users/{name}/tokens"), ("post", "users/{name}/tokens"),
         ("post", "users/{name}/tokens/{id}/revoke"),
         ("get", "controls"), ("post", "controls"), ("get", "signals"), ("get", "codes"), ("post", "codes"),
+        ("get", "losses"),
     }  # fmt: skip
     described = {
         (method, path.removeprefix("/api/v1/"))

@@ -20,6 +20,7 @@ PAGES = (
     "/findings",
     "/messages",
     "/messages/0.0",
+    "/losses",
     "/writebacks",
     "/parked",
     "/audit",

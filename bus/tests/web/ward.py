@@ -21,6 +21,7 @@ from hisbus_bus.kernel.positions import position
 from hisbus_bus.kernel.settings import Settings
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.topics import Keys, digest
+from hisbus_mapping import Losses
 from hisbus_schemas import (
     LISTS,
     Chart,
@@ -46,6 +47,8 @@ from hisbus_schemas import (
 )
 
 START = datetime(2026, 3, 2, 0, 30, tzinfo=UTC)
+LOSSES = Losses(parts=5, values=30, read=27, unread={"ZPV-1": 2, "PV1-50": 1}, entries={"report": 1}, collided=1)
+"""Of the first message."""
 PROGRESS = (
     "患者神志清，精神可，诉咳嗽、咳痰较前减轻，无胸痛及呼吸困难。体温{t}℃，脉搏{p}次/分，呼吸18次/分，"
     "血压126/78mmHg。双肺呼吸音粗，右下肺可闻及少量湿啰音，心律齐，各瓣膜听诊区未闻及病理性杂音。"
@@ -522,6 +525,7 @@ async def put_messages(site: Site) -> None:
                 "mapping": "1",
                 "flags": json.dumps(["line_ends"] if number == 2 else []),
                 "unmapped": json.dumps(["ZPV"] if number == 0 else []),
+                "losses": LOSSES.written() if number == 0 else "",
                 "reason": reason,
                 "ack": f"MSA|AA|MSG{number:05}",
             }

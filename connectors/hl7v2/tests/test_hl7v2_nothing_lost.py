@@ -10,8 +10,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hisbus import Translation
+from hisbus_bus.flow.chart import entries
+from hisbus_mapping import losses_of
 from hisbus_mapping.collisions import COLLISION, KEYS
-from hisbus_schemas import Document, Fact, Report
+from hisbus_schemas import Document, Event, Fact, Position, Report
+
+from .conftest import RECEIVED
 
 NUMBERS = ("", "N1", "N1^LIS", "N2")
 CODES = ("", "K", "NA", "8310-5")
@@ -133,7 +137,7 @@ def states(to: Writer) -> None:
     for _ in to.times(8):
         match to.pick("DG1", "PR1", "AL1", "IAM", "OBX", "ZXX"):
             case "DG1":
-                to.add("DG1", _3=to.coded(to.mark("DG1")), _6=to.pick("A", "F", ""), _15=to.pick("", "1"))
+                to.add("DG1", _3=to.coded(to.mark("DG1")), _6=to.pick("A", "F", "", "ZZ"), _15=to.pick("", "1"))
             case "PR1":
                 to.add("PR1", _3=to.coded(to.mark("PR1")), _5=to.pick(*TIMES), _19=to.pick("", *NUMBERS))
             case "AL1" | "IAM" as name:
@@ -232,4 +236,59 @@ def test_property_nothing_has_the_identity_of_another(type: str, data: st.DataOb
     translation: Translation = translate.read(to.body)
     known = Counter(identity for fact in translation.facts for identity in identities(fact))
     assert [identity for identity, times in known.items() if times > 1] == []
-    assert (COLLISION in translation.flags) == numbered(translation)
+    assert (COLLISION in translation.flags) == numbered(translation) == (translation.collided > 0)
+
+
+def stamped(translation: Translation) -> list[Event]:
+    """Return the facts as the bus would fold them."""
+    position = Position(recorded=RECEIVED, partition=0, offset=0)
+    given = {"message": "m", "revision": 1, "connector": "his", "position": position}
+    facts = enumerate(translation.facts)
+    return [Event(**dict(fact), id=f"e{number}", ordinal=number, **given) for number, fact in facts]
+
+
+def told(event: Event) -> str:
+    """Return what an event says that a chart has a place for: the notes of a report stand with its readings."""
+    bare = isinstance(event.data, Report) and not event.data.readings
+    data: set[str] = {"key", "number"} | ({"notes"} if bare else set())
+    return event.data.model_dump_json(exclude=data) if event.data is not None else ""
+
+
+@pytest.mark.parametrize("type", KINDS)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_property_in_the_chart_nothing_takes_the_place_of_another_of_its_message(
+    type: str, data: st.DataObject, translate: Any
+) -> None:
+    to = Writer(data, type)
+    KINDS[type](to)
+    touching: dict[tuple[str, entries.Key], list[Event]] = {}
+    said: dict[str, str] = {}
+    for event in stamped(translate.read(to.body)):
+        said[whose(event)] = said.get(whose(event), "") + told(event)
+        for key in entries.touched(event):
+            touching.setdefault((whose(event), key), []).append(event)
+    charts: dict[str, str] = {}
+    for (owner, key), events in touching.items():
+        items = entries.fold("e", key, events).items
+        text = "".join(item.model_dump_json(exclude={"id", "key", "number"}) for item in items)
+        charts[owner] = charts.get(owner, "") + text
+    for mark in to.marks:
+        for owner, text in said.items():
+            assert mark not in text or mark in charts[owner], "another of its message took its place"
+
+
+@pytest.mark.parametrize("type", KINDS)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_property_what_came_is_counted_as_read_or_as_left(type: str, data: st.DataObject, translate: Any) -> None:
+    to = Writer(data, type)
+    KINDS[type](to)
+    translation: Translation = translate.read(to.body)
+    found = losses_of(translation)
+    assert found.parts == len(to.lines)
+    assert found.read + sum(found.unread.values()) == found.values
+    texts = [fact.model_dump_json(exclude={"segments"}) for fact in translation.facts]
+    for mark, (_, segment) in to.marks.items():
+        if not any(mark in text for text in texts):
+            assert any(place.partition("-")[0] == segment for place in found.unread), "left, and not counted"

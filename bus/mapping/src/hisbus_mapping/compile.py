@@ -104,6 +104,10 @@ class Program:
         looked_up = list(run.looked_up.values())
         return Translation(bool(facts), facts, names, flags, sender=run.sender, looked_up=looked_up)
 
+    def reads(self, type: str) -> Reads:
+        """Return what is read of messages of a type; of one without mapping that is nothing."""
+        return self._reads.get(type, Reads())
+
     def _read(self, source: Any, run: Run) -> list[dict[str, Any]] | None:
         """Return what the facts of a message hold; None where there is no mapping for its type."""
         sections = self._by_type.get(run.type)

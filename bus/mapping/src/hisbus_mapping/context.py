@@ -17,6 +17,8 @@ Read = Callable[[Any, Run], T]
 """Reads something of a group."""
 Place = tuple[str, ...]
 """Where in the profile something stands."""
+_REPEATED = frozenset({"texts", "every", "groups"})
+"""Kinds of reading that leave out no repetition."""
 
 
 class Mistake(Exception):
@@ -43,6 +45,8 @@ class Context:
     """The paths that were compiled, as their format calls them: what is read of a message."""
     each_such: set[str] = field(default_factory=set)
     """Those of them that are read of each such part of a group."""
+    repeated: set[str] = field(default_factory=set)
+    """Those of them of which all repetitions are read."""
     direct: set[str] = field(default_factory=set)
     """Those of them that are read of the message itself, and not of one of its groups."""
     found: "list[Mistake] | None" = None
@@ -82,6 +86,8 @@ class Context:
         self.reads(path, direct=kind != "groups")
         if kind == "every":
             self.each_such.add(self.format.label(path))
+        if kind in _REPEATED or self.format.whole(path):
+            self.repeated.add(self.format.label(path))
         return compiled
 
     def several(self, paths: Sequence[str], place: Place) -> Callable[[Any, Any], Sequence[str]]:
@@ -99,9 +105,9 @@ class Context:
 
     def noted(self) -> Reads:
         """Return what was read since the last time."""
-        reads = Reads(frozenset(self.direct), frozenset(self.paths), frozenset(self.each_such))
-        self.paths, self.direct, self.each_such = set(), set(), set()
-        return reads
+        noted = (self.direct, self.paths, self.each_such, self.repeated)
+        self.direct, self.paths, self.each_such, self.repeated = set(), set(), set(), set()
+        return Reads(*map(frozenset, noted))
 
     @contextmanager
     def inside(self) -> Iterator[None]:

@@ -45,6 +45,10 @@ class PlainFormat:
         """Return one group that holds several."""
         return Together(groups)
 
+    def whole(self, path: str) -> bool:
+        """Return that each value is read alone."""
+        return False
+
     def within(self, at: str, path: str) -> str:
         """Return one path behind the other."""
         return at + path

@@ -27,8 +27,8 @@ class Run:
     """What is noted while one message is read."""
 
     __slots__ = (
-        "answers", "asked", "authority", "data", "flags", "group", "looked_up", "number", "raw", "sender", "time",
-        "type",
+        "answers", "asked", "authority", "data", "flags", "group", "looked_up", "number", "raw", "said", "sender",
+        "time", "type",
     )  # fmt: skip
 
     def __init__(self, raw: Raw, type: str, answers: Words, authority: str = "", sender: str = "") -> None:
@@ -39,6 +39,8 @@ class Run:
         """Of the message, as its source names it; empty: it names none."""
         self.flags: list[str] = []
         """Reservations about what is said of it."""
+        self.said: dict[str, int] = {}
+        """How often each was noted."""
         self.answers = answers
         """What people have said of codes: our word by table and code."""
         self.authority = authority
@@ -57,8 +59,10 @@ class Run:
         """The message, or the part of it that is about one patient."""
 
     def flag(self, flag: str) -> None:
-        """Note a reservation, once."""
-        if flag not in self.flags:
+        """Note a reservation; it stands once, however often it is noted."""
+        times = self.said.get(flag, 0)
+        self.said[flag] = times + 1
+        if not times and flag not in self.flags:
             self.flags.append(flag)
 
     def answer(self, table: str, item: str, sent: Code) -> str:

@@ -62,7 +62,7 @@ class Survey:
         finally:
             for name, table in self._tables.items():
                 self.codes[name].update(sorted(table.missed))
-        self.unread.update(translation.unmapped)
+        self.unread.update(translation.count().unread.keys())
         return translation
 
 

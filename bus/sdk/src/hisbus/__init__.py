@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from hisbus.connector import (
         Arrival,
         Connector,
+        Counted,
         Format,
         LookedUp,
         Place,
@@ -37,6 +38,7 @@ __all__ = [
     "Case",
     "ConfigError",
     "Connector",
+    "Counted",
     "Format",
     "Grounded",
     "LookedUp",
@@ -61,7 +63,7 @@ __all__ = [
 _HOMES = {
     "agent": ("LLM", "Agent", "Case"),
     "connector": (
-        *("Arrival", "Connector", "Format", "LookedUp", "Place", "Raw", "Reads", "Sink", "Source"),
+        *("Arrival", "Connector", "Counted", "Format", "LookedUp", "Place", "Raw", "Reads", "Sink", "Source"),
         *("Translation", "Unread", "Verdict"),
     ),
     "errors": ("BadMessage", "BusError", "ConfigError", "LostPlace", "NotEvaluated", "RetryLater"),

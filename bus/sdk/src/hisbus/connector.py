@@ -76,6 +76,25 @@ class Reads(NamedTuple):
     """At all, of its groups, too."""
     every: frozenset[str] = frozenset()
     """Of each such part of a group, where others are read of the first."""
+    repeated: frozenset[str] = frozenset()
+    """All of its repetitions, where of others the first is read."""
+
+
+class Counted(NamedTuple):
+    """How much a message carries, and how much of it nobody reads. Numbers and names of places, never a value."""
+
+    parts: int = 0
+    """Segments, resources, rows."""
+    values: int = 0
+    """Fields with a value; each repetition counts."""
+    unread: Mapping[str, int] = {}
+    """Those of them that nobody has read, by their place, as ``Format.label`` calls it: ``OBX-17``."""
+    carried: Mapping[str, int] = {}
+    """All of them by their place, where it was asked for."""
+
+
+def _uncounted(*, each: bool = False) -> Counted:
+    return Counted()
 
 
 class Source(Protocol):
@@ -105,6 +124,15 @@ class Source(Protocol):
 
     def unread(self, reads: "Reads") -> "Sequence[Unread]":
         """Return the parts that nobody has read."""
+        ...
+
+    def count(self, reads: "Reads", *, each: bool = False) -> Counted:
+        """Return how much it carries, once it was read, and how much of it nobody has read.
+
+        Args:
+            reads: what the profile reads.
+            each: also say what each place carries.
+        """
         ...
 
 
@@ -151,6 +179,10 @@ class Format(Protocol):
         """Note that a group was read, for ``Source.unread``."""
         ...
 
+    def whole(self, path: str) -> bool:
+        """Tell whether a path reads all repetitions of its place as one text."""
+        ...
+
     def within(self, at: str, path: str) -> str:
         """Return the path of a part of what another path names: ``.2`` of ``OBR-4`` is ``OBR-4.2``."""
         ...
@@ -189,6 +221,10 @@ class Translation:
     """Who sent it, as the connector names it; people's answers are kept by it."""
     looked_up: list[LookedUp] = field(default_factory=list)
     """The codes that people were asked for, each once."""
+    collided: int = 0
+    """Entries that had the identity of an earlier one of the message, and keep their ordinal."""
+    count: "Callable[..., Counted]" = field(default=_uncounted, compare=False, repr=False)
+    """``Source.count`` with what is read. What a message means does not hang on it, so it is done when asked for."""
 
     @property
     def status(self) -> str:

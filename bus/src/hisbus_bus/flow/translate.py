@@ -23,7 +23,7 @@ from hisbus_bus.kernel.log import NewRecord, Record
 from hisbus_bus.kernel.positions import position
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.topics import INTERNAL, Name, digest
-from hisbus_mapping import Answers, Mapping
+from hisbus_mapping import Answers, Mapping, losses_of
 from hisbus_schemas import Due, Event, Fact, Moment, Position, Translated
 
 _Row = abc.Mapping[str, Any]
@@ -81,12 +81,13 @@ class _Ledger:
         answers: str = "",
         flags: Sequence[str] = (),
         unmapped: Sequence[str] = (),
+        losses: str = "",
     ) -> None:
         """Enter a message, or what became of its first copy by now."""
         headers = record.headers
         first = self.first.get(headers["message"])
         if first is not None and status != "duplicate":
-            found = {"status": status, "reason": reason, "unmapped": json.dumps(list(unmapped))}
+            found = {"status": status, "reason": reason, "unmapped": json.dumps(list(unmapped)), "losses": losses}
             read = {"revision": revision, "mapping": mapping, "answers": answers} if revision else {}
             self._again |= {headers["message"]} if revision else set()
             self._entered[first["id"]] = {**first, **found, **read}
@@ -116,6 +117,7 @@ class _Ledger:
             "answers": answers,
             "flags": json.dumps(list(all_flags)),
             "unmapped": json.dumps(list(unmapped)),
+            "losses": losses,
             "reason": reason,
             "ack": headers.get("ack", ""),
         }
@@ -221,6 +223,7 @@ class Translate:
             answers=used,
             flags=translation.flags,
             unmapped=translation.unmapped,
+            losses=losses_of(translation).written(),
         )
         message, connector = record.headers["message"], mapping.connector
         return Translated.model_construct(

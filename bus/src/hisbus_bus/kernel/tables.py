@@ -183,6 +183,7 @@ messages = Table(
     Column("answers", String, nullable=False, server_default=""),  # trace of people's answers that it was read with
     Column("flags", Text, nullable=False),
     Column("unmapped", Text, nullable=False),
+    Column("losses", Text, nullable=False, server_default=""),  # what was taken and left, JSON; empty: not read
     Column("reason", String, nullable=False),
     Column("ack", Text, nullable=False),
     Index("messages_first", "message", "first"),

@@ -185,7 +185,7 @@ def _read(meaning: Meaning, arrival: Arrival) -> tuple[Sequence[Fact], Mapping[s
         translation = meaning.translate(raw)
     except BadMessage:
         return [], {}
-    return translation.facts, dict.fromkeys(translation.unmapped, 1)
+    return translation.facts, translation.count().unread
 
 
 def filled(fact: Fact) -> list[str]:

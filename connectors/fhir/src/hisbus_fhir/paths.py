@@ -152,6 +152,10 @@ class FhirFormat:
         """Return one group that holds several."""
         return Joined(groups)
 
+    def whole(self, path: str) -> bool:
+        """Return that each value is read alone."""
+        return False
+
     def within(self, at: str, path: str) -> str:
         """Return the path of an element; ``.>Patient.id`` follows the reference that stands there."""
         return f"{at}{path}".replace(".>", ">")

@@ -8,7 +8,7 @@ from typing import Any
 
 from fhir.resources.R4B import get_fhir_model_class
 
-from hisbus import BadMessage, Raw, Reads, Unread
+from hisbus import BadMessage, Counted, Raw, Reads, Unread
 from hisbus_fhir.bundle import Bundle, Group
 from hisbus_fhir.elements import is_resource
 from hisbus_fhir.paths import ABOUT, FhirFormat, Hop, Step, read_path
@@ -99,6 +99,32 @@ class FhirSource(Bundle):
             rest, any_read = _rest(resource.kind, (), resource.node, read)
             found += rest if any_read else [Unread(resource.kind, _json(resource.node))]
         return found
+
+    def count(self, reads: Reads, *, each: bool = False) -> Counted:
+        """Return how many plain values there are, and how many nobody reads. Addresses are not counted."""
+        known = _known(reads)
+        unread, carried = dict[str, int](), dict[str, int]()
+        for resource in self.resources:
+            read = known.get(resource.kind, known["*"])
+            for at in _plain((), resource.node):
+                label = ".".join((resource.kind, *(name for name, _ in at)))
+                carried[label] = carried.get(label, 0) + 1
+                if not _is_read(at, read):
+                    unread[label] = unread.get(label, 0) + 1
+        if bare := sum("resource" not in one for one in self.node.get("entry", ())):
+            carried["Bundle.entry"] = unread["Bundle.entry"] = bare
+        return Counted(len(self.resources) + bare, sum(carried.values()), unread, carried if each else {})
+
+
+def _plain(at: Place, node: Any) -> Iterator[Place]:
+    """Yield where plain values stand."""
+    if not isinstance(node, dict):
+        yield at
+        return
+    for key, value in node.items():
+        if at or key not in _ADDRESSES:
+            for number, one in enumerate(value if isinstance(value, list) else [value]):
+                yield from _plain((*at, (key, number)), one)
 
 
 def _held_to_a_type(resource: dict[str, Any]) -> None:

@@ -150,6 +150,10 @@ class Hl7Format:
         first = groups[0]
         return Group(first.message, first.name, first.parent, [one for group in groups for one in group.segments])
 
+    def whole(self, path: str) -> bool:
+        """Tell whether it is the whole field as text."""
+        return path.endswith(".*")
+
     def within(self, at: str, path: str) -> str:
         """Return the path of a component of a field."""
         return at + path

@@ -1,14 +1,26 @@
 """A message as HL7 v2 has it: the group of all its segments. It knows no meaning."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from itertools import compress
 
-from hisbus import Raw, Reads, Unread
+from hisbus import Counted, Raw, Reads, Unread
 from hisbus_hl7v2.groups import Group, arrange
-from hisbus_hl7v2.message import Message
+from hisbus_hl7v2.message import Message, Segment
 from hisbus_hl7v2.paths import Hl7Format
 
 FORMAT = Hl7Format()
+
+Fields = Mapping[str, frozenset[int]]
+"""Numbers of fields, by the name of their segment."""
+
+_NONE = frozenset[int]()
+_HEADER = frozenset({0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 15, 16, 18})
+"""What the connector itself goes by, of MSH: how it is written, whose, for whom, what, its version, charset, answer."""
+_NUMBERED = "AIG AIL AIP AIS AL1 DB1 DG1 FT1 GT1 IAM IN1 IN3 NK1 NTE OBR OBX PID PR1 PV1 RGS SPM TQ1 TQ2 TXA"
+_NAME = frozenset({0})
+_OWN: Fields = {"MSH": _HEADER, **dict.fromkeys(_NUMBERED.split(), frozenset({0, 1}))}
+"""What needs no profile to be read, the name besides; a number of a segment says no more than its place."""
 
 
 class Hl7Source(Group):
@@ -56,6 +68,63 @@ class Hl7Source(Group):
             _note(group, some, every, read)
         return [Unread(one.name, one.text) for one in self.message.segments if id(one) not in read]
 
+    def count(self, reads: Reads, *, each: bool = False) -> Counted:
+        """Return how many values there are, and how many nobody has read: what was read is known as for ``unread``.
+
+        What the connector goes by is not counted, nor are numbers of segments. A line that does not begin like a
+        segment is one value of ``?``.
+        """
+        direct, some, every, repeated = map(_fields, reads)
+        read: dict[int, frozenset[int]] = {}
+        for group in (self, *(one for one in self.children if one.name == "patient")):
+            _note_fields(group, direct, every, read)
+        for group in self.message.taken:
+            _note_fields(group, some, every, read)
+        kinds: dict[tuple[str, frozenset[int]], int] = {}
+        values, unread, carried = 0, dict[str, int](), dict[str, int]()
+        for segment in self.message.segments:
+            name = segment.name
+            held, further = _held(segment, name, self.message.delimiters.repetition)
+            values += len(held) + len(further)
+            known = read.get(id(segment), _NONE)
+            if left := held - known:
+                kinds[name, left] = kinds.get((name, left), 0) + 1
+            if further:
+                whole = known & repeated.get(name, _NONE)
+                _tally(unread, [f"{name}-{number}" for number in further if number not in whole])
+            if each:
+                _tally(carried, [*_labels(name, held), *(f"{name}-{number}" for number in further)])
+        for (name, left), times in kinds.items():
+            labels = _labels(name, left)
+            if unread.keys().isdisjoint(labels):  # most segments come once, or all with the same fields
+                unread |= dict.fromkeys(labels, times)
+            else:
+                _tally(unread, labels, times)
+        return Counted(len(self.message.segments), values, unread, carried)
+
+
+def _held(segment: Segment, name: str, repetition: str) -> tuple[frozenset[int], list[int]]:
+    """Return the numbers of the fields that have a value, and one more for each further repetition that has one."""
+    if name == "?":
+        return _NAME, []
+    fields = segment.fields or segment.split()
+    held = frozenset(compress(range(len(fields)), fields)) - _OWN.get(name, _NAME)
+    if repetition not in segment.text:
+        return held, []
+    several = [number for number in held if repetition in fields[number]]
+    return held, [number for number in several for _ in list(filter(None, fields[number].split(repetition)))[1:]]
+
+
+@lru_cache(maxsize=1024)
+def _labels(name: str, numbers: frozenset[int]) -> tuple[str, ...]:
+    """Return the labels of fields in their order; a sender leaves the same ones empty in most of his messages."""
+    return tuple(f"{name}-{number}" if number else name for number in sorted(numbers))
+
+
+def _tally(counts: dict[str, int], labels: Iterable[str], times: int = 1) -> None:
+    for label in labels:
+        counts[label] = counts.get(label, 0) + times
+
 
 def _processing_id(message: Message) -> str:
     """Return MSH-11, its first component; where it is empty the message counts as of production, flagged."""
@@ -72,7 +141,28 @@ def _note(group: Group, names: frozenset[str], every: frozenset[str], read: set[
             read.update(map(id, segments if name in every else segments[:1]))
 
 
+def _note_fields(group: Group, names: Fields, every: Fields, read: dict[int, frozenset[int]]) -> None:
+    """Note which fields of a group's segments were read: of the first of a name, or of each."""
+    for name, segments in (group.by_name or group.named_segments()).items():
+        if (fields := names.get(name)) is None:
+            continue
+        for number, segment in enumerate(segments):
+            its = fields & every.get(name, _NONE) if number else fields
+            read[id(segment)] = read.get(id(segment), _NONE) | its
+
+
+@lru_cache(maxsize=1024)
+def _fields(labels: frozenset[str]) -> Fields:
+    """Return the fields that labels name."""
+    found: dict[str, set[int]] = {}
+    for label in labels:
+        name, _, number = label.partition("-")
+        if number:
+            found.setdefault(name, set()).add(int(number))
+    return {name: frozenset(numbers) for name, numbers in found.items()}
+
+
 @lru_cache(maxsize=256)
 def _names(reads: Reads) -> tuple[frozenset[str], ...]:
     """Return the segments that are read: of the message itself, at all, and each of a name."""
-    return tuple(frozenset(label.split("-")[0] for label in labels) for labels in reads)
+    return tuple(frozenset(label.split("-")[0] for label in labels) for labels in reads[:3])

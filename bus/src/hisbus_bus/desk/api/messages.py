@@ -16,6 +16,7 @@ from hisbus_bus.desk.read.messages import Copy, Found, Wanted
 from hisbus_bus.desk.security import Reader, SiteOf, Viewer, actor
 from hisbus_bus.desk.views import viewed
 from hisbus_bus.desk.words import Word
+from hisbus_mapping import Losses
 
 router = APIRouter(prefix="/messages", tags=["messages"])
 
@@ -54,6 +55,8 @@ class Message(MessageLine):
     events: list[dict[str, Any]]
     unmapped: list[str]
     """Segments that nothing reads."""
+    losses: Losses | None
+    """What was taken of it and what was left, in numbers and names of fields; null where it was not read."""
     proposals: list[traces.ProposalTrace]
     writebacks: list[traces.WriteBackTrace]
     duplicate_of: str | None
@@ -136,6 +139,7 @@ async def read_message(site: SiteOf, user: Reader, id: Word) -> Message:
         ack=copy.ack,
         events=[json.loads(event.model_dump_json()) for event in trace.events],
         unmapped=[*copy.unmapped],
+        losses=copy.losses,
         proposals=trace.proposals,
         writebacks=trace.writebacks,
         duplicate_of=trace.duplicate_of,

@@ -20,6 +20,7 @@ from hisbus_bus.kernel.log import Record
 from hisbus_bus.kernel.parked import REPLAY
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.topics import INTERNAL
+from hisbus_mapping import Losses
 
 TAIL = 500
 """Most messages of a partition beyond translate's position that are listed."""
@@ -45,6 +46,8 @@ class Copy:
     unmapped: tuple[str, ...]
     reason: str
     ack: str
+    losses: Losses | None = None
+    """What was taken of it and what was left; none where it was not read under this copy."""
 
     @property
     def place(self) -> Place:
@@ -224,6 +227,7 @@ def _of_row(row: Row[Any]) -> Copy:
         tuple(json.loads(row.unmapped)),
         row.reason,
         row.ack,
+        Losses.of(row.losses) if row.losses else None,
     )
 
 

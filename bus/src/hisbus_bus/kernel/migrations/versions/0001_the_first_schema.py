@@ -236,6 +236,7 @@ def upgrade() -> None:
         sa.Column("answers", sa.String(), nullable=False, server_default=""),
         sa.Column("flags", sa.Text(), nullable=False),
         sa.Column("unmapped", sa.Text(), nullable=False),
+        sa.Column("losses", sa.Text(), server_default="", nullable=False),
         sa.Column("reason", sa.String(), nullable=False),
         sa.Column("ack", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
