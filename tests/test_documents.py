@@ -188,7 +188,7 @@ def test_a_his_that_does_it_differently_is_read_by_a_file_as_it_is_written(tmp_p
     without = site.replace('profile = "our-his.toml"\n', "")
     assert without != site
     configuration = tmp_path / "hisbus.toml"
-    unread, tried, read, again, shown = blocks(document, "sh")[2:7]
+    unread, tried, read, again, kept, shown = blocks(document, "sh")[2:8]
 
     configuration.write_text(without)
     with reader.started(".venv/bin/hisbus up"):
@@ -213,6 +213,10 @@ def test_a_his_that_does_it_differently_is_read_by_a_file_as_it_is_written(tmp_p
         while reader.stays() != [("LV1", "admitted")]:
             assert time.monotonic() < deadline, "the stored messages were not read again"
             time.sleep(0.2)
+    listed, used = kept.splitlines()
+    (live,) = [row for row in reader.types(listed).splitlines() if " live " in row]
+    assert "step:translate" in live and " 3 " in live
+    reader.types(used)
     reader.types(shown)
     assert b"RYJL" in (tmp_path / "shown.hl7").read_bytes()
     assert b"LP1" not in (tmp_path / "shown.hl7").read_bytes()

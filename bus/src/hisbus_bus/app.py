@@ -31,7 +31,7 @@ from hisbus_bus.host import registry
 from hisbus_bus.host.agents import Host, start_all, tell
 from hisbus_bus.host.llm.client import Client, model
 from hisbus_bus.host.trial import tried
-from hisbus_bus.kernel import clashes, migrations, tables, telemetry
+from hisbus_bus.kernel import clashes, migrations, profiles, tables, telemetry
 from hisbus_bus.kernel.consumer import BATCH_SIZE, Consumer, Step
 from hisbus_bus.kernel.controls import Part, Watcher
 from hisbus_bus.kernel.database import Database
@@ -260,6 +260,8 @@ class App:
             self._consume(ChartStep(site))
         if "translate" in self.steps:
             self._others.append(self._run("answered", Answered(site).run()))
+            async with site.database.write() as connection:
+                await profiles.put_all_in(connection, self.mappings, author="step:translate")
             self._consume(Translate(site, self.mappings))
         if "web" in self.steps:
             self._start_web()

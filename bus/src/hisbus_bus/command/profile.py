@@ -145,3 +145,22 @@ def _say_gaps(found: "Looked", mapping: "Mapping") -> None:
         state = "not read" if place.unread == place.values else "read in part" if place.unread else "read"
         table.add_row(place.place, state, *(str(one) for one in (place.messages, place.values, place.unread)))
     show(table)
+
+
+@commands.command(name="releases")
+def list_releases(connector: Annotated[str, typer.Argument(help="Whose. Default: of all.")] = "") -> None:
+    """List what messages are and were read by: who put it in, when, and how many messages it has read."""
+    from hisbus_bus.command.profile_releases import listed
+
+    listed(connector)
+
+
+@commands.command(name="use")
+def use_profile(
+    which: Annotated[str, typer.Argument(metavar="NAME|FILE", help="A name that `releases` lists, or a file.")],
+    connector: Connector = "",
+) -> None:
+    """Put a profile, or one from before, into the connector's own file; the site is restarted to read by it."""
+    from hisbus_bus.command.profile_releases import use
+
+    use(which, connector)

@@ -1,0 +1,93 @@
+"""``hisbus profile releases`` and ``use``: what messages were read by, and one step back."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from hisbus.connector import Connector
+from hisbus.errors import ConfigError
+from hisbus_bus.command.chosen import chosen
+from hisbus_bus.command.printed import show, table_of
+from hisbus_bus.command.written import caller, with_database
+from hisbus_bus.host.registry import connector_of
+from hisbus_bus.kernel import profiles
+from hisbus_mapping import Mapping
+
+if TYPE_CHECKING:
+    from hisbus_bus.kernel.database import Database
+
+
+def listed(connector: str) -> None:
+    """Print what messages are and were read by."""
+    table = table_of("connector", "name", "state", "put in", "by", "from", "messages")
+    for row, messages in with_database(lambda database: _listed(database, connector)):
+        when = row.changed.isoformat(timespec="minutes")
+        table.add_row(row.name, row.version, row.state, when, row.author, row.made_from, str(messages))
+    show(table)
+
+
+def use(which: str, name: str) -> None:
+    """Write a profile to the file that the connector's table names, once it compiles; what was there is kept.
+
+    Raises:
+        ConfigError: the connector's table names no file, there is no such profile, or it does not compile.
+    """
+    connector = connector_of(chosen.settings, name)
+    own = connector.over
+    if own is None:
+        raise ConfigError(
+            f'Connector {connector.name!r} names no file to put it into. Add profile = "our-his.toml" to its table,'
+            " with an empty file."
+        )
+    text = _text(which, connector.name)
+    trial = own.with_name(f".{own.name}.new")
+    try:
+        trial.write_text(text, encoding="utf-8")
+        Mapping(connector, over=trial)
+        _keep(connector)
+        trial.replace(own)
+    except OSError as error:
+        raise ConfigError(f"{own} cannot be written. Check its folder, and who may write there.") from error
+    except ConfigError as error:
+        raise ConfigError(str(error).replace(str(trial), which)) from error
+    finally:
+        trial.unlink(missing_ok=True)
+    after = Mapping(connector)
+    with_database(lambda database: _put_in(database, after))
+    typer.echo(f"{own} is {after.name} now. Restart `hisbus up`, then read what was stored with it:")
+    typer.echo(f"hisbus replay --connector {connector.name} --from TIME --dry-run")
+
+
+def _keep(connector: Connector) -> None:
+    """Keep what is in use, so that there is a step back; what does not compile nobody can want back."""
+    try:
+        before = Mapping(connector)
+    except ConfigError:
+        return
+    with_database(lambda database: _put_in(database, before))
+
+
+def _text(which: str, connector: str) -> str:
+    """Return the text of a file, or of a release by its name."""
+    if Path(which).is_file():
+        try:
+            return Path(which).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"The profile {which} cannot be read. Check its owner; it is in UTF-8.") from error
+    known = with_database(lambda database: _listed(database, connector))
+    for row, _ in known:
+        if row.version == which:
+            return profiles.over_of(row)
+    names = ", ".join(dict.fromkeys(row.version for row, _ in known)) or "none"
+    raise ConfigError(f"{which!r} is neither a file nor a profile that was put in. Those of {connector} are {names}.")
+
+
+async def _listed(database: "Database", connector: str) -> list[tuple[Any, int]]:
+    async with database.read() as connection:
+        return await profiles.listed(connection, connector)
+
+
+async def _put_in(database: "Database", mapping: Mapping) -> None:
+    async with database.write() as connection:
+        await profiles.put_in(connection, mapping, author=caller())
