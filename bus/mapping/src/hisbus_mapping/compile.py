@@ -11,7 +11,7 @@ from hisbus import BadMessage, Reads, Translation
 from hisbus_mapping.collisions import KEYS, apart
 from hisbus_mapping.compiler import Compiler
 from hisbus_mapping.context import Mistake, Place, Read
-from hisbus_mapping.envelope import judge_of
+from hisbus_mapping.envelope import Envelope
 from hisbus_mapping.models import each as compile_each
 from hisbus_mapping.models import model
 from hisbus_mapping.numbers import patient_of, visit_of
@@ -162,7 +162,7 @@ def mistakes_in(compiler: Compiler) -> list[Mistake]:
     """Return everything that cannot be compiled, each once: what is wrong in one section does not hide the next."""
     profile, found = compiler.profile, list[Mistake]()
     compiler.found = found
-    parts: list[Callable[[], Any]] = [partial(judge_of, compiler)]
+    parts: list[Callable[[], Any]] = [partial(Envelope, compiler)]
     if not profile.function:
         parts.append(partial(_about, compiler))
         parts += [
