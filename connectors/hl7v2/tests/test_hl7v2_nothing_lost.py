@@ -137,7 +137,8 @@ def states(to: Writer) -> None:
     for _ in to.times(8):
         match to.pick("DG1", "PR1", "AL1", "IAM", "OBX", "ZXX"):
             case "DG1":
-                to.add("DG1", _3=to.coded(to.mark("DG1")), _6=to.pick("A", "F", "", "ZZ"), _15=to.pick("", "1"))
+                for _ in to.times(4, 1):
+                    to.add("DG1", _3=to.coded(to.mark("DG1")), _6=to.pick("ZZ", "", "A", "F"), _15=to.pick("", "1"))
             case "PR1":
                 to.add("PR1", _3=to.coded(to.mark("PR1")), _5=to.pick(*TIMES), _19=to.pick("", *NUMBERS))
             case "AL1" | "IAM" as name:
