@@ -15,6 +15,7 @@ from hisbus_mapping.compiler import Compiler
 from hisbus_mapping.context import Mistake
 from hisbus_mapping.envelope import Judged, judge_of
 from hisbus_mapping.name import name_of
+from hisbus_mapping.out import leaving
 from hisbus_mapping.plain import PlainFormat
 from hisbus_mapping.profile import Profile, mistaken, read_profile
 from hisbus_mapping.run import Run, Words
@@ -43,6 +44,8 @@ class Mapping:
         try:
             compiler = compiler_of(self.profile, connector)
             self._judge = judge_of(compiler)
+            self.leaving = leaving(self.profile, compiler.format)
+            """Returns a write-back with what its connector's fields say, as the profile has it."""
             self.program = None if self.profile.function else Program(compiler)
         except Mistake as error:
             raise mistaken(self.profile, self.files, error.place, error.said) from error

@@ -50,7 +50,7 @@ class Hl7v2Connector:
 
     def __init__(self, table: dict[str, Any]) -> None:
         self._settings = settings = read_settings(table)
-        self._zone = ZoneInfo(settings.timezone)
+        self._zone, self._codec = ZoneInfo(settings.timezone), settings.codec
         self._examiner = Examiner(
             settings.name, settings.codec, settings.charset_wins, settings.accept_ack_never, self._zone
         )
@@ -208,8 +208,9 @@ class Hl7v2Connector:
             BadMessage: it cannot be read.
         """
         settings = self._settings
-        message = Message.read(raw.body, settings.codec, wins=settings.charset_wins)
-        authority = authority_of(settings.authority_by_sender, message.header)
+        message = Message.read(raw.body, self._codec, wins=settings.charset_wins)
+        by_sender = settings.authority_by_sender
+        authority = authority_of(by_sender, message.header) if by_sender else ""
         return Hl7Source(message, raw, authority, self._processing_ids)
 
     def split(self, file: bytes) -> list[bytes]:

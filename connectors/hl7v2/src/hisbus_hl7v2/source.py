@@ -1,11 +1,11 @@
 """A message as HL7 v2 has it: the group of all its segments. It knows no meaning."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 from hisbus import Raw, Reads, Unread
 from hisbus_hl7v2.groups import Group, arrange
-from hisbus_hl7v2.message import Message
+from hisbus_hl7v2.message import Message, Segment
 from hisbus_hl7v2.paths import Hl7Format
 
 FORMAT = Hl7Format()
@@ -29,7 +29,8 @@ class Hl7Source(Group):
         self.authority = authority
         self.withheld = "" if _processing_id(message) in processing_ids else "not_production"
         self.type = message.header.type
-        self.sender = "^".join(message.header.sender) if any(message.header.sender) else ""
+        sender = message.header.sender
+        self.sender = "^".join(sender) if any(sender) else ""
         self.flags = message.flags
         self.raw = raw
         arrange(self, self.type)
@@ -49,12 +50,12 @@ class Hl7Source(Group):
         Only a segment's name is told; what does not begin like a segment is ``?``, for it may be a patient's text.
         """
         direct, some, every = _names(reads)
-        read: set[int] = set()
+        read: set[Segment] = set()
         for group in (self, *(one for one in self.children if one.name == "patient")):
-            _note(group, direct, every, read)
-        for group in self.message.taken:
-            _note(group, some, every, read)
-        return [Unread(one.name, one.text) for one in self.message.segments if id(one) not in read]
+            _note(group.by_name or group.named_segments(), direct, every, read)
+        for by_name in self.message.taken:
+            _note(by_name, some, every, read)
+        return [Unread(one.name, one.text) for one in self.message.segments if one not in read]
 
 
 def _processing_id(message: Message) -> str:
@@ -65,11 +66,13 @@ def _processing_id(message: Message) -> str:
     return id or "P"
 
 
-def _note(group: Group, names: frozenset[str], every: frozenset[str], read: set[int]) -> None:
+def _note(
+    by_name: Mapping[str, list[Segment]], names: frozenset[str], every: frozenset[str], read: set[Segment]
+) -> None:
     """Note which segments of a group were read: the first of a name, or each."""
-    for name, segments in (group.by_name or group.named_segments()).items():
-        if name in names:
-            read.update(map(id, segments if name in every else segments[:1]))
+    for name in names & by_name.keys():
+        found = by_name[name]
+        read.update(found if name in every else found[:1])
 
 
 @lru_cache(maxsize=256)
