@@ -58,6 +58,12 @@ class Hl7Source(Group):
         return [Unread(one.name, one.text) for one in self.message.segments if one not in read]
 
 
+@lru_cache(maxsize=256)
+def segments(reads: Reads) -> frozenset[str]:
+    """Return the names of the segments that are read, and of MSH."""
+    return frozenset({"MSH", *(label.split("-")[0] for labels in reads for label in labels)})
+
+
 def _processing_id(message: Message) -> str:
     """Return MSH-11, its first component; where it is empty the message counts as of production, flagged."""
     id = message.segments[0].get(11).upper()
