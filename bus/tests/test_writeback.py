@@ -237,6 +237,16 @@ async def work_off(site: Site, his: His, *, turns: int = 12) -> None:
             continue
 
 
+async def test_what_leaves_says_what_the_profile_decides_and_is_kept_as_it_left(quick: Site) -> None:
+    his = His("bug after begin", finds=["unknown"])
+    await queued(quick, his)
+    leaving = {"his": lambda writeback: writeback.model_copy(update={"out": {"sender": "AI"}})}
+    assert await Sender(quick, [his], leaving=leaving).once()
+    assert [writeback.out for writeback in his.sent] == [{"sender": "AI"}]
+    (row,) = await rows(quick)
+    assert WriteBack.model_validate_json(row.body).out == {"sender": "AI"}
+
+
 # --- the step ---------------------------------------------------------------------------------------------------------
 
 

@@ -25,8 +25,10 @@ def backbone(embedded: dict[str, Any], tmp_path: Path) -> dict[str, Any]:
     return embedded | {"terms_file": file}
 
 
-async def test_codes_are_proposed_changed_and_acknowledged_by_the_his(hospital: Any) -> None:
-    async with His() as his, hospital(send="{}:{}".format(*his.address), agents={"coding": {}}) as bus:
+async def test_codes_are_proposed_changed_and_acknowledged_by_the_his(hospital: Any, tmp_path: Path) -> None:
+    ours = tmp_path / "our-his.toml"
+    ours.write_text('out.MSH-5 = "EMR"\nout.TXA-2.words.QC = "ZKTZ"\n', encoding="utf-8")
+    async with His() as his, hospital(send="{}:{}".format(*his.address), profile=ours, agents={"coding": {}}) as bus:
         await bus.send([ADMISSION])
         await bus.idle()
         (item,) = await bus.everything("proposals", agent="coding", rule="codes")
@@ -43,7 +45,8 @@ async def test_codes_are_proposed_changed_and_acknowledged_by_the_his(hospital: 
             while not his.documents:
                 await asyncio.sleep(0.02)
         (document,) = his.documents.values()
-    assert (document.type, document.completion, document.availability) == ("QC", "PA", "UN")
+    assert (document.type, document.completion, document.availability) == ("ZKTZ", "PA", "UN")
+    assert (document.receiver, document.name, document.number_type) == ("EMR", ("X", "Y"), "MR")
     assert "主要诊断 Principal 1: J15.900 细菌性肺炎 [ICD-10-CN 2.0] 入院时已有 present on admission" in document.lines
     assert "依据 Evidence: diagnoses/" in "\n".join(document.lines)
     assert not any("I10.x00" in line for line in document.lines)

@@ -243,7 +243,9 @@ class App:
                 connector.name: self._controls.part(f"connector:{connector.name}", "step:writeback", speaks=speaks)
                 for connector in self.connectors
             }
-            self._others.append(self._run("sender", Sender(site, self.connectors, step.inserted, ways_out).run()))
+            leaving = {mapping.connector.name: mapping.leaving for mapping in self.mappings}
+            sender = Sender(site, self.connectors, step.inserted, ways_out, leaving)
+            self._others.append(self._run("sender", sender.run()))
             self._consume(step)
         if "review" in self.steps:
             await take_over(site)

@@ -12,11 +12,13 @@ from hisbus.connector import Connector
 from hisbus_hl7v2 import Hl7v2Connector, register_connectors
 from hisbus_hl7v2.client import read_answer
 from hisbus_hl7v2.mllp import Decoder, encode
+from hisbus_mapping import Mapping
 from hisbus_mapping.testing import Cursor, Store, make_writeback
 
 PATIENCE = 20
 MSH = b"MSH|^~\\&|HIS|HOSP|HISBUS|QC|20260303090000||ACK^T02^ACK|77|P|2.5\r"
-WRITEBACK = make_writeback("his", patient_name="王建国")
+MEANING = Mapping(Hl7v2Connector({"name": "his", "type": "hl7v2"}))
+WRITEBACK = MEANING.leaving(make_writeback("his", patient_name="王建国"))
 
 Behaviour = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 

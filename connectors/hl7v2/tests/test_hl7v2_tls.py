@@ -16,11 +16,13 @@ from hisbus import ConfigError, RetryLater
 from hisbus_hl7v2 import Hl7v2Connector
 from hisbus_hl7v2.message import Message
 from hisbus_hl7v2.mllp import Decoder, encode
+from hisbus_mapping import Mapping
 from hisbus_mapping.testing import Cursor, Store, Stored, make_writeback
 
 PATIENCE = 20
 HOST = "127.0.0.1"
-WRITEBACK = make_writeback("his", patient_name="王建国")
+MEANING = Mapping(Hl7v2Connector({"name": "his", "type": "hl7v2"}))
+WRITEBACK = MEANING.leaving(make_writeback("his", patient_name="王建国"))
 
 
 class Papers:

@@ -21,6 +21,7 @@ from hisbus_schemas import (
     Location,
     Merge,
     Move,
+    NameParts,
     Order,
     PatientId,
     Person,
@@ -73,8 +74,9 @@ def test_the_trigger_of_msh_9_makes_the_kind(translate: Any, trigger: str, kind:
     assert fact.visit == VisitId(authority="HOSP", number="V1")
     assert fact.time.isoformat() == "2026-03-02T09:00:00+08:00"
     assert fact.demographics == Demographics(
-        name="王建国", birth_date=date(1960, 5, 4), sex="male", id_card="110101196005041226", marital_status="M"
-    )
+        name="王建国", name_parts=NameParts(family="王", given="建国"), number_type="MR",
+        birth_date=date(1960, 5, 4), sex="male", id_card="110101196005041226", marital_status="M",
+    )  # fmt: skip
     assert fact.stay == Stay(
         patient_class="inpatient",
         location=Location(ward="W3", room="301", bed="2"),
@@ -165,7 +167,7 @@ def test_death_is_read(translate: Any) -> None:
 
 def test_empty_says_nothing_and_null_deletes(translate: Any) -> None:
     fact = one(translate, msh("ADT^A08"), 'PID|1||P1||""||""|""', pv1(f2="", f3='""', f7="", f10='""', f45='""'))
-    assert fact.demographics == Demographics(deleted=["name", "birth_date", "sex"])
+    assert fact.demographics == Demographics(deleted=["name", "name_parts", "birth_date", "sex"])
     assert fact.stay == Stay(deleted=["location", "department", "discharged"])
 
 

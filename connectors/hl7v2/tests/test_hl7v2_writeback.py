@@ -11,10 +11,13 @@ from hypothesis import strategies as st
 
 from hisbus import BusError
 from hisbus.lines import lines
+from hisbus_hl7v2 import Hl7v2Connector
 from hisbus_hl7v2.conformance import NonconformantError, check
+from hisbus_hl7v2.leaving import TYPES, VERSIONS
 from hisbus_hl7v2.message import Message
 from hisbus_hl7v2.mllp import encode
 from hisbus_hl7v2.writeback import CharsetError, document, message, refuse_legal_status
+from hisbus_mapping import Mapping
 from hisbus_mapping.testing import make_writeback
 from hisbus_schemas import (
     Code,
@@ -23,6 +26,7 @@ from hisbus_schemas import (
     DraftedSection,
     DraftedSentence,
     Location,
+    NameParts,
     PatientId,
     Section,
     Text,
@@ -36,17 +40,22 @@ SHANGHAI = ZoneInfo("Asia/Shanghai")
 NOTICE = ("R01 缺入院记录", "|^~\\& 与\n换行", "qc.reviewer")
 
 
+MEANING = Mapping(Hl7v2Connector({"name": "his", "type": "hl7v2"}))
+
+
 def writeback(**changes: Any) -> WriteBack:
     values: dict[str, Any] = {
         "id": "0123456789abcdef0123456789abcdef",
+        "number_type": "MR",
         "patient_name": "王建国",
+        "name_parts": NameParts(family="王", given="建国"),
         "birth_date": date(1960, 5, 4),
         "sex": "male",
         "patient_class": "inpatient",
         "location": Location(ward="W3", room="301", bed="2"),
         "decided": datetime(2026, 3, 3, 1, 0, tzinfo=UTC),
     }
-    return make_writeback("his", **values | changes)
+    return MEANING.leaving(make_writeback("his", **values | changes))
 
 
 def written(codec: str = "utf-8", lines: Sequence[str] = NOTICE, **changes: Any) -> bytes:
@@ -60,6 +69,8 @@ def test_our_own_reader_reads_a_write_back_back(translate: Any, codec: str) -> N
     assert fact.kind == "document.filed"
     assert (fact.patient, fact.visit) == (writeback().patient, writeback().visit)
     assert fact.demographics.name == "王建国"
+    assert fact.demographics.name_parts == writeback().name_parts
+    assert fact.demographics.number_type == "MR"
     assert fact.demographics.birth_date == date(1960, 5, 4)
     assert (fact.stay.patient_class, fact.stay.location) == ("inpatient", writeback().location)
     assert fact.time.isoformat() == "2026-03-03T09:00:00+08:00"
@@ -108,17 +119,60 @@ def test_an_authority_that_was_only_ours_stays_empty() -> None:
     assert Message.read(body, "utf-8").all("PID")[0].raw(3) == "P1^^^^MR"
 
 
+@pytest.mark.parametrize(
+    ("said", "leaves"),
+    [
+        ("DUCK^DONALD^F^Jr^Dr", "DUCK^DONALD^F^Jr^Dr"),
+        ("DUCK&von&D^DONALD^^^Dr", "DUCK^DONALD^^^Dr"),
+        ("DUCK^^^^^^L~ANDER^PAUL", "DUCK"),
+        ("O\\T\\NEIL^A\\S\\B", "O\\T\\NEIL^A\\S\\B"),
+        ("王建国", "王建国"),
+        ("^建国", "^建国"),
+        ("", "^^^^^^U"),
+    ],
+)
+def test_a_name_leaves_in_the_parts_in_which_it_came(translate: Any, said: str, leaves: str) -> None:
+    lines = [
+        r"MSH|^~\&|HIS|HOSP|||20260302083000+0800||ADT^A01^ADT_A01|1|P|2.5",
+        "EVN||20260302083000+0800", f"PID|1||77^^^C^NI~P1^^^HOSP^PI||{said}", "PV1|1|I",
+    ]  # fmt: skip
+    told = translate.read("\r".join(lines).encode()).facts[0].demographics
+    changes = {"patient_name": told.name or "", "name_parts": told.name_parts or NameParts()}
+    sent = Message.read(document(writeback(number_type=told.number_type, **changes), "his", "utf-8", SHANGHAI), "utf-8")
+    assert (sent.all("PID")[0].raw(5), sent.all("PID")[0].raw(3)) == (leaves, "P1^^^HOSP^PI")
+
+
+def test_a_name_whose_parts_nobody_knows_leaves_in_one_piece() -> None:
+    body = document(writeback(name_parts=NameParts()), "his", "utf-8", SHANGHAI)
+    assert Message.read(body, "utf-8").all("PID")[0].raw(5) == "王建国"
+
+
+@pytest.mark.parametrize("type", TYPES)
+@pytest.mark.parametrize("version", VERSIONS)
+def test_it_conforms_in_every_version_that_a_profile_may_name(version: str, type: str) -> None:
+    said = writeback()
+    body = document(
+        said.model_copy(update={"out": {**said.out, "MSH-12": version, "MSH-9": type}}), "his", "utf-8", SHANGHAI
+    )
+    msh = Message.read(body, "utf-8").segments[0]
+    assert (msh.raw(9), msh.raw(12)) == (type, version)
+
+
 ANY = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 HOSTILE = st.sampled_from(["\rTXA|1|QC|TX||||||||||X|||||LA||AV", "\x0b", "\x1c\r", "|AU||AV", "\\F\\", "\n"])
 
 
-@given(st.lists(st.one_of(ANY, HOSTILE), min_size=1, max_size=4), ANY, st.one_of(ANY, HOSTILE), st.one_of(ANY, HOSTILE))
+@given(
+    st.lists(st.one_of(ANY, HOSTILE), min_size=1, max_size=4), ANY, *[st.one_of(ANY, HOSTILE) for _ in range(4)]
+)  # fmt: skip
 @settings(max_examples=60, deadline=None)
 def test_whatever_an_agent_says_the_document_stays_one_and_unsigned(
-    said: list[str], name: str, number: str, ward: str
+    said: list[str], name: str, number: str, ward: str, part: str, type: str
 ) -> None:
-    patient = PatientId(authority=number, number=number)
-    body = written(lines=said, patient_name=name, patient=patient, location=Location(ward=ward))
+    body = written(
+        lines=said, patient_name=name, patient=PatientId(authority=number, number=number), number_type=type,
+        location=Location(ward=ward), name_parts=NameParts(given=part), document=Code(code=part),
+    )  # fmt: skip
     sent = Message.read(body, "utf-8")
     assert [segment.name for segment in sent.segments] == ["MSH", "EVN", "PID", "PV1", "TXA", *["OBX"] * len(said)]
     assert (sent.all("TXA")[0].raw(17), sent.all("TXA")[0].raw(19)) == ("PA", "UN")

@@ -7,7 +7,7 @@ from datetime import date
 from typing import Literal
 
 from hisbus_schemas.contract import Contract, Instant
-from hisbus_schemas.event import Attachment, Code, Location, PatientId, Person, Section
+from hisbus_schemas.event import Attachment, Code, Location, NameParts, PatientId, Person, Section
 from hisbus_schemas.moment import Moment
 from hisbus_schemas.words import (
     AdministrationStatus,
@@ -32,6 +32,10 @@ class Patient(Contract):
 
     id: PatientId
     name: str = ""
+    name_parts: NameParts = NameParts()
+    """The same as it was received, for write-backs."""
+    number_type: str = ""
+    """Of which type its source says the number is, for write-backs."""
     birth_date: date | None = None
     sex: Sex | Literal[""] = ""
     id_card: str = ""

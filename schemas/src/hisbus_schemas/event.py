@@ -99,10 +99,24 @@ class Location(Contract):
     bed: str = ""
 
 
+class NameParts(Contract):
+    """A patient's name in its parts, each as its source wrote it (HL7 v2 XPN). A write-back says it the same way."""
+
+    family: str = ""
+    given: str = ""
+    middle: str = ""
+    """Further given names, or their initials."""
+    suffix: str = ""
+    prefix: str = ""
+
+
 class Demographics(Contract):
     """What a message says about the patient. None: nothing said. ``deleted`` names fields to empty."""
 
     name: str | None = None
+    name_parts: NameParts | None = None
+    number_type: str | None = None
+    """Of which type its source says the patient's number is (HL7 v2 CX.5)."""
     birth_date: date | None = None
     sex: Sex | None = None
     id_card: str | None = None

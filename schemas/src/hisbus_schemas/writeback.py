@@ -8,7 +8,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from hisbus_schemas.assessment import Proposal
 from hisbus_schemas.contract import Contract, Instant
-from hisbus_schemas.event import Code, Location, PatientId, VisitId
+from hisbus_schemas.event import Code, Location, NameParts, PatientId, VisitId
 from hisbus_schemas.words import PatientClass, Sex
 
 
@@ -32,7 +32,11 @@ class WriteBack(Contract):
     visit: VisitId
     """As received; so is the patient's number."""
     patient: PatientId
+    number_type: str = ""
+    """Of which type the patient's number was received. Empty: its source said none."""
     patient_name: str = ""
+    name_parts: NameParts = NameParts()
+    """The name as it was received; all empty: it came in one piece only."""
     birth_date: date | None = None
     sex: Sex | Literal[""] = ""
     patient_class: PatientClass | Literal[""] = ""

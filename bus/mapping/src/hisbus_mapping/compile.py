@@ -5,7 +5,7 @@ from contextlib import nullcontext
 from functools import partial
 from typing import Any, NamedTuple, get_args
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 
 from hisbus import BadMessage, Reads, Translation
 from hisbus_mapping.collisions import KEYS, apart
@@ -24,6 +24,7 @@ BODIES: Mapping[str, type[BaseModel]] = {
     cls.model_fields["body"].default: cls for cls in get_args(get_args(Body)[0]) if "body" in cls.model_fields
 }
 """The models of what a fact carries, by the word that names each."""
+_FACTS = TypeAdapter(list[Fact])
 FUTURE_S = 86400.0
 """Seconds: a source time further ahead of its reception than this is flagged."""
 
@@ -99,7 +100,9 @@ class Program:
         if "?" in names:
             run.flag("malformed_segment")
         texts = [one.text for one in rest]  # what nothing read is kept on the first, so that nothing is lost
-        facts = [Fact(**one, segments=() if number else texts) for number, one in enumerate(made)]
+        for number, one in enumerate(made):
+            one["segments"] = () if number else texts
+        facts = _FACTS.validate_python(made)
         flags = [*source.flags, *run.flags]
         looked_up = list(run.looked_up.values())
         return Translation(bool(facts), facts, names, flags, sender=run.sender, looked_up=looked_up)
@@ -190,11 +193,11 @@ def _fact(section: Section, kind: Read[str] | None, about: About, group: Any, ru
     run.time = about.time
     data = section.data(group, run) if section.data is not None else None
     run.data = data
-    unknown = list(about.unknown)
+    unknown = about.unknown
     if run.asked:
         field = KEYS.get(type(data), "")
         entry = getattr(data, field) if field else ""
-        unknown += [Unknown(item=one.item, code=one.code, entry=entry) for one in run.take_asked()]
+        unknown = [*unknown, *(Unknown(item=one.item, code=one.code, entry=entry) for one in run.take_asked())]
     return {
         "kind": kind(group, run) if kind is not None else "",
         "time": about.time,
@@ -267,12 +270,13 @@ def _about(compiler: Compiler) -> Callable[[Any, Run], About]:
         elif (at.at - run.raw.recorded).total_seconds() > FUTURE_S or "future_time" in run.raw.flags:
             run.flag("future_time")
         run.time = at
+        run.number_type = ""
         number = patient(group, run)
         if number is None:
             run.flag("no_patient_id")
         found = demographics(group, run)
         lies = stay(group, run)
-        unknown = [Unknown(item=one.item, code=one.code) for one in run.take_asked()]
+        unknown = [Unknown(item=one.item, code=one.code) for one in run.take_asked()] if run.asked else []
         return About(at, number, visit(group, run), found, lies, unknown)
 
     return about

@@ -93,5 +93,5 @@ class Compiler(Values):
     def numbered(self, path: str, place: Place) -> Read[PatientId | None]:
         """Compile a path to what reads a patient's number from it, as the envelope's first says; ``@``: the group's."""
         at = "" if path == "@" else path
-        rules = self.profile.envelope.patients[0].model_copy(update={"each": at, "flag": ""})
+        rules = self.profile.envelope.patients[0].model_copy(update={"each": at, "flag": "", "type": ""})
         return patient_of(self, [rules], place)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import date
 from importlib import import_module
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
@@ -54,14 +55,13 @@ class Context:
     depth: int = 0
     """How many groups are around what is being compiled."""
     read_time: times.Read = field(init=False)
-    read_day: times.Read = field(init=False)
+    read_day: Callable[[str], date | None] = field(init=False)
     codes: Mapping[str, Mapping[str, str]] = field(init=False)
 
     def __post_init__(self) -> None:
         try:
             self.read_time = times.reader(self.profile.dates, self.zone)
-            # A day has no zone: in one that has changed its offset, midnight may lie in the day before.
-            self.read_day = times.reader(self.profile.dates, ZoneInfo("UTC"))
+            self.read_day = times.day_reader(self.profile.dates)
         except ValueError as error:
             raise Mistake(("dates",), str(error)) from error
         self.codes = {name: table.known for name, table in self.profile.codes.items()}

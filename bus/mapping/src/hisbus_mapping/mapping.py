@@ -16,6 +16,7 @@ from hisbus_mapping.compiler import Compiler
 from hisbus_mapping.context import Mistake
 from hisbus_mapping.envelope import Envelope, Judged
 from hisbus_mapping.name import name_of
+from hisbus_mapping.out import leaving
 from hisbus_mapping.plain import PlainFormat
 from hisbus_mapping.profile import Profile, mistaken, read_profile
 from hisbus_mapping.run import Run, Words
@@ -44,6 +45,8 @@ class Mapping:
         try:
             compiler = compiler_of(self.profile, connector)
             self._envelope = Envelope(compiler)
+            self.leaving = leaving(self.profile, compiler.format)
+            """Returns a write-back with what its connector's fields say, as the profile has it."""
             self.program = None if self.profile.function else Program(compiler)
         except Mistake as error:
             all_of_them = _mistakes(self.profile, connector) or [error]

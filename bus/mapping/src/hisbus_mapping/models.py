@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from hisbus_mapping.collisions import COLLISION
 from hisbus_mapping.compiler import Compiler
 from hisbus_mapping.context import Mistake, Place, Read
+from hisbus_mapping.making import Writing, write
 from hisbus_mapping.numbers import patient_of, visit_of
 from hisbus_mapping.profile import Each, Lines, Numbers
 from hisbus_mapping.run import NONE, Run
@@ -61,52 +62,37 @@ def model(
     if cls is Code and _OWN & said.keys():
         return _coded(compiler, said, place)
     said = expanded(compiler, said, place)
-    readers, together = _readers(compiler, cls, said, place)
-    said = {key: one for key, one in said.items() if key in cls.model_fields}  # others were noted as mistakes
-    deleted, any_at_all = _deleted(compiler, cls, said, place), compiler.format.deleted("*")
-    # What is not said is given all the same: pydantic would copy a default list each time.
-    empty = {name: () for name, one in cls.model_fields.items() if one.default == [] and name not in said}
-
-    def read_all(group: Any, run: Run) -> dict[str, Any]:
-        values: dict[str, Any] = {**empty}
-        for names, several in together:
-            values.update(zip(names, several(group, run), strict=True))
-        for name, read in readers:
-            values[name] = read(group, run)
-        if deleted is not None and (run.asked or any_at_all(group, run)):
-            values["deleted"] = deleted(group, run, values)
-        return values
-
-    def make(group: Any, run: Run) -> BaseModel:
-        return cls(**read_all(group, run))
-
-    def perhaps(group: Any, run: Run) -> BaseModel | None:
-        values = read_all(group, run)
-        for value in values.values():
-            if says(value):
-                return cls(**values)
-        return None
-
-    return perhaps if optional else make
-
-
-def _readers(
-    compiler: Compiler, cls: type[BaseModel], said: Mapping[str, Any], place: Place
-) -> tuple[list[tuple[str, Read[Any]]], list[tuple[list[str], Read[Any]]]]:
-    """Compile the fields of a model: those that are read alone, and the plain texts that are read at once."""
     known = {name: one for name, one in cls.model_fields.items() if name != "body" and not _emptied(cls, name)}
-    at_once: dict[str, list[str]] = {}
-    for key, value in said.items():
-        if key not in known:
-            compiler.wrong((*place, key), f"{cls.__name__} has no such field. It has {', '.join(known)}", None)
-            continue
-        if known[key].annotation is str and isinstance(value, str) and (at := compiler.format.together_at(value)):
-            at_once.setdefault(at, []).append(key)
-    groups = [names for names in at_once.values() if len(names) > 1]
-    together = [(names, compiler.several([said[name] for name in names], place)) for names in groups]
-    alone = [name for name in said if name in known and not any(name in names for names in groups)]
-    readers = [(name, of_type(compiler, known[name].annotation, said[name], (*place, name))) for name in alone]
-    return readers, together
+    for key in (one for one in said if one not in known):
+        compiler.wrong((*place, key), f"{cls.__name__} has no such field. It has {', '.join(known)}", None)
+    said = {key: one for key, one in said.items() if key in known}  # others were noted as mistakes
+    values = {key: _expression(compiler, known[key].annotation, one, (*place, key)) for key, one in said.items()}
+    deleted = _deleted(compiler, cls, said, place)
+    empties = None if deleted is None else (compiler.format.deleted("*"), deleted)
+    return write(compiler, cls, values, place, empties=empties, says=says if optional else None)
+
+
+def _expression(compiler: Compiler, kind: Any, said: Any, place: Place) -> Callable[[Writing], str]:
+    """Return what returns the expression of a field: of plain texts, else what its reader says."""
+
+    def expression(writing: Writing) -> str:
+        optional, bare = _stripped(kind)
+        if _has_fields(bare, said):
+            texts = writing.texts(bare, expanded(compiler, said, place), place, optional=optional)
+            if texts:
+                return texts
+        made = get_origin(bare) in (list, dict) or (isinstance(bare, type) and issubclass(bare, BaseModel))
+        plain = "" if made and bare is not Moment else writing.plain(optional, bare, said, place)
+        return plain or f"{writing.name(of_type(compiler, kind, said, place))}(group, run)"
+
+    return expression
+
+
+def _has_fields(kind: Any, said: Any) -> bool:
+    """Tell whether what is said of a model are its fields, and nothing else makes it."""
+    if not isinstance(kind, type) or not issubclass(kind, BaseModel) or kind in (Moment, PatientId, VisitId):
+        return False
+    return isinstance(said, Mapping) and "function" not in said and not (kind is Code and _OWN & said.keys())
 
 
 def _emptied(cls: type[BaseModel], name: str) -> bool:
@@ -264,7 +250,7 @@ def each(compiler: Compiler, said: Any, place: Place, *, takes: bool = True) -> 
             alike: dict[str, list[Any]] = {}
             for one in found:
                 alike.setdefault(by(one, run), []).append(one)
-            return [together(ones) for ones in alike.values()]
+            return [ones[0] if len(ones) == 1 else together(ones) for ones in alike.values()]
         return lines(found, run) if lines is not None else found
 
     return taken

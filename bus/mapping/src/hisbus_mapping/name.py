@@ -31,7 +31,7 @@ def name_of(profile: Profile, connector: Connector) -> str:
         "timezone": connector.timezone,
         **connector.meaning,
     }
-    said = [profile.model_dump_json(), *(f"{key}={value}" for key, value in sorted(settings.items()))]
+    said = [profile.model_dump_json(exclude={"out"}), *(f"{key}={value}" for key, value in sorted(settings.items()))]
     said += [f"{module} {_told(tree)}" for module, tree in sorted(_trees(profile, connector).items())]
     said.append(_told(ast.parse(textwrap.dedent(inspect.getsource(_read(connector))))))
     digest = hashlib.sha256()

@@ -9,4 +9,5 @@ def joined(family: str, given: str) -> str:
     """Return a name in one piece, family name first; written in ideographs it has no space."""
     if not family or not given:
         return family or given
-    return f"{family}{'' if _IDEOGRAPHS.search(family + given) else ' '}{given}"
+    together = family + given
+    return f"{family} {given}" if together.isascii() or not _IDEOGRAPHS.search(together) else together

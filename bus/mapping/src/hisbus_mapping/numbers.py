@@ -60,6 +60,7 @@ def _one(compiler: Context, said: Numbers, place: Place, bare: str) -> Callable[
         authorities = [compiler.path("text", path, (*place, "authority")) for path in said.authority]
         prefer = _among(compiler, said.prefer, (*place, "prefer"))
         avoid = _among(compiler, said.avoid, (*place, "avoid"))
+        type = compiler.path("text", said.type, (*place, "type")) if said.type else None
     own, never, flag = compiler.authority, said.never, said.flag
 
     def pick(group: Any, run: Run) -> Any:
@@ -81,6 +82,8 @@ def _one(compiler: Context, said: Numbers, place: Place, bare: str) -> Callable[
             return None
         if flag:
             run.flag(flag)
+        if type is not None:
+            run.number_type = type(one, run)
         named = next(filter(None, (authority(one, run) for authority in authorities)), run.authority)
         if bare and not named:
             run.flag(bare)

@@ -38,6 +38,9 @@ class PlainFormat:
         """Return that nothing is deleted."""
         return lambda _group, _run: False
 
+    def leaves(self, field: str, text: str) -> None:
+        """Take every field: its connector knows what it writes."""
+
     def take(self, group: Any) -> None:
         """Note nothing: the source knows what was asked of it."""
 

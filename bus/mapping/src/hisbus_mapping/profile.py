@@ -7,9 +7,9 @@ names what it changes, key by key.
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from hisbus import ConfigError
 from hisbus_mapping.lines import line_of
@@ -72,7 +72,8 @@ class Value(_Table):
 
     from_: "str | tuple[str | Value, ...]" = Field((), alias="from")
     """A path; of a list the first that has a value. ``@time`` is the time of the fact, ``@message`` the message's id,
-    ``@number`` which of several groups it is; in ``emit``, ``@data.FIELD`` is what the fact carries."""
+    ``@number`` which of several groups it is, ``@number_type`` what kind the patient's number is; in ``emit``,
+    ``@data.FIELD`` is what the fact carries."""
     value: str | None = None
     """This very text."""
     join: "tuple[str | Value, ...]" = ()
@@ -155,6 +156,8 @@ class Numbers(_Table):
     never: bool = False
     flag: str = ""
     """Noted on the message where the number is taken from here."""
+    type: str = ""
+    """Of a patient, path of what kind of number it is: ``@number_type``, which write-backs say again."""
     counter: str = ""
     """Of a visit, read of the group around: which of the stays of that number it is, where its source counts them."""
 
@@ -231,6 +234,30 @@ class Split(_Table):
     each: str = Field(min_length=1)
 
 
+class Leaving(_Table):
+    """What a field of a write-back says. A text alone stands for ``{ value = TEXT }``."""
+
+    value: str | None = None
+    """This very text."""
+    from_: Literal["connector", "document", "patient_class", "sex", "number_type"] | None = Field(None, alias="from")
+    """What is known of it: ``document`` is its type, of a notice ``QC``; ``number_type`` what kind the patient's number
+    was received as."""
+    words: Mapping[str, str] = {}
+    """The HIS's code by our word; what is not named leaves as it is."""
+    otherwise: str | None = None
+    """What leaves in place of what ``words`` does not name."""
+
+    @model_validator(mode="after")
+    def _says_one_thing(self) -> Self:
+        if (self.value is None) is (self.from_ is None):
+            raise ValueError("either value or from says what leaves")
+        return self
+
+
+def _in_long(said: Any) -> Any:
+    return {"value": said} if isinstance(said, str) else said
+
+
 class Profile(_Table):
     """What the messages of one source mean."""
 
@@ -247,6 +274,8 @@ class Profile(_Table):
     """Types of message that hold nothing but what sections without types read."""
     split: tuple[Split, ...] = ()
     subject: Subject | None = None
+    out: Mapping[str, Annotated[Leaving, BeforeValidator(_in_long, json_schema_input_type=str | Leaving)]] = {}
+    """How write-backs leave: fields by the connector's own names."""
     facts: Mapping[str, Facts] = {}
 
     @model_validator(mode="after")

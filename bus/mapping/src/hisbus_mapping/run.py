@@ -27,8 +27,8 @@ class Run:
     """What is noted while one message is read."""
 
     __slots__ = (
-        "answers", "asked", "authority", "data", "flags", "group", "looked_up", "number", "raw", "said", "sender",
-        "time", "type",
+        "answers", "asked", "authority", "data", "flags", "group", "kept", "looked_up", "number", "number_type", "raw",
+        "said", "sender", "time", "type",
     )  # fmt: skip
 
     def __init__(self, raw: Raw, type: str, answers: Words, authority: str = "", sender: str = "") -> None:
@@ -55,6 +55,10 @@ class Run:
         """What the fact carries whose kind is being decided."""
         self.number = 0
         """Of the group that is being read, counted from 1."""
+        self.number_type = ""
+        """What kind of number the patient's is, as his source says."""
+        self.kept: dict[Any, Any] = {}
+        """What the readers of paths keep of the message while it is read."""
         self.group: Any = None
         """The message, or the part of it that is about one patient."""
 

@@ -146,12 +146,13 @@ class ConnectorContract:
         if self.unreachable is None:
             return
         begun: list[bool] = []
+        writeback = Mapping(self.unreachable).leaving(make_writeback(self.unreachable.name))
 
         async def begin() -> None:
             begun.append(True)
 
         try:
-            await self.unreachable.write(make_writeback(self.unreachable.name), begin)
+            await self.unreachable.write(writeback, begin)
         except RetryLater:
             assert not begun, "begin was awaited without a connection"
         else:

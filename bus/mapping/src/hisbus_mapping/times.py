@@ -52,11 +52,23 @@ def reader(forms: Sequence[str], zone: ZoneInfo) -> Read:
     return read
 
 
-def day(moment: Moment | None) -> date | None:
-    """Return the day of a time as its source wrote it; None where it was written less exactly."""
-    if moment is None or moment.precision in ("year", "month"):
-        return None
-    return moment.local().date()
+def day_reader(forms: Sequence[str]) -> Callable[[str], date | None]:
+    """Return what reads the day of a time as its source wrote it; None where it was written less exactly.
+
+    Raises:
+        ValueError: a form that is none.
+    """
+    # A day has no zone: in one that has changed its offset, midnight may lie in the day before.
+    read = reader(forms, ZoneInfo("UTC"))
+
+    @lru_cache(maxsize=1024)
+    def day(text: str) -> date | None:
+        moment = read(text)
+        if moment is None or moment.precision in ("year", "month"):
+            return None
+        return (moment.at + timedelta(minutes=moment.offset)).date()
+
+    return day
 
 
 def _form(form: str, zone: ZoneInfo) -> Read:

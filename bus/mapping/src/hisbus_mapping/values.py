@@ -2,9 +2,9 @@
 
 import re
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, timedelta
+from datetime import date, timedelta
 from typing import Any
 
 from pydantic import ValidationError
@@ -45,7 +45,7 @@ class Values(Context):
         value = self.value(said, place)
         read = self._taken(value, place)
         if value.table:
-            read = self._worded(read, value, place)
+            read = _then(read, self.word(value, place))
         if value.when is not None and not value.each:
             read = _when(self.condition(value.when, (*place, "when")), read, "")
         if value.flag:
@@ -94,6 +94,8 @@ class Values(Context):
             return lambda _group, run: run.raw.id
         if path == "@number":
             return lambda _group, run: str(run.number)
+        if path == "@number_type":
+            return lambda _group, run: run.number_type
         if path.startswith("@data."):
             field = path.removeprefix("@data.")
             return lambda _group, run: str(getattr(run.data, field, None) or "")
@@ -115,17 +117,15 @@ class Values(Context):
 
         return picked
 
-    def _worded(self, read: Read[str], value: Value, place: Place) -> Read[str]:
+    def word(self, value: Value, place: Place) -> Callable[[str, Run], str]:
+        """Compile what a table makes of a code."""
         table, label = self.table(value.table, place), self._label(value)
         name, otherwise, item = value.table, value.otherwise, value.item
 
-        def worded(group: Any, run: Run) -> str:
-            code = read(group, run)
-            if not code:
-                return ""
-            word = table.get(code)
-            if word is not None:
-                return word
+        def word(code: str, run: Run) -> str:
+            known = table.get(code) if code else ""
+            if known is not None:
+                return known
             if otherwise == "keep":  # what a person has said of it counts here, too
                 kept = run.answers.get((name, code), code)
                 return code if kept == NONE else kept
@@ -134,7 +134,7 @@ class Values(Context):
                 run.flag(f"unknown_code.{label}")
             return "" if answer == NONE else answer
 
-        return worded
+        return word
 
     def _label(self, value: Value) -> str:
         return self.format.label(path) if (path := first_path(value)) else "value"
@@ -189,10 +189,14 @@ class Values(Context):
             return read
         if value.function:
             return self.function(value.function, place, value.reads)
-        text, label, parse = self.text(value, place), self._label(value), self.read_time
+        moment = _then(self.text(value, place), self.moment_of(value))
+        return self._later(moment, value.add_minutes, place) if value.add_minutes else moment
 
-        def moment(group: Any, run: Run) -> Moment | None:
-            written = text(group, run)
+    def moment_of(self, value: Value) -> Callable[[str, Run], Moment | None]:
+        """Compile what a text says of a time."""
+        label, parse = self._label(value), self.read_time
+
+        def moment(written: str, run: Run) -> Moment | None:
             if not written:
                 return None
             read = parse(written)
@@ -200,7 +204,7 @@ class Values(Context):
                 run.flag(f"bad_time.{label}")
             return read
 
-        return self._later(moment, value.add_minutes, place) if value.add_minutes else moment
+        return moment
 
     def _first_moment(self, said: Any, place: Place) -> Read[Moment | None]:
         listed: Any = said.get("from") if isinstance(said, Mapping) else said
@@ -228,7 +232,8 @@ class Values(Context):
                 return None
             try:
                 if NUMBER.fullmatch(text):
-                    return start.model_copy(update={"at": start.at + timedelta(minutes=float(text))})
+                    at = start.at + timedelta(minutes=float(text))
+                    return Moment(at=at, precision=start.precision, offset=start.offset)
             except OverflowError:
                 pass  # flagged like any other text that is no number of minutes
             run.flag(f"bad_number.{label}")
@@ -239,17 +244,19 @@ class Values(Context):
     def day(self, said: Any, place: Place) -> Read[date | None]:
         """Compile a day. One that cannot be read is flagged and says nothing."""
         value = self.value(said, place)
-        text, label, parse = self.text(value, place), self._label(value), self.read_day
+        return _then(self.text(value, place), self.day_of(value))
 
-        def day(group: Any, run: Run) -> date | None:
-            written = text(group, run)
+    def day_of(self, value: Value) -> Callable[[str, Run], date | None]:
+        """Compile what a text says of a day."""
+        label, parse = self._label(value), self.read_day
+
+        def day(written: str, run: Run) -> date | None:
             if not written:
                 return None
-            moment = parse(written)
-            if moment is None or moment.precision in ("year", "month"):
+            read = parse(written)
+            if read is None:
                 run.flag(f"bad_time.{label}")
-                return None
-            return (moment.at + timedelta(minutes=moment.offset)).astimezone(UTC).date()
+            return read
 
         return day
 
@@ -260,17 +267,22 @@ class Values(Context):
         if isinstance(said, Mapping) and set(said) == {"when"}:
             return self.condition(said["when"], (*place, "when"))
         text = self.text(said, place)
-        return lambda group, run: {"true": True, "false": False}.get(text(group, run))
+        return lambda group, run: self.truth_of(text(group, run))
+
+    @staticmethod
+    def truth_of(text: str) -> bool | None:
+        """Return yes or no; what is neither says nothing."""
+        return True if text == "true" else False if text == "false" else None
 
     def number(self, said: Any, place: Place) -> Read[int | None]:
         """Compile a whole number; what is none says nothing."""
         text = self.text(said, place)
+        return lambda group, run: self.number_of(text(group, run))
 
-        def number(group: Any, run: Run) -> int | None:
-            written = text(group, run)
-            return int(written) if written.isascii() and written.isdigit() and len(written) <= 9 else None
-
-        return number
+    @staticmethod
+    def number_of(written: str) -> int | None:
+        """Return a whole number; what is none says nothing."""
+        return int(written) if written.isascii() and written.isdigit() and len(written) <= 9 else None
 
 
 def first_path(value: Value) -> str:
@@ -286,6 +298,10 @@ def _first_of(said: Any) -> str:
     if isinstance(said, Value):
         return first_path(said)
     return next(filter(None, (one if isinstance(one, str) else first_path(one) for one in said)), "")
+
+
+def _then(read: Read[str], say: Callable[[str, Run], T]) -> Read[T]:
+    return lambda group, run: say(read(group, run), run)
 
 
 def _when(condition: Read[bool], read: Read[T], otherwise: T) -> Read[T]:

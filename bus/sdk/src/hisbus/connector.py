@@ -175,6 +175,14 @@ class Format(Protocol):
         """Return one group that holds several, in their order."""
         ...
 
+    def leaves(self, field: str, text: str) -> None:
+        """Check a field of a profile's ``[out]``, and one text that it may say.
+
+        Raises:
+            ValueError: no write-back of this format has it, or the text cannot stand there.
+        """
+        ...
+
     def take(self, group: Any) -> None:
         """Note that a group was read, for ``Source.unread``."""
         ...

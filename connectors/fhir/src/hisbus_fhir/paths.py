@@ -145,6 +145,10 @@ class FhirFormat:
         """Return that nothing is emptied: what a resource leaves out says nothing."""
         return lambda _group, _run: False
 
+    def leaves(self, field: str, text: str) -> None:
+        """Refuse every field: nothing is written back through this connector yet."""
+        raise ValueError("nothing is written back through this connector")
+
     def take(self, group: Any) -> None:
         """Note nothing: what was read is known by the paths."""
 

@@ -53,7 +53,7 @@ class Hl7v2Connector:
 
     def __init__(self, table: dict[str, Any]) -> None:
         self._settings = settings = read_settings(table)
-        self._zone = ZoneInfo(settings.timezone)
+        self._zone, self._codec = ZoneInfo(settings.timezone), settings.codec
         self._examiner = Examiner(
             settings.name, settings.codec, settings.charset_wins, settings.accept_ack_never, self._zone
         )
@@ -216,7 +216,7 @@ class Hl7v2Connector:
         settings = self._settings
         (met, header), self._met = self._met or (None, None), None
         if met is not raw.body or header is None:
-            header = read_header(raw.body, settings.codec, wins=settings.charset_wins)
+            header = read_header(raw.body, self._codec, wins=settings.charset_wins)
         # In a type with groups, what a segment belongs to is told by those before it.
         only = segments(reads) if reads is not None and header.type not in grammar() else None
         message = Message.behind(header, raw.body, only)

@@ -14,7 +14,7 @@ from hisbus_hl7v2.message import Message, Segment
 class Group:
     """Segments that belong together, with the groups among them."""
 
-    __slots__ = ("by_name", "children", "message", "name", "parent", "repetitions", "segments")
+    __slots__ = ("by_name", "children", "message", "name", "parent", "segments")
 
     def __init__(self, message: Message, name: str, parent: "Group | None", segments: Sequence[Segment] = ()) -> None:
         self.message = message
@@ -24,8 +24,6 @@ class Group:
         """Its own, in their order; those of the groups in it are theirs."""
         self.children: list[Group] = []
         self.by_name: dict[str, list[Segment]] | None = None
-        self.repetitions: dict[tuple[str, int], list[Repetition]] = {}
-        """Those that were asked for before, by segment and field."""
 
     def all(self, name: str) -> list[Segment]:
         """Return its own segments of a name."""

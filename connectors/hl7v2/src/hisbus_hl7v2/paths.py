@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from hisbus_hl7v2.groups import Group, Repetition, names
+from hisbus_hl7v2.leaving import leaves
 from hisbus_hl7v2.message import Message, Segment
 
 _PATH = re.compile(r"([\^<]?)([A-Z][A-Z0-9]{2})(?:-([1-9][0-9]?)(?:\.([1-9][0-9]?|\*)(?:\.([1-9][0-9]?))?)?)?")
@@ -72,12 +73,12 @@ class Hl7Format:
         return text
 
     def together_at(self, path: str) -> str:
-        """Return the field of a group's own segment whose component a path is."""
+        """Return the segment of a group's own of which a path is a part."""
         match = _PATH.fullmatch(path)
-        return "" if match is None or match[1] or match[4] == "*" or not match[3] else f"{match[2]}-{match[3]}"
+        return "" if match is None or match[1] or match[4] == "*" or not match[3] else str(match[2])
 
     def several(self, paths: Sequence[str]) -> Callable[[Any, Any], Sequence[str]]:
-        """Return what reads components of one repetition of a field: the first that is not empty."""
+        """Return what reads parts of one segment; those of one field of its first repetition that is not empty."""
         return _several([_field(path) for path in paths])
 
     def texts(self, path: str) -> Callable[[Any, Any], Sequence[str]]:
@@ -105,22 +106,16 @@ class Hl7Format:
         if not at.field:
             name = at.segment
             return lambda group, _run: _segments(group, name)
-        find, field = _finder(at), at.field
+        find, field, before = _finder(at), at.field, at.before
 
-        place = (path, field)
-
-        def found(group: Any) -> list[Repetition]:
-            segment = find(group)
-            texts = segment.repetitions(field) if segment is not None else ()
-            return [Repetition(group.message, group, text) for text in texts]
-
-        if at.before:
-            return lambda group, _run: found(group)
-
-        def repetitions(group: Any, _run: Any) -> list[Repetition]:
-            known: list[Repetition] | None = group.repetitions.get(place)
+        def repetitions(group: Any, run: Any) -> list[Repetition]:
+            known: list[Repetition] | None = run.kept.get((group, path)) if run is not None and not before else None
             if known is None:
-                group.repetitions[place] = known = found(group)
+                segment = find(group)
+                texts = segment.repetitions(field) if segment is not None else ()
+                known = [Repetition(group.message, group, text) for text in texts]
+                if run is not None:
+                    run.kept[group, path] = known
             return known
 
         return repetitions
@@ -140,10 +135,14 @@ class Hl7Format:
 
         return deleted
 
+    def leaves(self, field: str, text: str) -> None:
+        """Check what a profile says of a field of write-backs."""
+        leaves(field, text)
+
     def take(self, group: Any) -> None:
         """Note that a group was read."""
         if isinstance(group, Group):
-            group.message.taken.append(group)
+            group.message.taken.append(group.by_name or group.named_segments())
 
     def together(self, groups: Sequence[Any]) -> Group:
         """Return one group with the segments of several."""
@@ -213,19 +212,36 @@ def _component(at: int, sub: int) -> Callable[[Any, Any], str]:
 
 
 def _several(wanted: Sequence[At]) -> Callable[[Any, Any], Sequence[str]]:
-    name, field = wanted[0].segment, wanted[0].field
-    places = [(at.component - 1, at.sub) for at in wanted]
-    nothing = ("",) * len(wanted)
-
-    def several(group: Any, _run: Any) -> Sequence[str]:
-        found = (group.by_name or group.named_segments()).get(name)
-        if not found:
-            return nothing
-        segment: Segment = found[0]
-        raw = segment.raw(field)
-        return segment.parts(raw, places) if raw else nothing
-
+    """Write the function that reads parts of a segment, field by field."""
+    lines = []
+    for field in dict.fromkeys(at.field for at in wanted):
+        parts = [(n, at) for n, at in enumerate(wanted) if at.field == field]
+        names = ", ".join(f"t{n}" for n, _ in parts)
+        lines.append(f"raw = fields[{field}] if last > {field} else ''")
+        (_, one), *more = parts
+        if more:
+            places = tuple((at.component - 1, at.sub) for _, at in parts)
+            lines.append(f"{names} = segment.parts(raw, {places}) if raw else {('',) * len(parts)}")
+        elif one.component == 1 and one.sub <= 1:  # no delimiter is alphanumeric: the commonest value has one part
+            lines.append(f"{names} = raw if not raw or raw.isalnum() else segment.part(raw, 1, {one.sub})")
+        else:
+            alone = f"segment.part(raw, {one.component}, {one.sub})"
+            lines.append(f"{names} = {alone} if raw and not raw.isalnum() else ''")
+    every = ", ".join(f"t{n}" for n in range(len(wanted)))
+    body = "\n    ".join([*_HEAD, *lines, f"return {every},"])
+    said: dict[str, Any] = {"name": wanted[0].segment, "nothing": ("",) * len(wanted)}
+    exec(f"def several(group, _run):\n    {body}\n", said)  # noqa: S102 - of numbers only
+    several: Callable[[Any, Any], Sequence[str]] = said["several"]
     return several
+
+
+_HEAD = (
+    "found = (group.by_name or group.named_segments()).get(name)",
+    "if not found: return nothing",
+    "segment = found[0]",
+    "fields = segment.fields or segment.split()",
+    "last = len(fields)",
+)
 
 
 def _part(segment: Segment, field: int, component: int, sub: int) -> str:
@@ -242,6 +258,8 @@ def _alone(message: Message, name: str, parent: Group, segment: Segment) -> Grou
 def _segments(group: Group, name: str) -> list[Group]:
     """Return each segment of a name as a group, however deep it stands."""
     message = group.message
+    if group.name == name and len(group.segments) == 1:
+        return [group]
     if not group.children:
         return [_alone(message, name, group, one) for one in group.all(name)]
     return [Group(message, name, group, [one]) for one in group.deep() if one.text[:3] == name]

@@ -62,12 +62,12 @@ class Hl7Source(Group):
         Only a segment's name is told; what does not begin like a segment is ``?``, for it may be a patient's text.
         """
         direct, some, every = _names(reads)
-        read: set[int] = set()
+        read: set[Segment] = set()
         for group in (self, *(one for one in self.children if one.name == "patient")):
-            _note(group, direct, every, read)
-        for group in self.message.taken:
-            _note(group, some, every, read)
-        return [Unread(one.name, one.text) for one in self.message.segments if id(one) not in read]
+            _note(group.by_name or group.named_segments(), direct, every, read)
+        for by_name in self.message.taken:
+            _note(by_name, some, every, read)
+        return [Unread(one.name, one.text) for one in self.message.segments if one not in read]
 
     def count(self, reads: Reads, *, each: bool = False) -> Counted:
         """Return how many values there are, and how many nobody has read: what was read is known as for ``unread``.
@@ -78,9 +78,9 @@ class Hl7Source(Group):
         direct, some, every, repeated = map(_fields, reads)
         read: dict[int, frozenset[int]] = {}
         for group in (self, *(one for one in self.children if one.name == "patient")):
-            _note_fields(group, direct, every, read)
-        for group in self.message.taken:
-            _note_fields(group, some, every, read)
+            _note_fields(group.by_name or group.named_segments(), direct, every, read)
+        for by_name in self.message.taken:
+            _note_fields(by_name, some, every, read)
         kinds: dict[tuple[str, frozenset[int]], int] = {}
         values, unread, carried = 0, dict[str, int](), dict[str, int]()
         for segment in self.message.segments:
@@ -141,16 +141,20 @@ def _processing_id(message: Message) -> str:
     return id or "P"
 
 
-def _note(group: Group, names: frozenset[str], every: frozenset[str], read: set[int]) -> None:
+def _note(
+    by_name: Mapping[str, list[Segment]], names: frozenset[str], every: frozenset[str], read: set[Segment]
+) -> None:
     """Note which segments of a group were read: the first of a name, or each."""
-    for name, segments in (group.by_name or group.named_segments()).items():
-        if name in names:
-            read.update(map(id, segments if name in every else segments[:1]))
+    for name in names & by_name.keys():
+        found = by_name[name]
+        read.update(found if name in every else found[:1])
 
 
-def _note_fields(group: Group, names: Fields, every: Fields, read: dict[int, frozenset[int]]) -> None:
+def _note_fields(
+    by_name: Mapping[str, list[Segment]], names: Fields, every: Fields, read: dict[int, frozenset[int]]
+) -> None:
     """Note which fields of a group's segments were read: of the first of a name, or of each."""
-    for name, segments in (group.by_name or group.named_segments()).items():
+    for name, segments in by_name.items():
         if (fields := names.get(name)) is None:
             continue
         for number, segment in enumerate(segments):

@@ -8,6 +8,7 @@ from hisbus import BusError
 from hisbus import lines as text
 from hisbus_hl7v2 import charset
 from hisbus_hl7v2.conformance import check
+from hisbus_hl7v2.leaving import FIELDS
 from hisbus_hl7v2.message import Message
 from hisbus_hl7v2.notation import DEFAULT
 from hisbus_hl7v2.timestamp import written
@@ -23,17 +24,6 @@ _ESCAPES = {
 }
 _SPECIAL = re.compile(r"[|^~\\&\x00-\x1f\x7f]")
 
-
-_SEXES = {"male": "M", "female": "F", "other": "O", "unknown": "U"}
-_CLASSES = {
-    "inpatient": "I",
-    "outpatient": "O",
-    "emergency": "E",
-    "preadmit": "P",
-    "obstetric": "B",
-    "recurring": "R",
-    "commercial": "C",
-}
 _UNKNOWN_NAME = "^^^^^^U"
 """PID-5 is required; a name of type U (table 0200) is unspecified."""
 
@@ -63,20 +53,17 @@ def message(writeback: WriteBack, lines: Lines, connector: str, codec: str, zone
     """
     when = written(writeback.decided, zone)
     name = charset.hl7_name(codec)
-    place = writeback.location
+    place, out = writeback.location, {field: _out(field, writeback.out.get(field, "")) for field in FIELDS}
     segments = [
-        ["MSH", DEFAULT.encoding, "HISBUS", "QC", escaped(connector), "", when, "", "MDM^T02^MDM_T02",
-         escaped(writeback.id), "P", "2.5", "", "", "", "", "", name],
+        ["MSH", DEFAULT.encoding, out["MSH-3"], out["MSH-4"], out["MSH-5"], out["MSH-6"], when, "", out["MSH-9"],
+         escaped(writeback.id), "P", out["MSH-12"], "", "", "", "", "", name],
         ["EVN", "", when],
-        ["PID", "1", "", _cx(writeback.patient.number, writeback.patient.authority, connector) + "^MR", "",
-         escaped(writeback.patient_name.strip()) or _UNKNOWN_NAME, "",
-         f"{writeback.birth_date:%Y%m%d}" if writeback.birth_date else "",
-         _SEXES.get(writeback.sex, "")],
-        ["PV1", "1", _CLASSES.get(writeback.patient_class, "U"),
+        ["PID", "1", "", _cx(writeback.patient.number, writeback.patient.authority, connector, out["PID-3.5"]), "",
+         _name(writeback), "", f"{writeback.birth_date:%Y%m%d}" if writeback.birth_date else "", out["PID-8"]],
+        ["PV1", "1", out["PV1-2"],
          "^".join(escaped(part) for part in (place.ward, place.room, place.bed)), *[""] * 15,
          _cx(writeback.visit.number, writeback.visit.authority, connector)],
-        ["TXA", "1", escaped(writeback.document.code) or "QC", "TX", when, *[""] * 7, escaped(writeback.id), *[""] * 4,
-         "PA", "", "UN"],
+        ["TXA", "1", out["TXA-2"], "TX", when, *[""] * 7, escaped(writeback.id), *[""] * 4, "PA", "", "UN"],
         *(["OBX", str(number), "TX", item, "", escaped(line), *[""] * 5, "P"]
           for number, (item, line) in enumerate(lines, 1)),
     ]  # fmt: skip
@@ -118,6 +105,23 @@ def escaped(text: str) -> str:
     return _SPECIAL.sub(lambda match: _ESCAPES.get(match[0]) or f"\\X{ord(match[0]):02X}\\", text)
 
 
-def _cx(number: str, authority: str, connector: str) -> str:
-    """Return a number with its authority; ours stands for none."""
-    return f"{escaped(number)}^^^{'' if authority == connector else escaped(authority)}"
+def _out(field: str, text: str) -> str:
+    """Return what a field of the profile's says: of the header with its components, else one value."""
+    if not field.startswith("MSH"):
+        return escaped(text)
+    return DEFAULT.component.join(map(escaped, text.split(DEFAULT.component)))
+
+
+def _name(writeback: WriteBack) -> str:
+    """Return the name in the parts in which it was received, else in one piece."""
+    parts = writeback.name_parts
+    said = (parts.family, parts.given, parts.middle, parts.suffix, parts.prefix)
+    if not any(said):
+        return escaped(writeback.patient_name.strip()) or _UNKNOWN_NAME
+    return DEFAULT.component.join(map(escaped, said)).rstrip(DEFAULT.component)
+
+
+def _cx(number: str, authority: str, connector: str, type: str = "") -> str:
+    """Return a number with its authority, where ours stands for none, and of what type it is."""
+    said = f"{escaped(number)}^^^{'' if authority == connector else escaped(authority)}^{type}"
+    return said.removesuffix("^")

@@ -56,6 +56,12 @@ class WrittenBack:
     type: str
     completion: str
     availability: str
+    receiver: str
+    """MSH-5."""
+    name: tuple[str, str]
+    """Family and given name."""
+    number_type: str
+    """PID-3.5."""
     lines: tuple[str, ...]
 
 
@@ -198,6 +204,9 @@ def read(body: bytes) -> WrittenBack:
         type=field("TXA", 2),
         completion=field("TXA", 17),
         availability=field("TXA", 19),
+        receiver=field("MSH", 4),  # MSH-1 is the separator, so all behind it stand one further on
+        name=(field("PID", 5), field("PID", 5, 2)),
+        number_type=field("PID", 3, 5),
         lines=tuple(_unescape(segment[5]) for segment in segments if segment[0] == "OBX" and len(segment) > 5),
     )
 

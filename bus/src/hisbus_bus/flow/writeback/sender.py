@@ -6,14 +6,14 @@ leaves the row queued; after it the row is undecided until the HIS or a person s
 
 import asyncio
 import secrets
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
 from hisbus.connector import Connector
 from hisbus.errors import RetryLater, reason_code
 from hisbus_bus.flow.writeback import document, ledger
-from hisbus_bus.flow.writeback.document import Withheld
+from hisbus_bus.flow.writeback.document import Approved, Withheld
 from hisbus_bus.flow.writeback.outgoing import Outgoing
 from hisbus_bus.flow.writeback.states import QUEUED, UNDECIDED
 from hisbus_bus.kernel import charts
@@ -22,6 +22,9 @@ from hisbus_bus.kernel.database import now
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.telemetry import logger
 from hisbus_schemas import Receipt, WriteBack
+
+Leaving = Callable[[WriteBack], WriteBack]
+"""Returns a write-back with what the fields say that a profile decides."""
 
 POLL_S = 1.0
 LONGEST_RETRY_S = 300.0
@@ -40,6 +43,7 @@ class Sender:
         connectors: Iterable[Connector],
         wake: asyncio.Event | None = None,
         parts: Mapping[str, Part] | None = None,
+        leaving: Mapping[str, Leaving] | None = None,
     ) -> None:
         """Take what it sends through.
 
@@ -48,11 +52,13 @@ class Sender:
             connectors: those that do not write are left out.
             wake: the step's ``inserted``, to start at once; without it a row waits up to a second.
             parts: by connector, what an operator asks of the way out.
+            leaving: by connector, how its profile says that write-backs leave.
         """
         self._site = site
         self._connectors = [connector for connector in connectors if connector.writes]
         self._wake = wake or asyncio.Event()
         self._parts = parts or {}
+        self._leaving = leaving or {}
         settings = site.settings.writeback
         self._within_s = settings.attempt_s
         self._lease_s = self._within_s + 60
@@ -145,7 +151,7 @@ class Sender:
         except RetryLater as error:
             await self._put_off(row, error.code, LONGEST_RETRY_S)
             return
-        attempt = _Attempt(self._site, row, document.compose(row, approved))
+        attempt = _Attempt(self._site, row, self._composed(row, approved))
         receipt, code = await attempt.make(connector, self._within_s)
         if attempt.begun and receipt is not None:
             await self._settle(row, receipt)
@@ -203,7 +209,12 @@ class Sender:
         if row.body:
             return WriteBack.model_validate_json(row.body)
         async with self._site.database.read() as connection:
-            return document.compose(row, await document.load(connection, row))
+            return self._composed(row, await document.load(connection, row))
+
+    def _composed(self, row: Outgoing, approved: Approved) -> WriteBack:
+        writeback = document.compose(row, approved)
+        leaving = self._leaving.get(row.connector)
+        return writeback if leaving is None else leaving(writeback)
 
     async def _again(self, row: Outgoing, code: str) -> None:
         await self._settle(row, ledger.receipt(row, "temporary", code))
