@@ -23,6 +23,9 @@ async def test_what_profiles_leave_is_told_by_field_and_never_by_value(
 ) -> None:
     capture = tmp_path / "capture.hl7"
     capture.write_bytes(b"\n\n".join(MESSAGE % number for number in (1, 2, 3)))
+    both = tmp_path / "both.hl7"
+    visits = (b"V1", b"V1^^^HOSP")
+    both.write_bytes(b"\n\n".join(MESSAGE % 1 + b"PV1|1|I|" + b"|" * 16 + visit + b"\r" for visit in visits))
     site = tmp_path / "our-his.toml"
     site.write_text('[facts.results.data.readings]\nnotes = { every = "OBX-15" }\n')
     async with hospital() as bus:
@@ -41,6 +44,7 @@ async def test_what_profiles_leave_is_told_by_field_and_never_by_value(
             (("gaps", "his"), "OBX-15 not read 2 2 2"),
             (("gaps", "his", str(capture)), "OBX-15 not read 3 3 3"),
             (("gaps", str(site), str(capture)), "OBX-15 read 3 3 0"),
+            (("gaps", "his", str(both)), "name who gave their number and some do not (HOSP, his)"),
             (("gaps", "his", "--from", "2999-01-01"), "0 messages were read."),
         ):
             code, said, complaint = await hisbus("profile", *arguments)
