@@ -259,7 +259,7 @@ class App:
         if "chart" in self.steps:
             self._consume(ChartStep(site))
         if "translate" in self.steps:
-            self._others.append(self._run("answered", Answered(site).run()))
+            self._others.append(self._run("answered", Answered(site, self.mappings).run()))
             self._consume(Translate(site, self.mappings))
         if "web" in self.steps:
             self._start_web()
@@ -305,7 +305,8 @@ class App:
             raise ConfigError(f"web.listen: {error}") from error
         self.web_address = listening.getsockname()[:2]
         asks = {mapping.connector.name: mapping.asks for mapping in self.mappings}
-        page = create_app(self.site, connectors=self.connectors, asks=asks, process=self)
+        mappings = {mapping.connector.name: mapping for mapping in self.mappings}
+        page = create_app(self.site, connectors=self.connectors, asks=asks, mappings=mappings, process=self)
         self._others.append(self._run("web", _serve(page, listening)))
 
     async def _stop(self) -> None:

@@ -275,6 +275,18 @@ class Connector(Protocol):
         """
         ...
 
+    def examine(self, raw: Raw, refusal: str) -> Arrival:
+        """Return a stored message that was refused when it arrived, as it would arrive with today's settings. Pure.
+
+        It keeps its id. What its bytes do not tell, such as who has sent it, is refused as before, and so is what was
+        cut: ``too_large``.
+
+        Args:
+            raw: as stored.
+            refusal: the code that it was refused with.
+        """
+        return Arrival(raw.id, raw.body, raw.recorded, raw.control_id, raw.type, refusal, raw.flags)
+
     def split(self, file: bytes) -> list[bytes]:
         """Return the messages of a captured file, each as ``read`` takes it, in their order."""
         ...

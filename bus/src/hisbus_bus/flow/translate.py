@@ -59,6 +59,8 @@ class _Ledger:
         self.looked: list[codes.Looked] = []
         """What people were asked for: the codes that the messages looked up."""
         self._again: set[str] = set()
+        self._mended: set[str] = set()
+        """Messages that were parked, and could be read now."""
 
     @classmethod
     async def read(cls, connection: AsyncConnection, records: Sequence[Record]) -> "_Ledger":
@@ -89,24 +91,19 @@ class _Ledger:
             found = {"status": status, "reason": reason, "unmapped": json.dumps(list(unmapped))}
             read = {"revision": revision, "mapping": mapping, "answers": answers} if revision else {}
             self._again |= {headers["message"]} if revision else set()
-            self._entered[first["id"]] = {**first, **found, **read}
+            if revision and first["status"] == "parked":
+                self._mended.add(headers["message"])
+                read |= self._told(headers, flags)
+            self._keep({**first, **found, **read})
             return
         if _row_id(record) in self._copies:
             return
-        sender = headers["connector"]
-        control_id = headers.get("control_id", "")
-        all_flags = dict.fromkeys([*filter(None, headers.get("flags", "").split(",")), *flags])
-        name = (sender, control_id)
-        if control_id and self._control_ids.setdefault(name, headers["message"]) != headers["message"]:
-            all_flags["control_id_reused"] = None
-        self._entered[_row_id(record)] = {
+        row = {
             "id": _row_id(record),
             "message": headers["message"],
             "first": first is None,
-            "connector": sender,
-            "control_id": control_id,
-            "sender": sender,
-            "type": headers.get("msgtype", ""),
+            "connector": headers["connector"],
+            "sender": headers["connector"],
             "received": record.time,
             "partition": record.partition,
             "offset": record.offset,
@@ -114,11 +111,25 @@ class _Ledger:
             "revision": revision,
             "mapping": mapping,
             "answers": answers,
-            "flags": json.dumps(list(all_flags)),
             "unmapped": json.dumps(list(unmapped)),
             "reason": reason,
             "ack": headers.get("ack", ""),
         }
+        self._keep(row | self._told(headers, flags))
+
+    def _keep(self, row: _Row) -> None:
+        self._entered[row["id"]] = row
+        if row["first"]:  # the batch may hold a copy under another key
+            self.first[row["message"]] = row
+
+    def _told(self, headers: abc.Mapping[str, str], flags: Sequence[str]) -> dict[str, str]:
+        """Return what is kept of how a message calls itself, and of the reservations about it."""
+        control_id, message = headers.get("control_id", ""), headers["message"]
+        all_flags = dict.fromkeys([*filter(None, headers.get("flags", "").split(",")), *flags])
+        name = (headers["connector"], control_id)
+        if control_id and self._control_ids.setdefault(name, message) != message:
+            all_flags["control_id_reused"] = None
+        return {"control_id": control_id, "type": headers.get("msgtype", ""), "flags": json.dumps(list(all_flags))}
 
     def look_up(self, record: Record, received: datetime, translation: Translation) -> None:
         """Enter what a message looked up."""
@@ -129,6 +140,8 @@ class _Ledger:
 
     async def write(self, connection: AsyncConnection, *others: Rows) -> None:
         """Write what was entered, and more in the same go."""
+        if self._mended:
+            await parked.read(connection, Translate.name, self._mended)
         if self._again:  # another mapping may look other codes up, or none
             await connection.execute(delete(tables.lookups).where(within(tables.lookups.c.message, self._again)))
         looked = {(one.message, one.key.id): one for one in self.looked}
@@ -188,9 +201,12 @@ class Translate:
         if record.headers["connector"] == INTERNAL:
             return _internal(record)
         first = ledger.first.get(record.headers["message"])
-        if first is not None and _is_copy(record, first):
-            ledger.enter(record, status="duplicate")
-            if first["status"] == "mapped":  # else it may be understood by now
+        if first is not None:
+            copy, refused = _is_copy(record, first), bool(record.headers.get("verdict"))
+            if copy:
+                ledger.enter(record, status="duplicate")
+            # One that is not mapped may be understood by now; one that was refused may have been read since.
+            if (copy and first["status"] == "mapped") or (refused and first["revision"]):
                 return None
         return await self._translate(connection, record, ledger, first, answers)
 

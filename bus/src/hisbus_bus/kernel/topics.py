@@ -116,6 +116,13 @@ class Keys:
         """Return the key of a patient as received."""
         return self._of("patient", patient.authority, patient.number)
 
+    def arrived(self, patient: "PatientId | None", message: str) -> str:
+        """Return the key of a message that arrives.
+
+        What names no patient still needs an order of its own, and a copy of it must meet the first in one place.
+        """
+        return self.patient(patient) if patient else self._of("message", message)
+
     def encounter(self, visit: "VisitId") -> str:
         """Return the id of an encounter, which is also its key."""
         counter = (visit.counter,) if visit.counter else ()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from hisbus import BusError, ConfigError, Format, Place, Raw, RetryLater, Sink
+from hisbus import Arrival, BusError, ConfigError, Format, Place, Raw, RetryLater, Sink
 from hisbus.addresses import address, unbound
 from hisbus_hl7v2 import captured
 from hisbus_hl7v2.arrival import Examiner
@@ -30,6 +30,9 @@ from hisbus_schemas import Effect, Receipt, WriteBack
 
 _CLOSES: dict[str, Then] = {"too_large": "close"}
 """Verdicts after which it is not known where the next message begins."""
+
+_NOT_SHOWN = frozenset({"sender_not_allowed", "type_not_allowed"})
+"""Verdicts on who sent a message, whose certificate nobody has kept."""
 
 _UNREACHABLE = {
     "no_connection": "nobody takes connections at {}.",
@@ -211,6 +214,12 @@ class Hl7v2Connector:
         message = Message.read(raw.body, settings.codec, wins=settings.charset_wins)
         authority = authority_of(settings.authority_by_sender, message.header)
         return Hl7Source(message, raw, authority, self._processing_ids)
+
+    def examine(self, raw: Raw, refusal: str) -> Arrival:
+        """Return a message that was refused, as it would arrive today. Pure."""
+        frame = Frame(raw.body, 0, "too_large" if refusal == "too_large" else "", raw.flags)
+        stays = refusal if refusal in _NOT_SHOWN else ""
+        return self._examiner.arrival(frame, self._examiner.header(frame), raw.id, raw.recorded, stays)
 
     def split(self, file: bytes) -> list[bytes]:
         """Return the messages of a file: MLLP frames as captured, or messages with an empty line between them."""
