@@ -37,7 +37,7 @@ from hisbus import ConfigError, hookimpl
 class Connector:
     timezone, clock, writes, polls, meaning = "UTC", "wall", False, False, {}
     his_drops_duplicates, plaintext, profile = False, (), Path("profile.toml")
-    format, over, authority = None, None, ""
+    format, over, authority, backfill = None, None, "", False
     def __init__(self, table):
         if table.get("broken"): raise ConfigError("The port is taken. Choose another.")
         if table.get("bug"): raise KeyError("secret words")

@@ -252,6 +252,8 @@ class Connector(Protocol):
     One that is connected to may run in many, and goes on while the database is away."""
     his_drops_duplicates: bool = False
     """Whether the operator has declared that a write-back sent twice has one effect."""
+    backfill: bool = False
+    """Whether what it takes in now happened before the site was connected, and is marked so."""
     plaintext: Sequence[str] = ()
     """The keys of its table for which the operator has waived encryption."""
 

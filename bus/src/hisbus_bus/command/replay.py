@@ -23,7 +23,7 @@ out = Console(highlight=False, markup=False, soft_wrap=True)
 
 
 async def replay_messages(
-    settings: Settings, name: str, begin: str, end: str, *, dry_run: bool, force: bool = False
+    settings: Settings, name: str, begin: str, end: str, *, dry_run: bool, force: bool = False, as_of: str = ""
 ) -> None:
     """Read a connector's messages again, or say what that would change.
 
@@ -32,7 +32,8 @@ async def replay_messages(
     """
     mapping = mapping_of(settings, name)
     until = instant(end, mapping.connector.timezone) if end else None
-    wanted = Wanted(mapping, instant(begin, mapping.connector.timezone), until, force)
+    mark = instant(as_of, mapping.connector.timezone).isoformat() if as_of else ""
+    wanted = Wanted(mapping, instant(begin, mapping.connector.timezone), until, force, mark)
     async with opened(settings) as site:
         if dry_run:
             with _progress() as progress:

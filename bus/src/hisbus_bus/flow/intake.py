@@ -30,6 +30,8 @@ class Intake:
             **topics.origin(type="message.received", site=site.name, keyid=site.keys.id, source=name),
             "connector": name,
         }
+        if mapping.connector.backfill:
+            self._origin[topics.BACKFILL] = topics.ALL
 
     async def run(self) -> None:
         """Take messages until cancelled; from a source that is polled, while this process is the one that polls."""

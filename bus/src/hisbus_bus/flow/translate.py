@@ -22,7 +22,7 @@ from hisbus_bus.kernel.consumer import Batch
 from hisbus_bus.kernel.log import NewRecord, Record
 from hisbus_bus.kernel.positions import position
 from hisbus_bus.kernel.site import Site
-from hisbus_bus.kernel.topics import INTERNAL, Name, digest
+from hisbus_bus.kernel.topics import ALL, BACKFILL, INTERNAL, Name, digest
 from hisbus_mapping import Answers, Mapping
 from hisbus_schemas import Due, Event, Fact, Moment, Position, Translated
 
@@ -81,6 +81,7 @@ class _Ledger:
         revision: int = 0,
         mapping: str = "",
         answers: str = "",
+        backfill: str = "",
         flags: Sequence[str] = (),
         unmapped: Sequence[str] = (),
     ) -> None:
@@ -94,6 +95,7 @@ class _Ledger:
             if revision and first["status"] == "parked":
                 self._mended.add(headers["message"])
                 read |= self._told(headers, flags)
+            read |= {"backfill": backfill} if revision else {}
             self._keep({**first, **found, **read})
             return
         if _row_id(record) in self._copies:
@@ -111,6 +113,7 @@ class _Ledger:
             "revision": revision,
             "mapping": mapping,
             "answers": answers,
+            "backfill": backfill or headers.get(BACKFILL, ""),
             "unmapped": json.dumps(list(unmapped)),
             "reason": reason,
             "ack": headers.get("ack", ""),
@@ -129,6 +132,8 @@ class _Ledger:
         name = (headers["connector"], control_id)
         if control_id and self._control_ids.setdefault(name, message) != message:
             all_flags["control_id_reused"] = None
+        if BACKFILL in headers:
+            all_flags[BACKFILL] = None
         return {"control_id": control_id, "type": headers.get("msgtype", ""), "flags": json.dumps(list(all_flags))}
 
     def look_up(self, record: Record, received: datetime, translation: Translation) -> None:
@@ -226,8 +231,8 @@ class Translate:
             await parked.park(connection, self.name, record, error, attempts=1)
             ledger.enter(record, status="parked", reason=error.code)
             return None
-        used = codes.trace(translation.looked_up)
-        revision = _revision(first, mapping.name, used)
+        used, backfill = codes.trace(translation.looked_up), _backfill(record, first)
+        revision = _revision(first, mapping.name, used, backfill)
         ledger.look_up(record, position.recorded, translation)
         ledger.enter(
             record,
@@ -235,6 +240,7 @@ class Translate:
             revision=revision,
             mapping=mapping.name,
             answers=used,
+            backfill=backfill,
             flags=translation.flags,
             unmapped=translation.unmapped,
         )
@@ -248,7 +254,7 @@ class Translate:
             clock=connector.clock,
             position=position,
             events=[
-                _stamp(fact, message, revision, ordinal, connector.name, position)
+                _stamp(fact, message, revision, ordinal, connector.name, position, is_past(backfill, fact))
                 for ordinal, fact in enumerate(translation.facts)
             ],
         )
@@ -307,7 +313,9 @@ def _internal(record: Record) -> Translated:
     )
 
 
-def _stamp(fact: Fact, message: str, revision: int, ordinal: int, connector: str, position: Position) -> Event:
+def _stamp(
+    fact: Fact, message: str, revision: int, ordinal: int, connector: str, position: Position, backfill: bool = False
+) -> Event:
     # The fact was validated when the connector made it; validating it again would cost as much as reading it.
     return Event.model_construct(
         **dict(fact),
@@ -317,7 +325,21 @@ def _stamp(fact: Fact, message: str, revision: int, ordinal: int, connector: str
         ordinal=ordinal,
         connector=connector,
         position=position,
+        backfill=backfill,
     )
+
+
+def _backfill(record: Record, first: _Row | None) -> str:
+    """Return how a message was read in later: as its first copy was, until a replay says otherwise."""
+    said = record.headers.get(BACKFILL)
+    if first is None or (said is not None and parked.REPLAY in record.headers):
+        return said or ""
+    return str(first["backfill"])
+
+
+def is_past(backfill: str, fact: Fact) -> bool:
+    """Tell whether a fact is of before the site was connected, by how its message was read in."""
+    return bool(backfill) and (backfill == ALL or fact.time.at < datetime.fromisoformat(backfill))
 
 
 def _own_position(record: Record) -> tuple[int, int]:
@@ -341,11 +363,11 @@ def _position(record: Record, first: _Row | None) -> Position:
     return Position(recorded=first["received"], partition=first["partition"], offset=first["offset"])
 
 
-def _revision(first: _Row | None, mapping: str, answers: str) -> int:
-    """Return the number under which a message is read now: a new one whenever mapping or answers are others."""
+def _revision(first: _Row | None, mapping: str, answers: str, backfill: str) -> int:
+    """Return the number under which a message is read now: a new one whenever mapping, answers or mark are others."""
     if first is None or first["revision"] == 0:
         return 1
-    changed = (first["mapping"], first["answers"]) != (mapping, answers)
+    changed = (first["mapping"], first["answers"], first["backfill"]) != (mapping, answers, backfill)
     return int(first["revision"]) + changed
 
 
@@ -355,12 +377,12 @@ def _row_id(record: Record) -> str:
 
 
 def _clock(outputs: Iterable[Translated | None]) -> Rows:
-    """Return the feed clock, moved on to the newest source time. A time flagged as future does not move it."""
+    """Return the feed clock, moved on to the newest source time. None flagged as future moves it, and no backfill."""
     times = [
         event.time.at
         for output in outputs
         if output is not None and output.clock == "feed"
         for event in output.events
-        if "future_time" not in event.flags
+        if "future_time" not in event.flags and not event.backfill
     ]
     return Rows(tables.clock, [{"id": 1, "time": max(times)}] if times else [], rising="time")

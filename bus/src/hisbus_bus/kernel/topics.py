@@ -74,6 +74,11 @@ STEPS = (*FLOW, "web")
 INTERNAL = "hisbus"
 """The connector of what the bus itself appends to ``raw``: wakes, and news of proposals."""
 
+BACKFILL = "backfill"
+"""Header in ``raw`` of a message of before the site was connected: ``ALL``, or a time (ISO 8601) before which what it
+tells is."""
+ALL = "all"
+
 
 def topic_name(site: str, name: Name) -> str:
     """Return the topic's full name, ``<site>.<name>.v1``."""

@@ -36,6 +36,7 @@ class Looked:
     mapping: Mapping | None
     begin: datetime = LONG_AGO
     force: bool = False
+    as_of: str = ""
 
     @property
     def condition(self) -> ColumnElement[bool]:

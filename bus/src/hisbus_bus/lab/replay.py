@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Row, and_, func, or_, select
+from sqlalchemy import ColumnElement, Row, and_, false, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hisbus.errors import ConfigError, RetryLater
@@ -25,7 +25,7 @@ from hisbus_bus.kernel import audit, charts, outbox, parked, positions, tables, 
 from hisbus_bus.kernel.log import NewRecord, Record
 from hisbus_bus.kernel.settings import Settings
 from hisbus_bus.kernel.site import Site, load_secret, open_database, open_reader
-from hisbus_bus.kernel.topics import MIB, Keys, digest
+from hisbus_bus.kernel.topics import BACKFILL, MIB, Keys, digest
 from hisbus_bus.lab import refused
 from hisbus_mapping import Mapping
 
@@ -67,6 +67,11 @@ class Chosen(Protocol):
         ...
 
     @property
+    def as_of(self) -> str:
+        """What of before this time (ISO 8601) they tell is backfill; empty: as they were read."""
+        ...
+
+    @property
     def force(self) -> bool:
         """Whether one that was refused is read also where its sender has since stored another of its control id."""
         ...
@@ -80,18 +85,20 @@ class Wanted:
     begin: datetime
     end: datetime | None = None
     force: bool = False
+    as_of: str = ""
 
     @property
     def mark(self) -> str:
         """Return what tells this replay from one with another mapping."""
-        return digest("replay", self.mapping.connector.name, self.mapping.name)
+        return digest("replay", self.mapping.connector.name, self.mapping.name, self.as_of)
 
     @property
     def condition(self) -> ColumnElement[bool]:
         """Return what singles out their first copies. What the newest mapping has read already cannot change."""
         row = tables.messages.c
         mine = [row.first, row.connector == self.mapping.connector.name, row.received >= self.begin]
-        mine.append(or_(row.mapping != self.mapping.name, row.status == "parked"))
+        other = row.backfill != self.as_of if self.as_of else false()
+        mine.append(or_(row.mapping != self.mapping.name, row.status == "parked", other))
         return and_(*mine, row.received < self.end) if self.end else and_(*mine)
 
 
@@ -341,6 +348,8 @@ async def _again(connection: AsyncConnection, keys: Keys, original: Original, wa
         key, headers = found.key, found.headers
     sent.sent += 1
     headers = {**headers, "origin": f"{row.partition}:{row.offset}"}
+    if backfill := wanted.as_of or row.backfill:
+        headers[BACKFILL] = backfill
     if row.status == "parked" and (id := await _parked_row(connection, row.message)):
         await parked.replay(connection, id, key=key, headers=headers)
         return

@@ -40,6 +40,7 @@ class FhirConnector:
         self.name = settings.name
         self.timezone = settings.timezone
         self.clock = settings.clock
+        self.backfill = settings.backfill
         self.authority = settings.authority
         self.over = settings.profile
         self.plaintext: Sequence[str] = settings.plaintext

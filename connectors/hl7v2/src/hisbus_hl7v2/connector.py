@@ -60,6 +60,7 @@ class Hl7v2Connector:
         self.name = settings.name
         self.timezone = settings.timezone
         self.clock = settings.clock
+        self.backfill = settings.backfill
         self.writes = settings.send is not None
         self.his_drops_duplicates = settings.his_drops_duplicates
         self.authority = settings.authority

@@ -61,6 +61,10 @@ class Encounter:
     assigned: Said = field(default_factory=dict)
     lies: dict[str, Any] = field(default_factory=dict)
     stay: str = "{}"
+    past: bool = False
+    """Some of it was read in later, as backfill."""
+    live: str = ""
+    """Where the first lies in ``raw`` of what came as it happened, and its source time; empty: nothing did."""
 
 
 @dataclass(slots=True)
