@@ -88,7 +88,12 @@ class Change:
             self._merges.append(Merge(event.id, self._patient(event.data.prior), patient, moved, order))
         touched = " ".join(map(entries.trace, entries.touched(event)))
         known = (event.id, event.message, event.kind, patient, id, order, event.connector, message.timezone)
-        return Stored(*known, claim=_claim(event), touched=touched)
+        lane = "" if message.key == patient else self._lane(message) or ""
+        return Stored(*known, claim=_claim(event), touched=touched, lane=lane)
+
+    def _lane(self, message: Translated) -> str | None:
+        """Return the key behind which more messages may come; None: it is this one's alone."""
+        return None if message.key == self._keys.of("message", message.message) else message.key
 
     def _visit(self, visit: VisitId) -> str:
         id = self._keys.encounter(visit)
@@ -193,6 +198,7 @@ class Change:
         due = event.data if event and isinstance(event.data, Due) else None
         if due is None:
             encounter.key = message.key
+            encounter.pass_by(self._lane(message))
         return Charted(
             id=digest("charted", message.message, message.revision, id, cause.event),
             encounter=id,
