@@ -269,7 +269,8 @@ async def test_stays_are_woken_under_a_name_of_each_run(site: Site) -> None:
     async with site.database.write() as connection:
         for id, status in (("e1", "admitted"), ("e2", "discharged"), ("e3", "registered")):
             blank: dict[str, Any] = {column.name: "" for column in tables.encounters.c if not column.nullable}
-            row = blank | {"id": id, "status": status, "now": NOON, "version": 1, "key": f"key-{id}", "past": False}
+            row = blank | {"id": id, "status": status, "now": NOON, "version": 1, "key": f"key-{id}"}
+            row |= {"past": False, "lanes": "[]"}
             await connection.execute(tables.encounters.insert(), row)
     for closed, number in ((False, 2), (True, 3)):
         assert (
