@@ -178,7 +178,8 @@ class Operator:
         self.token = self.parked = ""
 
     def types(self, command: str) -> str:
-        return self.reader.types(f".venv/bin/{command}")
+        # What the feed has sent is no HL7, whatever is mended: it stays refused, and the command says so.
+        return self.reader.types(f".venv/bin/{command}", int(command.startswith("hisbus replay")))
 
     def filled(self, command: str) -> str:
         if "token revoke" in command:

@@ -17,7 +17,7 @@ PATIENT = PatientId(authority="HOSP", number="P1")
 
 
 class Connector:
-    name, polls = "his", False
+    name, polls, backfill = "his", False, False
 
 
 class Mapping:

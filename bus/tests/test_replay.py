@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, select, update
 
-from hisbus.connector import Raw, Translation
+from hisbus.connector import Arrival, Raw, Translation
 from hisbus.errors import BadMessage, ConfigError, RetryLater
 from hisbus_bus.flow.review import Review
 from hisbus_bus.flow.review.proposals import Standing
@@ -24,9 +24,23 @@ from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.states import Proposed
 from hisbus_bus.lab import rehearsal, replay
 from hisbus_bus.lab.replay import Wanted, instant
-from hisbus_schemas import Assessed, Assessment, Due, Event, Evidence, Fact, Finding, Moment, Position, Text
+from hisbus_mapping import Judged
+from hisbus_schemas import (
+    Assessed,
+    Assessment,
+    Due,
+    Event,
+    Evidence,
+    Fact,
+    Finding,
+    Moment,
+    PatientId,
+    Position,
+    Text,
+)
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+WANG = PatientId(authority="HOSP", number="P1")
 DAYS = {1: NOON, 2: NOON + timedelta(days=1)}
 
 
@@ -42,6 +56,10 @@ class Mapping:
         self.name = name
         self._now_means = now_means
         self.read: list[Raw] = []
+
+    def judge_again(self, raw: Raw, refusal: str) -> tuple[Arrival, Judged]:
+        arrival = Arrival(raw.id, raw.body, raw.recorded, "control-id", "ADT^A08", flags=raw.flags)
+        return arrival, Judged(refusal if b"x" in raw.body else "", WANG, ("odd",))
 
     def translate(self, raw: Raw, answers: Any = None) -> Translation:
         self.read.append(raw)
@@ -174,9 +192,51 @@ async def test_what_is_gone_is_named_and_what_was_refused_at_arrival_is_counted(
     stored += records[1:]
     wanted = Wanted(Mapping("v2"), NOON)
     said = await rehearsal.messages(site, wanted, lambda done, total: None)
-    assert (said.total, said.unchanged, said.refused, said.gone) == (3, 1, 1, ["0.0"])
+    assert (said.total, said.unchanged, said.refused, said.gone) == (3, 1, {"not_hl7": 1}, ["0.0"])
     outcome = await sent(site, wanted)
-    assert (outcome.sent, outcome.refused, outcome.gone) == (1, 1, ["0.0"])
+    assert (outcome.sent, outcome.refused, outcome.gone) == (1, {"not_hl7": 1}, ["0.0"])
+
+
+async def test_what_was_refused_and_is_taken_now_goes_under_its_patient_s_key(site: Site, stored: list[Record]) -> None:
+    stored += [record(0, "a"), record(1, "b c", key="of-the-message", verdict="undecodable", flags="in_batch")]
+    await take(site, Mapping(), *stored)
+    wanted = Wanted(Mapping("v1"), NOON)
+    said = await rehearsal.messages(site, wanted, lambda done, total: None)
+    assert (said.turns, said.kinds.keys()) == ({("parked", "mapped"): 1}, {"b", "c"})
+    outcome = await sent(site, wanted)
+    assert (outcome.sent, outcome.taken, outcome.refused) == (1, 1, {})
+    (copy,) = await waiting(site)
+    headers = outbox.json.loads(copy.headers)
+    assert copy.key == site.keys.patient(WANG)
+    assert {name: headers.get(name) for name in ("verdict", "origin", "control_id", "msgtype", "flags")} == {
+        "verdict": None, "origin": "0:1", "control_id": "control-id", "msgtype": "ADT^A08", "flags": "odd",
+    }  # fmt: skip
+    await take(site, Mapping(), record(7, copy.value.decode(), key=copy.key, **headers))
+    async with site.database.read() as connection:
+        row = (await connection.execute(select(tables.messages).where(tables.messages.c.id == "0.1"))).one()
+        assert await connection.scalar(select(tables.parked.c.status)) == "closed"
+    assert (row.status, row.revision, row.control_id, row.type, row.flags) == (
+        *("mapped", 1, "control-id", "ADT^A08", '["odd"]'),
+    )
+    # Another mapping reads it again, though what the log holds of it bears its verdict still.
+    assert (await sent(site, Wanted(Mapping("v2"), NOON))).taken == 1
+
+
+async def test_a_refused_one_whose_sender_has_sent_another_since_waits_until_it_is_wanted(
+    site: Site, stored: list[Record]
+) -> None:
+    stored += [
+        record(0, "b", verdict="undecodable"),
+        record(1, "c", control_id="another"),
+        record(2, "d", control_id="control-id"),
+        record(3, "e", control_id="control-id"),
+    ]
+    await take(site, Mapping(), *stored)
+    wanted = Wanted(Mapping("v1"), NOON)
+    assert (await rehearsal.messages(site, wanted, lambda done, total: None)).overtaken == [("0.0", "0.2")]
+    outcome = await sent(site, wanted)
+    assert (outcome.sent, outcome.overtaken, await waiting(site)) == (0, [("0.0", "0.2")], [])
+    assert (await sent(site, replace(wanted, force=True))).taken == 1
 
 
 async def test_what_is_parked_is_replayed_by_its_own_row(site: Site, stored: list[Record]) -> None:
@@ -210,6 +270,7 @@ async def test_stays_are_woken_under_a_name_of_each_run(site: Site) -> None:
         for id, status in (("e1", "admitted"), ("e2", "discharged"), ("e3", "registered")):
             blank: dict[str, Any] = {column.name: "" for column in tables.encounters.c if not column.nullable}
             row = blank | {"id": id, "status": status, "now": NOON, "version": 1, "key": f"key-{id}"}
+            row |= {"past": False, "lanes": "[]"}
             await connection.execute(tables.encounters.insert(), row)
     for closed, number in ((False, 2), (True, 3)):
         assert (

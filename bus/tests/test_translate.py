@@ -146,6 +146,29 @@ async def test_what_was_refused_at_arrival_is_parked_with_the_verdict(site: Site
     assert not log.appended
 
 
+async def test_a_copy_that_is_taken_closes_what_was_refused_and_neither_is_undone_by_a_redelivery(
+    site: Site, step: Translate, log: Any
+) -> None:
+    refused = record(0, "a.b", verdict="undecodable")
+    twice = record(1, "a.b", verdict="undecodable")
+    taken = record(2, "a.b", control_id="17", msgtype="ADT^A01")
+    await take(step, refused, twice, taken, refused, twice, taken)
+    rows = [(row.status, row.reason, row.revision, row.control_id, row.type) for row in await ledger(site)]
+    assert rows[0] == ("mapped", "", 1, "17", "ADT^A01")
+    assert [row[0] for row in rows[1:]] == ["duplicate", "duplicate"]
+    async with site.database.read() as connection:
+        assert set(await connection.scalars(select(tables.parked.c.status))) == {"closed"}
+    assert {output.revision for output in translated(log)} == {1}
+
+
+async def test_a_message_that_was_refused_and_its_copy_that_is_taken_may_be_in_one_batch(
+    site: Site, step: Translate, log: Any
+) -> None:
+    await step.handle(Batch([record(0, "a.b", verdict="undecodable"), record(1, "a.b")], {0: 2}))
+    assert [(row.first, row.status) for row in await ledger(site)] == [(True, "mapped"), (False, "duplicate")]
+    assert [output.position.offset for output in translated(log)] == [0]
+
+
 async def test_one_unreadable_message_leaves_the_rest_of_its_batch_alone(site: Site, step: Translate, log: Any) -> None:
     await step.handle(Batch([record(0, "!"), record(1, "a.b")], {0: 2}))
     assert [row.status for row in await ledger(site)] == ["parked", "mapped"]

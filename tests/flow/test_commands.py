@@ -62,10 +62,10 @@ async def test_users_parked_items_the_audit_and_a_check_while_it_runs(hospital: 
         (parked,) = await bus.everything("parked")
         code, listed, _ = await hisbus("parked")
         assert code == 0 and parked["id"] in listed and "not_hl7" in listed
-        assert (await hisbus("replay", parked["id"]))[0] == 0
-        await bus.idle()
-        (again,) = await bus.everything("parked", status="parked")
-        assert again["id"] != parked["id"], "it failed again, under a row of its own"
+        code, told, _ = await hisbus("replay", parked["id"])
+        assert (code, told) == (1, f"{parked['id']}: refused still: not_hl7.\n")
+        (still,) = await bus.everything("parked")
+        assert (still["id"], still["status"]) == (parked["id"], "parked")
 
         assert (await hisbus("audit", "verify"))[0] == 0
         code, said, complaint = await hisbus("check")

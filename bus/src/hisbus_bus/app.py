@@ -261,7 +261,7 @@ class App:
         if "chart" in self.steps:
             self._consume(ChartStep(site))
         if "translate" in self.steps:
-            self._others.append(self._run("answered", Answered(site).run()))
+            self._others.append(self._run("answered", Answered(site, self.mappings).run()))
             async with site.database.write() as connection:
                 await profiles.put_all_in(connection, self.mappings, author="step:translate")
             self._consume(Translate(site, self.mappings))
@@ -309,7 +309,8 @@ class App:
             raise ConfigError(f"web.listen: {error}") from error
         self.web_address = listening.getsockname()[:2]
         asks = {mapping.connector.name: mapping.asks for mapping in self.mappings}
-        page = create_app(self.site, connectors=self.connectors, asks=asks, process=self)
+        mappings = {mapping.connector.name: mapping for mapping in self.mappings}
+        page = create_app(self.site, connectors=self.connectors, asks=asks, mappings=mappings, process=self)
         self._others.append(self._run("web", _serve(page, listening)))
 
     async def _stop(self) -> None:

@@ -133,6 +133,7 @@ reports = st.builds(
     Report, number=st.sampled_from("12"), service=codes, time=moments, readings=st.lists(readings, max_size=3)
 )
 bare = st.sampled_from(([], [], ["bare_visit_number"]))
+past = st.booleans()
 charges = st.builds(Charge, key=st.sampled_from("12"), code=codes)
 
 
@@ -157,13 +158,14 @@ def clinical(draw: st.DrawFn) -> dict[str, Any]:
     some = diagnoses | procedures | orders | reports | charges | allergies | administrations
     body = draw(documents | documents | some)
     said = {"demographics": draw(demographics), "stay": draw(stays)}
-    said |= {"unknown": draw(unknown_type), "opens": draw(st.booleans()), "flags": draw(bare)}
+    said |= {"unknown": draw(unknown_type), "opens": draw(st.booleans()), "flags": draw(bare), "backfill": draw(past)}
     return fact(kind, draw(hours), draw(people), draw(maybe_visits), data=body, **said)
 
 
 @st.composite
 def administrative(draw: st.DrawFn) -> dict[str, Any]:
     said = {"demographics": draw(demographics), "stay": draw(stays), "unknown": draw(unknown_class)}
+    said["backfill"] = draw(past)
     return fact(f"encounter.{draw(st.sampled_from(ADT))}", draw(hours), draw(people), draw(maybe_visits), **said)
 
 
@@ -193,7 +195,7 @@ def of_one_number(draw: st.DrawFn) -> list[dict[str, Any]]:
     on = draw(st.sampled_from(("V1", "V1", "V1", "V1/1", "V1/2", None)))
     if draw(st.booleans()):
         said = Stay(admitted=draw(moments), discharged=draw(moments)) if draw(st.booleans()) else None
-        return [fact(f"encounter.{kind}", hour, who, on, stay=said)]
+        return [fact(f"encounter.{kind}", hour, who, on, stay=said, backfill=draw(past))]
     if draw(st.sampled_from((True, False, False, False))):
         return [fact("patient.merged", hour, "P1", None, data=Merge(prior=patient("P2")))]
     return [fact("document.filed", hour, who, on, data=draw(documents), flags=draw(bare))]

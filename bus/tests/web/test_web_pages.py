@@ -226,6 +226,7 @@ def test_both_languages_say_the_same_things() -> None:
     by_value |= {f"message.{field}" for field in ("patient", "visit", "text")}
     by_value |= {f"asked.{status}" for status in ("open", "answered")}
     by_value |= {f"parked.{status}" for status in ("parked", "replayed", "closed")}
+    by_value |= {f"became.{outcome}" for outcome in ("sent", "refused", "read", "waiting", "parked")} | {"cut"}
     for key in chinese:
         table, _, name = key.partition(".")
         direct = f"t.{key}" in used or f"t.{table}['{name}']" in used or f't.{table}["{name}"]' in used

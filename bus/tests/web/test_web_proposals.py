@@ -17,7 +17,7 @@ from hisbus_schemas import Decision, Opinion, Text
 
 KEYS = {
     "id", "kind", "agent", "rule", "key", "status", "state", "severity", "points", "message", "model", "encounter",
-    "visit", "evidence", "reads", "opened", "due", "payload", "history", "opinions",
+    "visit", "backfill", "evidence", "reads", "opened", "due", "payload", "history", "opinions",
 }  # fmt: skip
 
 
@@ -43,6 +43,26 @@ async def test_a_proposal_has_the_agreed_keys(client: Any) -> None:
     assert item["evidence"][0]["path"] == "admitted"
     assert [change["status"] for change in item["history"]] == ["open"]
     assert etag.startswith('"') and etag.endswith('"')
+
+
+async def test_what_stays_of_backfill_opened_is_listed_on_request_with_its_mark(client: Any, site: Site) -> None:
+    async with site.database.write() as connection:
+        e1 = tables.encounters.c.id == "e1"
+        await connection.execute(update(tables.encounters).where(e1).values(past=True))
+    reader, page = client("viewer"), client("viewer", page=True)
+    listed = (await reader.get("/api/v1/proposals")).json()["items"]
+    everything = (await reader.get("/api/v1/proposals", params={"backfill": "true"})).json()["items"]
+    assert len(listed) < len(everything) == 7
+    assert {(one["encounter"] == "e1", one["backfill"]) for one in everything} == {(True, True), (False, False)}
+    assert "e1" not in {one["encounter"] for one in listed}
+    english = {"accept-language": "en"}
+    plain = (await page.get("/findings", headers=english)).text
+    old = (await page.get("/findings?backfill=true", headers=english)).text
+    assert "ZY2603001" not in plain and "read in later" not in plain
+    assert "ZY2603001" in old and "read in later" in old and "backfill=true" in old
+    async with site.database.write() as connection:  # it goes on
+        await connection.execute(update(tables.encounters).where(e1).values(live="place 2026-03-02T00:30:00+00:00"))
+    assert len((await reader.get("/api/v1/proposals")).json()["items"]) == 7
 
 
 async def test_a_list_is_filtered_and_paged(client: Any) -> None:

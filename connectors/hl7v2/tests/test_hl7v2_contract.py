@@ -2,9 +2,12 @@
 
 import pytest
 
+from hisbus import Raw
 from hisbus_hl7v2 import Hl7v2Connector
 from hisbus_hl7v2.mllp import encode
-from hisbus_mapping.testing import ConnectorContract
+from hisbus_mapping import Mapping
+from hisbus_mapping.testing import RECEIVED, ConnectorContract
+from hisbus_schemas import PatientId
 
 from .conftest import timeless
 
@@ -21,6 +24,31 @@ class TestContract(ConnectorContract):
     )
     timeless = staticmethod(timeless)
     broken = (b"hello\r", HEADER % (b"ADT^A01", b"4") + b"PID|1||\xff\r", HEADER % (b"ADT^A01", b"5") * 2)
+
+
+GBK = (HEADER % (b"ADT^A01", b"6") + "PID|1||P1^^^HOSP^MR||王^建国\r".encode("gbk"), "undecodable")
+
+
+@pytest.mark.parametrize(
+    ("refused", "settings", "code"),
+    [
+        (GBK, {}, "undecodable"),
+        (GBK, {"charset": "GBK"}, ""),
+        ((GBK[0], "sender_not_allowed"), {"charset": "GBK"}, "sender_not_allowed"),
+        ((GBK[0], "too_large"), {"charset": "GBK"}, "too_large"),
+        ((*TestContract.broken[:1], "not_hl7"), {"charset": "GBK"}, "not_hl7"),
+    ],
+)
+def test_what_was_refused_is_judged_by_today_s_settings_as_far_as_its_bytes_tell(
+    refused: tuple[bytes, str], settings: dict[str, str], code: str
+) -> None:
+    mapping = Mapping(Hl7v2Connector({"name": "his", "type": "hl7v2", **settings}))
+    raw = Raw("its-id", refused[0], RECEIVED, flags=("in_batch",))
+    arrival, judged = mapping.judge_again(raw, refused[1])
+    assert (arrival.id, judged.code, judged.flags[0]) == ("its-id", code, "in_batch")
+    if not code:
+        assert judged.patient == PatientId(authority="HOSP", number="P1")
+        assert (arrival.control_id, arrival.type) == ("6", "ADT^A01")
 
 
 def test_a_captured_file_holds_messages_with_empty_lines_between_them_or_frames() -> None:

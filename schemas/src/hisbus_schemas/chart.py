@@ -51,6 +51,11 @@ class Chart(Contract):
     """``died``; any other as its source sent it."""
     died: bool = False
     """The disposition says so, or the patient is dead."""
+    backfill: bool = False
+    """Nothing of the stay came as it happened: it was read in later, and nobody is held to its deadlines."""
+    live_from: Instant | None = None
+    """Of a stay that was read in later and goes on: the source time of the first message that came as it happened.
+    Nobody is held to deadlines of before. None: it was never read in later, or has not gone on."""
     documents: list[ChartDocument] = []
     diagnoses: list[ChartDiagnosis] = []
     procedures: list[ChartProcedure] = []

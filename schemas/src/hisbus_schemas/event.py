@@ -412,6 +412,8 @@ class Event(Fact):
     ordinal: int
     connector: str
     position: Position
+    backfill: bool = False
+    """It happened before the site was connected, and was read in later."""
 
     @property
     def order(self) -> tuple[str, str, int, int, int]:

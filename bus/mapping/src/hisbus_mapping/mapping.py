@@ -21,6 +21,9 @@ from hisbus_mapping.plain import PlainFormat
 from hisbus_mapping.profile import Profile, mistaken, read_profile
 from hisbus_mapping.run import Run, Words
 
+TOO_LARGE = "too_large"
+"""What is above a connector's cap is refused with: only its beginning is kept."""
+
 Answers = Map[str, Words]
 """What people have said of codes, by sender. Who is not named goes by what was said for any: ``""``."""
 
@@ -75,6 +78,16 @@ class Mapping:
             return Judged(error.code, flags=arrival.flags)
         judged = self._envelope.judge(source, _run(raw, source, {}))
         return Judged(judged.code, judged.patient, (*arrival.flags, *source.flags, *judged.flags))
+
+    def judge_again(self, raw: Raw, refusal: str) -> tuple[Arrival, Judged]:
+        """Judge a stored message that was refused with a code when it arrived, as if it arrived now. Pure.
+
+        What was cut (``too_large``) is never read, whatever the connector says of it.
+        """
+        arrival = self.connector.examine(raw, refusal)
+        if refusal == TOO_LARGE:
+            return arrival, Judged(TOO_LARGE, flags=arrival.flags)
+        return arrival, self.judge(arrival)
 
     def translate(self, raw: Raw, answers: Answers | None = None) -> Translation:
         """Say what a message means. Pure.

@@ -120,6 +120,16 @@ class ConnectorContract:
             codes = {_refusal(self.connector, message) for _ in range(2)}
             assert len(codes) == 1 and "" not in codes, "read must raise BadMessage with a stable code"
 
+    def test_what_was_refused_is_judged_anew_by_its_bytes_and_what_was_cut_is_not(self) -> None:
+        """What cannot be read is refused with the same code; the verdict on size is never taken back."""
+        mapping = Mapping(self.connector)
+        for message in self.messages:
+            arrival, judged = mapping.judge_again(Raw("id", message, RECEIVED), "too_large")
+            assert (arrival.id, arrival.body, judged.code) == ("id", message, "too_large")
+        for message in self.broken:
+            code = _refusal(self.connector, message)
+            assert mapping.judge_again(Raw("id", message, RECEIVED), code)[1].code == code
+
     def test_a_file_with_one_message_is_split_into_it(self) -> None:
         """Conversations are played from files."""
         for message in self.messages:

@@ -297,6 +297,8 @@ class Connector(Protocol):
     One that is connected to may run in many, and goes on while the database is away."""
     his_drops_duplicates: bool = False
     """Whether the operator has declared that a write-back sent twice has one effect."""
+    backfill: bool = False
+    """Whether what it takes in now happened before the site was connected, and is marked so."""
     plaintext: Sequence[str] = ()
     """The keys of its table for which the operator has waived encryption."""
 
@@ -323,6 +325,18 @@ class Connector(Protocol):
             BadMessage: it cannot be read.
         """
         ...
+
+    def examine(self, raw: Raw, refusal: str) -> Arrival:
+        """Return a stored message that was refused when it arrived, as it would arrive with today's settings. Pure.
+
+        It keeps its id. What its bytes do not tell, such as who has sent it, is refused as before, and so is what was
+        cut: ``too_large``.
+
+        Args:
+            raw: as stored.
+            refusal: the code that it was refused with.
+        """
+        return Arrival(raw.id, raw.body, raw.recorded, raw.control_id, raw.type, refusal, raw.flags)
 
     def split(self, file: bytes) -> list[bytes]:
         """Return the messages of a captured file, each as ``read`` takes it, in their order."""

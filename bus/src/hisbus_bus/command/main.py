@@ -114,7 +114,13 @@ def replay(
     connector: Annotated[str, typer.Option(help="Read its messages again with the newest mapping.")] = "",
     begin: Annotated[str, typer.Option("--from", help="Messages stored from this time on (ISO 8601).")] = "",
     end: Annotated[str, typer.Option("--to", help="Messages stored before this time.")] = "",
+    as_of: Annotated[
+        str, typer.Option("--as-of", help="With --connector: what the messages tell of before this time is backfill.")
+    ] = "",
     agent: Annotated[str, typer.Option(help="Let it judge current charts again.")] = "",
+    force: Annotated[
+        bool, typer.Option("--force", help="Also refused ones that a newer message of the same control id followed.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would change, and change nothing.")] = False,
 ) -> None:
     """Append parked items to their step's input again, read messages again, or judge charts again."""
@@ -122,6 +128,10 @@ def replay(
 
     if [bool(ids or (everything and not agent)), bool(connector), bool(agent)].count(True) != 1:
         raise ConfigError("Say what to replay: IDs or --all for what is parked, --connector NAME, or --agent NAME.")
+    if as_of and (dry_run or not connector):
+        raise ConfigError("--as-of belongs to --connector, and changes no event: leave --dry-run out.")
+    if force and agent:
+        raise ConfigError("--force is about messages: leave it out with --agent.")
     if bool(connector) != bool(begin) or (end and not connector):
         raise ConfigError("--connector needs --from TIME, and --from and --to belong to it.")
     if connector or agent:
@@ -131,7 +141,7 @@ def replay(
         )
 
         if connector:
-            _run(replay_messages(chosen.settings, connector, begin, end, dry_run=dry_run))
+            _run(replay_messages(chosen.settings, connector, begin, end, force=force, as_of=as_of, dry_run=dry_run))
         else:
             _run(replay_stays(chosen.settings, agent, closed=everything, dry_run=dry_run))
         return
@@ -140,7 +150,8 @@ def replay(
 
     from hisbus_bus.command.parked import again
 
-    _run(again(chosen.settings, ids or [], everything=everything))
+    if not _run(again(chosen.settings, ids or [], everything=everything, force=force)):
+        raise typer.Exit(1)
 
 
 Targets = Annotated[list[str], typer.Argument(metavar="TARGET", help="step:NAME, connector:NAME or agent:NAME.")]

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from hisbus_bus.command import parked
 from hisbus_bus.command.printed import show, table_of
 from hisbus_bus.command.written import caller
 from hisbus_bus.kernel.settings import Settings
@@ -21,7 +22,9 @@ SHOWN = 20
 out = Console(highlight=False, markup=False, soft_wrap=True)
 
 
-async def replay_messages(settings: Settings, name: str, begin: str, end: str, *, dry_run: bool) -> None:
+async def replay_messages(
+    settings: Settings, name: str, begin: str, end: str, *, dry_run: bool, force: bool = False, as_of: str = ""
+) -> None:
     """Read a connector's messages again, or say what that would change.
 
     Raises:
@@ -29,7 +32,8 @@ async def replay_messages(settings: Settings, name: str, begin: str, end: str, *
     """
     mapping = mapping_of(settings, name)
     until = instant(end, mapping.connector.timezone) if end else None
-    wanted = Wanted(mapping, instant(begin, mapping.connector.timezone), until)
+    mark = instant(as_of, mapping.connector.timezone).isoformat() if as_of else ""
+    wanted = Wanted(mapping, instant(begin, mapping.connector.timezone), until, force, mark)
     async with opened(settings) as site:
         if dry_run:
             with _progress() as progress:
@@ -39,7 +43,9 @@ async def replay_messages(settings: Settings, name: str, begin: str, end: str, *
         with _progress() as progress:
             sent = await replaying.messages(site, wanted, progress, by=caller())
     out.print(f"{sent.sent} messages are read again.")
-    _say_left_out(sent.refused, sent.gone)
+    if sent.taken:
+        out.print(f"{sent.taken} of them were refused when they arrived, and are accepted now.")
+    _say_left_out(sent)
 
 
 async def replay_stays(settings: Settings, name: str, *, closed: bool, dry_run: bool) -> None:
@@ -75,7 +81,7 @@ def _say_messages(found: rehearsal.Messages) -> None:
             table.add_row(type, str(len(ids)), _some(ids))
         show(table)
     _say_counts("kind of event", found.kinds, {"appear": "appear", "disappear": "disappear", "change": "change"})
-    _say_left_out(found.refused, found.gone)
+    _say_left_out(found)
     out.print("Nothing was written.")
 
 
@@ -99,10 +105,17 @@ def _say_counts(what: str, rows: Mapping[str, Counter[str]], words: Mapping[str,
         show(table)
 
 
-def _say_left_out(refused: int, gone: list[str]) -> None:
-    if refused:
-        out.print(f"{refused} were refused when they arrived; no mapping can read them.")
-    if gone:
+def _say_left_out(found: replaying.Sent | rehearsal.Messages) -> None:
+    for code, number in sorted(found.refused.items()):
+        out.print(f"{number} are refused still: {code}.{parked.hint(code)}")
+    if found.overtaken:
+        pairs = _some([f"{id} ({since})" for id, since in found.overtaken])
+        out.print(
+            f"{len(found.overtaken)} wait, because their senders have since stored another message under the same"
+            f" control id, named beside each: {pairs}. Add --force to read them, too."
+        )
+    if found.gone:
+        gone = found.gone
         out.print(f"{len(gone)} stay as they are, because the log no longer keeps their originals: {_some(gone)}.")
 
 

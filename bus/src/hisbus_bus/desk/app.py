@@ -18,6 +18,7 @@ from hisbus_bus.desk.process import Process, Still
 from hisbus_bus.desk.security import Guard
 from hisbus_bus.kernel.site import Site
 from hisbus_mapping import Asks
+from hisbus_mapping import Mapping as Meaning
 
 HERE = Path(__file__).parent
 
@@ -27,6 +28,7 @@ def create_app(
     *,
     connectors: Sequence[Connector] = (),
     asks: Mapping[str, Mapping[str, Asks]] | None = None,
+    mappings: Mapping[str, Meaning] | None = None,
     process: Process | None = None,
 ) -> FastAPI:
     """Return the application for a site.
@@ -35,6 +37,7 @@ def create_app(
         site: opened; closing it is the caller's.
         connectors: what the site is connected to; lists show times in the zone of the first.
         asks: what each connector's profile asks of people, by table.
+        mappings: what the messages of each connector mean: one that was refused is judged again by it.
         process: what this process knows of its agents; none where it calls none.
     """
     app = FastAPI(
@@ -51,6 +54,7 @@ def create_app(
     app.state.plaintext = [connector.name for connector in connectors if connector.plaintext]
     app.state.zone = ZoneInfo(connectors[0].timezone if connectors else "UTC")
     app.state.asks = asks or {}
+    app.state.mappings = mappings or {}
     app.state.process = process or Still()
     app.include_router(health.router)
     app.include_router(contract.router)

@@ -161,7 +161,8 @@ class Dispatch:
         return {encounter: sorted(its, key=lambda one: str(one["id"])) for encounter, its in said.items()}
 
     async def _assess(self, record: Charted, case: StoredCase) -> Assessment:
-        priority = Priority.BACKFILL if _looks_back(record, case) else Priority.LIVE
+        looks_back = case.chart.backfill or _looks_back(record, case)
+        priority = Priority.BACKFILL if looks_back else Priority.LIVE
         return await self._host.assess(self._info.name, case, self._agent.deadline_s, priority)
 
     @property

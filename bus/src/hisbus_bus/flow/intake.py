@@ -30,6 +30,8 @@ class Intake:
             **topics.origin(type="message.received", site=site.name, keyid=site.keys.id, source=name),
             "connector": name,
         }
+        if mapping.connector.backfill:
+            self._origin[topics.BACKFILL] = topics.ALL
 
     async def run(self) -> None:
         """Take messages until cancelled; from a source that is polled, while this process is the one that polls."""
@@ -56,23 +58,27 @@ class Intake:
             return verdict
 
     def _record(self, arrival: Arrival, judged: Judged, verdict: Verdict) -> NewRecord:
-        keys = self._site.keys
-        # What names no patient still needs an order of its own, and a copy of it must meet the first in one place.
-        key = keys.patient(judged.patient) if judged.patient else keys.of("message", arrival.id)
         headers = topics.stamped(
             self._origin,
             id=arrival.id,
             time=arrival.received,
             recorded=datetime.now(UTC),
             message=arrival.id,
-            control_id=_kept(arrival.control_id),
-            msgtype=_kept(arrival.type),
             verdict=verdict.code,
-            flags=",".join(judged.flags),
             ack=_kept(verdict.acknowledgement),
+            **told(arrival, judged),
         )
         headers["received"] = headers["ce_time"]
-        return NewRecord("raw", key, arrival.body, headers)
+        return NewRecord("raw", self._site.keys.arrived(judged.patient, arrival.id), arrival.body, headers)
+
+
+def told(arrival: Arrival, judged: Judged) -> dict[str, str]:
+    """Return the headers that say what could be read of a message; some may be empty."""
+    return {
+        "control_id": _kept(arrival.control_id),
+        "msgtype": _kept(arrival.type),
+        "flags": ",".join(dict.fromkeys(judged.flags)),
+    }
 
 
 def _kept(text: str) -> str:

@@ -22,7 +22,7 @@ from hisbus_bus.kernel.consumer import Batch
 from hisbus_bus.kernel.log import NewRecord, Record
 from hisbus_bus.kernel.positions import position
 from hisbus_bus.kernel.site import Site
-from hisbus_bus.kernel.topics import INTERNAL, Name, digest
+from hisbus_bus.kernel.topics import ALL, BACKFILL, INTERNAL, Name, digest
 from hisbus_mapping import Answers, Mapping, losses_of
 from hisbus_schemas import Due, Event, Fact, Moment, Position, Translated
 
@@ -59,6 +59,8 @@ class _Ledger:
         self.looked: list[codes.Looked] = []
         """What people were asked for: the codes that the messages looked up."""
         self._again: set[str] = set()
+        self._mended: set[str] = set()
+        """Messages that were parked, and could be read now."""
 
     @classmethod
     async def read(cls, connection: AsyncConnection, records: Sequence[Record]) -> "_Ledger":
@@ -79,6 +81,7 @@ class _Ledger:
         revision: int = 0,
         mapping: str = "",
         answers: str = "",
+        backfill: str = "",
         flags: Sequence[str] = (),
         unmapped: Sequence[str] = (),
         losses: str = "",
@@ -90,24 +93,20 @@ class _Ledger:
             found = {"status": status, "reason": reason, "unmapped": json.dumps(list(unmapped)), "losses": losses}
             read = {"revision": revision, "mapping": mapping, "answers": answers} if revision else {}
             self._again |= {headers["message"]} if revision else set()
-            self._entered[first["id"]] = {**first, **found, **read}
+            if revision and first["status"] == "parked":
+                self._mended.add(headers["message"])
+                read |= self._told(headers, flags)
+            read |= {"backfill": backfill} if revision else {}
+            self._keep({**first, **found, **read})
             return
         if _row_id(record) in self._copies:
             return
-        sender = headers["connector"]
-        control_id = headers.get("control_id", "")
-        all_flags = dict.fromkeys([*filter(None, headers.get("flags", "").split(",")), *flags])
-        name = (sender, control_id)
-        if control_id and self._control_ids.setdefault(name, headers["message"]) != headers["message"]:
-            all_flags["control_id_reused"] = None
-        self._entered[_row_id(record)] = {
+        row = {
             "id": _row_id(record),
             "message": headers["message"],
             "first": first is None,
-            "connector": sender,
-            "control_id": control_id,
-            "sender": sender,
-            "type": headers.get("msgtype", ""),
+            "connector": headers["connector"],
+            "sender": headers["connector"],
             "received": record.time,
             "partition": record.partition,
             "offset": record.offset,
@@ -115,12 +114,29 @@ class _Ledger:
             "revision": revision,
             "mapping": mapping,
             "answers": answers,
-            "flags": json.dumps(list(all_flags)),
+            "backfill": backfill or headers.get(BACKFILL, ""),
             "unmapped": json.dumps(list(unmapped)),
             "losses": losses,
             "reason": reason,
             "ack": headers.get("ack", ""),
         }
+        self._keep(row | self._told(headers, flags))
+
+    def _keep(self, row: _Row) -> None:
+        self._entered[row["id"]] = row
+        if row["first"]:  # the batch may hold a copy under another key
+            self.first[row["message"]] = row
+
+    def _told(self, headers: abc.Mapping[str, str], flags: Sequence[str]) -> dict[str, str]:
+        """Return what is kept of how a message calls itself, and of the reservations about it."""
+        control_id, message = headers.get("control_id", ""), headers["message"]
+        all_flags = dict.fromkeys([*filter(None, headers.get("flags", "").split(",")), *flags])
+        name = (headers["connector"], control_id)
+        if control_id and self._control_ids.setdefault(name, message) != message:
+            all_flags["control_id_reused"] = None
+        if BACKFILL in headers:
+            all_flags[BACKFILL] = None
+        return {"control_id": control_id, "type": headers.get("msgtype", ""), "flags": json.dumps(list(all_flags))}
 
     def look_up(self, record: Record, received: datetime, translation: Translation) -> None:
         """Enter what a message looked up."""
@@ -131,6 +147,8 @@ class _Ledger:
 
     async def write(self, connection: AsyncConnection, *others: Rows) -> None:
         """Write what was entered, and more in the same go."""
+        if self._mended:
+            await parked.read(connection, Translate.name, self._mended)
         if self._again:  # another mapping may look other codes up, or none
             await connection.execute(delete(tables.lookups).where(within(tables.lookups.c.message, self._again)))
         looked = {(one.message, one.key.id): one for one in self.looked}
@@ -190,9 +208,12 @@ class Translate:
         if record.headers["connector"] == INTERNAL:
             return _internal(record)
         first = ledger.first.get(record.headers["message"])
-        if first is not None and _is_copy(record, first):
-            ledger.enter(record, status="duplicate")
-            if first["status"] == "mapped":  # else it may be understood by now
+        if first is not None:
+            copy, refused = _is_copy(record, first), bool(record.headers.get("verdict"))
+            if copy:
+                ledger.enter(record, status="duplicate")
+            # One that is not mapped may be understood by now; one that was refused may have been read since.
+            if (copy and first["status"] == "mapped") or (refused and first["revision"]):
                 return None
         return await self._translate(connection, record, ledger, first, answers)
 
@@ -212,8 +233,8 @@ class Translate:
             await parked.park(connection, self.name, record, error, attempts=1)
             ledger.enter(record, status="parked", reason=error.code)
             return None
-        used = codes.trace(translation.looked_up)
-        revision = _revision(first, mapping.name, used)
+        used, backfill = codes.trace(translation.looked_up), _backfill(record, first)
+        revision = _revision(first, mapping.name, used, backfill)
         ledger.look_up(record, position.recorded, translation)
         ledger.enter(
             record,
@@ -221,6 +242,7 @@ class Translate:
             revision=revision,
             mapping=mapping.name,
             answers=used,
+            backfill=backfill,
             flags=translation.flags,
             unmapped=translation.unmapped,
             losses=losses_of(translation).written(),
@@ -235,7 +257,7 @@ class Translate:
             clock=connector.clock,
             position=position,
             events=[
-                _stamp(fact, message, revision, ordinal, connector.name, position)
+                _stamp(fact, message, revision, ordinal, connector.name, position, is_past(backfill, fact))
                 for ordinal, fact in enumerate(translation.facts)
             ],
         )
@@ -294,7 +316,9 @@ def _internal(record: Record) -> Translated:
     )
 
 
-def _stamp(fact: Fact, message: str, revision: int, ordinal: int, connector: str, position: Position) -> Event:
+def _stamp(
+    fact: Fact, message: str, revision: int, ordinal: int, connector: str, position: Position, backfill: bool = False
+) -> Event:
     # The fact was validated when the connector made it; validating it again would cost as much as reading it.
     return Event.model_construct(
         **dict(fact),
@@ -304,7 +328,21 @@ def _stamp(fact: Fact, message: str, revision: int, ordinal: int, connector: str
         ordinal=ordinal,
         connector=connector,
         position=position,
+        backfill=backfill,
     )
+
+
+def _backfill(record: Record, first: _Row | None) -> str:
+    """Return how a message was read in later: as its first copy was, until a replay says otherwise."""
+    said = record.headers.get(BACKFILL)
+    if first is None or (said is not None and parked.REPLAY in record.headers):
+        return said or ""
+    return str(first["backfill"])
+
+
+def is_past(backfill: str, fact: Fact) -> bool:
+    """Tell whether a fact is of before the site was connected, by how its message was read in."""
+    return bool(backfill) and (backfill == ALL or fact.time.at < datetime.fromisoformat(backfill))
 
 
 def _own_position(record: Record) -> tuple[int, int]:
@@ -328,11 +366,11 @@ def _position(record: Record, first: _Row | None) -> Position:
     return Position(recorded=first["received"], partition=first["partition"], offset=first["offset"])
 
 
-def _revision(first: _Row | None, mapping: str, answers: str) -> int:
-    """Return the number under which a message is read now: a new one whenever mapping or answers are others."""
+def _revision(first: _Row | None, mapping: str, answers: str, backfill: str) -> int:
+    """Return the number under which a message is read now: a new one whenever mapping, answers or mark are others."""
     if first is None or first["revision"] == 0:
         return 1
-    changed = (first["mapping"], first["answers"]) != (mapping, answers)
+    changed = (first["mapping"], first["answers"], first["backfill"]) != (mapping, answers, backfill)
     return int(first["revision"]) + changed
 
 
@@ -342,12 +380,12 @@ def _row_id(record: Record) -> str:
 
 
 def _clock(outputs: Iterable[Translated | None]) -> Rows:
-    """Return the feed clock, moved on to the newest source time. A time flagged as future does not move it."""
+    """Return the feed clock, moved on to the newest source time. None flagged as future moves it, and no backfill."""
     times = [
         event.time.at
         for output in outputs
         if output is not None and output.clock == "feed"
         for event in output.events
-        if "future_time" not in event.flags
+        if "future_time" not in event.flags and not event.backfill
     ]
     return Rows(tables.clock, [{"id": 1, "time": max(times)}] if times else [], rising="time")

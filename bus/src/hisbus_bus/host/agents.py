@@ -14,6 +14,7 @@ from hisbus.frames import AgentInfo
 from hisbus_bus.host.calls import StoredCase, call_of, judged, questions_of
 from hisbus_bus.host.llm.client import Client
 from hisbus_bus.host.llm.turns import Priority
+from hisbus_bus.host.past import held_to_the_present
 from hisbus_bus.host.process import AgentProcess
 from hisbus_bus.host.registry import Plugin
 from hisbus_bus.kernel.settings import Settings
@@ -145,7 +146,8 @@ class AgentHost:
             async with self._turn_to_call() as process:
                 with SECONDS.labels(agent).time():
                     reply = await process.call(case.chart.encounter, call, deadline_s, questions)
-            assessment = judged(info, reply, most, case.chart.unknown, questions)
+            known = judged(info, reply, most, case.chart.unknown, questions)
+            assessment = held_to_the_present(known, case.chart)
         except BusError as error:
             CALLS.labels(agent, error.code.partition(".")[0]).inc()
             raise

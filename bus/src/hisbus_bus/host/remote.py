@@ -20,6 +20,7 @@ from hisbus.hookspecs import API_VERSION
 from hisbus_bus.host.agents import CALLS, SECONDS, UNHEARD, State
 from hisbus_bus.host.calls import StoredCase, call_of, judged
 from hisbus_bus.host.llm.turns import Priority
+from hisbus_bus.host.past import held_to_the_present
 from hisbus_bus.host.registry import Plugin
 from hisbus_bus.host.wire import ANSWER, CASE, HELLO, SPOKEN, KafkaWire, Post, Wire
 from hisbus_bus.kernel import topics
@@ -86,7 +87,8 @@ class RemoteHost:
         try:
             with SECONDS.labels(agent).time():
                 reply = await self._ask(case.chart.encounter, now, call, deadline_s)
-            assessment = judged(info, reply, self._settings.agent(agent).max_proposals, case.chart.unknown)
+            known = judged(info, reply, self._settings.agent(agent).max_proposals, case.chart.unknown)
+            assessment = held_to_the_present(known, case.chart)
         except BusError as error:
             CALLS.labels(agent, error.code).inc()
             raise

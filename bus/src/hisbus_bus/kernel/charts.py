@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 from pydantic_core import from_json, to_json
-from sqlalchemy import Row, select
+from sqlalchemy import ColumnElement, Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hisbus_bus.kernel import tables
@@ -58,6 +58,17 @@ class StoredChart:
         return f"{to_json(own).decode()[:-1]},{','.join((*parts, self._stay[1:]))}"
 
     @property
+    def backfill(self) -> bool:
+        """Whether nothing of the stay came as it happened."""
+        return "backfill" in self._fields
+
+    @property
+    def live_from(self) -> datetime | None:
+        """Since when a stay that was read in later came as it happened; None: it has not, or was never read in."""
+        said = self._fields.get("live_from")
+        return datetime.fromisoformat(from_json(said)) if said else None
+
+    @property
     def unknown(self) -> list[ChartUnknown]:
         """The codes that nobody has answered yet: most stays have none, and then nothing is read."""
         said = self._fields.get("unknown")
@@ -101,6 +112,8 @@ def _own(row: Row[Any]) -> dict[str, str]:
     visit = {"authority": row.authority, "number": row.number, "counter": row.counter}
     died = from_json(row.stay).get("disposition") == DIED or patient.get("dead", False)
     own = {"timezone": row.timezone, "connector": row.connector, "visit": visit, "died": died}
+    if row.past:
+        own |= {"live_from": row.live.partition(" ")[2]} if row.live else {"backfill": True}
     return {name: to_json(value).decode() for name, value in own.items()} | {"patient": row.shown or "null"}
 
 
@@ -133,6 +146,11 @@ async def events(connection: AsyncConnection, ids: Collection[str]) -> dict[str,
 async def event(connection: AsyncConnection, id: str) -> Event | None:
     """Return a stored event; None where there is none, as after a newer mapping has replaced it."""
     return (await events(connection, [id])).get(id)
+
+
+def of_backfill() -> ColumnElement[bool]:
+    """Tell which stays are of backfill: nothing of them came as it happened."""
+    return tables.encounters.c.past & (tables.encounters.c.live == "")
 
 
 async def find(connection: AsyncConnection, *, visit: str = "", patient: str = "") -> list[str]:

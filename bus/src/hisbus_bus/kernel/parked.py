@@ -1,19 +1,31 @@
 """What was set aside: rows with the original bytes, a stable reason, and a way back."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import Row, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from hisbus.errors import reason_code, stack_hash
+from hisbus.errors import Refused, reason_code, stack_hash
 from hisbus_bus.kernel import outbox, tables
+from hisbus_bus.kernel.bulk import within
 from hisbus_bus.kernel.log import NewRecord, Record
 from hisbus_bus.kernel.topics import Name, digest
 
 REPLAY = "replay"
 """Header of a replayed record: the id of the parked row."""
+
+
+class NotParked(Refused):
+    """Nothing is parked under this id, or not any more."""
+
+    code = "not_waiting"
+    status = 409
+
+    def __init__(self) -> None:
+        super().__init__("It is not parked (any more). `hisbus parked` lists what is.")
 
 
 async def park(connection: AsyncConnection, step: str, record: Record, error: BaseException, attempts: int) -> str:
@@ -42,25 +54,46 @@ async def park(connection: AsyncConnection, step: str, record: Record, error: Ba
     return id
 
 
-async def replay(connection: AsyncConnection, id: str) -> bool:
-    """Append a parked record to its step's input again. False where there is none parked under that id.
+async def waiting(connection: AsyncConnection, id: str) -> Row[Any]:
+    """Return a row that is parked.
+
+    Raises:
+        NotParked: there is none of that id, or it is parked no more.
+    """
+    mine = select(tables.parked).where(tables.parked.c.id == id, tables.parked.c.status == "parked")
+    row = (await connection.execute(mine)).one_or_none()
+    if row is None:
+        raise NotParked
+    return row
+
+
+async def replay(
+    connection: AsyncConnection, id: str, *, key: str = "", headers: Mapping[str, str] | None = None
+) -> None:
+    """Append a parked record to its step's input again.
 
     The copy carries where the first one lies (``origin``), so that the fold keeps its place.
+
+    Args:
+        connection: of a transaction that may write.
+        id: of the row.
+        key: of the copy; empty: the record's own.
+        headers: of the copy; None: the record's own.
+
+    Raises:
+        NotParked: there is none parked under that id.
     """
-    row = (
-        await connection.execute(
-            select(tables.parked).where(tables.parked.c.id == id, tables.parked.c.status == "parked")
-        )
-    ).one_or_none()
-    if row is None:
-        return False
-    headers = json.loads(row.headers)
-    headers[REPLAY] = id
-    headers.setdefault("origin", f"{row.partition}:{row.offset}")
+    row = await waiting(connection, id)
+    copied = {**(json.loads(row.headers) if headers is None else headers), REPLAY: id}
+    copied.setdefault("origin", f"{row.partition}:{row.offset}")
     topic: Name = row.topic
-    await outbox.send(connection, NewRecord(topic, row.key, row.value, headers))
+    await outbox.send(connection, NewRecord(topic, key or row.key, row.value, copied))
     await connection.execute(update(tables.parked).where(tables.parked.c.id == id).values(status="replayed"))
-    return True
+
+
+async def renew(connection: AsyncConnection, id: str, reason: str) -> None:
+    """Say why a row is parked still."""
+    await connection.execute(update(tables.parked).where(tables.parked.c.id == id).values(reason=reason))
 
 
 async def succeeded(connection: AsyncConnection, ids: Iterable[str]) -> None:
@@ -70,6 +103,14 @@ async def succeeded(connection: AsyncConnection, ids: Iterable[str]) -> None:
         .where(tables.parked.c.id.in_(list(ids)), tables.parked.c.status == "replayed")
         .values(status="closed")
     )
+
+
+async def read(connection: AsyncConnection, step: str, messages: Collection[str]) -> None:
+    """Close a step's rows for messages that it has read by now, whichever copy of them."""
+    table = tables.parked.c
+    still = (table.step == step) & table.status.in_(("parked", "replayed"))
+    its = update(tables.parked).where(still, within(table.message, messages))
+    await connection.execute(its.values(status="closed"))
 
 
 async def close(connection: AsyncConnection, *, step: str, encounter: str) -> None:

@@ -181,6 +181,7 @@ messages = Table(
     Column("revision", Integer, nullable=False),
     Column("mapping", String, nullable=False),
     Column("answers", String, nullable=False, server_default=""),  # trace of people's answers that it was read with
+    Column("backfill", String, nullable=False, server_default=""),  # yes, or of before which time; empty: it is live
     Column("flags", Text, nullable=False),
     Column("unmapped", Text, nullable=False),
     Column("losses", Text, nullable=False, server_default=""),  # what was taken and left, JSON; empty: not read
@@ -243,7 +244,10 @@ encounters = Table(
     Column("assigned", Text, nullable=False),  # and from events that were assigned to it
     Column("lies", Text, nullable=False, server_default="{}"),  # where the patient lies by his moves, JSON
     Column("stay", Text, nullable=False),  # the stay's own fields as the chart shows them, JSON
+    Column("past", Boolean, nullable=False, server_default=false()),  # some of it was read in later, as backfill
+    Column("live", String, nullable=False, server_default=""),  # place in raw and source time of the first that was not
 )
+PartialIndex("encounters_past", encounters.c.live, unique=False, where=encounters.c.past)
 
 merges = Table(
     "merges",

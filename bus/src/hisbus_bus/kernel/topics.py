@@ -74,6 +74,11 @@ STEPS = (*FLOW, "web")
 INTERNAL = "hisbus"
 """The connector of what the bus itself appends to ``raw``: wakes, and news of proposals."""
 
+BACKFILL = "backfill"
+"""Header in ``raw`` of a message of before the site was connected: ``ALL``, or a time (ISO 8601) before which what it
+tells is."""
+ALL = "all"
+
 
 def topic_name(site: str, name: Name) -> str:
     """Return the topic's full name, ``<site>.<name>.v1``."""
@@ -115,6 +120,13 @@ class Keys:
     def patient(self, patient: "PatientId") -> str:
         """Return the key of a patient as received."""
         return self._of("patient", patient.authority, patient.number)
+
+    def arrived(self, patient: "PatientId | None", message: str) -> str:
+        """Return the key of a message that arrives.
+
+        What names no patient still needs an order of its own, and a copy of it must meet the first in one place.
+        """
+        return self.patient(patient) if patient else self._of("message", message)
 
     def encounter(self, visit: "VisitId") -> str:
         """Return the id of an encounter, which is also its key."""

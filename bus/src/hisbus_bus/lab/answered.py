@@ -5,7 +5,7 @@ way. Killed in between, this begins again, and leaves out what has been read wit
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -18,6 +18,7 @@ from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.telemetry import logger
 from hisbus_bus.kernel.topics import digest
 from hisbus_bus.lab.replay import Sent, again
+from hisbus_mapping import Mapping
 
 LOCK = 4711004
 """Number of the advisory lock: one process does this at a time."""
@@ -32,7 +33,10 @@ class Looked:
 
     code: Row[Any]
     """Of the table of codes."""
+    mapping: Mapping | None
     begin: datetime = LONG_AGO
+    force: bool = False
+    as_of: str = ""
 
     @property
     def condition(self) -> ColumnElement[bool]:
@@ -49,8 +53,9 @@ class Looked:
 class Answered:
     """Has messages read again."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, mappings: Iterable[Mapping] = ()) -> None:
         self._site = site
+        self._mappings = {mapping.connector.name: mapping for mapping in mappings}
         self._log = logger(step="answered")
         self._failures = 0
 
@@ -86,7 +91,7 @@ class Answered:
         if row is None:
             return False
         sent = Sent()
-        async for _ in again(self._site, Looked(row), sent):
+        async for _ in again(self._site, Looked(row, self._mappings.get(row.connector)), sent):
             pass
         async with self._site.database.write() as connection:
             # Answered once more meanwhile, it stays pending.

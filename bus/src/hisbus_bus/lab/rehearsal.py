@@ -3,9 +3,10 @@
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Row, select
 
 from hisbus.agent import Case
 from hisbus.errors import BadMessage, BusError
@@ -16,9 +17,11 @@ from hisbus_bus.flow.translate import raw_of
 from hisbus_bus.host.agents import AgentHost
 from hisbus_bus.host.llm.turns import Priority
 from hisbus_bus.kernel import charts, codes, tables
+from hisbus_bus.kernel.log import Record
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.topics import INTERNAL, digest
-from hisbus_bus.lab.replay import Original, Progress, Wanted, count, count_stays, encounters, originals
+from hisbus_bus.lab import refused
+from hisbus_bus.lab.replay import Original, Progress, Wanted, count, count_stays, encounters, originals, overtaken
 from hisbus_mapping import Answers, Mapping
 from hisbus_schemas import Assessed, Assessment, Chart, Due, Event, Fact, Moment, Position
 
@@ -35,8 +38,10 @@ class Messages:
 
     total: int = 0
     unchanged: int = 0
-    refused: int = 0
-    """Were refused when they arrived, which no mapping mends."""
+    refused: Counter[str] = field(default_factory=Counter)
+    """Were refused when they arrived and are still, by code."""
+    overtaken: list[tuple[str, str]] = field(default_factory=list)
+    """As ``replay.Sent`` has it."""
     gone: list[str] = field(default_factory=list)
     """Ids of messages whose originals the log no longer keeps."""
     turns: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -71,7 +76,9 @@ async def messages(site: Site, wanted: Wanted, progress: Progress) -> Messages:
     async for page in originals(site, wanted):
         events = await _events(site, [original.row.message for original in page])
         for original in page:
-            _compare(found, wanted.mapping, said, original, events[original.row.message])
+            record = await _taken(site, wanted, original, found)
+            if record is not None:
+                _compare(found, wanted.mapping, said, original.row, record, events[original.row.message])
         done += len(page)
         progress(done, found.total)
     return found
@@ -104,14 +111,29 @@ async def _events(site: Site, ids: Sequence[str]) -> dict[str, list[Event]]:
     return found
 
 
-def _compare(found: Messages, mapping: Mapping, answers: Answers, original: Original, events: Sequence[Event]) -> None:
+async def _taken(site: Site, wanted: Wanted, original: Original, found: Messages) -> Record | None:
+    """Return what would be read of a message: of one that was refused, as it is judged now. None: it would not be."""
     row, record = original.row, original.record
     if record is None:
         found.gone.append(row.id)
-        return
-    if record.headers.get("verdict"):
-        found.refused += 1
-        return
+        return None
+    if not record.headers.get("verdict"):
+        return record
+    examined = refused.examine(site.keys, wanted.mapping, record, row.received)
+    if examined.headers is None:
+        found.refused[examined.code] += 1
+        return None
+    async with site.database.read() as connection:
+        other = "" if wanted.force else await overtaken(connection, row, examined)
+    if other:
+        found.overtaken.append((row.id, other))
+        return None
+    return replace(record, headers=examined.headers)
+
+
+def _compare(
+    found: Messages, mapping: Mapping, answers: Answers, row: Row[Any], record: Record, events: Sequence[Event]
+) -> None:
     try:
         translation = mapping.translate(raw_of(record, row.received), answers)
     except BadMessage:

@@ -5,6 +5,7 @@ copy lies (``origin``), so translate knows it for a replay and the fold keeps it
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Row, and_, func, or_, select
+from sqlalchemy import ColumnElement, Row, and_, false, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hisbus.errors import ConfigError, RetryLater
@@ -24,7 +25,8 @@ from hisbus_bus.kernel import audit, charts, outbox, parked, positions, tables, 
 from hisbus_bus.kernel.log import NewRecord, Record
 from hisbus_bus.kernel.settings import Settings
 from hisbus_bus.kernel.site import Site, load_secret, open_database, open_reader
-from hisbus_bus.kernel.topics import MIB, Keys, digest
+from hisbus_bus.kernel.topics import BACKFILL, MIB, Keys, digest
+from hisbus_bus.lab import refused
 from hisbus_mapping import Mapping
 
 PAGE = 200
@@ -59,6 +61,21 @@ class Chosen(Protocol):
         """What their copies carry, the same however often they are sent."""
         ...
 
+    @property
+    def mapping(self) -> Mapping | None:
+        """Judges those anew that were refused when they arrived; None: their connector is not there."""
+        ...
+
+    @property
+    def as_of(self) -> str:
+        """What of before this time (ISO 8601) they tell is backfill; empty: as they were read."""
+        ...
+
+    @property
+    def force(self) -> bool:
+        """Whether one that was refused is read also where its sender has since stored another of its control id."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
@@ -67,18 +84,21 @@ class Wanted:
     mapping: Mapping
     begin: datetime
     end: datetime | None = None
+    force: bool = False
+    as_of: str = ""
 
     @property
     def mark(self) -> str:
         """Return what tells this replay from one with another mapping."""
-        return digest("replay", self.mapping.connector.name, self.mapping.name)
+        return digest("replay", self.mapping.connector.name, self.mapping.name, self.as_of)
 
     @property
     def condition(self) -> ColumnElement[bool]:
         """Return what singles out their first copies. What the newest mapping has read already cannot change."""
         row = tables.messages.c
         mine = [row.first, row.connector == self.mapping.connector.name, row.received >= self.begin]
-        mine.append(or_(row.mapping != self.mapping.name, row.status == "parked"))
+        other = row.backfill != self.as_of if self.as_of else false()
+        mine.append(or_(row.mapping != self.mapping.name, row.status == "parked", other))
         return and_(*mine, row.received < self.end) if self.end else and_(*mine)
 
 
@@ -97,8 +117,12 @@ class Sent:
     """What a replay of messages has put on its way, and what it could not."""
 
     sent: int = 0
-    refused: int = 0
-    """Were refused when they arrived, which no mapping mends."""
+    taken: int = 0
+    """Of those: were refused when they arrived, and are taken now."""
+    refused: Counter[str] = field(default_factory=Counter)
+    """Were refused when they arrived and are still, by code."""
+    overtaken: list[tuple[str, str]] = field(default_factory=list)
+    """Would be taken now, but their senders have since stored another of the same control id: ids of both."""
     gone: list[str] = field(default_factory=list)
     """Ids of messages whose originals the log no longer keeps; they stay as they were read."""
 
@@ -204,7 +228,7 @@ async def again(site: Site, wanted: Chosen, sent: Sent) -> AsyncIterator[int]:
         await _room(site)
         async with site.database.write() as connection:
             for original in page:
-                await _again(connection, original, wanted, sent)
+                await _again(connection, site.keys, original, wanted, sent)
         yield len(page)
 
 
@@ -311,26 +335,45 @@ async def _read(site: Site, rows: Sequence[Row[Any]]) -> AsyncIterator[Original]
         yield Original(row, ahead.pop(place, None))
 
 
-async def _again(connection: AsyncConnection, original: Original, wanted: Chosen, sent: Sent) -> None:
+async def _again(connection: AsyncConnection, keys: Keys, original: Original, wanted: Chosen, sent: Sent) -> None:
     row, record = original.row, original.record
     if record is None:
         sent.gone.append(row.id)
-    elif record.headers.get("verdict"):
-        sent.refused += 1
-    else:
-        sent.sent += 1
-        if row.status == "parked" and await _parked_again(connection, row.message):
+        return
+    key, headers = record.key, record.headers
+    if headers.get("verdict"):
+        found = refused.examine(keys, wanted.mapping, record, row.received)
+        if found.headers is None:
+            sent.refused[found.code] += 1
             return
-        headers = {**record.headers, parked.REPLAY: wanted.mark, "origin": f"{row.partition}:{row.offset}"}
-        await outbox.send(connection, NewRecord("raw", record.key, record.value, headers))
+        if not wanted.force and (other := await overtaken(connection, row, found)):
+            sent.overtaken.append((row.id, other))
+            return
+        sent.taken += 1
+        key, headers = found.key, found.headers
+    sent.sent += 1
+    headers = {**headers, "origin": f"{row.partition}:{row.offset}"}
+    if backfill := wanted.as_of or row.backfill:
+        headers[BACKFILL] = backfill
+    if row.status == "parked" and (id := await _parked_row(connection, row.message)):
+        await parked.replay(connection, id, key=key, headers=headers)
+        return
+    await outbox.send(connection, NewRecord("raw", key, record.value, {**headers, parked.REPLAY: wanted.mark}))
 
 
-async def _parked_again(connection: AsyncConnection, message: str) -> bool:
-    """Replay a message by its parked row, so that the row closes when it can be read now."""
+async def overtaken(connection: AsyncConnection, row: Row[Any], found: refused.Examined) -> str:
+    """Return the message that the sender has stored in place of one that was refused and never read; empty: none."""
+    if row.status != "parked" or found.headers is None:
+        return ""
+    return await refused.since(connection, found.headers, row.received)
+
+
+async def _parked_row(connection: AsyncConnection, message: str) -> str | None:
+    """Return the parked row of a message: replayed by it, it closes when the message can be read now."""
     at = tables.parked.c
     mine = select(at.id).where(at.step == "translate", at.status == "parked", at.message == message).limit(1)
-    id = await connection.scalar(mine)
-    return id is not None and await parked.replay(connection, id)
+    id: str | None = await connection.scalar(mine)
+    return id
 
 
 async def _room(site: Site) -> None:

@@ -40,6 +40,7 @@ class FhirConnector:
         self.name = settings.name
         self.timezone = settings.timezone
         self.clock = settings.clock
+        self.backfill = settings.backfill
         self.authority = settings.authority
         self.over = settings.profile
         self.plaintext: Sequence[str] = settings.plaintext
@@ -126,27 +127,17 @@ class FhirConnector:
         if self._sink is None:
             raise BusError("A request came before anybody listened.")
         try:
-            verdict = await self._sink(self._arrival(body, "too_large" if too_large else ""))
+            id, number = identified(self.name, body)
+            arrival = _arrival(id, number, body, datetime.now(UTC), "too_large" if too_large else "")
+            verdict = await self._sink(arrival)
         except RetryLater:
             return _told("retry_later", ("Retry-After", str(_RETRY_S)))
         said = verdict.acknowledgement
         return Answer(outcome.status(verdict.code), said if verdict.code else _answer(body, said))
 
-    def _arrival(self, body: bytes, refusal: str = "") -> Arrival:
-        id, number = identified(self.name, body)
-        return Arrival(
-            id=id,
-            body=body,
-            received=datetime.now(UTC),
-            control_id=number,
-            type="Bundle",
-            refusal=refusal,
-            acknowledge=outcome.outcome,
-        )
-
     async def take(self, body: bytes, sink: Sink) -> str:
         """Take one message as if it had been posted. Return the HTTP status it is answered with."""
-        verdict = await sink(self._arrival(body))
+        verdict = await sink(_arrival(*identified(self.name, body), body, datetime.now(UTC)))
         return str(outcome.status(verdict.code))
 
     def read(self, raw: Raw, _reads: Reads | None = None) -> FhirSource:
@@ -156,6 +147,11 @@ class FhirConnector:
             BadMessage: it cannot be read.
         """
         return FhirSource.read(raw)
+
+    def examine(self, raw: Raw, refusal: str) -> Arrival:
+        """Return a bundle that was refused, as it would arrive today. Pure."""
+        _, number = identified(self.name, raw.body)
+        return _arrival(raw.id, number, raw.body, raw.recorded, "too_large" if refusal == "too_large" else "")
 
     def split(self, file: bytes) -> list[bytes]:
         """Return the bundles of a file: one, a JSON list of them, or one on each line."""
@@ -174,6 +170,18 @@ class FhirConnector:
     async def find(self, writeback: WriteBack) -> Effect:
         """Answer ``unknown``: nothing is written through it."""
         return "unknown"
+
+
+def _arrival(id: str, number: str, body: bytes, received: datetime, refusal: str = "") -> Arrival:
+    return Arrival(
+        id=id,
+        body=body,
+        received=received,
+        control_id=number,
+        type="Bundle",
+        refusal=refusal,
+        acknowledge=outcome.outcome,
+    )
 
 
 def _told(code: str, *headers: tuple[str, str]) -> Answer:

@@ -25,6 +25,9 @@ class Settings(BaseModel):
     profile: Path | None = Field(None, description="a file that is laid over the shipped profile: what this HIS does")
     timezone: str = Field("UTC", description='an IANA zone such as "Asia/Shanghai", for times without offset')
     clock: Literal["wall", "feed"] = Field("wall", description='"wall", or "feed" to take the time from the messages')
+    backfill: bool = Field(
+        False, description="true while messages of before the site was connected are read in; they are marked"
+    )
     max_mb: float = Field(8, gt=0, le=32, description="largest message, MiB, above 0, at most 32")
     idle_s: float = Field(60, gt=0, description="seconds without a request after which a connection is closed")
     request_s: float = Field(60, gt=0, description="seconds within which a request that has begun must end")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from hisbus import BusError, ConfigError, Format, Place, Raw, Reads, RetryLater, Sink
+from hisbus import Arrival, BusError, ConfigError, Format, Place, Raw, Reads, RetryLater, Sink
 from hisbus.addresses import address, unbound
 from hisbus.connector import Scrubbed
 from hisbus.disguise import Disguise
@@ -33,6 +33,9 @@ from hisbus_schemas import Effect, Receipt, WriteBack
 
 _CLOSES: dict[str, Then] = {"too_large": "close"}
 """Verdicts after which it is not known where the next message begins."""
+
+_NOT_SHOWN = frozenset({"sender_not_allowed", "type_not_allowed"})
+"""Verdicts on who sent a message, whose certificate nobody has kept."""
 
 _UNREACHABLE = {
     "no_connection": "nobody takes connections at {}.",
@@ -60,6 +63,7 @@ class Hl7v2Connector:
         self.name = settings.name
         self.timezone = settings.timezone
         self.clock = settings.clock
+        self.backfill = settings.backfill
         self.writes = settings.send is not None
         self.his_drops_duplicates = settings.his_drops_duplicates
         self.authority = settings.authority
@@ -223,6 +227,12 @@ class Hl7v2Connector:
         by_sender = settings.authority_by_sender
         authority = authority_of(by_sender, header) if by_sender else ""
         return Hl7Source(message, raw, authority, self._processing_ids)
+
+    def examine(self, raw: Raw, refusal: str) -> Arrival:
+        """Return a message that was refused, as it would arrive today. Pure."""
+        frame = Frame(raw.body, 0, "too_large" if refusal == "too_large" else "", raw.flags)
+        stays = refusal if refusal in _NOT_SHOWN else ""
+        return self._examiner.arrival(frame, self._examiner.header(frame), raw.id, raw.recorded, stays)
 
     def split(self, file: bytes) -> list[bytes]:
         """Return the messages of a file: MLLP frames as captured, or messages with an empty line between them."""

@@ -40,6 +40,9 @@ class Settings(BaseModel):
     charset_wins: bool = Field(False, description="true where charset is right, whatever MSH-18 names")
     timezone: str = Field("UTC", description='an IANA zone such as "Asia/Shanghai", for times without offset')
     clock: Literal["wall", "feed"] = Field("wall", description='"wall", or "feed" to take the time from the messages')
+    backfill: bool = Field(
+        False, description="true while messages of before the site was connected are read in; they are marked"
+    )
     max_mb: float = Field(32, gt=0, le=32, description="largest message, MiB, above 0, at most 32")
     idle_s: float = Field(3600, gt=0, description="seconds without a message after which a connection is closed")
     end_of_frame: Literal["FS CR", "FS"] = Field(

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel
 from sqlalchemy import Row
 
@@ -41,6 +41,18 @@ class ParkedBody(BaseModel):
         return cls(**{name: getattr(row, name) for name in cls.model_fields})
 
 
+class ReplayedBody(ParkedBody):
+    """A record that was replayed, and what became of it."""
+
+    outcome: str
+    """``sent``: its step has it again. Of a message that was refused when it arrived: ``refused`` still, ``read``,
+    ``waiting`` to be read, or ``parked`` again."""
+    said: str
+    """Why it is refused or parked, or how it was read (``mapped``, ...); else empty."""
+    events: int | None
+    """That it made, as far as charts know them."""
+
+
 @router.get("")
 async def list_parked(
     site: SiteOf,
@@ -56,6 +68,12 @@ async def list_parked(
 
 
 @router.post("/{id}/replay")
-async def replay_parked(site: SiteOf, user: Replayer, id: Word) -> ParkedBody:
-    """Append it to its step's input again."""
-    return ParkedBody.of(await operations.replay(site, user, id))
+async def replay_parked(request: Request, site: SiteOf, user: Replayer, id: Word, force: bool = False) -> ReplayedBody:
+    """Append it to its step's input again.
+
+    A message that was refused when it arrived is judged anew, and appended if it is accepted now. Where its sender has
+    since stored another message under the same control id, that needs `force`.
+    """
+    one = await operations.replay(site, user, request.app.state.mappings, id, force=force)
+    said = {"outcome": one.outcome, "said": one.said, "events": one.events}
+    return ReplayedBody(**ParkedBody.of(one.row).model_dump(), **said)

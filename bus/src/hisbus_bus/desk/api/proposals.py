@@ -69,6 +69,8 @@ class ProposalBody(BaseModel):
     encounter: str
     visit: str
     """The visit's number."""
+    backfill: bool
+    """Its stay was read in later, and nothing of that came as it happened."""
     evidence: list[Evidence]
     reads: list[str]
     opened: datetime
@@ -97,6 +99,7 @@ class ProposalBody(BaseModel):
             message=said.message,
             encounter=row.encounter,
             visit=stay.visit if stay else "",
+            backfill=stay is not None and stay.backfill,
             evidence=said.evidence,
             reads=said.reads,
             opened=row.opened,
@@ -135,11 +138,12 @@ async def list_proposals(
     agent: Word = "",
     rule: Word = "",
     department: Word = "",
+    backfill: bool = False,
     limit: Limit = LIMIT,
     cursor: Cursor = None,
 ) -> Items[ProposalBody]:
-    """List proposals from the newest to the oldest."""
-    wanted = Filter(status=status, agent=agent, rule=rule, department=department)
+    """List proposals from the newest to the oldest; with `backfill` also those of stays that were read in later."""
+    wanted = Filter(status=status, agent=agent, rule=rule, department=department, backfill=backfill)
     async with site.database.read() as connection:
         rows, following = await queue.page(connection, wanted, limit, cursors.read(cursor))
         items = await _bodies(connection, rows)

@@ -1,6 +1,7 @@
 """Operations: agents, write-backs, what was set aside, and the audit."""
 
 import json
+from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
@@ -14,8 +15,10 @@ from hisbus_bus.desk.security import SiteOf, allow
 from hisbus_bus.desk.words import Word
 from hisbus_bus.flow.lag import lag
 from hisbus_bus.kernel import charts
-from hisbus_bus.kernel.people import Object
+from hisbus_bus.kernel.people import Object, User
+from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.states import WrittenBack
+from hisbus_bus.lab.refused import Overtaken
 
 router = APIRouter()
 
@@ -68,9 +71,16 @@ async def resolve(request: Request, site: SiteOf, user: Viewer, id: Word) -> Res
 
 @router.get("/parked")
 async def parked(
-    request: Request, site: SiteOf, user: Viewer, status: Word = "parked", cursor: Cursor = None
+    request: Request, site: SiteOf, user: Viewer, status: Word = "parked", about: Word = "", cursor: Cursor = None
 ) -> Response:
-    """Show what was set aside, and events that no stay could be found for."""
+    """Show what was set aside, and events that no stay could be found for; ``about``: what became of one."""
+    became = await operations.became(site, about) if about else None
+    return await _parked(request, site, user, status, cursor, became=became)
+
+
+async def _parked(
+    request: Request, site: Site, user: User, status: str, cursor: str | None, *, http: int = 200, **about: Any
+) -> Response:
     rows, following = await operations.parked_rows(site, status, "", LIMIT, cursors.read(cursor))
     async with site.database.read() as connection:
         unassigned = await charts.unassigned(connection, LIMIT)
@@ -83,15 +93,21 @@ async def parked(
         states=PARKED,
         unassigned=unassigned,
         following=following.word() if following else "",
+        http=http,
+        **{"became": None, "overtaken": None, **about},
     )
 
 
 @router.post("/parked/{id}/replay")
 async def replay(request: Request, site: SiteOf, user: Viewer, id: Word) -> Response:
-    """Append a parked record to its step's input again."""
-    await posted(request, user)
-    await operations.replay(site, allow(user, "replay", Object("parked")), id)
-    return RedirectResponse("/parked", 303)
+    """Append a parked record to its step's input again; where its sender sent another since, ask."""
+    fields = await posted(request, user)
+    admin, mappings = allow(user, "replay", Object("parked")), request.app.state.mappings
+    try:
+        await operations.replay(site, admin, mappings, id, force=fields.get("force") == "yes")
+    except Overtaken as error:
+        return await _parked(request, site, user, "parked", None, http=error.status, overtaken=(id, error.since))
+    return RedirectResponse(f"/parked?about={id}", 303)
 
 
 @router.get("/audit")

@@ -40,10 +40,11 @@ async def worklist(
     status: Word = Proposed.OPEN,
     rule: Word = "",
     department: Word = "",
+    backfill: bool = False,
     cursor: Cursor = None,
 ) -> Response:
-    """Show findings from the newest to the oldest; ``status=all`` shows every status."""
-    wanted = Filter(status="" if status == "all" else status, rule=rule, department=department)
+    """Show findings from the newest to the oldest; ``status=all`` shows every status, ``backfill`` old stays, too."""
+    wanted = Filter(status="" if status == "all" else status, rule=rule, department=department, backfill=backfill)
     async with site.database.read() as connection:
         rows, following = await queue.page(connection, wanted, LIMIT, cursors.read(cursor))
         stays = await queue.stays(connection, (row.encounter for row in rows))

@@ -1,6 +1,8 @@
 """What keeps the bus going: write-backs, what was set aside, the audit; and what a person does about them."""
 
+from collections.abc import Mapping as Map
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Table, select
@@ -10,11 +12,30 @@ from hisbus_bus.desk.cursors import Place
 from hisbus_bus.desk.problems import Problem
 from hisbus_bus.desk.security import actor
 from hisbus_bus.flow import writeback
-from hisbus_bus.kernel import audit, controls, parked, signals, tables
+from hisbus_bus.kernel import audit, controls, signals, tables
 from hisbus_bus.kernel.people import User
 from hisbus_bus.kernel.site import Site
+from hisbus_bus.lab import refused
+from hisbus_mapping import Mapping
 
 Rows = Sequence[Row[Any]]
+
+PATIENCE_S = 3.0
+"""So long a page waits until what is taken now has been read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """A parked row, with what became of its replay."""
+
+    row: Row[Any]
+    outcome: str
+    """``sent``: its step has it again. Of a message that was refused when it arrived: ``refused`` still, ``read``,
+    ``waiting`` to be read, or ``parked`` again. Empty: nobody has replayed it."""
+    said: str = ""
+    """Why it is refused or parked, or how it was read (``mapped``, ...)."""
+    events: int | None = None
+    """That it made; None: charts do not know them yet."""
 
 
 async def writebacks(site: Site, status: str, limit: int, after: Place | None) -> tuple[Rows, Place | None]:
@@ -38,20 +59,49 @@ async def parked_rows(site: Site, status: str, step: str, limit: int, after: Pla
     return await _newest(site, table, "parked", wanted, limit, after)
 
 
-async def replay(site: Site, user: User, id: str) -> Row[Any]:
-    """Append a parked record to its step's input again, and return its row.
+async def replay(
+    site: Site, user: User, mappings: Map[str, Mapping], id: str, *, force: bool, patience_s: float = PATIENCE_S
+) -> Again:
+    """Append a parked record to its step's input again; a message that was refused, if it is taken now.
+
+    Args:
+        site: whose.
+        user: for the audit.
+        mappings: what messages mean by today's settings, by connector.
+        id: of the row.
+        force: also where its sender has since stored another message of the same control id.
+        patience_s: seconds that a message that is taken now is given to be read.
 
     Raises:
-        Problem: there is none of that id, or it is not parked any more.
+        Problem: there is none of that id.
+        NotParked: it is not parked any more.
+        Overtaken: its sender has stored another message of the same control id.
     """
     async with site.database.write() as connection:
         row = await _known(connection, tables.parked, id)
-        if not await parked.replay(connection, id):
-            raise Problem("not_waiting")
-        await audit.record(
-            connection, actor=actor(user), action="parked.replayed", object=id, encounter=row.encounter, step=row.step
-        )
-        return await _known(connection, tables.parked, id)
+        one = await refused.replay(connection, lambda: refused.Judge(site.keys, mappings), id, force=force)
+        action, code = ("parked.examined", {"code": one.refused}) if one.refused else ("parked.replayed", {})
+        told = {"actor": actor(user), "object": id, "encounter": row.encounter, "step": row.step}
+        await audit.record(connection, action=action, **told, **code)
+    if not one.refused and refused.is_refused(row):
+        await refused.became(site.database, [one], patience_s)
+    return await became(site, id)
+
+
+async def became(site: Site, id: str) -> Again:
+    """Return a row that was replayed or judged anew, with what became of it.
+
+    Raises:
+        Problem: there is none of that id.
+    """
+    async with site.database.read() as connection:
+        row = await _known(connection, tables.parked, id)
+        if not refused.is_refused(row):
+            return Again(row, "sent" if row.status != "parked" else "")
+        if row.status == "parked":
+            return Again(row, "refused", row.reason)
+        its = await refused.of_row(connection, id, row.message)
+        return Again(row, its.status, its.said, its.events)
 
 
 async def asked(site: Site) -> list[controls.Control]:

@@ -26,12 +26,18 @@ class Filter:
     agent: str = ""
     rule: str = ""
     department: str = ""
+    backfill: bool = False
+    """Those of stays of backfill, too."""
 
     def conditions(self, *without: str) -> list[ColumnElement[bool]]:
         """Return it as conditions, leaving some fields out."""
-        named = [field.name for field in fields(self) if field.name not in without and getattr(self, field.name)]
-        shown = tables.proposals.c.shadow.is_(False)
-        return [shown, *(tables.proposals.c[name] == getattr(self, name) for name in named)]
+        left_out = {*without, "backfill"}
+        named = [field.name for field in fields(self) if field.name not in left_out and getattr(self, field.name)]
+        shown = [tables.proposals.c.shadow.is_(False)]
+        if not self.backfill:
+            past = select(tables.encounters.c.id).where(charts.of_backfill())
+            shown.append(tables.proposals.c.encounter.not_in(past))
+        return [*shown, *(tables.proposals.c[name] == getattr(self, name) for name in named)]
 
 
 async def page(
@@ -74,14 +80,17 @@ class StayLine:
     location: Location
     timezone: str
     connector: str
+    backfill: bool = False
+    """Nothing of it came as it happened."""
 
 
 async def stays(connection: AsyncConnection, encounters: Iterable[str]) -> Mapping[str, StayLine]:
     """Return stays by encounter, without what the chart holds of documents and readings."""
     table, patients = tables.encounters, tables.patients
     columns = (table.c.id, table.c.number, table.c.timezone, table.c.connector, table.c.stay, patients.c.shown)
+    past = charts.of_backfill().label("backfill")
     joined = table.outerjoin(patients, patients.c.id == table.c.patient)
-    query = select(*columns).select_from(joined).where(table.c.id.in_(set(encounters)))
+    query = select(*columns, past).select_from(joined).where(table.c.id.in_(set(encounters)))
     return {
         row.id: StayLine(
             visit=row.number,
@@ -89,6 +98,7 @@ async def stays(connection: AsyncConnection, encounters: Iterable[str]) -> Mappi
             location=Location.model_validate(json.loads(row.stay).get("location") or {}),
             timezone=row.timezone,
             connector=row.connector,
+            backfill=bool(row.backfill),
         )
         for row in await connection.execute(query)
     }

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from hisbus_bus.flow.chart import stay
 from hisbus_bus.flow.chart.order import STAMP
+from hisbus_bus.flow.chart.refold import note
 from hisbus_bus.flow.chart.said import Said, is_adt
 from hisbus_bus.flow.chart.scope import Scope
 from hisbus_bus.flow.chart.store import Encounter, Stored
@@ -296,6 +297,7 @@ class Assignment:
     def _hear(self, row: Stored, event: Event, heard: dict[str, Cause]) -> None:
         encounter = self._encounter(row.visit)
         encounter.named = stay.hear(encounter.named, event)
+        note(encounter, event)
         self._scope.touch(encounter.id)
         if is_adt(event.kind):
             heard[encounter.id] = next(iter(self.causes.get(encounter.id, {}).values()), _cause(row))

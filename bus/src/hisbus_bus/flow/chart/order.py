@@ -21,6 +21,11 @@ def order_of(event: Event) -> str:
     return _order(event.time.at, at.recorded, at.partition, at.offset, event.ordinal)
 
 
+def arrival_of(event: Event) -> str:
+    """Return where an event's message lies in ``raw`` and when it happened, as text that sorts by the first."""
+    return f"{order_of(event)[STAMP:]} {event.time.at.isoformat()}"
+
+
 def of_one_message(order: str, other: str) -> bool:
     """Tell whether two places in the fold are those of events of one message."""
     return order[STAMP:-_ORDINAL] == other[STAMP:-_ORDINAL]

@@ -4,8 +4,9 @@ from collections.abc import Collection, Iterable
 
 from hisbus_bus.flow.chart import entries, moves, stay
 from hisbus_bus.flow.chart.entries import MOVES, Key, Slot
+from hisbus_bus.flow.chart.order import arrival_of
 from hisbus_bus.flow.chart.scope import Scope
-from hisbus_bus.flow.chart.store import Stored
+from hisbus_bus.flow.chart.store import Encounter, Stored
 from hisbus_bus.kernel import tables
 from hisbus_bus.kernel.bulk import within
 from hisbus_schemas import ChartMove, Event
@@ -24,6 +25,7 @@ async def refold(scope: Scope, encounters: Collection[str]) -> None:
     for id in encounters:
         encounter = scope.encounters[id]
         encounter.named, encounter.assigned = {}, {}
+        encounter.past, encounter.live = False, ""
         scope.touch(id)
     folded = tables.events.c.kind.not_in(ONLY_WAKE)
     for row, event in await scope.store.events(within(tables.events.c.encounter, encounters), folded):
@@ -77,9 +79,20 @@ def _lies(scope: Scope, encounter: str, history: Slot | None) -> None:
     scope.touch(encounter)
 
 
+def note(encounter: Encounter, event: Event) -> None:
+    """Note whether a stay was read in later, and what of it came first as it happened."""
+    if event.backfill:
+        encounter.past = True
+        return
+    came = arrival_of(event)
+    if not encounter.live or came < encounter.live:
+        encounter.live = came
+
+
 def hear(scope: Scope, row: Stored, event: Event) -> None:
     """Take in what an event says of its stay."""
     encounter = scope.encounters[row.encounter or ""]
+    note(encounter, event)
     if row.visit == row.encounter:
         encounter.named = stay.hear(encounter.named, event)
     else:

@@ -63,6 +63,10 @@ class Encounter:
     assigned: Said = field(default_factory=dict)
     lies: dict[str, Any] = field(default_factory=dict)
     stay: str = "{}"
+    past: bool = False
+    """Some of it was read in later, as backfill."""
+    live: str = ""
+    """Where the first lies in ``raw`` of what came as it happened, and its source time; empty: nothing did."""
 
     def pass_by(self, lane: str | None) -> None:
         """Have its wakes pass a key."""

@@ -154,7 +154,17 @@ def upgrade() -> None:
         sa.Column("assigned", sa.Text(), nullable=False),
         sa.Column("lies", sa.Text(), server_default="{}", nullable=False),
         sa.Column("stay", sa.Text(), nullable=False),
+        sa.Column("past", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("live", sa.String(), server_default="", nullable=False),
         sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index(
+        "encounters_past",
+        "encounters",
+        ["live"],
+        unique=False,
+        sqlite_where=sa.text("past"),
+        postgresql_where=sa.text("past"),
     )
     with op.batch_alter_table("encounters", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_encounters_number"), ["number"], unique=False)
@@ -236,6 +246,7 @@ def upgrade() -> None:
         sa.Column("revision", sa.Integer(), nullable=False),
         sa.Column("mapping", sa.String(), nullable=False),
         sa.Column("answers", sa.String(), nullable=False, server_default=""),
+        sa.Column("backfill", sa.String(), nullable=False, server_default=""),
         sa.Column("flags", sa.Text(), nullable=False),
         sa.Column("unmapped", sa.Text(), nullable=False),
         sa.Column("losses", sa.Text(), server_default="", nullable=False),
@@ -578,6 +589,7 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_encounters_patient"))
         batch_op.drop_index(batch_op.f("ix_encounters_number"))
 
+    op.drop_index("encounters_past", table_name="encounters")
     op.drop_table("encounters")
     with op.batch_alter_table("decisions", schema=None) as batch_op:
         batch_op.drop_index("decisions_standing")

@@ -1,0 +1,26 @@
+"""A stay that was read in later is of backfill until something of it comes as it happens."""
+
+from typing import Any
+
+
+async def test_a_stay_is_of_backfill_until_something_of_it_comes_as_it_happens(ward: Any) -> None:
+    await ward.deliver(ward.message(ward.fact("encounter.admitted", 1, backfill=True)))
+    chart = await ward.chart()
+    assert (chart.backfill, chart.live_from) == (True, None)
+    await ward.deliver(ward.message(ward.fact("encounter.updated", 5)))
+    await ward.deliver(ward.message(ward.fact("encounter.updated", 3)))
+    chart = await ward.chart()
+    assert (chart.backfill, chart.live_from) == (False, ward.fact("", 5)["time"].at), "the first to come, not in time"
+
+
+async def test_a_stay_that_came_as_it_happened_bears_no_mark(ward: Any) -> None:
+    await ward.deliver(ward.message(ward.fact("encounter.admitted", 1)))
+    chart = await ward.chart()
+    assert (chart.backfill, chart.live_from) == (False, None)
+
+
+async def test_a_newer_mapping_may_take_the_mark_away(ward: Any) -> None:
+    await ward.deliver(ward.message(ward.fact("encounter.admitted", 1, backfill=True), number=1))
+    await ward.deliver(ward.message(ward.fact("encounter.admitted", 1), number=1, revision=2))
+    chart = await ward.chart()
+    assert (chart.backfill, chart.live_from) == (False, None)
