@@ -19,7 +19,7 @@ from sqlalchemy import (
 
 from hisbus_bus.kernel.columns import Big, Instant, PartialIndex
 from hisbus_bus.kernel.columns import metadata as metadata
-from hisbus_bus.kernel.states import Decided
+from hisbus_bus.kernel.states import Decided, WrittenBack
 
 # --- the kernel's own -------------------------------------------------------------------------------------------------
 
@@ -65,7 +65,9 @@ parked = Table(
     UniqueConstraint("step", "topic", "partition", "offset"),
     Index("parked_open", "status", "step"),
     Index("parked_encounter", "encounter", "step"),
+    Index("parked_message", "message"),
 )
+PartialIndex("parked_waiting", parked.c.parked, parked.c.id, unique=False, where=parked.c.status == "parked")
 
 audit = Table(
     "audit",
@@ -161,6 +163,7 @@ codes = Table(
     Column("pending", Boolean, nullable=False),  # its messages are still to be read again
 )
 PartialIndex("codes_pending", codes.c.id, unique=False, where=codes.c.pending)
+PartialIndex("codes_open", codes.c.seen, codes.c.id, unique=False, where=codes.c.word.is_(None))
 
 # --- translate --------------------------------------------------------------------------------------------------------
 
@@ -262,7 +265,8 @@ events = Table(
     Column("patient", String, nullable=True),  # as received
     Column("visit", String, nullable=True, index=True),  # as received, as Keys.encounter
     Column("encounter", String, nullable=True, index=True),  # as assigned; null: unassigned
-    Column("flag", String, nullable=False, index=True),  # why not folded: see kernel.charts.Unassigned
+    Column("hand", String, nullable=True),  # to which a person gave it; null: to none
+    Column("flag", String, nullable=False),  # why not folded: see kernel.charts.Unassigned
     Column("claim", String, nullable=False, server_default=""),  # on its visit: opens | bare | empty, see visits.py
     Column("connector", String, nullable=False),
     Column("timezone", String, nullable=False),
@@ -271,6 +275,8 @@ events = Table(
     Column("body", Text, nullable=False),  # the event, JSON
     Index("events_patient", "patient", "visit"),
 )
+PartialIndex("events_by_hand", events.c.hand, unique=False, where=events.c.hand.is_not(None))
+PartialIndex("events_unassigned", events.c.message, unique=False, where=events.c.flag != "")
 
 entries = Table(
     "entries",
@@ -289,6 +295,11 @@ charted_messages = Table(
     Column("message", String, primary_key=True),
     Column("revision", Integer, nullable=False),
     Column("outputs", Text, nullable=False),  # what was appended, for a redelivery
+    Column("hand", String, nullable=True),  # stay to which a person gave it; null: to none
+    Column(
+        "hand_order", String, nullable=False, server_default=""
+    ),  # fold order of that decision; empty: there is none
+    Column("hand_by", String, nullable=False, server_default=""),  # message that brought it
 )
 
 # --- timers -----------------------------------------------------------------------------------------------------------
@@ -468,6 +479,13 @@ writebacks = Table(
     Column("note", Text, nullable=False),
     Column("resolved_by", String, nullable=False),
     Column("body", LargeBinary, nullable=False),  # as last sent, JSON; empty until then
+)
+PartialIndex(
+    "writebacks_undecided",
+    writebacks.c.created,
+    writebacks.c.id,
+    unique=False,
+    where=writebacks.c.status == WrittenBack.UNDECIDED,
 )
 
 KERNEL = frozenset(

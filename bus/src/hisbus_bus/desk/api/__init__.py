@@ -4,7 +4,19 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from hisbus_bus.desk.api import audit, charts, codes, controls, messages, parked, proposals, signals, users, writebacks
+from hisbus_bus.desk.api import (
+    audit,
+    charts,
+    codes,
+    controls,
+    messages,
+    parked,
+    proposals,
+    signals,
+    users,
+    work_items,
+    writebacks,
+)
 from hisbus_bus.desk.problems import MEDIA_TYPE, ProblemBody
 
 ERRORS: dict[int | str, dict[str, Any]] = {
@@ -19,5 +31,5 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 }
 
 router = APIRouter(prefix="/api/v1", responses=ERRORS)
-for part in (messages, charts, proposals, writebacks, parked, codes, controls, signals, audit, users):
+for part in (messages, charts, proposals, work_items, writebacks, parked, codes, controls, signals, audit, users):
     router.include_router(part.router)

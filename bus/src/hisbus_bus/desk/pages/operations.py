@@ -13,7 +13,6 @@ from hisbus_bus.desk.read import operations
 from hisbus_bus.desk.security import SiteOf, allow
 from hisbus_bus.desk.words import Word
 from hisbus_bus.flow.lag import lag
-from hisbus_bus.kernel import charts
 from hisbus_bus.kernel.people import Object
 from hisbus_bus.kernel.states import WrittenBack
 
@@ -41,10 +40,10 @@ async def agents(request: Request, site: SiteOf, user: Viewer) -> Response:
 
 @router.get("/writebacks")
 async def writebacks(
-    request: Request, site: SiteOf, user: Viewer, status: Word = "", cursor: Cursor = None
+    request: Request, site: SiteOf, user: Viewer, status: Word = "", one: Word = "", cursor: Cursor = None
 ) -> Response:
-    """Show write-backs, and a form where a person must look in the HIS."""
-    rows, following = await operations.writebacks(site, status, LIMIT, cursors.read(cursor))
+    """Show write-backs, or one of them, and a form where a person must look in the HIS."""
+    rows, following = await operations.writebacks(site, status, LIMIT, cursors.read(cursor), one)
     return render(
         request,
         "writebacks.html",
@@ -68,12 +67,11 @@ async def resolve(request: Request, site: SiteOf, user: Viewer, id: Word) -> Res
 
 @router.get("/parked")
 async def parked(
-    request: Request, site: SiteOf, user: Viewer, status: Word = "parked", cursor: Cursor = None
+    request: Request, site: SiteOf, user: Viewer, status: Word = "parked", one: Word = "", cursor: Cursor = None
 ) -> Response:
-    """Show what was set aside, and events that no stay could be found for."""
-    rows, following = await operations.parked_rows(site, status, "", LIMIT, cursors.read(cursor))
-    async with site.database.read() as connection:
-        unassigned = await charts.unassigned(connection, LIMIT)
+    """Show what was set aside, or one row of it, whatever became of that."""
+    status = "" if one else status
+    rows, following = await operations.parked_rows(site, status, "", LIMIT, cursors.read(cursor), one)
     return render(
         request,
         "parked.html",
@@ -81,7 +79,6 @@ async def parked(
         rows=rows,
         status=status,
         states=PARKED,
-        unassigned=unassigned,
         following=following.word() if following else "",
     )
 

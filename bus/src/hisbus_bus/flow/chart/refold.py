@@ -5,12 +5,12 @@ from collections.abc import Collection, Iterable
 from hisbus_bus.flow.chart import entries, moves, stay
 from hisbus_bus.flow.chart.entries import MOVES, Key, Slot
 from hisbus_bus.flow.chart.scope import Scope
-from hisbus_bus.flow.chart.store import Stored
+from hisbus_bus.flow.chart.store import BY_HAND, Stored
 from hisbus_bus.kernel import tables
 from hisbus_bus.kernel.bulk import within
 from hisbus_schemas import ChartMove, Event
 
-ONLY_WAKE = frozenset({"timer.due", "proposals.changed"})
+ONLY_WAKE = frozenset({"timer.due", "proposals.changed", BY_HAND})
 """Kinds that make a version and say nothing about the stay."""
 
 
