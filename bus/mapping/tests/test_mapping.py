@@ -47,7 +47,7 @@ CODE = {
         from vendor import format
 
         class Connector:
-            def read(self, raw):
+            def read(self, raw, reads=None):
                 return format.Source(raw)
     """,
     "format": """
@@ -96,7 +96,7 @@ class Connector:
         self.meaning = meaning
         self._said = said
 
-    def read(self, raw: Raw) -> Any:
+    def read(self, raw: Raw, _reads: Any = None) -> Any:
         if self._said is None:
             raise BadMessage(code="not_ours")
         return Group(self._said, raw.type)

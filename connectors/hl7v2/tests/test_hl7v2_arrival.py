@@ -4,12 +4,15 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hisbus import Raw, Reads
 from hisbus_hl7v2 import Hl7v2Connector
 from hisbus_hl7v2.arrival import Examiner
+from hisbus_hl7v2.message import read_header
 from hisbus_hl7v2.mllp import Frame
+from hisbus_hl7v2.source import Hl7Source
 from hisbus_mapping import Mapping
 from hisbus_schemas import PatientId
 
@@ -17,6 +20,21 @@ from .conftest import timeless
 
 RECEIVED = datetime(2026, 3, 2, 12, tzinfo=UTC)
 MSH = "MSH|^~\\&|EMR|HOSP|HISBUS|QC|20260302083000+0800||ADT^A01^ADT_A01|A-1|P|2.5"
+
+SEGMENTS = (
+    "PID|1||P1^^^HOSP^MR",
+    "PID|1|E9^^^HOSP|||||||",
+    "PID|1||110101199003078515^^^^NNCHN~P2^^^HOSP^MR|A7",
+    "MRG|P1^^^HOSP^MR",
+    "MRG|P3^^^HOSP^MR",
+    "PV1|1|I|W3",
+    "ORC|NW|O1",
+    "OBR|1|O1||GLU^Glucose^L",
+    "OBX|1|NM|GLU^Glucose^L||5.0",
+    "TXA|1|C0034",
+    "MSH|^~\\&|EMR",
+    "a line of text",
+)
 
 MAPPINGS = {
     name: Mapping(Hl7v2Connector({"name": name, "type": "hl7v2", "timezone": "Asia/Shanghai"}))
@@ -133,3 +151,26 @@ def test_a_result_has_the_key_of_its_patient() -> None:
     assert examine(result).patient == PatientId(authority="HOSP", number="P1")
     several = result + "\rPID|2||P2^^^HOSP^MR\rOBR|1||F2\rOBX|1|NM|A||1"
     assert examine(several).patient == PatientId(authority="HOSP", number="P1")
+
+
+class Thorough(Hl7v2Connector):
+    """Reads all of a message, whatever will be read of it."""
+
+    def read(self, raw: Raw, _reads: Reads | None = None) -> Hl7Source:
+        return super().read(raw)
+
+
+THOROUGH = Mapping(Thorough({"name": "his", "type": "hl7v2", "timezone": "Asia/Shanghai"}))
+
+
+@settings(deadline=None)
+@given(
+    st.sampled_from(["ADT^A01", "ADT^A40", "ADT^A60", "ORU^R01", "ORM^O01", "MDM^T02", "DFT^P03"]),
+    st.lists(st.sampled_from(SEGMENTS), max_size=8),
+    st.sampled_from(["\r", "\n", "\r\n"]),
+)
+def test_a_message_read_as_far_as_is_needed_is_judged_as_a_whole_one(type: str, lines: list[str], end: str) -> None:
+    frame = Frame(end.join([MSH.replace("ADT^A01^ADT_A01", type), *lines]).encode(), 0)
+    header = read_header(frame.body, "utf-8")
+    arrival = Examiner("his", "utf-8").arrival(frame, header, "id", RECEIVED)
+    assert MAPPINGS["his"].judge(arrival) == THOROUGH.judge(arrival)

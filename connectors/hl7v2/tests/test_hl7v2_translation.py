@@ -720,7 +720,7 @@ TYPES = (
 )
 CODES = {
     *("self_merge", "merge_without_patient", "move_without_visit", "visit_renumbered"),
-    *("no_document", "no_document_number", "no_report", "no_order", "no_charge"),
+    *("no_document", "no_document_number", "no_report", "no_order", "no_charge", "several_patients"),
 }
 SEGMENT = st.tuples(
     st.sampled_from(["EVN", "PID", "PV1", "DG1", "PR1", "MRG", "TXA", "OBR", "OBX", "ORC", "RXE", "FT1", "SPM", "SAC"]),

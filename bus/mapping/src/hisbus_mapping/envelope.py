@@ -4,13 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from hisbus import Reads
 from hisbus_mapping.compiler import Compiler
 from hisbus_mapping.numbers import patient_of
 from hisbus_mapping.profile import Refusal
 from hisbus_mapping.run import Run
 from hisbus_schemas import PatientId
-
-Judge = Callable[[Any, Run], "Judged"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,21 +23,35 @@ class Judged:
     flags: tuple[str, ...] = ()
 
 
-def judge_of(compiler: Compiler) -> Judge:
-    """Compile an envelope to what judges a message that could be read."""
-    envelope, place = compiler.profile.envelope, ("envelope",)
-    patient = patient_of(compiler, envelope.patients, (*place, "patient"))
-    refusals = [_refusal(compiler, one) for one in envelope.refuse]
-    splits = {type: compiler.path("groups", one.each, place) for one in compiler.profile.split for type in one.types}
+class Envelope:
+    """Judges messages that could be read, by what a profile says of them."""
 
-    def judge(source: Any, run: Run) -> Judged:
+    def __init__(self, compiler: Compiler) -> None:
+        """Compile.
+
+        Raises:
+            Mistake: names the key that cannot be compiled.
+        """
+        envelope, place = compiler.profile.envelope, ("envelope",)
+        compiler.noted()
+        self._patient = patient_of(compiler, envelope.patients, (*place, "patient"))
+        self._reads = compiler.noted()
+        self._refusals = [_refusal(compiler, one) for one in envelope.refuse]
+        self._splits = {
+            type: compiler.path("groups", one.each, place) for one in compiler.profile.split for type in one.types
+        }
+        self._whole = frozenset(self._splits).union(*(types for types, *_ in self._refusals))
+
+    def reads(self, type: str) -> Reads | None:
+        """Return all that is read of a message of a type; None: it may be anything."""
+        return None if type in self._whole else self._reads
+
+    def judge(self, source: Any, run: Run) -> Judged:
         """Judge a message; one of several patients has the key of its first."""
-        split = splits.get(run.type)
+        split = self._splits.get(run.type)
         whose = next(iter(split(source, run)), source) if split is not None else source
-        code = next((code for types, refuses, code in refusals if run.type in types and refuses(source, run)), "")
-        return Judged(code, patient(whose, run), tuple(run.flags))
-
-    return judge
+        code = next((code for types, refuses, code in self._refusals if run.type in types and refuses(source, run)), "")
+        return Judged(code, self._patient(whose, run), tuple(run.flags))
 
 
 def _refusal(compiler: Compiler, said: Refusal) -> tuple[frozenset[str], Callable[[Any, Run], bool], str]:

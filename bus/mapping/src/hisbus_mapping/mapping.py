@@ -13,7 +13,7 @@ from hisbus_mapping.asks import Asks, asks_of
 from hisbus_mapping.compile import Program
 from hisbus_mapping.compiler import Compiler
 from hisbus_mapping.context import Mistake
-from hisbus_mapping.envelope import Judged, judge_of
+from hisbus_mapping.envelope import Envelope, Judged
 from hisbus_mapping.name import name_of
 from hisbus_mapping.plain import PlainFormat
 from hisbus_mapping.profile import Profile, mistaken, read_profile
@@ -42,7 +42,7 @@ class Mapping:
         self.profile = read_profile(connector.profile, over)
         try:
             compiler = compiler_of(self.profile, connector)
-            self._judge = judge_of(compiler)
+            self._envelope = Envelope(compiler)
             self.program = None if self.profile.function else Program(compiler)
         except Mistake as error:
             raise mistaken(self.profile, self.files, error.place, error.said) from error
@@ -64,10 +64,10 @@ class Mapping:
             return Judged(arrival.refusal, flags=arrival.flags)
         raw = Raw(arrival.id, arrival.body, arrival.received, type=arrival.type)
         try:
-            source = self.connector.read(raw)
+            source = self.connector.read(raw, self._envelope.reads(arrival.type))
         except BadMessage as error:
             return Judged(error.code, flags=arrival.flags)
-        judged = self._judge(source, _run(raw, source, {}))
+        judged = self._envelope.judge(source, _run(raw, source, {}))
         return Judged(judged.code, judged.patient, (*arrival.flags, *source.flags, *judged.flags))
 
     def translate(self, raw: Raw, answers: Answers | None = None) -> Translation:

@@ -267,8 +267,12 @@ class Connector(Protocol):
         """
         ...
 
-    def read(self, raw: Raw) -> Source:
+    def read(self, raw: Raw, reads: Reads | None = None) -> Source:
         """Read a message as its format has it. Pure.
+
+        Args:
+            raw: the message.
+            reads: all that will be read of it, as when it is judged on arrival: the rest may be left out. None: it all.
 
         Raises:
             BadMessage: it cannot be read.

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hisbus import Arrival, BadMessage, BusError, ConfigError, Format, Place, Raw, RetryLater, Sink
+from hisbus import Arrival, BadMessage, BusError, ConfigError, Format, Place, Raw, Reads, RetryLater, Sink
 from hisbus.addresses import bind
 from hisbus.observe import logger
 from hisbus_fhir import outcome
@@ -149,7 +149,7 @@ class FhirConnector:
         verdict = await sink(self._arrival(body))
         return str(outcome.status(verdict.code))
 
-    def read(self, raw: Raw) -> FhirSource:
+    def read(self, raw: Raw, _reads: Reads | None = None) -> FhirSource:
         """Read a message. Pure.
 
         Raises:

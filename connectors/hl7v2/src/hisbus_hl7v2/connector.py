@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from hisbus import BusError, ConfigError, Format, Place, Raw, RetryLater, Sink
+from hisbus import BusError, ConfigError, Format, Place, Raw, Reads, RetryLater, Sink
 from hisbus.addresses import address, unbound
 from hisbus_hl7v2 import captured
 from hisbus_hl7v2.arrival import Examiner
@@ -16,13 +16,13 @@ from hisbus_hl7v2.batch import read_batch
 from hisbus_hl7v2.client import Answer, Connection
 from hisbus_hl7v2.conformance import NonconformantError
 from hisbus_hl7v2.conversation import Limits, Reply, Then
-from hisbus_hl7v2.groups import grammar_hash
-from hisbus_hl7v2.message import Message
+from hisbus_hl7v2.groups import grammar, grammar_hash
+from hisbus_hl7v2.message import Header, Message, read_header
 from hisbus_hl7v2.mllp import Decoder, Frame
 from hisbus_hl7v2.senders import authority_of, refusal
 from hisbus_hl7v2.server import Server, bind
 from hisbus_hl7v2.settings import read_settings
-from hisbus_hl7v2.source import FORMAT, Hl7Source
+from hisbus_hl7v2.source import FORMAT, Hl7Source, segments
 from hisbus_hl7v2.tls import Context as TlsContext
 from hisbus_hl7v2.tls import make
 from hisbus_hl7v2.writeback import CharsetError, document, escaped
@@ -72,6 +72,8 @@ class Hl7v2Connector:
         self.plaintext: Sequence[str] = settings.plaintext
         """The keys, ``listen`` and ``send``, for which the operator has waived encryption."""
         self._sink: Sink | None = None
+        self._met: tuple[bytes, Header] | None = None
+        """The message that came last, with its header: it is judged before another comes."""
         self._send_tls = TlsContext(settings.name, settings.send_files) if settings.send_files else None
         self._listen_tls = TlsContext(settings.name, settings.listen_files) if settings.listen_files else None
         self._server = Server(
@@ -169,6 +171,7 @@ class Hl7v2Connector:
     async def _receive_one(self, frame: Frame, certificate: frozenset[str]) -> Reply:
         examiner, sink = self._examiner, self._sink
         header = examiner.header(frame)
+        self._met = (frame.body, header)
         id = examiner.message_id(frame, header)
         if frame.fault and frame.fault != "too_large":
             # Only a part of a message, so it is never handed on. Who can be told is told, and sends it again.
@@ -201,15 +204,21 @@ class Hl7v2Connector:
             code = ack.code if ack else ""
         return code
 
-    def read(self, raw: Raw) -> Hl7Source:
+    def read(self, raw: Raw, reads: Reads | None = None) -> Hl7Source:
         """Read a message. Pure.
 
         Raises:
             BadMessage: it cannot be read.
         """
         settings = self._settings
-        message = Message.read(raw.body, settings.codec, wins=settings.charset_wins)
-        authority = authority_of(settings.authority_by_sender, message.header)
+        (met, header), self._met = self._met or (None, None), None
+        if met is not raw.body or header is None:
+            header = read_header(raw.body, settings.codec, wins=settings.charset_wins)
+        # In a type with groups, what a segment belongs to is told by those before it.
+        only = segments(reads) if reads is not None and header.type not in grammar() else None
+        message = Message.behind(header, raw.body, only)
+        by_sender = settings.authority_by_sender
+        authority = authority_of(by_sender, header) if by_sender else ""
         return Hl7Source(message, raw, authority, self._processing_ids)
 
     def split(self, file: bytes) -> list[bytes]:

@@ -33,6 +33,8 @@ class Header:
     fault: str = "not_hl7"
     """Why nothing behind it can be read; empty: nothing is wrong."""
     flags: tuple[str, ...] = ()
+    type: str = ""
+    """The message's type, ``ADT^A01``, from MSH-9: without blanks and in capitals."""
 
     def get(self, number: int) -> str:
         """Return a field as written, empty where there is none."""
@@ -43,21 +45,6 @@ class Header:
         """Who sent it: application and facility, the first components of MSH-3 and MSH-4."""
         first = self.delimiters.component
         return self.get(3).split(first, 1)[0].strip(), self.get(4).split(first, 1)[0].strip()
-
-    @property
-    def type(self) -> str:
-        """The message's type, ``ADT^A01``, from MSH-9: without blanks and in capitals."""
-        return "^".join(part for one in self._type() if (part := one.strip().upper()))
-
-    def type_flags(self) -> tuple[str, ...]:
-        """Return how MSH-9 is not as the standard writes it."""
-        parts = self._type()
-        blanks = any(part != part.strip() for part in parts)
-        small = any(part != part.upper() for part in parts)
-        return ("type_with_blanks",) * blanks + ("type_in_small_letters",) * small
-
-    def _type(self) -> list[str]:
-        return self.get(9).split(self.delimiters.component)[:2]
 
 
 def read_header(body: bytes, default: str, *, wins: bool = False) -> Header:
@@ -85,7 +72,7 @@ def read_header(body: bytes, default: str, *, wins: bool = False) -> Header:
     delimiters = read_delimiters(separator, encoding_characters)
     if delimiters is None:
         usable = Delimiters(field=separator) if separator not in DEFAULT.encoding else DEFAULT
-        return Header(fields, usable, encoding, "", begin, end, "bad_delimiters")
+        return Header(fields, usable, encoding, "", begin, end, "bad_delimiters", type=_type(fields, usable)[0])
     name, default = _charset_name(fields, delimiters.repetition), "utf-8" if marked else default
     codec, problem = _codec(name, default)
     flags = ["byte_order_mark"] * marked + ["line_ends_before_msh"] * (before.replace(BOM_UTF8, b"") != b"")
@@ -97,9 +84,17 @@ def read_header(body: bytes, default: str, *, wins: bool = False) -> Header:
     elif problem == "unknown_charset" and body[begin:].isascii():  # then it does no harm
         flags.append(problem)
         codec, problem = "ascii", ""
-    header = Header(fields, delimiters, encoding, codec, begin, end, problem, tuple(flags))
-    wrong = header.type_flags()
-    return replace(header, flags=header.flags + wrong) if wrong else header
+    type, wrong = _type(fields, delimiters)
+    return Header(fields, delimiters, encoding, codec, begin, end, problem, (*flags, *wrong), type)
+
+
+def _type(fields: list[str], delimiters: Delimiters) -> tuple[str, tuple[str, ...]]:
+    """Return the type that MSH-9 says, and how it is not as the standard writes it."""
+    parts = fields[9].split(delimiters.component)[:2] if len(fields) > 9 else [""]
+    blanks = any(part != part.strip() for part in parts)
+    small = any(part != part.upper() for part in parts)
+    type = "^".join(part for one in parts if (part := one.strip().upper()))
+    return type, ("type_with_blanks",) * blanks + ("type_in_small_letters",) * small
 
 
 def beginning(body: bytes) -> int:
@@ -261,14 +256,16 @@ class Message:
 
     __slots__ = ("_notation", "_places", "by_name", "flags", "header", "nulls", "segments", "taken")
 
-    def __init__(self, header: Header, text: str) -> None:
+    def __init__(self, header: Header, text: str, only: frozenset[str] | None = None) -> None:
         self.header = header
         self.flags = list(header.flags)
         """How it is not as the standard has it, in stable words."""
         self._notation = notation = Notation(header.delimiters, header.body_encoding)
         first, *lines = self._lines(text)
+        if only is not None:
+            lines = [line for line in lines if line[:3] in only]
         self.segments = [Segment(first, notation, header.fields), *[Segment(line, notation) for line in lines if line]]
-        self.nulls = NULL in text
+        self.nulls = '"' in text and NULL in text  # one character is found thirty times as fast as two
         """Whether it may delete something."""
         self.taken: list[Any] = []
         """The groups that were read one by one."""
@@ -285,7 +282,17 @@ class Message:
             BadMessage: ``not_hl7``, ``bad_delimiters``, ``wide_charset`` (UTF-16 or 32), ``unknown_charset``,
                 ``undecodable`` or ``several_messages``.
         """
-        header = read_header(body, default, wins=wins)
+        return cls.behind(read_header(body, default, wins=wins), body)
+
+    @classmethod
+    def behind(cls, header: Header, body: bytes, only: frozenset[str] | None = None) -> "Message":
+        """Read what stands behind a header. Raises as ``read`` does.
+
+        Args:
+            header: of the body.
+            body: of the message.
+            only: the segments that will be asked for, ``MSH`` among them; None: all. Others may be left out.
+        """
         if header.fault:
             raise BadMessage("The message cannot be read.", code=header.fault)
         try:
@@ -297,8 +304,9 @@ class Message:
         if nul:
             text = text.replace("\0", "")
             fields = [value.replace("\0", "") for value in header.fields]
-            header = replace(header, fields=fields, flags=(*header.flags, "nul_bytes"))
-        message = cls(header, text)
+            flags, type = (*header.flags, "nul_bytes"), _type(fields, header.delimiters)[0]
+            header = replace(header, fields=fields, flags=flags, type=type)
+        message = cls(header, text, only)
         if header.body_encoding != "utf-8" and not body.isascii() and _is_of("utf-8", body):
             message.flags.append("charset_doubtful")  # hardly any other text is UTF-8 by chance
         if len(message.all("MSH")) > 1:

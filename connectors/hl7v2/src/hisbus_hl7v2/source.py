@@ -29,7 +29,8 @@ class Hl7Source(Group):
         self.authority = authority
         self.withheld = "" if _processing_id(message) in processing_ids else "not_production"
         self.type = message.header.type
-        self.sender = "^".join(message.header.sender) if any(message.header.sender) else ""
+        sender = message.header.sender
+        self.sender = "^".join(sender) if any(sender) else ""
         self.flags = message.flags
         self.raw = raw
         arrange(self, self.type)
@@ -55,6 +56,12 @@ class Hl7Source(Group):
         for group in self.message.taken:
             _note(group, some, every, read)
         return [Unread(one.name, one.text) for one in self.message.segments if id(one) not in read]
+
+
+@lru_cache(maxsize=256)
+def segments(reads: Reads) -> frozenset[str]:
+    """Return the names of the segments that are read, and of MSH."""
+    return frozenset({"MSH", *(label.split("-")[0] for labels in reads for label in labels)})
 
 
 def _processing_id(message: Message) -> str:
