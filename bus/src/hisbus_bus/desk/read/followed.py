@@ -44,9 +44,10 @@ _CHARTED: Select[Any] = (
     .where(_taken.message == bindparam("its"))
 )
 _HEADS = select(tables.assessment_heads).where(within(_head.encounter, given("ids")), _head.shadow.is_(False))
+_NOT_CLOSED = [_said.status != status for status in sorted(Proposed.CLOSED)]
 _SAID = (
     select(tables.proposals)
-    .where(within(_said.encounter, given("ids")), _said.shadow.is_(False), _said.status.not_in(Proposed.CLOSED))
+    .where(within(_said.encounter, given("ids")), _said.shadow.is_(False), *_NOT_CLOSED)
     .order_by(_said.opened, _said.id)
 )
 _PARKED = select(tables.parked.c.id, tables.parked.c.step, tables.parked.c.encounter, tables.parked.c.reason).where(
