@@ -68,7 +68,9 @@ def timers(site: Site, hands: Hands) -> Timers:
 async def stay(site: Site, encounter: str, connector: str, key: str = "key-now") -> None:
     blank: dict[type, Any] = {str: "", int: 0, bytes: b"", bool: False, object: NOON}
     needed = {
-        column.name: blank[column.type.python_type] for column in tables.encounters.columns if not column.nullable
+        column.name: blank[column.type.python_type]
+        for column in tables.encounters.columns
+        if not column.nullable and column.server_default is None
     }
     row = needed | {"id": encounter, "connector": connector, "key": key, "now": NOON, "status": "admitted"}
     async with site.database.write() as connection:

@@ -348,6 +348,8 @@ class Due(Contract):
     name: str
     due: Instant
     encounter: str
+    through: list[str] = []
+    """Keys in ``raw`` that a wake is still to pass, so that it comes behind all that is stored of its stay."""
     depth: int = 0
     """``proposals.changed``: 1 where an event of the hospital is behind it, 2 where another such news is."""
 

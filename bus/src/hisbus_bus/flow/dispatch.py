@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Collection
+from functools import partial
 from typing import Any
 
 from pydantic_core import from_json
@@ -112,9 +113,11 @@ class Dispatch:
         ends = await self._site.log.ends(self.topic)
         async with self._site.database.write() as connection:
             rows = tables.encounters.c
-            open_stays = select(rows.id, rows.now, rows.key).where(rows.status.in_(charts.OPEN)).order_by(rows.id)
+            said = select(rows.id, rows.now, rows.key, rows.lanes)
+            open_stays = said.where(rows.status.in_(charts.OPEN)).order_by(rows.id)
             stays = await connection.execute(open_stays)
-            looks = [wakes.Wake(self._info.name, stay.id, FIRST_LOOK, stay.now, stay.key) for stay in stays]
+            look = partial(wakes.Wake, self._info.name)
+            looks = [look(stay.id, FIRST_LOOK, stay.now, stay.key, stay.lanes) for stay in stays]
             await wakes.send(connection, self._site, self.name, looks)
         await self._site.log.place(self.topic, self.group, ends)
 

@@ -75,9 +75,11 @@ def _first(clock: str) -> ColumnElement[datetime]:
 # Two of each, because an index serves each of them and not their union.
 _DUE = select(_count(_by_wall) + _count(_by_feed))
 _FIRST = select(_first("wall").label("wall"), _first("feed").label("feed"), _clock.label("clock"))
-_key_now = select(_encounters.key).where(_encounters.id == _wakes.encounter).scalar_subquery()
+_of_it = _encounters.id == _wakes.encounter
+_key_now = func.coalesce(select(_encounters.key).where(_of_it).scalar_subquery(), _wakes.key)
+_lanes_now = func.coalesce(select(_encounters.lanes).where(_of_it).scalar_subquery(), "[]")
 _PICKED = (
-    select(_wakes.agent, _wakes.encounter, _wakes.name, _wakes.due, func.coalesce(_key_now, _wakes.key))
+    select(_wakes.agent, _wakes.encounter, _wakes.name, _wakes.due, _key_now, _lanes_now)
     .where(or_(_by_wall, _by_feed))
     .order_by(_wakes.due, _wakes.encounter, _wakes.agent, _wakes.name)
     .limit(FIRED_AT_ONCE)

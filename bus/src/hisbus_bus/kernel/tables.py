@@ -234,6 +234,7 @@ encounters = Table(
     Column("connector", String, nullable=False),
     Column("timezone", String, nullable=False),
     Column("key", String, nullable=False),  # in raw, of its latest message
+    Column("lanes", Text, nullable=False, server_default="[]"),  # and of all that came of it, JSON: wakes pass them
     Column("version", Integer, nullable=False),  # 0: no stay, only a number that events name
     Column("now", Instant, nullable=False),
     Column("status", String, nullable=False, index=True),
@@ -271,6 +272,7 @@ events = Table(
     Column("connector", String, nullable=False),
     Column("timezone", String, nullable=False),
     Column("order", String, nullable=False),
+    Column("lane", String, nullable=False, server_default=""),  # in raw, of its message; empty: the patient's
     Column("touched", Text, nullable=False),  # traces of the keys of the entries that it touches, between spaces
     Column("body", Text, nullable=False),  # the event, JSON
     Index("events_patient", "patient", "visit"),

@@ -229,7 +229,7 @@ async def stays(site: Site, agent: str, *, closed: bool, progress: Progress, by:
     async for page in encounters(site, closed=closed):
         await _room(site)
         async with site.database.write() as connection:
-            due = (wakes.Wake(agent, stay.id, name, stay.now, stay.key) for stay in page)
+            due = (wakes.Wake(agent, stay.id, name, stay.now, stay.key, stay.lanes) for stay in page)
             await wakes.send(connection, site, "command", due)
         done += len(page)
         progress(done, total)
@@ -278,7 +278,12 @@ async def encounters(site: Site, *, closed: bool) -> AsyncIterator[Sequence[Any]
     """Yield the stays that are open, or all, in pages."""
     row, last = tables.encounters.c, ""
     while True:
-        query = select(row.id, row.now, row.key).where(row.id > last, _counts(closed)).order_by(row.id).limit(PAGE)
+        query = (
+            select(row.id, row.now, row.key, row.lanes)
+            .where(row.id > last, _counts(closed))
+            .order_by(row.id)
+            .limit(PAGE)
+        )
         async with site.database.read() as connection:
             page = (await connection.execute(query)).all()
         if not page:

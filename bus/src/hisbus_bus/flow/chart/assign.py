@@ -326,6 +326,9 @@ class Assignment:
             if row.encounter != encounter:
                 self.refold.add(changed or "")
                 self.because(changed or "", Cause(message, row.id, row.kind))
+        if encounter is not None:
+            self._encounter(encounter).pass_by(row.lane or row.patient)
+            self._scope.touch(encounter)
         row.encounter, row.flag = encounter, flag
         self._moved[row.id] = row
 

@@ -94,7 +94,8 @@ class Change:
             self._merges.append(Merge(event.id, self._patient(event.data.prior), patient, moved, order))
         touched = " ".join(map(entries.trace, entries.touched(event)))
         known = (event.id, event.message, event.kind, patient, id, order, event.connector, message.timezone)
-        return Stored(*known, claim=_claim(event), hand=self._hand(event), touched=touched)
+        lane = "" if message.key == patient else self._lane(message) or ""
+        return Stored(*known, claim=_claim(event), hand=self._hand(event), touched=touched, lane=lane)
 
     def _decisions(self) -> dict[str, str | None]:
         """Enter to which stays people gave messages. Return these messages, each with its stay."""
@@ -112,6 +113,10 @@ class Change:
         if isinstance(event.data, Assigned):
             return self._visit(event.data.visit) if event.data.visit is not None else None
         return self._taken[event.message].hand
+
+    def _lane(self, message: Translated) -> str | None:
+        """Return the key behind which more messages may come; None: it is this one's alone."""
+        return None if message.key == self._keys.of("message", message.message) else message.key
 
     def _visit(self, visit: VisitId) -> str:
         id = self._keys.encounter(visit)
@@ -216,8 +221,10 @@ class Change:
         encounter.version += 1
         encounter.now = max([encounter.now, *_present(message, [event] if event else message.events)])
         due = event.data if event and isinstance(event.data, Due) else None
-        if not (due or given(message) or self._taken[message.message].hand == id):
-            encounter.key = message.key  # under which the stay's own messages come
+        if not (due or given(message)):
+            encounter.pass_by(self._lane(message))
+            if self._taken[message.message].hand != id:
+                encounter.key = message.key  # under which the stay's own messages come
         return Charted(
             id=digest("charted", message.message, message.revision, id, cause.event),
             encounter=id,

@@ -8,13 +8,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from hisbus.errors import BadMessage
 from hisbus_bus.flow.chart.change import Change, given
 from hisbus_bus.flow.chart.store import Store, Taken
-from hisbus_bus.kernel import parked
+from hisbus_bus.kernel import parked, wakes
 from hisbus_bus.kernel.consumer import Batch
 from hisbus_bus.kernel.log import NewRecord, Record
 from hisbus_bus.kernel.positions import position
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.topics import Name
-from hisbus_schemas import Charted, Translated
+from hisbus_schemas import Charted, Due, Translated
 
 _OUTPUTS = TypeAdapter(list[Charted])
 
@@ -59,6 +59,11 @@ class ChartStep:
         records: list[NewRecord] = []
         fresh: list[tuple[Record, Translated]] = []
         for record, message in messages:
+            if (due := _passes(message)) is not None:
+                key, *rest = due.through
+                onward = due.model_copy(update={"through": rest})
+                records.append(wakes.on_its_way(self._site, self.name, key, onward))
+                continue
             taken = known[message.message]
             if message.revision > taken.revision:
                 fresh.append((record, message))
@@ -104,6 +109,12 @@ class ChartStep:
             )
             for output in outputs
         ]
+
+
+def _passes(message: Translated) -> Due | None:
+    """Return the wake that a message is, where it has not passed all that is stored of its stay."""
+    due = message.events[0].data if len(message.events) == 1 else None
+    return due if isinstance(due, Due) and due.through else None
 
 
 def _read(record: Record) -> Translated:

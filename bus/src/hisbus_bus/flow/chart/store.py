@@ -54,6 +54,8 @@ class Encounter:
     connector: str = ""
     timezone: str = "UTC"
     key: str = ""
+    lanes: list[str] = field(default_factory=list)
+    """Under which its messages came, and its wakes pass."""
     version: int = 0
     now: datetime = LONG_AGO
     status: str = ""
@@ -64,6 +66,11 @@ class Encounter:
     assigned: Said = field(default_factory=dict)
     lies: dict[str, Any] = field(default_factory=dict)
     stay: str = "{}"
+
+    def pass_by(self, lane: str | None) -> None:
+        """Have its wakes pass a key."""
+        if lane is not None and lane not in self.lanes:
+            self.lanes.append(lane)
 
 
 @dataclass(slots=True)
@@ -102,6 +109,8 @@ class Stored:
     flag: str = ""
     touched: str = ""
     """What it touches in whichever stay it belongs to: the traces of keys."""
+    lane: str = ""
+    """The key under which its message came; empty: its patient's, or that message's alone."""
 
 
 _LIGHT = [tables.events.c[item.name] for item in fields(Stored)]
@@ -335,7 +344,7 @@ def _encounter(row: Any) -> Encounter:
     first, owner, moves, *more = from_json(row.claims)
     encounter.claims = Claims(first and tuple(first), owner and tuple(owner), [tuple(move) for move in moves], *more)
     encounter.named, encounter.assigned = from_json(row.named), from_json(row.assigned)
-    encounter.lies = from_json(row.lies)
+    encounter.lies, encounter.lanes = from_json(row.lies), from_json(row.lanes)
     return encounter
 
 
@@ -344,9 +353,8 @@ def _values(row: Patient | Encounter | Stored | Merge | Taken) -> dict[str, Any]
     values = {name: getattr(row, name) for name in row.__slots__}
     if isinstance(row, Encounter):
         claims = [getattr(row.claims, name) for name in Claims.__slots__]
-        return (
-            values | {name: _json(values[name]) for name in ("named", "assigned", "lies")} | {"claims": _json(claims)}
-        )
+        texts = {name: _json(values[name]) for name in ("lanes", "named", "assigned", "lies")}
+        return values | texts | {"claims": _json(claims)}
     return values | {"said": _json(row.said)} if isinstance(row, Patient) else values
 
 
