@@ -71,6 +71,8 @@ class Assignment:
         self._new = new
         self._gone = gone
         self._merges = merges
+        self._regiven: Sequence[Stored] = ()
+        """Stored events of messages that people gave to stays, or to none, in what is taken in."""
         self._moved: dict[str, Stored] = {}
         self._stirred: dict[str, Cause] = {}
         """Patients whose events without a visit number must be looked at again."""
@@ -98,7 +100,7 @@ class Assignment:
             if row.encounter is not None:
                 self.refold.add(row.encounter)
                 self.because(row.encounter, _cause(row))
-        given = await self._give()
+        given = self._regiven = await self._give()
         again = await self._merge(linked, stored) | {row.visit for row in given if row.visit is not None}
         opened = await self._claim({row.visit for row in given if row.claim == OPENS and row.visit is not None})
         await self._own(again | opened, [*given, *await self._waited_for(opened)])
@@ -337,6 +339,9 @@ class Assignment:
     async def _open(self) -> None:
         """Hear what the events that name a visit say of its times; they alone decide when it is open."""
         heard: dict[str, Cause] = {row.visit: _cause(row) for row in self._gone if row.visit is not None}
+        for row in self._regiven:  # it may have opened the visit that it names, or does so now
+            if row.visit is not None and (decided := self._decided(row)) is not None:
+                heard.setdefault(row.visit, decided)
         for id in self.refold & self._scope.encounters.keys():
             self._scope.encounters[id].named = {}
         for row, event in await self._stored_of(self.refold, _ADT, _NAMED):
