@@ -482,33 +482,19 @@ writebacks = Table(
     Column("resolved_by", String, nullable=False),
     Column("body", LargeBinary, nullable=False),  # as last sent, JSON; empty until then
 )
-PartialIndex(
-    "writebacks_undecided",
-    writebacks.c.created,
-    writebacks.c.id,
-    unique=False,
-    where=writebacks.c.status == WrittenBack.UNDECIDED,
-)
+_undecided = writebacks.c.status == WrittenBack.UNDECIDED
+PartialIndex("writebacks_undecided", writebacks.c.created, writebacks.c.id, unique=False, where=_undecided)
 
 KERNEL = frozenset(
     "offsets outbox parked audit audit_seals proposal_history users sessions tokens staff_numbers staff controls"
     " signals places releases codes".split()
 )
 
-WRITER = {
-    "messages": "translate",
-    "lookups": "translate",
-    "clock": "translate",
-    "patients": "chart",
-    "encounters": "chart",
-    "merges": "chart",
-    "events": "chart",
-    "entries": "chart",
-    "charted_messages": "chart",
-    "wakes": "timers",
-    "wake_heads": "timers",
-    "assessment_heads": "review",
-    "proposals": "review",
-    "decisions": "review",
-    "writebacks": "writeback",
+_WRITTEN = {
+    "translate": "messages lookups clock",
+    "chart": "patients encounters merges events entries charted_messages",
+    "timers": "wakes wake_heads",
+    "review": "assessment_heads proposals decisions",
+    "writeback": "writebacks",
 }
+WRITER = {table: step for step, names in _WRITTEN.items() for table in names.split()}
