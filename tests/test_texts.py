@@ -9,7 +9,9 @@ import pytest
 
 from hisbus_bus.desk import named
 from hisbus_bus.desk.process import ModelState
+from hisbus_bus.desk.read import followed, work
 from hisbus_bus.desk.texts import texts
+from hisbus_bus.flow.chart.visits import ANOTHER, CIRCULAR, NOT_REGISTERED, REUSED, UNASSIGNED
 from hisbus_bus.flow.review import states as review
 from hisbus_bus.flow.writeback import states as writeback
 from hisbus_bus.host.agents import State
@@ -84,6 +86,11 @@ def test_every_word_of_the_bus_has_a_text(language: str) -> None:
         "unevaluated": set(get_args(UnevaluatedReason)),
         "severity": set(get_args(Finding.model_fields["severity"].annotation)),
         "verdict": set(get_args(Opinion.model_fields["verdict"].annotation)),
+        "called": set(get_args(followed.Called)),
+        "judged": set(get_args(followed.Judged)),
+        "work-kind": set(work.KINDS),
+        "work-todo": set(work.KINDS),
+        "no-stay": {UNASSIGNED, NOT_REGISTERED, ANOTHER, REUSED, CIRCULAR},
     }
     assert {table: missing for table, known in words.items() if (missing := known - t[table].keys())} == {}
 

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import event
 
 from hisbus.frames import AgentInfo
+from hisbus_bus.desk.read import followed, sources
 from hisbus_bus.flow import dispatch as dispatching
 from hisbus_bus.flow import timers, translate
 from hisbus_bus.flow.chart import store
@@ -140,7 +141,10 @@ LOOKED_UP = {
     "stays": store._ENCOUNTERS, "stays of patients": store._OWNED, "entries": store._SLOTS,
     "charts": charts._STAYS, "their entries": charts._ENTRIES, "events": charts._EVENTS,
     "reconciled": review._HEADS, "proposals": review._STANDING, "wakes": timers._STORED,
-    "open proposals": dispatching._OPEN, "opinions": opinions._SAID,
+    "open proposals": dispatching._OPEN, "opinions": opinions._SAID, "sources": sources._BY_EVENT,
+    "the stays of patients": followed._OFFERED, "what agents said": followed._HEADS, "their findings": followed._SAID,
+    "parked calls": followed._PARKED, "what a message looked up": followed._OPEN,
+    "what a message made": followed._CHARTED, "its events": followed._EVENTS,
 }  # fmt: skip
 
 

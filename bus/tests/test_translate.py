@@ -15,7 +15,7 @@ from hisbus_bus.kernel.log import Record
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.topics import digest
 from hisbus_mapping import Losses
-from hisbus_schemas import Due, Fact, Moment, Translated
+from hisbus_schemas import Assigned, Due, Fact, Moment, Translated, VisitId
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
@@ -228,6 +228,17 @@ async def test_a_timer_passes_through_without_a_row_in_the_ledger(site: Site, st
     await take(step, record(0, due.model_dump_json(), message="wake-1", connector="hisbus"))
     (output,) = translated(log)
     assert (output.events[0].kind, output.events[0].data, output.events[0].time.at) == ("timer.due", due, NOON)
+    assert await ledger(site) == []
+
+
+async def test_a_persons_decision_passes_through_under_its_own_kind(site: Site, step: Translate, log: Any) -> None:
+    visit = VisitId(authority="HOSP", number="V1")
+    said = Assigned(message="m1", encounter="e1", visit=visit, who="user:ann", at=NOON)
+    more = {"message": "assigned-1", "connector": "hisbus", "kind": "message.assigned"}
+    await take(step, record(0, said.model_dump_json(), **more))
+    (output,) = translated(log)
+    assert (output.events[0].kind, output.events[0].data) == ("message.assigned", said)
+    assert (output.message, output.events[0].time.at, output.clock) == ("assigned-1", NOON, "wall")
     assert await ledger(site) == []
 
 

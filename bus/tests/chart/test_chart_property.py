@@ -7,9 +7,12 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from hisbus_bus.flow.chart.store import BY_HAND
+from hisbus_bus.kernel.topics import digest
 from hisbus_schemas import (
     Administration,
     Allergy,
+    Assigned,
     Charge,
     Code,
     Demographics,
@@ -215,6 +218,23 @@ def deliveries(
     return messages, copies, draw(st.lists(st.integers(1, 5), min_size=1, max_size=4))
 
 
+@st.composite
+def given_by_hand(
+    draw: st.DrawFn, facts: st.SearchStrategy[Any] = facts
+) -> tuple[list[list[list[dict[str, Any]]]], list[tuple[int, int]], list[int]]:
+    """Such messages, and what people said to which stays some of them belong, several times perhaps, or to none."""
+    messages, copies, sizes = draw(deliveries(facts))
+    given = st.tuples(st.integers(0, len(messages) - 1), st.none() | visits, hours)
+    for number, on, hour in draw(st.lists(given, min_size=1, max_size=4)):
+        decided = fact(BY_HAND, hour, "", None)
+        visit = visit_id(on) if on else None
+        said = Assigned(message=digest("message", number), visit=visit, who="user:ann", at=decided["time"].at)
+        copies += [(len(messages), 0)] * draw(st.sampled_from((1, 1, 1, 2)))
+        messages.append([[decided | {"patient": None, "data": said}]])
+    draw(st.randoms(use_true_random=False)).shuffle(copies)
+    return messages, copies, sizes
+
+
 def batches(order: Sequence[Translated], sizes: Sequence[int]) -> list[list[Translated]]:
     """Cut a delivery into batches; the copies and revisions of one message share a key, so none holds two."""
     cut: list[list[Translated]] = [[]]
@@ -229,7 +249,16 @@ def batches(order: Sequence[Translated], sizes: Sequence[int]) -> list[list[Tran
 @settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
 @given(deliveries() | deliveries(of_one_number()))
 async def test_no_order_of_delivery_changes_a_chart(fresh_ward: Any, delivery: Any) -> None:
-    messages, order, sizes = delivery
+    await the_same_charts(fresh_ward, *delivery)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(given_by_hand() | given_by_hand(of_one_number()))
+async def test_no_order_of_delivery_changes_what_people_gave_to_stays(fresh_ward: Any, delivery: Any) -> None:
+    await the_same_charts(fresh_ward, *delivery)
+
+
+async def the_same_charts(fresh_ward: Any, messages: Any, order: Any, sizes: Any) -> None:
     async with fresh_ward() as plain, fresh_ward() as shuffled:
         for number, revisions in enumerate(messages):
             await plain.deliver(plain.message(*revisions[-1], number=number, revision=len(revisions)))

@@ -30,6 +30,7 @@ def test_every_agreed_path_is_described_with_models(description: dict[str, Any])
         ("post", "users/{name}/sessions/end"), ("post", "users/{name}/details"), ("post", "users/{name}/numbers"),
         ("post", "users/{name}/numbers/remove"), ("get", "users/{name}/tokens"), ("post", "users/{name}/tokens"),
         ("post", "users/{name}/tokens/{id}/revoke"),
+        ("post", "messages/{id}/assignment"), ("get", "proposals/{id}/messages"), ("get", "work-items"),
         ("get", "controls"), ("post", "controls"), ("get", "signals"), ("get", "codes"), ("post", "codes"),
         ("get", "losses"),
     }  # fmt: skip

@@ -201,6 +201,7 @@ def test_both_languages_say_the_same_things() -> None:
         "agent", "role", "status", "severity", "state", "sex", "reason", "refused", "receipt", "diagnosis", "order",
         "document", "field", "message-status", "writeback-status", "verdict",
         "kind", "model", "history", "step", "part", "class", "ordered", "administration", "unknown", "unevaluated",
+        "called", "no-stay", "work-kind", "work-todo",
     }  # fmt: skip
     by_value |= {
         "site.embedded",
@@ -224,6 +225,7 @@ def test_both_languages_say_the_same_things() -> None:
     by_value |= {key for key in chinese if key.startswith(("codes.role.", "codes.method.", "codes.verified."))}
     by_value |= {key for key in chinese if key.startswith("allergy.")}
     by_value |= {f"message.{field}" for field in ("patient", "visit", "text")}
+    by_value |= {f"way.waits-{step}" for step in ("translate", "chart")}
     by_value |= {f"asked.{status}" for status in ("open", "answered")}
     by_value |= {f"parked.{status}" for status in ("parked", "replayed", "closed")}
     by_value |= {f"became.{outcome}" for outcome in ("sent", "refused", "read", "waiting", "parked")} | {"cut"}

@@ -49,6 +49,7 @@ from hisbus_schemas.entry import (
 from hisbus_schemas.event import (
     Administration,
     Allergy,
+    Assigned,
     Attachment,
     Charge,
     Code,
@@ -111,6 +112,7 @@ __all__ = [
     "Asked",
     "Assessed",
     "Assessment",
+    "Assigned",
     "Attachment",
     "Charge",
     "Chart",

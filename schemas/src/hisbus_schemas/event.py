@@ -368,8 +368,37 @@ class Due(Contract):
     """``proposals.changed``: 1 where an event of the hospital is behind it, 2 where another such news is."""
 
 
+class Assigned(Contract):
+    """What a person decided: that a message belongs to a stay, whatever numbers it names, or to none in particular.
+
+    Of several on one message the last in the order of the fold stands. It holds for every later reading of the message.
+    """
+
+    body: Literal["assigned"] = "assigned"
+    message: str
+    """The same for every copy and every reading of it."""
+    encounter: str = ""
+    """The stay; empty: the message goes where its own numbers and times lead."""
+    visit: VisitId | None = None
+    """Of the stay."""
+    who: str
+    """``user:NAME``."""
+    at: Instant
+
+
 Body = Annotated[
-    Diagnoses | Procedure | Order | Report | Document | Merge | Move | Charge | Allergy | Administration | Due,
+    Diagnoses
+    | Procedure
+    | Order
+    | Report
+    | Document
+    | Merge
+    | Move
+    | Charge
+    | Allergy
+    | Administration
+    | Due
+    | Assigned,
     Field(discriminator="body"),
 ]
 

@@ -22,7 +22,10 @@ from hisbus_schemas import Assessed, Charted, Decision, Receipt, Translated
 SITE, AGENT = "{site}", "{agent}"
 
 SAID: dict[Name, tuple[Any, str]] = {
-    "raw": (bytes, "What a connector received, as it came; timers that are due."),
+    "raw": (
+        bytes,
+        "What a connector received, as it came; timers that are due; to which stay a person gave a message.",
+    ),
     "events": (Translated, "What one message says, in canonical form."),
     "charted": (Charted, "A chart has a new version; the chart itself stays in the database."),
     "assessments": (Assessed, "All that one agent now has to say about one encounter."),

@@ -8,8 +8,9 @@ import json
 from collections import abc
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import Field, TypeAdapter
 from pydantic_core import to_json
 from sqlalchemy import delete, literal_column, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -24,9 +25,10 @@ from hisbus_bus.kernel.positions import position
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.topics import ALL, BACKFILL, INTERNAL, Name, digest
 from hisbus_mapping import Answers, Mapping, losses_of
-from hisbus_schemas import Due, Event, Fact, Moment, Position, Translated
+from hisbus_schemas import Assigned, Due, Event, Fact, Moment, Position, Translated
 
 _Row = abc.Mapping[str, Any]
+_SAID: TypeAdapter[Due | Assigned] = TypeAdapter(Annotated[Due | Assigned, Field(discriminator="body")])
 
 REUSES = 500
 """Most messages looked at that share a control id with those of a batch: some senders have but a few ids, or one."""
@@ -301,11 +303,12 @@ def raw_of(record: Record, received: datetime) -> Raw:
 
 
 def _internal(record: Record) -> Translated:
-    """Pass on what the bus itself appended (a timer, news): it needs no ledger, chart drops a second copy."""
-    due = Due.model_validate_json(record.value)
+    """Pass on what the bus itself appended (a timer, news, a decision): no ledger, for chart drops a second copy."""
+    said = _SAID.validate_json(record.value)
     position = Position(recorded=record.time, partition=record.partition, offset=record.offset)
     message = record.headers["message"]
-    fact = Fact(kind=record.headers.get("kind", "timer.due"), time=Moment(at=due.due), data=due)
+    at = said.due if isinstance(said, Due) else said.at
+    fact = Fact(kind=record.headers.get("kind", "timer.due"), time=Moment(at=at), data=said)
     return Translated(
         message=message,
         revision=1,

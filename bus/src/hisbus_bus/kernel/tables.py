@@ -19,7 +19,12 @@ from sqlalchemy import (
 
 from hisbus_bus.kernel.columns import Big, Instant, PartialIndex
 from hisbus_bus.kernel.columns import metadata as metadata
-from hisbus_bus.kernel.states import Decided
+from hisbus_bus.kernel.people_tables import sessions as sessions
+from hisbus_bus.kernel.people_tables import staff as staff
+from hisbus_bus.kernel.people_tables import staff_numbers as staff_numbers
+from hisbus_bus.kernel.people_tables import tokens as tokens
+from hisbus_bus.kernel.people_tables import users as users
+from hisbus_bus.kernel.states import Decided, WrittenBack
 
 # --- the kernel's own -------------------------------------------------------------------------------------------------
 
@@ -65,7 +70,9 @@ parked = Table(
     UniqueConstraint("step", "topic", "partition", "offset"),
     Index("parked_open", "status", "step"),
     Index("parked_encounter", "encounter", "step"),
+    Index("parked_message", "message"),
 )
+PartialIndex("parked_waiting", parked.c.parked, parked.c.id, unique=False, where=parked.c.status == "parked")
 
 audit = Table(
     "audit",
@@ -161,6 +168,7 @@ codes = Table(
     Column("pending", Boolean, nullable=False),  # its messages are still to be read again
 )
 PartialIndex("codes_pending", codes.c.id, unique=False, where=codes.c.pending)
+PartialIndex("codes_open", codes.c.seen, codes.c.id, unique=False, where=codes.c.word.is_(None))
 
 # --- translate --------------------------------------------------------------------------------------------------------
 
@@ -268,7 +276,8 @@ events = Table(
     Column("patient", String, nullable=True),  # as received
     Column("visit", String, nullable=True, index=True),  # as received, as Keys.encounter
     Column("encounter", String, nullable=True, index=True),  # as assigned; null: unassigned
-    Column("flag", String, nullable=False, index=True),  # why not folded: see kernel.charts.Unassigned
+    Column("hand", String, nullable=True),  # to which a person gave it; null: to none
+    Column("flag", String, nullable=False),  # why not folded: see kernel.charts.Unassigned
     Column("claim", String, nullable=False, server_default=""),  # on its visit: opens | bare | empty, see visits.py
     Column("connector", String, nullable=False),
     Column("timezone", String, nullable=False),
@@ -278,6 +287,8 @@ events = Table(
     Column("body", Text, nullable=False),  # the event, JSON
     Index("events_patient", "patient", "visit"),
 )
+PartialIndex("events_by_hand", events.c.hand, unique=False, where=events.c.hand.is_not(None))
+PartialIndex("events_unassigned", events.c.message, unique=False, where=events.c.flag != "")
 
 entries = Table(
     "entries",
@@ -296,6 +307,11 @@ charted_messages = Table(
     Column("message", String, primary_key=True),
     Column("revision", Integer, nullable=False),
     Column("outputs", Text, nullable=False),  # what was appended, for a redelivery
+    Column("hand", String, nullable=True),  # stay to which a person gave it; null: to none
+    Column(
+        "hand_order", String, nullable=False, server_default=""
+    ),  # fold order of that decision; empty: there is none
+    Column("hand_by", String, nullable=False, server_default=""),  # message that brought it
 )
 
 # --- timers -----------------------------------------------------------------------------------------------------------
@@ -393,63 +409,6 @@ decisions = Table(
 )
 PartialIndex("decisions_standing", decisions.c.proposal, unique=True, where=decisions.c.state == Decided.STANDS)
 
-users = Table(
-    "users",
-    metadata,
-    Column("name", String, primary_key=True),
-    Column("role", String, nullable=False),  # viewer | reviewer | admin
-    Column("password", String, nullable=False),  # argon2
-    Column("active", Boolean, nullable=False),
-    Column("failures", Integer, nullable=False),
-    Column("locked_until", Instant, nullable=True),
-    Column("full_name", String, nullable=False, server_default=""),
-    Column("department", String, nullable=False, server_default=""),
-    Column("title", String, nullable=False, server_default=""),
-)
-
-tokens = Table(
-    "tokens",
-    metadata,
-    Column("id", String, primary_key=True),  # what lists show and a revocation names
-    Column("hash", String, nullable=False, unique=True),  # sha-256 of the bearer token
-    Column("user", String, nullable=False, index=True),
-    Column("purpose", String, nullable=False),
-    Column("created", Instant, nullable=False),
-    Column("until", Instant, nullable=False),
-    Column("revoked", Instant, nullable=True),
-    Column("used", Instant, nullable=True),  # last, to the minute
-)
-
-staff_numbers = Table(
-    "staff_numbers",
-    metadata,
-    Column("authority", String, primary_key=True),  # as the HIS sends it; often empty
-    Column("number", String, primary_key=True),
-    Column("user", String, nullable=False, index=True),
-)
-
-staff = Table(
-    "staff",
-    metadata,
-    Column("authority", String, primary_key=True),  # as the HIS sends it; often empty
-    Column("number", String, primary_key=True),
-    Column("name", String, nullable=False),
-    Column("department", String, nullable=False, index=True),
-    Column("title", String, nullable=False),
-    Column("head", Boolean, nullable=False),  # of the department: whom what is overdue escalates to
-    Column("left", Instant, nullable=True),  # since when the directory does not have them; null: it does
-)
-
-sessions = Table(
-    "sessions",
-    metadata,
-    Column("id", String, primary_key=True),  # sha-256 of the cookie
-    Column("user", String, nullable=False, index=True),
-    Column("csrf", String, nullable=False),
-    Column("created", Instant, nullable=False),
-    Column("seen", Instant, nullable=False),
-)
-
 # --- writeback --------------------------------------------------------------------------------------------------------
 
 writebacks = Table(
@@ -476,26 +435,19 @@ writebacks = Table(
     Column("resolved_by", String, nullable=False),
     Column("body", LargeBinary, nullable=False),  # as last sent, JSON; empty until then
 )
+_undecided = writebacks.c.status == WrittenBack.UNDECIDED
+PartialIndex("writebacks_undecided", writebacks.c.created, writebacks.c.id, unique=False, where=_undecided)
 
 KERNEL = frozenset(
     "offsets outbox parked audit audit_seals proposal_history users sessions tokens staff_numbers staff controls"
     " signals places releases codes".split()
 )
 
-WRITER = {
-    "messages": "translate",
-    "lookups": "translate",
-    "clock": "translate",
-    "patients": "chart",
-    "encounters": "chart",
-    "merges": "chart",
-    "events": "chart",
-    "entries": "chart",
-    "charted_messages": "chart",
-    "wakes": "timers",
-    "wake_heads": "timers",
-    "assessment_heads": "review",
-    "proposals": "review",
-    "decisions": "review",
-    "writebacks": "writeback",
+_WRITTEN = {
+    "translate": "messages lookups clock",
+    "chart": "patients encounters merges events entries charted_messages",
+    "timers": "wakes wake_heads",
+    "review": "assessment_heads proposals decisions",
+    "writeback": "writebacks",
 }
+WRITER = {table: step for step, names in _WRITTEN.items() for table in names.split()}

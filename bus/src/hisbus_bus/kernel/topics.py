@@ -72,7 +72,7 @@ STEPS = (*FLOW, "web")
 """What a process can be asked to run."""
 
 INTERNAL = "hisbus"
-"""The connector of what the bus itself appends to ``raw``: wakes, and news of proposals."""
+"""The connector of what the bus itself appends to ``raw``: wakes, news of proposals, and where people put messages."""
 
 BACKFILL = "backfill"
 """Header in ``raw`` of a message of before the site was connected: ``ALL``, or a time (ISO 8601) before which what it

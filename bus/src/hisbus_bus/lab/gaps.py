@@ -24,7 +24,10 @@ class Stored:
 
     connector: str
     begin: datetime
+    mapping: Mapping | None = None
     mark: str = ""
+    as_of: str = ""
+    force: bool = False
 
     @property
     def condition(self) -> ColumnElement[bool]:

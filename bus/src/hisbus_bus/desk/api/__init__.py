@@ -15,6 +15,7 @@ from hisbus_bus.desk.api import (
     proposals,
     signals,
     users,
+    work_items,
     writebacks,
 )
 from hisbus_bus.desk.problems import MEDIA_TYPE, ProblemBody
@@ -31,5 +32,18 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 }
 
 router = APIRouter(prefix="/api/v1", responses=ERRORS)
-for part in (messages, losses, charts, proposals, writebacks, parked, codes, controls, signals, audit, users):
+for part in (
+    messages,
+    losses,
+    charts,
+    proposals,
+    work_items,
+    writebacks,
+    parked,
+    codes,
+    controls,
+    signals,
+    audit,
+    users,
+):
     router.include_router(part.router)

@@ -4,17 +4,19 @@ import json
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from hisbus_bus.desk import cursors
 from hisbus_bus.desk.cursors import LIMIT, MOST, Cursor, Items, Limit
 from hisbus_bus.desk.problems import Problem
+from hisbus_bus.desk.process import Process
+from hisbus_bus.desk.read import followed, traces
 from hisbus_bus.desk.read import messages as ledger
-from hisbus_bus.desk.read import traces
+from hisbus_bus.desk.read.assignments import assign
 from hisbus_bus.desk.read.messages import Copy, Found, Wanted
-from hisbus_bus.desk.security import Reader, SiteOf, Viewer, actor
-from hisbus_bus.desk.views import viewed
+from hisbus_bus.desk.security import Assigner, Reader, SiteOf, Viewer, actor
+from hisbus_bus.desk.views import message_viewed, viewed
 from hisbus_bus.desk.words import Word
 from hisbus_mapping import Losses
 
@@ -63,6 +65,8 @@ class Message(MessageLine):
     """The first copy, where this is another."""
     parked: str | None
     """The parked row that waits for a replay."""
+    way: followed.Way
+    """Event by event: to which stay, to which agents, to which rules; or why not."""
 
 
 class MessageSearch(BaseModel):
@@ -85,6 +89,15 @@ class MessageSearch(BaseModel):
         if not (self.control_id or self.patient or self.visit or self.text):
             raise ValueError("name at least one thing to search for")
         return self
+
+
+class AssignmentBody(BaseModel):
+    """To which stay a message belongs."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    encounter: Word
+    """The stay's id, as `POST /charts/search` finds it; empty: the message goes where its own numbers lead."""
 
 
 class MessagesFound(Items[MessageLine]):
@@ -125,14 +138,16 @@ async def search_messages(site: SiteOf, user: Reader, search: MessageSearch) -> 
 
 
 @router.get("/{id}")
-async def read_message(site: SiteOf, user: Reader, id: Word) -> Message:
+async def read_message(request: Request, site: SiteOf, user: Reader, id: Word) -> Message:
     """Read one message, and what became of it."""
+    process: Process = request.app.state.process
     copy = await ledger.find(site, id)
     if copy is None:
         raise Problem("not_found")
     trace = await traces.of_message(site, copy)
+    way = await followed.of_message(site, copy, process.agents)
     body = await ledger.body_of(site, id)
-    await viewed(site, actor(user), "message.viewed", id)
+    await message_viewed(site, actor(user), id, trace.encounters)
     return Message(
         **MessageLine.of(copy).model_dump(),
         raw=None if body is None else ledger.decoded(body),
@@ -144,7 +159,14 @@ async def read_message(site: SiteOf, user: Reader, id: Word) -> Message:
         writebacks=trace.writebacks,
         duplicate_of=trace.duplicate_of,
         parked=trace.parked,
+        way=way,
     )
+
+
+@router.post("/{id}/assignment")
+async def assign_message(site: SiteOf, user: Assigner, id: Word, body: AssignmentBody) -> MessageLine:
+    """Say to which stay a message belongs. It holds for every later reading of it, until somebody says otherwise."""
+    return MessageLine.of(await assign(site, user, id, body.encounter))
 
 
 def _lines(found: Found) -> list[MessageLine]:

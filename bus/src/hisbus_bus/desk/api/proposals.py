@@ -12,7 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from hisbus_bus.desk import cursors
 from hisbus_bus.desk.cursors import LIMIT, Cursor, Items, Limit
 from hisbus_bus.desk.problems import MEDIA_TYPE, ProblemBody
+from hisbus_bus.desk.read import sources
 from hisbus_bus.desk.read import worklist as queue
+from hisbus_bus.desk.read.sources import Source
 from hisbus_bus.desk.read.worklist import Filter, StayLine
 from hisbus_bus.desk.security import Reader, Reviewer, SiteOf, actor
 from hisbus_bus.desk.views import viewed
@@ -156,6 +158,24 @@ async def read_proposal(site: SiteOf, user: Reader, id: Word, response: Response
     """Read one proposal. Its `ETag` is what a decision names."""
     row, _ = await queue.look(site, actor(user), id)
     return await _answer(site, row, response)
+
+
+class Sources(BaseModel):
+    """The messages that a proposal rests on."""
+
+    items: list[Source]
+
+
+@router.get("/{id}/messages")
+async def read_sources(site: SiteOf, user: Reader, id: Word) -> Sources:
+    """Read which messages a proposal's evidence, and all that it read, came from."""
+    async with site.database.read() as connection:
+        row = await queue.one(connection, id)
+        items = (await sources.of(connection, [row]))[id]
+    await viewed(
+        site, actor(user), "proposal.viewed", id, encounter=row.encounter, messages=[one.message for one in items]
+    )
+    return Sources(items=[*items])
 
 
 @router.post(

@@ -20,10 +20,10 @@ STATES = ("open", "answered")
 
 @router.get("")
 async def listing(
-    request: Request, site: SiteOf, user: Someone, status: Word = "open", cursor: Cursor = None
+    request: Request, site: SiteOf, user: Someone, status: Word = "open", one: Word = "", cursor: Cursor = None
 ) -> Response:
-    """Show codes, at first those that are open, each with what waits for it and a form to answer."""
-    return await _list(request, site, _integrator(user), status, cursor)
+    """Show codes, at first those that are open, or one of them; each with what waits for it and a form to answer."""
+    return await _list(request, site, _integrator(user), "" if one else status, cursor, one=one)
 
 
 @router.post("/{id}")
@@ -45,10 +45,18 @@ def _integrator(user: User) -> User:
 
 
 async def _list(
-    request: Request, site: Site, user: User, status: str, cursor: str | None, *, refused: Refused | None = None
+    request: Request,
+    site: Site,
+    user: User,
+    status: str,
+    cursor: str | None,
+    *,
+    one: str = "",
+    refused: Refused | None = None,
 ) -> Response:
-    status = status if status in STATES else "open"
-    found, following = await codes.listed(site, request.app.state.asks, status, "", LIMIT, cursors.read(cursor))
+    status = status if one or status in STATES else "open"
+    place = cursors.read(cursor)
+    found, following = await codes.listed(site, request.app.state.asks, status, "", LIMIT, place, one)
     return render(
         request,
         "asked.html",

@@ -4,19 +4,23 @@ import json
 from typing import Any
 
 from fastapi import APIRouter, Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
+from hisbus.errors import Refused
 from hisbus_bus.desk import cursors
 from hisbus_bus.desk.cursors import LIMIT, Cursor
 from hisbus_bus.desk.pages.frame import Reader, Viewer, posted, render
 from hisbus_bus.desk.problems import Problem
+from hisbus_bus.desk.process import Process
+from hisbus_bus.desk.read import followed, traces, worklist
 from hisbus_bus.desk.read import messages as ledger
-from hisbus_bus.desk.read import traces
+from hisbus_bus.desk.read.assignments import assign, stay_of
 from hisbus_bus.desk.read.messages import Wanted
-from hisbus_bus.desk.security import SiteOf, actor
-from hisbus_bus.desk.views import viewed
+from hisbus_bus.desk.security import SiteOf, actor, allow
+from hisbus_bus.desk.views import message_viewed, viewed
 from hisbus_bus.desk.words import Word
-from hisbus_bus.kernel.people import User
+from hisbus_bus.kernel.people import Object, User, may
+from hisbus_bus.kernel.site import Site
 
 router = APIRouter(prefix="/messages")
 
@@ -49,18 +53,51 @@ async def search(request: Request, site: SiteOf, user: Reader) -> Response:
 
 
 @router.get("/{id}")
-async def message(request: Request, site: SiteOf, user: Reader, id: Word) -> Response:
+async def message(request: Request, site: SiteOf, user: Reader, id: Word, given: Word = "") -> Response:
     """Show one message: its original, its acknowledgement, and what became of it."""
+    return await _show(request, site, user, id, given=given == "yes")
+
+
+@router.post("/{id}/assignment")
+async def assignment(request: Request, site: SiteOf, user: Reader, id: Word) -> Response:
+    """Take to which stay a person gives a message: one that was offered, or by its visit number."""
+    fields = await posted(request, user)
+    who, visit = allow(user, "replay", Object("message")), fields.get("visit", "").strip()
+    try:
+        chosen = fields.get("encounter")
+        await assign(site, who, id, chosen if chosen is not None and not visit else await stay_of(site, visit))
+    except Refused as error:
+        return await _show(request, site, user, id, refused=error)
+    return RedirectResponse(f"/messages/{id}?given=yes", 303)
+
+
+async def _show(
+    request: Request, site: Site, user: User, id: str, *, given: bool = False, refused: Refused | None = None
+) -> Response:
     copy = await ledger.find(site, id)
     if copy is None:
         raise Problem("not_found")
+    process: Process = request.app.state.process
     trace = await traces.of_message(site, copy)
+    way = await followed.of_message(site, copy, process.agents)
+    mine = may(user, "replay", Object("message")) and copy.status not in {"stored", "duplicate"}
+    offered = await followed.offered(site, copy) if mine and way.events else []
     body = await ledger.body_of(site, id)
-    await viewed(site, actor(user), "message.viewed", id)
+    await message_viewed(site, actor(user), id, trace.encounters, [one.id for one in offered])
+    async with site.database.read() as connection:
+        named = await worklist.stays(connection, [one.encounter for one in way.stays])
     return render(
         request,
         "message.html",
         user,
+        http=refused.status if refused else 200,
+        way=way,
+        offered=offered,
+        assigns=mine and bool(way.events),
+        visits={id: stay.visit for id, stay in named.items()},
+        findings={row.id: row for row in trace.proposals},
+        given=given,
+        refused=refused.code if refused else "",
         copy=copy,
         trace=trace,
         raw=None if body is None else lines(ledger.decoded(body)),

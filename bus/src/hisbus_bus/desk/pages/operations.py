@@ -14,7 +14,6 @@ from hisbus_bus.desk.read import operations
 from hisbus_bus.desk.security import SiteOf, allow
 from hisbus_bus.desk.words import Word
 from hisbus_bus.flow.lag import lag
-from hisbus_bus.kernel import charts
 from hisbus_bus.kernel.people import Object, User
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.states import WrittenBack
@@ -44,10 +43,10 @@ async def agents(request: Request, site: SiteOf, user: Viewer) -> Response:
 
 @router.get("/writebacks")
 async def writebacks(
-    request: Request, site: SiteOf, user: Viewer, status: Word = "", cursor: Cursor = None
+    request: Request, site: SiteOf, user: Viewer, status: Word = "", one: Word = "", cursor: Cursor = None
 ) -> Response:
-    """Show write-backs, and a form where a person must look in the HIS."""
-    rows, following = await operations.writebacks(site, status, LIMIT, cursors.read(cursor))
+    """Show write-backs, or one of them, and a form where a person must look in the HIS."""
+    rows, following = await operations.writebacks(site, status, LIMIT, cursors.read(cursor), one)
     return render(
         request,
         "writebacks.html",
@@ -71,19 +70,31 @@ async def resolve(request: Request, site: SiteOf, user: Viewer, id: Word) -> Res
 
 @router.get("/parked")
 async def parked(
-    request: Request, site: SiteOf, user: Viewer, status: Word = "parked", about: Word = "", cursor: Cursor = None
+    request: Request,
+    site: SiteOf,
+    user: Viewer,
+    status: Word = "parked",
+    one: Word = "",
+    about: Word = "",
+    cursor: Cursor = None,
 ) -> Response:
-    """Show what was set aside, and events that no stay could be found for; ``about``: what became of one."""
+    """Show what was set aside, or one row of it, whatever became of that; ``about``: what became of one."""
     became = await operations.became(site, about) if about else None
-    return await _parked(request, site, user, status, cursor, became=became)
+    return await _parked(request, site, user, "" if one else status, cursor, one, became=became)
 
 
 async def _parked(
-    request: Request, site: Site, user: User, status: str, cursor: str | None, *, http: int = 200, **about: Any
+    request: Request,
+    site: Site,
+    user: User,
+    status: str,
+    cursor: str | None,
+    one: str = "",
+    *,
+    http: int = 200,
+    **about: Any,
 ) -> Response:
-    rows, following = await operations.parked_rows(site, status, "", LIMIT, cursors.read(cursor))
-    async with site.database.read() as connection:
-        unassigned = await charts.unassigned(connection, LIMIT)
+    rows, following = await operations.parked_rows(site, status, "", LIMIT, cursors.read(cursor), one)
     return render(
         request,
         "parked.html",
@@ -91,7 +102,6 @@ async def _parked(
         rows=rows,
         status=status,
         states=PARKED,
-        unassigned=unassigned,
         following=following.word() if following else "",
         http=http,
         **{"became": None, "overtaken": None, **about},

@@ -32,7 +32,7 @@ class Open:
 
 
 async def listed(
-    site: Site, asks: By, status: str, connector: str, limit: int, after: Place | None
+    site: Site, asks: By, status: str, connector: str, limit: int, after: Place | None, one: str = ""
 ) -> tuple[list[Open], Place | None]:
     """Return codes from the newest to the oldest, and where the next page begins.
 
@@ -43,6 +43,7 @@ async def listed(
         connector: whose messages send them; empty: any.
         limit: most codes.
         after: where the page before ended.
+        one: only the code of this id; empty: any.
     """
     code = tables.codes.c
     query = _shown().order_by(code.seen.desc(), code.id.desc()).limit(limit + 1)
@@ -50,6 +51,8 @@ async def listed(
         query = query.where(codes.standing() == "" if status == "open" else codes.standing() != "")
     if connector:
         query = query.where(code.connector == connector)
+    if one:
+        query = query.where(code.id == one)
     if after is not None:
         query = query.where(after.before(code.seen, code.id))
     async with site.database.read() as connection:

@@ -115,6 +115,12 @@ async def body_of(site: Site, id: str) -> bytes | None:
     return None if record is None else record.value
 
 
+async def key_of(site: Site, id: str) -> str:
+    """Return the key that a copy lies under in the log; empty where the log no longer keeps it."""
+    record = await _record(site, id)
+    return "" if record is None else record.key
+
+
 def decoded(body: bytes) -> str:
     """Return a message's bytes as text: UTF-8, else GB18030, else Latin-1; without a byte-order mark."""
     for charset in ("utf-8-sig", "gb18030"):

@@ -38,10 +38,12 @@ class Again:
     """That it made; None: charts do not know them yet."""
 
 
-async def writebacks(site: Site, status: str, limit: int, after: Place | None) -> tuple[Rows, Place | None]:
-    """Return write-backs from the newest to the oldest, and where the next page begins."""
+async def writebacks(
+    site: Site, status: str, limit: int, after: Place | None, one: str = ""
+) -> tuple[Rows, Place | None]:
+    """Return write-backs from the newest to the oldest, or the one of an id, and where the next page begins."""
     table = tables.writebacks
-    wanted = [table.c.status == status] if status else []
+    wanted = [table.c[name] == value for name, value in (("status", status), ("id", one)) if value]
     return await _newest(site, table, "created", wanted, limit, after)
 
 
@@ -52,10 +54,13 @@ async def resolve(site: Site, user: User, id: str, resolution: str, note: str) -
         return await _known(connection, tables.writebacks, id)
 
 
-async def parked_rows(site: Site, status: str, step: str, limit: int, after: Place | None) -> tuple[Rows, Place | None]:
-    """Return what was set aside from the newest to the oldest, and where the next page begins."""
+async def parked_rows(
+    site: Site, status: str, step: str, limit: int, after: Place | None, one: str = ""
+) -> tuple[Rows, Place | None]:
+    """Return what was set aside from the newest to the oldest, or the row of an id, and where the next page begins."""
     table = tables.parked
-    wanted = [table.c[name] == value for name, value in (("status", status), ("step", step)) if value]
+    given = (("status", status), ("step", step), ("id", one))
+    wanted = [table.c[name] == value for name, value in given if value]
     return await _newest(site, table, "parked", wanted, limit, after)
 
 

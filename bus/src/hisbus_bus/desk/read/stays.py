@@ -14,7 +14,9 @@ from hisbus import payloads
 from hisbus_bus.desk import codes
 from hisbus_bus.desk.codes import CodeLines
 from hisbus_bus.desk.proofs import Proof, prove
+from hisbus_bus.desk.read import sources
 from hisbus_bus.desk.read import worklist as queue
+from hisbus_bus.desk.read.sources import Source
 from hisbus_bus.flow.review import notes, opinions, proposals
 from hisbus_bus.flow.review.notes import Said
 from hisbus_bus.kernel import audit, charts, tables
@@ -49,6 +51,8 @@ class Finding:
     connector: str = ""
     """Which the stay came through, and a write-back would leave by."""
     voices: Sequence[Voice] = ()
+    sources: Sequence[Source] = ()
+    """The messages that it rests on."""
     queries: Sequence[tuple[str, Text]] = ()
     """What the agent of a set of codes asks the clinician of this stay: proposals of their own, by id."""
 
@@ -204,6 +208,7 @@ async def of_rows(connection: AsyncConnection, rows: Iterable[Row[Any]], chart: 
     by_decision = {row.proposal: row for row in made}
     by_receipt = {row.proposal: row for row in sent}
     known = [(row, proposals.body(row)) for row in rows]
+    came_from = await sources.of(connection, rows)
     findings = [
         Finding(
             row=row,
@@ -217,6 +222,7 @@ async def of_rows(connection: AsyncConnection, rows: Iterable[Row[Any]], chart: 
             receipt=by_receipt.get(row.id),
             connector=stays[row.encounter].connector if row.encounter in stays else "",
             voices=_voices(chart, row, voices.get(row.id, ())),
+            sources=came_from[row.id],
             queries=[
                 (other.id, asked.message)
                 for other, asked in known

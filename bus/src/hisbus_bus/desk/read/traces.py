@@ -147,7 +147,7 @@ async def _follow(connection: AsyncConnection, message: str, trace: Trace) -> No
     query = select(table).where(shown).order_by(table.c.opened.desc()).limit(MOST)
     made = {event.id for event in trace.events}
     for row in await connection.execute(query):
-        if row.event in made or _rests_on(row, made):
+        if row.event in made or rests_on(row, made):
             trace.proposals.append(
                 ProposalTrace(id=row.id, agent=row.agent, rule=row.rule, status=row.status, encounter=row.encounter)
             )
@@ -156,7 +156,7 @@ async def _follow(connection: AsyncConnection, message: str, trace: Trace) -> No
         trace.writebacks.append(WriteBackTrace(id=row.id, proposal=row.proposal, status=row.status, code=row.code))
 
 
-def _rests_on(row: Row[Any], events: set[str]) -> bool:
+def rests_on(row: Row[Any], events: set[str]) -> bool:
     """Tell whether a proposal read or quotes an entry as one of these events left it."""
     proposal = proposals.body(row)
     versions = {ref.rpartition("@")[2] for ref in proposal.reads}

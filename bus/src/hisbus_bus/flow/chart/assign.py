@@ -12,7 +12,7 @@ from hisbus_bus.flow.chart.order import STAMP
 from hisbus_bus.flow.chart.refold import note
 from hisbus_bus.flow.chart.said import Said, is_adt
 from hisbus_bus.flow.chart.scope import Scope
-from hisbus_bus.flow.chart.store import Encounter, Stored
+from hisbus_bus.flow.chart.store import BY_HAND, Encounter, Stored
 from hisbus_bus.flow.chart.visits import (
     ANOTHER,
     BARE,
@@ -30,13 +30,15 @@ from hisbus_bus.flow.chart.visits import (
 )
 from hisbus_bus.kernel import tables
 from hisbus_bus.kernel.bulk import within
-from hisbus_schemas import Due, Event
+from hisbus_schemas import Assigned, Due, Event
 
 New = tuple[Stored, Event]
 
 _ADT = tables.events.c.kind.startswith("encounter.") | tables.events.c.kind.startswith("patient.")
 _OF_THE_PERSON = frozenset({"allergy.recorded"})
 """Kinds that are true outside a stay too; they wait for the next one, and are nobody's work meanwhile."""
+_NEVER_GIVEN = frozenset({"encounter.moved"})
+"""Kinds that are about whose a visit is, so that no stay can take them; nor those about patients."""
 _OPENS = tables.events.c.claim == OPENS
 _NAMED = tables.events.c.visit == tables.events.c.encounter
 
@@ -60,13 +62,18 @@ class Assignment:
         gone: Sequence[Stored],
         merges: Sequence[Merge],
         counted: Mapping[str, str],
+        given: Mapping[str, str | None],
     ) -> None:
         self._counted = counted
+        self._given = given
+        """Messages that people gave to stays, or to none, in what is taken in."""
         self._scope = scope
         self._store = scope.store
         self._new = new
         self._gone = gone
         self._merges = merges
+        self._regiven: Sequence[Stored] = ()
+        """Stored events of messages that people gave to stays, or to none, in what is taken in."""
         self._moved: dict[str, Stored] = {}
         self._stirred: dict[str, Cause] = {}
         """Patients whose events without a visit number must be looked at again."""
@@ -94,11 +101,42 @@ class Assignment:
             if row.encounter is not None:
                 self.refold.add(row.encounter)
                 self.because(row.encounter, _cause(row))
-        again = await self._merge(linked, stored)
-        again |= await self._claim()
-        await self._own(again)
+        given = self._regiven = await self._give()
+        again = await self._merge(linked, stored) | {row.visit for row in given if row.visit is not None}
+        opened = await self._claim({row.visit for row in given if row.claim == OPENS and row.visit is not None})
+        await self._own(again | opened, [*given, *await self._waited_for(opened)])
         await self._open()
         await self._place()
+
+    # --- what people gave to stays
+
+    async def _give(self) -> list[Stored]:
+        """Write down what people gave to stays. Return the stored events that this concerns."""
+        if not self._given:
+            return []
+        await self._store.give(self._given)
+        rows = await self._store.light(within(tables.events.c.message, self._given), tables.events.c.kind != BY_HAND)
+        await self._bring(rows)
+        return rows
+
+    async def _waited_for(self, visits: Collection[str]) -> list[Stored]:
+        """Return the stored events that were given by hand to visits: one that nobody has opened takes none."""
+        rows = await self._store.light(within(tables.events.c.hand, visits)) if visits else []
+        await self._bring(rows)
+        return rows
+
+    async def _bring(self, rows: Iterable[Stored]) -> None:
+        """Load what decides where events belong."""
+        rows = list(rows)
+        await self._scope.bring_patients({row.patient for row in rows if row.patient is not None})
+        await self._scope.bring({id for row in rows for id in (row.visit, row.encounter, row.hand) if id is not None})
+        await self._scope.bring_holders()
+
+    def _by_hand(self, row: Stored) -> str | None:
+        """Return the stay to which a person gave an event, where there is one and it can take it."""
+        if row.hand is None or row.kind in _NEVER_GIVEN or row.kind.startswith("patient."):
+            return None
+        return row.hand if self._scope.is_stay(self._scope.encounters[row.hand]) else None
 
     # --- merges
 
@@ -131,6 +169,11 @@ class Assignment:
         await self._scope.bring(again)
         return again
 
+    def _decided(self, row: Stored) -> Cause | None:
+        """Return the person's decision that has an event looked at again."""
+        made = ((new, event.data) for new, event in self._new if isinstance(event.data, Assigned))
+        return next((_cause(new) for new, decision in made if decision.message == row.message), None)
+
     def _cause_of_merge(self) -> Cause:
         made = {merge.event for merge in self._merges if merge.visit is None}
         came = (_cause(row) for row, _ in self._new if row.id in made)
@@ -138,10 +181,14 @@ class Assignment:
 
     # --- visits
 
-    async def _claim(self) -> set[str]:
-        """Take in who names visits. Return those whose events must be looked at again."""
+    async def _claim(self, given: Collection[str]) -> set[str]:
+        """Take in who names visits. Return those whose events must be looked at again.
+
+        Args:
+            given: visits that were opened by what people gave to stays, or to none, since.
+        """
         before = {id: _held(encounter) for id, encounter in self._scope.encounters.items()}
-        if lost := {row.visit for row in self._gone if row.visit is not None}:
+        if lost := {*given, *(row.visit for row in self._gone if row.visit is not None)}:
             for visit in lost:
                 known = self._encounter(visit).claims
                 cleared = Claims(reused=known.reused, counted=known.counted, number=known.number)
@@ -170,21 +217,28 @@ class Assignment:
 
     def _name(self, row: Stored) -> None:
         encounter = self._encounter(row.visit)
-        if row.claim == OPENS:
+        if _claims(row):
             encounter.claims.open(row.order, row.patient, row.connector, row.timezone)
         self._scope.touch(encounter.id)
 
     def _encounter(self, id: str | None) -> Encounter:
         return self._scope.encounters[id or ""]
 
-    async def _own(self, again: Collection[str]) -> None:
-        """Give each visit its owner, and the events that name it their place."""
-        doubtful = {id for id in self._scope.encounters if self._may_be_reused(id, again)}
+    async def _own(self, again: Collection[str], given: Sequence[Stored]) -> None:
+        """Give each visit its owner, and the events that name it their place.
+
+        Args:
+            again: visits whose events must be looked at again.
+            given: stored events whose stays by hand are others now, or can take them now, or cannot any more.
+        """
+        named = {row.visit for row in given if row.visit is not None and not self._encounter(row.visit).counter}
+        doubtful = named | {id for id in self._scope.encounters if self._may_be_reused(id, again)}
         looked_at = {*again, *doubtful}
         rows = await self._store.light(within(tables.events.c.visit, looked_at)) if looked_at else []
-        await self._scope.bring_patients({row.patient for row in rows if row.patient is not None})
-        await self._scope.bring_holders()
-        causes = {row.visit: _cause(row) for row in (*self._gone, *(row for row, _ in reversed(self._new)))}
+        rows += [row for row in given if row.visit not in looked_at]
+        await self._bring(rows)
+        causes = {row.visit: cause for row in given if (cause := self._decided(row)) is not None}
+        causes |= {row.visit: _cause(row) for row in (*self._gone, *(row for row, _ in reversed(self._new)))}
         causes = {self._encounter(id).claims.number: cause for id, cause in causes.items() if id} | causes
         for id, encounter in self._scope.encounters.items():
             present = encounter.claims.present() if self._scope.is_stay(encounter) else None
@@ -198,18 +252,27 @@ class Assignment:
                 self.because(id, cause)
         await self._tell_reused(doubtful)
         for row in (self._moved.get(row.id, row) for row in rows):
-            cause = causes.get(row.visit) or self._cause_of_merge()
-            self._put(row, *self._of_visit(row), message=cause.message)
+            cause = self._decided(row) or causes.get(row.visit) or causes.get(row.hand) or self._cause_of_merge()
+            if row.visit is not None:
+                self._put(row, *self._of_visit(row), message=cause.message)
+            elif row.patient is not None and self._by_hand(row) is None:
+                self._stirred.setdefault(self._scope.root(row.patient), cause)  # its time decides, further below
+            elif _needs_stay(row):
+                self._put(row, *self._of_time(row), message=cause.message)
         for row, event in self._new:
             if row.visit is not None:
                 row.encounter, row.flag = self._of_visit(row)
             elif isinstance(event.data, Due):
                 row.encounter = event.data.encounter
+            elif isinstance(event.data, Assigned):
+                row.encounter = self._by_hand(row)
         await self._store.assign(self._moved.values())
 
     def _of_visit(self, row: Stored) -> tuple[str | None, str]:
         if row.flag == CIRCULAR:
             return None, CIRCULAR
+        if hand := self._by_hand(row):
+            return hand, ""
         encounter = self._encounter(row.visit)
         if counted := self._scope.counted(encounter):
             theirs = [stay for stay in counted if self._accepts(stay, row)]
@@ -234,7 +297,7 @@ class Assignment:
         if encounter.counter:
             return False
         told, since = encounter.named, encounter.claims.reused
-        new = [(row, event) for row, event in self._new if row.visit == id and row.claim == OPENS]
+        new = [(row, event) for row, event in self._new if row.visit == id and _claims(row)]
         lost = id in again or any(row.visit == id for row in self._gone)
         if lost and (encounter.version or encounter.claims.counted):
             return True
@@ -254,7 +317,8 @@ class Assignment:
         for id in visits:
             encounter = self._encounter(id)
             theirs = ((row, event) for row, event in told if row.visit == id and self._accepts(encounter, row))
-            encounter.claims.reused = _reused((row, event) for row, event in theirs if row.flag != CIRCULAR)
+            counts = ((row, event) for row, event in theirs if row.flag != CIRCULAR and _elsewhere(row) is None)
+            encounter.claims.reused = _reused(counts)
             self._scope.touch(id)
 
     def _put(self, row: Stored, encounter: str | None, flag: str, *, message: str) -> None:
@@ -276,6 +340,9 @@ class Assignment:
     async def _open(self) -> None:
         """Hear what the events that name a visit say of its times; they alone decide when it is open."""
         heard: dict[str, Cause] = {row.visit: _cause(row) for row in self._gone if row.visit is not None}
+        for row in self._regiven:  # it may have opened the visit that it names, or does so now
+            if row.visit is not None and (decided := self._decided(row)) is not None:
+                heard.setdefault(row.visit, decided)
         for id in self.refold & self._scope.encounters.keys():
             self._scope.encounters[id].named = {}
         for row, event in await self._stored_of(self.refold, _ADT, _NAMED):
@@ -317,7 +384,7 @@ class Assignment:
         roots = {*self._stirred, *(self._scope.root(row.patient) for row in free if row.patient is not None)}
         if not roots:
             for row in free:
-                row.flag = UNASSIGNED
+                row.encounter, row.flag = self._of_time(row)
             return
         await self._scope.bring_stays(roots, open_only=True)
         for row in free:
@@ -328,7 +395,7 @@ class Assignment:
             tables.events.c.visit.is_(None),
             tables.events.c.kind.not_like("patient.%"),
         )
-        await self._scope.bring({row.encounter for row in again if row.encounter is not None})
+        await self._bring(again)
         self._moved.clear()
         for row in again:
             cause = self._stirred[self._scope.root(row.patient or "")]
@@ -340,7 +407,7 @@ class Assignment:
         if not self._placed:
             return
         rows = await self._store.light(within(tables.events.c.visit, self._placed))
-        await self._scope.bring_patients({row.patient for row in rows if row.patient is not None})
+        await self._bring(rows)
         self._moved.clear()
         for row in rows:
             self._put(row, *self._of_visit(row), message=self._placed[row.visit or ""].message)
@@ -352,15 +419,27 @@ class Assignment:
     def _of_time(self, row: Stored) -> tuple[str | None, str]:
         if row.flag == CIRCULAR:
             return None, CIRCULAR
+        if (hand := self._by_hand(row)) or row.kind == BY_HAND:
+            return hand, ""
         stays = self._scope.stays({self._scope.root(row.patient)}) if row.patient is not None else []
         found = only_open(row.order, ((stay.id, stay.begins, stay.ends) for stay in stays))
-        if found is None and row.kind not in _OF_THE_PERSON:
+        if found is None and (row.kind not in _OF_THE_PERSON or row.patient is None):
             return None, UNASSIGNED
         return found, ""
 
 
 def _needs_stay(row: Stored, event: Event | None = None) -> bool:
-    return not row.kind.startswith("patient.") and not (event is not None and isinstance(event.data, Due))
+    return not row.kind.startswith("patient.") and not (event is not None and isinstance(event.data, Due | Assigned))
+
+
+def _elsewhere(row: Stored) -> str | None:
+    """Return the stay to which a person gave an event though it names another visit: it does not speak for that."""
+    given = row.hand if row.kind not in _NEVER_GIVEN and not row.kind.startswith("patient.") else None
+    return given if given != row.visit else None
+
+
+def _claims(row: Stored) -> bool:
+    return row.claim == OPENS and _elsewhere(row) is None
 
 
 def _held(encounter: Encounter) -> tuple[bool, set[str]]:

@@ -1,6 +1,6 @@
 """What a set of messages does to the charts, from the events they replace to the versions they make."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from pydantic_core import to_json
@@ -12,12 +12,12 @@ from hisbus_bus.flow.chart.order import order_of
 from hisbus_bus.flow.chart.refold import ONLY_WAKE, apply, hear, refold
 from hisbus_bus.flow.chart.said import together
 from hisbus_bus.flow.chart.scope import Scope
-from hisbus_bus.flow.chart.store import Encounter, Patient, Store, Stored
+from hisbus_bus.flow.chart.store import Encounter, Patient, Store, Stored, Taken
 from hisbus_bus.flow.chart.visits import BARE, CIRCULAR, OPENS, Merge
 from hisbus_bus.kernel import tables
 from hisbus_bus.kernel.bulk import within
 from hisbus_bus.kernel.topics import Keys, digest
-from hisbus_schemas import Charted, Due, Event, Move, PatientId, Translated, VisitId
+from hisbus_schemas import Assigned, Charted, Due, Event, Move, PatientId, Translated, VisitId
 from hisbus_schemas import Merge as MergeFact
 
 BARE_NUMBER = "bare_visit_number"
@@ -27,19 +27,19 @@ BARE_NUMBER = "bare_visit_number"
 class Change:
     """Takes messages in, within one transaction: all of them, or none."""
 
-    def __init__(
-        self, store: Store, keys: Keys, messages: Sequence[Translated], known: Collection[str] = frozenset()
-    ) -> None:
+    def __init__(self, store: Store, keys: Keys, messages: Sequence[Translated], taken: Mapping[str, Taken]) -> None:
         """Take messages in.
 
         Args:
             store: the tables.
             keys: the site's.
             messages: no two copies of one.
-            known: ids of those which replace what was taken in of them before.
+            taken: what was taken in before, of each of them and of those that they give to a stay. What is given by
+                hand is entered there.
         """
         self._store = store
-        self._known = known
+        self._taken = taken
+        self._replaced = [message.message for message in messages if taken[message.message].revision]
         self._keys = keys
         self._messages = messages
         self._scope = Scope(store)
@@ -48,7 +48,13 @@ class Change:
         self._counted: dict[str, str] = {}
         """Visits with a counter, each with the visit that its number alone names."""
         self._merges: list[Merge] = []
+        self._given = self._decisions()
         self._new: list[New] = [(self._row(message, event), event) for message in messages for event in message.events]
+
+    @property
+    def concerned(self) -> set[str]:
+        """The messages whose row of ``taken`` is another now."""
+        return {message.message for message in self._messages} | self._given.keys()
 
     @property
     def circular(self) -> set[str]:
@@ -61,7 +67,7 @@ class Change:
         Raises:
             BadMessage: a wake is for a stay that does not exist.
         """
-        gone = await self._store.light(within(tables.events.c.message, self._known)) if self._known else []
+        gone = await self._store.light(within(tables.events.c.message, self._replaced)) if self._replaced else []
         assignment = await self._assign(gone)
         await self._know(gone, assignment)
         self._store.add_events(self._new)
@@ -89,7 +95,24 @@ class Change:
         touched = " ".join(map(entries.trace, entries.touched(event)))
         known = (event.id, event.message, event.kind, patient, id, order, event.connector, message.timezone)
         lane = "" if message.key == patient else self._lane(message) or ""
-        return Stored(*known, claim=_claim(event), touched=touched, lane=lane)
+        return Stored(*known, claim=_claim(event), hand=self._hand(event), touched=touched, lane=lane)
+
+    def _decisions(self) -> dict[str, str | None]:
+        """Enter to which stays people gave messages. Return these messages, each with its stay."""
+        decided: dict[str, str | None] = {}
+        for event in (event for message in self._messages for event in message.events):
+            if not isinstance(event.data, Assigned):
+                continue
+            taken, order = self._taken[event.data.message], order_of(event)
+            if order > taken.hand_order:
+                taken.hand, taken.hand_order, taken.hand_by = self._hand(event), order, event.message
+                decided[event.data.message] = taken.hand
+        return decided
+
+    def _hand(self, event: Event) -> str | None:
+        if isinstance(event.data, Assigned):
+            return self._visit(event.data.visit) if event.data.visit is not None else None
+        return self._taken[event.message].hand
 
     def _lane(self, message: Translated) -> str | None:
         """Return the key behind which more messages may come; None: it is this one's alone."""
@@ -110,19 +133,21 @@ class Change:
         return id
 
     async def _assign(self, gone: Sequence[Stored]) -> Assignment:
+        given = await self._store.light(within(tables.events.c.message, self._given)) if self._given else []
+        rows = [*gone, *given, *(row for row, _ in self._new if row.hand)]
         lost = await self._store.merges_of([row.id for row in gone])
         due = {event.data.encounter for _, event in self._new if isinstance(event.data, Due)}
         linked, stored = await self._scope.open(
             self._patients,
             self._visits,
-            known={row.patient for row in gone if row.patient} | {end for merge in lost for end in _ends(merge)},
-            encounters=due | {id for row in gone for id in (row.visit, row.encounter) if id},
+            known={row.patient for row in rows if row.patient} | {end for merge in lost for end in _ends(merge)},
+            encounters=due | {id for row in rows for id in (row.visit, row.encounter, row.hand) if id},
             merged={end for merge in (*lost, *self._merges) if merge.visit is None for end in _ends(merge)},
         )
         if due - self._scope.encounters.keys():
             raise BadMessage("A wake is for a stay that no event has named.", code="unknown_encounter")
         await self._store.drop_events([row.id for row in gone])
-        assignment = Assignment(self._scope, self._new, gone, self._merges, self._counted)
+        assignment = Assignment(self._scope, self._new, gone, self._merges, self._counted, self._given)
         await assignment.run(linked, stored)
         return assignment
 
@@ -196,9 +221,10 @@ class Change:
         encounter.version += 1
         encounter.now = max([encounter.now, *_present(message, [event] if event else message.events)])
         due = event.data if event and isinstance(event.data, Due) else None
-        if due is None:
-            encounter.key = message.key
+        if not (due or given(message)):
             encounter.pass_by(self._lane(message))
+            if self._taken[message.message].hand != id:
+                encounter.key = message.key  # under which the stay's own messages come
         return Charted(
             id=digest("charted", message.message, message.revision, id, cause.event),
             encounter=id,
@@ -215,6 +241,8 @@ def _present(message: Translated, events: Sequence[Event]) -> list[datetime]:
     """Return the times that an encounter's present is raised to, at least."""
     if any(isinstance(event.data, Due) for event in events):
         return [event.data.due for event in events if isinstance(event.data, Due)]
+    if given(message):  # when a person decided says nothing of how far the stay itself was heard of
+        return []
     if message.clock == "wall":
         return [message.position.recorded]
     return [event.time.at for event in events if "future_time" not in event.flags]
@@ -229,6 +257,11 @@ def _show(encounter: Encounter, *, stands: bool) -> None:
         _, encounter.connector, encounter.timezone = encounter.claims.first
     encounter.status = shown["status"] if encounter.version else ""
     encounter.stay = to_json(shown).decode()
+
+
+def given(message: Translated) -> list[str]:
+    """Return the messages that a message gives to stays: a person's decision."""
+    return [event.data.message for event in message.events if isinstance(event.data, Assigned)]
 
 
 def _claim(event: Event) -> str:

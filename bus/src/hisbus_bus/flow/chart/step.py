@@ -6,8 +6,8 @@ from pydantic import TypeAdapter, ValidationError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hisbus.errors import BadMessage
-from hisbus_bus.flow.chart.change import Change
-from hisbus_bus.flow.chart.store import Store
+from hisbus_bus.flow.chart.change import Change, given
+from hisbus_bus.flow.chart.store import Store, Taken
 from hisbus_bus.kernel import parked, wakes
 from hisbus_bus.kernel.consumer import Batch
 from hisbus_bus.kernel.log import NewRecord, Record
@@ -54,7 +54,8 @@ class ChartStep:
         await self._site.log.append(records)
 
     async def _take_in(self, store: Store, messages: Sequence[tuple[Record, Translated]]) -> list[NewRecord]:
-        known = await store.outputs({message.message for _, message in messages})
+        concerned = {id for _, message in messages for id in (message.message, *given(message))}
+        known = {id: Taken() for id in concerned} | await store.taken(concerned)
         records: list[NewRecord] = []
         fresh: list[tuple[Record, Translated]] = []
         for record, message in messages:
@@ -63,21 +64,20 @@ class ChartStep:
                 onward = due.model_copy(update={"through": rest})
                 records.append(wakes.on_its_way(self._site, self.name, key, onward))
                 continue
-            revision, outputs = known.get(message.message, (-1, "[]"))
-            if message.revision > revision:
+            taken = known[message.message]
+            if message.revision > taken.revision:
                 fresh.append((record, message))
-            elif message.revision == revision:
-                records += self._records(message, _OUTPUTS.validate_json(outputs))
+            elif message.revision == taken.revision:
+                records += self._records(message, _OUTPUTS.validate_json(taken.outputs))
                 if parked.REPLAY in record.headers and await store.circular(message.message):
                     await self._park(store.connection, record)
         if fresh:
-            replaced = {message.message for _, message in fresh} & known.keys()
-            change = Change(store, self._site.keys, [message for _, message in fresh], replaced)
+            change = Change(store, self._site.keys, [message for _, message in fresh], known)
             made = await change.run()
-            store.keep_outputs(
-                (message.message, message.revision, _OUTPUTS.dump_json(made[message.message]).decode())
-                for _, message in fresh
-            )
+            for _, message in fresh:
+                taken = known[message.message]
+                taken.revision, taken.outputs = message.revision, _OUTPUTS.dump_json(made[message.message]).decode()
+            store.keep_taken({id: known[id] for id in change.concerned})
             for record, message in fresh:
                 records += self._records(message, made[message.message])
                 if message.message in change.circular:

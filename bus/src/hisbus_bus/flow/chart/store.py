@@ -21,6 +21,9 @@ from hisbus_schemas import Event, PatientId, VisitId
 CHUNK = 100
 """Entries that one statement looks for by their trace in events; databases bound the depth of a condition."""
 
+BY_HAND = "message.assigned"
+"""Kind of the events that say to which stay a person gave a message."""
+
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 """The present of a stay that no clock has told of yet: no deadline has passed."""
 
@@ -75,6 +78,22 @@ class Encounter:
 
 
 @dataclass(slots=True)
+class Taken:
+    """What was taken in of a message."""
+
+    revision: int = 0
+    """0: nothing yet."""
+    outputs: str = "[]"
+    """What was appended, JSON."""
+    hand: str | None = None
+    """The stay to which a person gave it."""
+    hand_order: str = ""
+    """Place in the fold of that decision; empty: there is none."""
+    hand_by: str = ""
+    """The message that brought it."""
+
+
+@dataclass(slots=True)
 class Stored:
     """An event as stored, without its body."""
 
@@ -89,6 +108,8 @@ class Stored:
     claim: str = ""
     """On the visit that it names: ``opens``; ``bare``, by a number of no certain authority; or none."""
     encounter: str | None = None
+    hand: str | None = None
+    """The stay to which a person gave its message; of such a decision: the stay that it names."""
     flag: str = ""
     touched: str = ""
     """What it touches in whichever stay it belongs to: the traces of keys."""
@@ -99,7 +120,9 @@ class Stored:
 _LIGHT = [tables.events.c[item.name] for item in fields(Stored)]
 
 
-_OUTPUTS = select(tables.charted_messages).where(within(tables.charted_messages.c.message, given("ids")))
+_OUTPUTS = select(
+    tables.charted_messages.c.message, *(tables.charted_messages.c[item.name] for item in fields(Taken))
+).where(within(tables.charted_messages.c.message, given("ids")))
 _PATIENTS = (
     select(*(tables.patients.c[item.name] for item in fields(Patient)))
     .where(within(tables.patients.c.id, given("ids")) | within(tables.patients.c.survivor, given("ids")))
@@ -118,6 +141,11 @@ _ASSIGN = (
     update(tables.events)
     .where(tables.events.c.id == bindparam("event"))
     .values(encounter=bindparam("place"), flag=bindparam("why"))
+)
+_BY_HAND = (
+    update(tables.events)
+    .where(tables.events.c.message == bindparam("given"), tables.events.c.kind != BY_HAND)
+    .values(hand=bindparam("place"))
 )
 _SLOTS = select(*(tables.entries.c[name] for name in ("entry", "part", "place", "last", "body"))).where(
     within(tables.entries.c.encounter, given("encounters")), within(tables.entries.c.entry, given("entries"))
@@ -145,15 +173,15 @@ class Store:
 
     # --- messages
 
-    async def outputs(self, messages: Collection[str]) -> dict[str, tuple[int, str]]:
-        """Return, by message, the revision taken in and what was appended for it."""
+    async def taken(self, messages: Collection[str]) -> dict[str, Taken]:
+        """Return, by message, what was taken in of it, and to which stay a person gave it."""
         rows = await self.connection.execute(_OUTPUTS, {"ids": sorted(messages)})
-        return {row.message: (row.revision, row.outputs) for row in rows}
+        return {message: Taken(*known) for message, *known in rows}
 
-    def keep_outputs(self, rows: Iterable[tuple[str, int, str]]) -> None:
-        """Keep what is appended for messages."""
-        names = ("message", "revision", "outputs")
-        self._put(tables.charted_messages, (dict(zip(names, row, strict=True)) for row in rows))
+    def keep_taken(self, messages: Mapping[str, Taken]) -> None:
+        """Keep what was taken in of messages."""
+        rows = ({"message": message, **_values(taken)} for message, taken in messages.items())
+        self._put(tables.charted_messages, rows)
 
     async def circular(self, message: str) -> bool:
         """Tell whether a message carries a merge that would close a circle."""
@@ -255,6 +283,11 @@ class Store:
         if places := [{"event": row.id, "place": row.encounter, "why": row.flag} for row in rows]:
             await self.connection.execute(_ASSIGN, places)
 
+    async def give(self, messages: Mapping[str, str | None]) -> None:
+        """Write to which stays messages were given by hand."""
+        if rows := [{"given": message, "place": encounter} for message, encounter in sorted(messages.items())]:
+            await self.connection.execute(_BY_HAND, rows)
+
     async def drop_events(self, ids: Collection[str]) -> None:
         """Delete events and their merges."""
         if ids:
@@ -319,7 +352,7 @@ def _encounter(row: Any) -> Encounter:
     return encounter
 
 
-def _values(row: Patient | Encounter | Stored | Merge) -> dict[str, Any]:
+def _values(row: Patient | Encounter | Stored | Merge | Taken) -> dict[str, Any]:
     """Return a row as its table has it; what is neither text nor number nor time is JSON there."""
     values = {name: getattr(row, name) for name in row.__slots__}
     if isinstance(row, Encounter):

@@ -14,7 +14,7 @@ Action = Literal[
     "see_bodies",  # messages, stays and what was found in them
     "decide",  # answer what waits for a person: a proposal, a write-back that nobody knows the end of
     "take_back",  # what somebody else decided, as long as it has not left
-    "replay",  # judge again what was set aside
+    "replay",  # judge again what was set aside; say to which stay a message belongs
     "see_audit",
     "administer",  # users, staff, and whatever else changes what others work with
     "give_role",

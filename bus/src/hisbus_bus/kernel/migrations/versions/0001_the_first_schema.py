@@ -47,6 +47,9 @@ def upgrade() -> None:
         sa.Column("message", sa.String(), nullable=False),
         sa.Column("revision", sa.Integer(), nullable=False),
         sa.Column("outputs", sa.Text(), nullable=False),
+        sa.Column("hand", sa.String(), nullable=True),
+        sa.Column("hand_order", sa.String(), server_default="", nullable=False),
+        sa.Column("hand_by", sa.String(), server_default="", nullable=False),
         sa.PrimaryKeyConstraint("message"),
     )
     op.create_table(
@@ -81,6 +84,14 @@ def upgrade() -> None:
         unique=False,
         sqlite_where=sa.text("pending"),
         postgresql_where=sa.text("pending"),
+    )
+    op.create_index(
+        "codes_open",
+        "codes",
+        ["seen", "id"],
+        unique=False,
+        sqlite_where=sa.text("word IS NULL"),
+        postgresql_where=sa.text("word IS NULL"),
     )
     op.create_table(
         "controls",
@@ -189,6 +200,7 @@ def upgrade() -> None:
         sa.Column("patient", sa.String(), nullable=True),
         sa.Column("visit", sa.String(), nullable=True),
         sa.Column("encounter", sa.String(), nullable=True),
+        sa.Column("hand", sa.String(), nullable=True),
         sa.Column("flag", sa.String(), nullable=False),
         sa.Column("claim", sa.String(), server_default="", nullable=False),
         sa.Column("connector", sa.String(), nullable=False),
@@ -202,10 +214,25 @@ def upgrade() -> None:
     with op.batch_alter_table("events", schema=None) as batch_op:
         batch_op.create_index("events_patient", ["patient", "visit"], unique=False)
         batch_op.create_index(batch_op.f("ix_events_encounter"), ["encounter"], unique=False)
-        batch_op.create_index(batch_op.f("ix_events_flag"), ["flag"], unique=False)
         batch_op.create_index(batch_op.f("ix_events_message"), ["message"], unique=False)
         batch_op.create_index(batch_op.f("ix_events_visit"), ["visit"], unique=False)
 
+    op.create_index(
+        "events_by_hand",
+        "events",
+        ["hand"],
+        unique=False,
+        sqlite_where=sa.text("hand IS NOT NULL"),
+        postgresql_where=sa.text("hand IS NOT NULL"),
+    )
+    op.create_index(
+        "events_unassigned",
+        "events",
+        ["message"],
+        unique=False,
+        sqlite_where=sa.text("flag != ''"),
+        postgresql_where=sa.text("flag != ''"),
+    )
     op.create_table(
         "lookups",
         sa.Column("message", sa.String(), nullable=False),
@@ -302,7 +329,16 @@ def upgrade() -> None:
     with op.batch_alter_table("parked", schema=None) as batch_op:
         batch_op.create_index("parked_encounter", ["encounter", "step"], unique=False)
         batch_op.create_index("parked_open", ["status", "step"], unique=False)
+        batch_op.create_index("parked_message", ["message"], unique=False)
 
+    op.create_index(
+        "parked_waiting",
+        "parked",
+        ["parked", "id"],
+        unique=False,
+        sqlite_where=sa.text("status = 'parked'"),
+        postgresql_where=sa.text("status = 'parked'"),
+    )
     op.create_table(
         "patients",
         sa.Column("id", sa.String(), nullable=False),
@@ -511,6 +547,15 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_writebacks_proposal"), ["proposal"], unique=False)
         batch_op.create_index(batch_op.f("ix_writebacks_status"), ["status"], unique=False)
 
+    op.create_index(
+        "writebacks_undecided",
+        "writebacks",
+        ["created", "id"],
+        unique=False,
+        sqlite_where=sa.text("status = 'undecided'"),
+        postgresql_where=sa.text("status = 'undecided'"),
+    )
+
 
 def downgrade() -> None:
     """Go back."""
@@ -578,7 +623,6 @@ def downgrade() -> None:
     with op.batch_alter_table("events", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_events_visit"))
         batch_op.drop_index(batch_op.f("ix_events_message"))
-        batch_op.drop_index(batch_op.f("ix_events_flag"))
         batch_op.drop_index(batch_op.f("ix_events_encounter"))
         batch_op.drop_index("events_patient")
 

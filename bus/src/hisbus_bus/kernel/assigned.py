@@ -1,0 +1,77 @@
+"""A person says to which stay a message belongs: a decision with its row in the audit, which goes by way of ``raw``.
+
+The record bears the message's own key, so it lies behind the message and every earlier decision on it, and the chart
+step takes them in one after the other. Which stay takes the message it decides by that record, whatever it has heard
+of the stay by then, and again with every later reading of the message.
+"""
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select
+
+from hisbus.errors import Refused
+from hisbus_bus.kernel import audit, outbox, tables
+from hisbus_bus.kernel.database import now
+from hisbus_bus.kernel.log import NewRecord
+from hisbus_bus.kernel.site import Site
+from hisbus_bus.kernel.topics import INTERNAL, digest
+from hisbus_schemas import Assigned, VisitId
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+KIND = "message.assigned"
+
+
+class UnknownStay(Refused):
+    """There is no such stay. Look it up by its visit number."""
+
+    code = "unknown_stay"
+    status = 404
+
+
+class NothingToAssign(Refused):
+    """This message says nothing that a stay could take. Only what was read can be given to one."""
+
+    code = "nothing_to_assign"
+    status = 409
+
+
+async def assign(
+    connection: "AsyncConnection", site: Site, message: str, encounter: str, *, key: str, who: str
+) -> None:
+    """Say that a message belongs to a stay, in a transaction that may write.
+
+    Args:
+        connection: of that transaction.
+        site: whose message it is.
+        message: its id, the same for every copy.
+        encounter: the stay; empty: the message goes where its own numbers and times lead.
+        key: of the message in ``raw``; empty: nobody knows it any more.
+        who: as the audit names them.
+
+    Raises:
+        UnknownStay: there is none of that id.
+        NothingToAssign: no event of the message needs a stay.
+    """
+    event, stay = tables.events.c, tables.encounters.c
+    of_a_stay = event.kind.not_like("patient.%") & (event.kind != "encounter.moved")
+    its = select(event.patient).where(event.message == message, of_a_stay).order_by(event.order).limit(1)
+    first = (await connection.execute(its)).one_or_none()
+    if first is None:
+        raise NothingToAssign
+    visit = None
+    if encounter:
+        query = select(stay.authority, stay.number, stay.counter).where(stay.id == encounter, stay.version > 0)
+        row = (await connection.execute(query)).one_or_none()
+        if row is None:
+            raise UnknownStay
+        visit = VisitId(authority=row.authority, number=row.number, counter=row.counter)
+    at = await now(connection)
+    said = Assigned(message=message, encounter=encounter, visit=visit, who=who, at=at)
+    id = digest("assigned", message, encounter, who, at.isoformat())
+    more = {"correlation": encounter, "causation": message, "message": id, "connector": INTERNAL, "kind": KIND}
+    headers = site.headers(id=id, type=KIND, source="web", time=at, **more)
+    place = key or first.patient or message
+    await outbox.send(connection, NewRecord("raw", place, said.model_dump_json().encode(), headers))
+    await audit.record(connection, actor=who, action=KIND, object=message, encounter=encounter)
