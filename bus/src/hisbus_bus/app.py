@@ -262,8 +262,7 @@ class App:
             self._consume(ChartStep(site))
         if "translate" in self.steps:
             self._others.append(self._run("answered", Answered(site, self.mappings).run()))
-            async with site.database.write() as connection:
-                await profiles.put_all_in(connection, self.mappings, author="step:translate")
+            await profiles.put_all_in(site, self.mappings, author="step:translate")
             self._consume(Translate(site, self.mappings))
         if "web" in self.steps:
             self._start_web()

@@ -4,6 +4,7 @@ A message's row in the ledger names the mapping that read it, which is the versi
 each connector: that which the step reading its messages was started with.
 """
 
+import asyncio
 import json
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -13,10 +14,15 @@ from typing import Any
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from hisbus.errors import ConfigError
+from hisbus.errors import ConfigError, RetryLater
 from hisbus_bus.kernel import audit, releases, tables
 from hisbus_bus.kernel.releases import Release
+from hisbus_bus.kernel.site import Site
+from hisbus_bus.kernel.telemetry import logger
 from hisbus_mapping import Mapping
+
+POLL_S = 0.5
+log = logger(step="translate")
 
 SHIPPED = "shipped"
 """Where a profile comes from over which a site laid nothing."""
@@ -65,10 +71,18 @@ async def put_in(connection: AsyncConnection, mapping: Mapping, *, author: str) 
     await audit.record(connection, actor=author, action="profile.put_in", object=release.name, release=release.id)
 
 
-async def put_all_in(connection: AsyncConnection, mappings: Iterable[Mapping], *, author: str) -> None:
-    """Keep what each connector's messages are read by from now on."""
-    for mapping in mappings:
-        await put_in(connection, mapping, author=author)
+async def put_all_in(site: Site, mappings: Iterable[Mapping], *, author: str) -> None:
+    """Keep what each connector's messages are read by from now on, once the database can be written."""
+    while True:
+        try:
+            async with site.database.write() as connection:
+                for mapping in mappings:
+                    await put_in(connection, mapping, author=author)
+        except RetryLater as error:
+            log.warning("profiles wait", code=error.code)
+            await asyncio.sleep(POLL_S)
+        else:
+            return
 
 
 async def listed(connection: AsyncConnection, connector: str = "") -> list[tuple[Any, int]]:
