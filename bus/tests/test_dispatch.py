@@ -328,7 +328,9 @@ async def real(database: Database, tmp_path: Path) -> AsyncIterator[Site]:
 async def stays(site: Site, **status: str) -> None:
     blank: dict[type, Any] = {str: "", int: 0, bytes: b"", bool: False, object: NOON}
     needed = {
-        column.name: blank[column.type.python_type] for column in tables.encounters.columns if not column.nullable
+        column.name: blank[column.type.python_type]
+        for column in tables.encounters.columns
+        if not column.nullable and column.server_default is None
     }
     rows = [needed | {"id": name, "key": f"key-{name}", "status": its} for name, its in status.items()]
     async with site.database.write() as connection:

@@ -61,7 +61,7 @@ class Table:
 class Polling:
     """A connector that polls a table, row by row."""
 
-    name, polls, writes, timezone, clock = "lis", True, False, "UTC", "wall"
+    name, polls, writes, timezone, clock, backfill = "lis", True, False, "UTC", "wall", False
 
     def __init__(self, table: Table) -> None:
         self.table = table
