@@ -188,7 +188,7 @@ class Operator:
             )
         if command == "hisbus replay ID":
             command = command.replace("ID", re.findall(r"\b[0-9a-f]{32}\b", self.types("hisbus parked"))[0])
-        if "FILE.csv" in command:
+        if "hisbus staff import FILE.csv" in command:
             (self.reader.folder / "FILE.csv").write_text("number,name,authority\nD101,Li,HIS\n", encoding="utf-8")
             command += " --yes"  # nobody can be asked here
         return command.replace("NAME", "alice").replace("TARGET", "step:timers")
