@@ -28,6 +28,8 @@ def test_a_value_keeps_its_form_and_is_the_same_each_time(text: str) -> None:
 def test_no_two_values_become_one(texts: set[str]) -> None:
     disguise = Disguise(SECRET)
     assert len({disguise.value(text) for text in texts}) == len(texts)
+    numbers = [f"{number:02}" for number in range(60)]  # of the hundred that there are
+    assert len({disguise.value(text) for text in numbers}) == len(numbers)
 
 
 def test_each_run_has_a_secret_of_its_own() -> None:
