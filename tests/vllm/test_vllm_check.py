@@ -119,6 +119,7 @@ async def test_nothing_that_was_asked_stands_in_the_servers_log(own: Vllm, raw: 
     said = {"role": "user", "content": "欧阳锋 ouyangfeng"}
     headers = {"Authorization": f"Bearer {own.key_file.read_text()}"}
     for more in ({}, {"response_format": {"type": "json_schema", "json_schema": {"name": "欧阳锋", "schema": 1}}}):
-        await raw.post("/v1/chat/completions", json={"model": "tiny", "messages": [said]} | more, headers=headers)
+        asked = {"model": "tiny", "messages": [said], "max_tokens": 1} | more
+        await raw.post("/v1/chat/completions", json=asked, headers=headers)
     log = own.log.read_text(encoding="utf-8", errors="replace")
     assert "chat/completions" in log and "ouyangfeng" not in log and "欧阳锋" not in log
