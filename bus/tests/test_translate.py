@@ -108,6 +108,23 @@ async def test_the_same_control_id_with_other_content_is_a_new_message_and_flagg
     assert len(log.appended) == 2
 
 
+async def test_what_is_flagged_is_what_was_flagged_when_it_was_read_last(
+    site: Site, step: Translate, mapping: Mapping, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A control id that was another's stays so, and that of the first never becomes so."""
+    await take(step, record(0, "a.b", control_id="17"), record(1, "c.d", control_id="17", flags="crlf_segments"))
+    monkeypatch.setattr(mapping, "name", "v2")
+    monkeypatch.setattr(mapping, "translate", lambda raw, answers: Translation(True, flags=["unknown_code.X"]))
+    again = {"control_id": "17", "replay": "x"}
+    await take(
+        step, record(7, "a.b", origin="0:0", **again), record(8, "c.d", origin="0:1", flags="nul_bytes", **again)
+    )
+    assert [json.loads(row.flags) for row in await ledger(site)] == [
+        ["unknown_code.X"],
+        ["nul_bytes", "unknown_code.X", "control_id_reused"],
+    ]
+
+
 async def test_two_messages_of_one_batch_with_the_same_control_id_are_flagged_too(site: Site, step: Translate) -> None:
     both = [record(0, "a.b", control_id="17"), record(1, "c.d", control_id="17")]
     await step.handle(Batch(both, {0: 2}))

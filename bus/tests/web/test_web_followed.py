@@ -26,6 +26,18 @@ async def put(
         await connection.execute(insert(tables.events).values(id=id, message=message, kind=event.kind, **row, **more))
 
 
+async def of_another(site: Site) -> None:
+    """Have the message be about two patients, each with a number of his own."""
+    await put(site, id="ev-2", ordinal=1, encounter=None, flag="unassigned_visit")
+    blank = dict.fromkeys(("authority", "number", "said", "shown"), "") | {"numbers": 1}
+    async with site.database.write() as connection:
+        event = tables.events.c
+        await connection.execute(update(tables.events).where(event.id == "ev-2").values(patient="patient-e2"))
+        known = set(await connection.scalars(select(tables.patients.c.id)))
+        for id in {"patient-e1", "patient-e2"} - known:
+            await connection.execute(insert(tables.patients).values(id=id, survivor=id, **blank))
+
+
 async def charted(site: Site, *versions: tuple[str, int], message: str = "m0") -> None:
     """Store which versions a message made."""
     made = [
@@ -217,6 +229,9 @@ async def test_what_cannot_be_given_is_refused(client: Any, site: Site) -> None:
     await put(site, encounter=None, flag="unassigned_visit")
     answer = await admin.post("/api/v1/messages/0.0/assignment", json={"encounter": "nobody"})
     assert (answer.status_code, answer.json()["code"]) == (404, "unknown_stay")
+    await of_another(site)
+    answer = await admin.post("/api/v1/messages/0.0/assignment", json={"encounter": "e1"})
+    assert (answer.status_code, answer.json()["code"]) == (409, "several_patients")
     page = client("admin", page=True)
     for fields in ({}, {"visit": "V404"}):
         answer = await page.post("/messages/0.0/assignment", data={"csrf": "admin-form", **fields})

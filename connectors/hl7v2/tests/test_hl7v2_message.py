@@ -192,6 +192,12 @@ def test_the_connectors_character_set_can_win_over_what_msh_18_names(name: str, 
     assert message.flags == flags
 
 
+def test_what_names_utf_8_and_is_utf_8_is_read_as_that_whichever_set_wins() -> None:
+    message = wins(f"{MSH.replace('EMR', '旧亅')}||||||UNICODE UTF-8\rPID|||||旧^人".encode())
+    assert (message.header.get(3), message.segments[1].get(5), message.segments[1].get(5, 2)) == ("旧亅", "旧", "人")
+    assert message.flags == []
+
+
 def test_bytes_that_are_not_of_the_set_that_wins_are_refused_and_a_byte_order_mark_wins_over_all() -> None:
     with pytest.raises(BadMessage) as caught:
         Message.read(f"{MSH}||||||GBK\rPID|||||王".encode("gb18030"), "utf-8", wins=True)

@@ -30,6 +30,7 @@ from hisbus_schemas import Assigned, Due, Event, Fact, Moment, Position, Transla
 _Row = abc.Mapping[str, Any]
 _SAID: TypeAdapter[Due | Assigned] = TypeAdapter(Annotated[Due | Assigned, Field(discriminator="body")])
 
+REUSED = "control_id_reused"
 REUSES = 500
 """Most messages looked at that share a control id with those of a batch: some senders have but a few ids, or one."""
 
@@ -95,10 +96,9 @@ class _Ledger:
             found = {"status": status, "reason": reason, "unmapped": json.dumps(list(unmapped)), "losses": losses}
             read = {"revision": revision, "mapping": mapping, "answers": answers} if revision else {}
             self._again |= {headers["message"]} if revision else set()
-            if revision and first["status"] == "parked":
-                self._mended.add(headers["message"])
-                read |= self._told(headers, flags)
-            read |= {"backfill": backfill} if revision else {}
+            if revision:
+                self._mended |= {headers["message"]} if first["status"] == "parked" else set()
+                read |= {"backfill": backfill, **self._told(headers, flags, first)}
             self._keep({**first, **found, **read})
             return
         if _row_id(record) in self._copies:
@@ -129,13 +129,23 @@ class _Ledger:
         if row["first"]:  # the batch may hold a copy under another key
             self.first[row["message"]] = row
 
-    def _told(self, headers: abc.Mapping[str, str], flags: Sequence[str]) -> dict[str, str]:
-        """Return what is kept of how a message calls itself, and of the reservations about it."""
+    def _told(self, headers: abc.Mapping[str, str], flags: Sequence[str], before: _Row | None = None) -> dict[str, str]:
+        """Return what is kept of how a message calls itself, and of the reservations about it.
+
+        Args:
+            headers: of its record.
+            flags: of how it was read.
+            before: its row, where it is read again: whether its control id was another's then is known.
+        """
         control_id, message = headers.get("control_id", ""), headers["message"]
         all_flags = dict.fromkeys([*filter(None, headers.get("flags", "").split(",")), *flags])
         name = (headers["connector"], control_id)
-        if control_id and self._control_ids.setdefault(name, message) != message:
-            all_flags["control_id_reused"] = None
+        if before is not None and before["control_id"] == control_id:
+            reused = REUSED in json.loads(before["flags"])
+        else:
+            reused = bool(control_id) and self._control_ids.setdefault(name, message) != message
+        if reused:
+            all_flags[REUSED] = None
         if BACKFILL in headers:
             all_flags[BACKFILL] = None
         return {"control_id": control_id, "type": headers.get("msgtype", ""), "flags": json.dumps(list(all_flags))}

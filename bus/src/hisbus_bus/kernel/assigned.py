@@ -7,7 +7,7 @@ of the stay by then, and again with every later reading of the message.
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from hisbus.errors import Refused
 from hisbus_bus.kernel import audit, outbox, tables
@@ -37,6 +37,13 @@ class NothingToAssign(Refused):
     status = 409
 
 
+class SeveralPatients(Refused):
+    """This message is about several patients, so no stay can take it whole. Mend the numbers in it, and replay it."""
+
+    code = "several_patients"
+    status = 409
+
+
 async def assign(
     connection: "AsyncConnection", site: Site, message: str, encounter: str, *, key: str, who: str
 ) -> None:
@@ -53,6 +60,7 @@ async def assign(
     Raises:
         UnknownStay: there is none of that id.
         NothingToAssign: no event of the message needs a stay.
+        SeveralPatients: it is about more than one patient.
     """
     event, stay = tables.events.c, tables.encounters.c
     of_a_stay = event.kind.not_like("patient.%") & (event.kind != "encounter.moved")
@@ -60,6 +68,8 @@ async def assign(
     first = (await connection.execute(its)).one_or_none()
     if first is None:
         raise NothingToAssign
+    if encounter and await _patients(connection, message) > 1:
+        raise SeveralPatients
     visit = None
     if encounter:
         query = select(stay.authority, stay.number, stay.counter).where(stay.id == encounter, stay.version > 0)
@@ -75,3 +85,11 @@ async def assign(
     place = key or first.patient or message
     await outbox.send(connection, NewRecord("raw", place, said.model_dump_json().encode(), headers))
     await audit.record(connection, actor=who, action=KIND, object=message, encounter=encounter)
+
+
+async def _patients(connection: "AsyncConnection", message: str) -> int:
+    """Return how many patients a message is about; those who were merged are one."""
+    event, patient = tables.events.c, tables.patients.c
+    joined = tables.events.join(tables.patients, patient.id == event.patient)
+    whose = select(func.count(patient.survivor.distinct())).select_from(joined).where(event.message == message)
+    return await connection.scalar(whose) or 0

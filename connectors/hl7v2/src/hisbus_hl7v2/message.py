@@ -61,6 +61,7 @@ def read_header(body: bytes, default: str, *, wins: bool = False) -> Header:
         return Header(fault="wide_charset" if _looks_wide(body) else "not_hl7")
     end = _first(body, b"\n", begin, _first(body, b"\r", begin, len(body)))
     line = body[begin:end]
+    wins = wins and not _is_utf_8_as_it_says(line, body[begin:])
     text, encoding = _decode_header(line, default, wins=wins)
     separator = text[3:4]
     if separator in ("", "\0") or separator.isalnum():
@@ -111,6 +112,13 @@ def _is_of(codec: str, body: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+def _is_utf_8_as_it_says(line: bytes, body: bytes) -> bool:
+    """Tell whether MSH-18 names UTF-8 and is right: hardly any other text is UTF-8 by chance."""
+    naive = line.decode("latin-1")
+    name = _charset_name(["", *naive.split(naive[3:4] or "|")], naive[5:6] or "~")
+    return charset.codec(name) == "utf-8" and _is_of("utf-8", body)
 
 
 def _first(body: bytes, mark: bytes, begin: int, end: int) -> int:

@@ -21,7 +21,7 @@ from hisbus_bus.kernel import codes, controls, tables
 from hisbus_bus.kernel.bulk import given, within
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.states import Proposed
-from hisbus_schemas import Event, Text
+from hisbus_schemas import Event, Moment, Text
 
 Called = Literal["called", "seen_later", "not_wanted", "disabled", "paused", "parked", "waiting"]
 """Of an agent. ``seen_later``: it does not ask for this kind of event, and has read it with a later call."""
@@ -165,8 +165,8 @@ class Offered:
     status: str
     ward: str
     department: str
-    admitted: str
-    discharged: str
+    admitted: Moment | None
+    discharged: Moment | None
 
 
 @dataclass(slots=True)
@@ -324,7 +324,9 @@ async def _behind(site: Site, way: Way, agents: Mapping[str, AgentState]) -> Non
 
 def _offered(row: Row[Any]) -> Offered:
     said = from_json(row.stay)
-    day = {name: (said.get(name) or {}).get("at", "") for name in ("admitted", "discharged")}
+    day = {name: Moment.model_validate(said[name]) if said.get(name) else None for name in ("admitted", "discharged")}
     visit = f"{row.number} / {row.counter}" if row.counter else row.number
     place = {"ward": (said.get("location") or {}).get("ward", ""), "department": said.get("department") or ""}
-    return Offered(id=row.id, visit=visit, status=row.status, **place, **day)
+    return Offered(
+        id=row.id, visit=visit, status=row.status, **place, admitted=day["admitted"], discharged=day["discharged"]
+    )
