@@ -244,7 +244,12 @@ async def test_the_page_offers_the_stays_of_the_patient_and_takes_a_visit_number
     page = client("admin", page=True)
     assert 'name="encounter" value="e1"' in (await page.get("/messages/0.0")).text
     assert "assignment" not in (await client("viewer", page=True).get("/messages/0.0")).text
-    for fields in ({"encounter": "e1", "visit": ""}, {"visit": "ZY2603014"}):
+    another = {"visit": "ZY2603014"}
+    for fields in ({"encounter": "e1", "visit": ""}, another | {"force": "yes"}):
+        refused = await page.post("/messages/0.0/assignment", data={"csrf": "admin-form", **another})
+        assert (
+            refused.status_code == 409 and "不是该次住院的患者" in refused.text and 'value="ZY2603014"' in refused.text
+        )
         answer = await page.post("/messages/0.0/assignment", data={"csrf": "admin-form", **fields})
         assert (answer.status_code, answer.headers["location"]) == (303, "/messages/0.0?given=yes")
     assert [said.encounter for said in await outbox(site)] == ["e1", "e2"]

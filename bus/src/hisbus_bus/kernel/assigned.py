@@ -7,7 +7,7 @@ of the stay by then, and again with every later reading of the message.
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from hisbus.errors import Refused
 from hisbus_bus.kernel import audit, outbox, tables
@@ -44,8 +44,15 @@ class SeveralPatients(Refused):
     status = 409
 
 
+class OtherPatient(Refused):
+    """This message names another patient than the stay's. Look at both; say so if it belongs there all the same."""
+
+    code = "other_patient"
+    status = 409
+
+
 async def assign(
-    connection: "AsyncConnection", site: Site, message: str, encounter: str, *, key: str, who: str
+    connection: "AsyncConnection", site: Site, message: str, encounter: str, *, key: str, who: str, force: bool = False
 ) -> None:
     """Say that a message belongs to a stay, in a transaction that may write.
 
@@ -56,11 +63,13 @@ async def assign(
         encounter: the stay; empty: the message goes where its own numbers and times lead.
         key: of the message in ``raw``; empty: nobody knows it any more.
         who: as the audit names them.
+        force: also where the message names another patient than the stay's.
 
     Raises:
         UnknownStay: there is none of that id.
         NothingToAssign: no event of the message needs a stay.
         SeveralPatients: it is about more than one patient.
+        OtherPatient: it is about another.
     """
     event, stay = tables.events.c, tables.encounters.c
     of_a_stay = event.kind.not_like("patient.%") & (event.kind != "encounter.moved")
@@ -68,14 +77,19 @@ async def assign(
     first = (await connection.execute(its)).one_or_none()
     if first is None:
         raise NothingToAssign
-    if encounter and await _patients(connection, message) > 1:
+    patients = await _patients(connection, message)
+    if encounter and len(patients) > 1:
         raise SeveralPatients
     visit = None
     if encounter:
-        query = select(stay.authority, stay.number, stay.counter).where(stay.id == encounter, stay.version > 0)
+        query = select(stay.authority, stay.number, stay.counter, stay.patient).where(
+            stay.id == encounter, stay.version > 0
+        )
         row = (await connection.execute(query)).one_or_none()
         if row is None:
             raise UnknownStay
+        if patients and row.patient not in patients and not force:
+            raise OtherPatient
         visit = VisitId(authority=row.authority, number=row.number, counter=row.counter)
     at = await now(connection)
     said = Assigned(message=message, encounter=encounter, visit=visit, who=who, at=at)
@@ -87,9 +101,9 @@ async def assign(
     await audit.record(connection, actor=who, action=KIND, object=message, encounter=encounter)
 
 
-async def _patients(connection: "AsyncConnection", message: str) -> int:
-    """Return how many patients a message is about; those who were merged are one."""
+async def _patients(connection: "AsyncConnection", message: str) -> set[str]:
+    """Return the patients that a message is about; those who were merged are one."""
     event, patient = tables.events.c, tables.patients.c
     joined = tables.events.join(tables.patients, patient.id == event.patient)
-    whose = select(func.count(patient.survivor.distinct())).select_from(joined).where(event.message == message)
-    return await connection.scalar(whose) or 0
+    whose = select(patient.survivor).distinct().select_from(joined).where(event.message == message)
+    return set(await connection.scalars(whose))

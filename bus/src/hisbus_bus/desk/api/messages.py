@@ -98,6 +98,8 @@ class AssignmentBody(BaseModel):
 
     encounter: Word
     """The stay's id, as `POST /charts/search` finds it; empty: the message goes where its own numbers lead."""
+    force: bool = False
+    """Also where the message names another patient than the stay's (`other_patient`)."""
 
 
 class MessagesFound(Items[MessageLine]):
@@ -166,7 +168,7 @@ async def read_message(request: Request, site: SiteOf, user: Reader, id: Word) -
 @router.post("/{id}/assignment")
 async def assign_message(site: SiteOf, user: Assigner, id: Word, body: AssignmentBody) -> MessageLine:
     """Say to which stay a message belongs. It holds for every later reading of it, until somebody says otherwise."""
-    return MessageLine.of(await assign(site, user, id, body.encounter))
+    return MessageLine.of(await assign(site, user, id, body.encounter, force=body.force))
 
 
 def _lines(found: Found) -> list[MessageLine]:

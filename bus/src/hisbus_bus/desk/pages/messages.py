@@ -65,14 +65,22 @@ async def assignment(request: Request, site: SiteOf, user: Reader, id: Word) -> 
     who, visit = allow(user, "replay", Object("message")), fields.get("visit", "").strip()
     try:
         chosen = fields.get("encounter")
-        await assign(site, who, id, chosen if chosen is not None and not visit else await stay_of(site, visit))
+        stay = chosen if chosen is not None and not visit else await stay_of(site, visit)
+        await assign(site, who, id, stay, force=fields.get("force") == "yes")
     except Refused as error:
-        return await _show(request, site, user, id, refused=error)
+        return await _show(request, site, user, id, refused=error, asked=visit)
     return RedirectResponse(f"/messages/{id}?given=yes", 303)
 
 
 async def _show(
-    request: Request, site: Site, user: User, id: str, *, given: bool = False, refused: Refused | None = None
+    request: Request,
+    site: Site,
+    user: User,
+    id: str,
+    *,
+    given: bool = False,
+    refused: Refused | None = None,
+    asked: str = "",
 ) -> Response:
     copy = await ledger.find(site, id)
     if copy is None:
@@ -97,6 +105,7 @@ async def _show(
         visits={id: stay.visit for id, stay in named.items()},
         findings={row.id: row for row in trace.proposals},
         given=given,
+        asked=asked,
         refused=refused.code if refused else "",
         copy=copy,
         trace=trace,

@@ -17,7 +17,7 @@ class SeveralStays(UnknownStay):
     status = 409
 
 
-async def assign(site: Site, user: User, id: str, encounter: str) -> Copy:
+async def assign(site: Site, user: User, id: str, encounter: str, *, force: bool = False) -> Copy:
     """Give the message of a copy to a stay; to none takes it back. Raises what ``assigned.assign`` raises.
 
     Raises:
@@ -28,7 +28,7 @@ async def assign(site: Site, user: User, id: str, encounter: str) -> Copy:
         raise Problem("not_found")
     key = await ledger.key_of(site, id)
     async with site.database.write() as connection:
-        await assigned.assign(connection, site, copy.message, encounter, key=key, who=actor(user))
+        await assigned.assign(connection, site, copy.message, encounter, key=key, who=actor(user), force=force)
     return copy
 
 
