@@ -38,7 +38,7 @@ def say(done: Scrubbed) -> None:
     if done.texts:
         typer.echo(f"  texts, without what fields say of people and no more: {_places(done.texts)}")
     if done.unknown:
-        why = "no rule names them, or as codes they hold more than one (--keep PLACE leaves them)"
+        why = "no rule names them, or they say more than a code (--keep PLACE leaves them)"
         typer.echo(f"  replaced, for {why}: {_places(done.unknown)}")
 
 
