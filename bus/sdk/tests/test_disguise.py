@@ -78,6 +78,24 @@ def test_a_shift_is_of_whole_weeks_and_longer_than_a_capture(whose: str) -> None
     assert days == Disguise(SECRET).days(whose)
 
 
+def test_what_replaces_a_value_in_a_text_is_not_replaced_again() -> None:
+    disguise = Disguise(SECRET)
+    numbers = [f"138{number:08}" for number in range(50)]
+    new = [disguise.value(number) for number in numbers]
+    for number in numbers:
+        disguise.spoken(number)
+    assert disguise.within(" ".join(numbers), -7 * 1042) == " ".join(new)
+
+
+def test_what_is_nobody_s_is_looked_for_in_texts_and_not_in_codes() -> None:
+    disguise = Disguise(SECRET)
+    new = disguise.value("HOSP")
+    disguise.spoken("HOSP", nobodys=True)
+    assert disguise.within("HOSP 1", -7, code=True) == "HOSP 1" and disguise.within("HOSP 1", -7) == f"{new} 1"
+    disguise.spoken("HOSP")
+    assert disguise.within("HOSP 1", -7, code=True) == f"{new} 1"
+
+
 def test_a_text_that_stays_loses_what_is_known_of_people() -> None:
     disguise = Disguise(SECRET)
     new = {text: disguise.value(text) for text in ("张", "三丰", "P12345", "Miller", "Anna")}

@@ -380,7 +380,8 @@ class Scrubbed(NamedTuple):
     texts: Mapping[str, int]
     """Texts that were asked to be kept, by place: what is known of people is replaced in them, and no more."""
     unknown: Mapping[str, int]
-    """Values of places that no rule names: they were replaced like a text."""
+    """Values that somebody may want to keep, by place: no rule names it, so they were replaced like a text; or they are
+    codes in which a date, a long number or what other places say of people was replaced."""
 
 
 @runtime_checkable

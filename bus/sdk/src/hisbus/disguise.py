@@ -19,7 +19,11 @@ _DATE = re.compile(r"(?<!\d)(\d{4})([-/.年]?)(\d{1,2})([-/.月]?)(\d{1,2})(?=\D
 _CLOCK = re.compile(r"[日T ]*[0-9:.,]*\s?(Z|[+-]\d{2}:?\d{2})?")
 _MONTH = re.compile(r"(\d{4})([-/.]?)(\d{2})")
 _YEAR = re.compile(r"\d{4}")
-_PHONE = re.compile(r"\d{7,}")
+_LONG = re.compile(r"\d{7,}")
+"""A number that is somebody's or a time, wherever it stands."""
+_TIMES = (8, 10, 12, 14)
+"""How many digits a time has that is written without anything between."""
+_ONE_WORD = re.compile(r"[0-9]{2}|[A-Za-z]{2}")
 _HAN = range(0xB0, 0xD7), range(0xA1, 0xFE)
 """The commonest ideographs, as GB 2312 has them."""
 
@@ -33,6 +37,9 @@ class Disguise:
         self._known: dict[str, str] = {}
         self._taken: set[str] = set()
         self._spoken: dict[str, str] = {}
+        self._begins: dict[str, list[str]] = {}
+        """What was noted, by its first two characters; the longest first."""
+        self._nobodys: set[str] = set()
 
     def value(self, text: str, codec: str = "utf-8", kept: re.Pattern[str] | None = None) -> str:
         """Return what replaces a value: another for each other one, the same for the same.
@@ -58,22 +65,55 @@ class Disguise:
             for between in ("", " ", ", "):
                 self.spoken(between.join(order), between.join(self._known[part] for part in order))
 
-    def spoken(self, text: str, replaced: str = "") -> None:
-        """Note a value that is looked for in texts which are kept."""
+    def spoken(self, text: str, replaced: str = "", *, nobodys: bool = False) -> None:
+        """Note a value that is looked for in what is kept; one that is nobody's, in texts only and not in codes."""
         bare = text.strip()
-        if len(bare) >= (4 if bare.isascii() else 2) and any(map(str.isalnum, bare)):
-            self._spoken[bare] = replaced or self._known.get(bare, "")
+        if len(bare) < (4 if bare.isascii() else 2) or not any(map(str.isalnum, bare)):
+            return
+        if bare not in self._spoken:
+            alike = self._begins.setdefault(bare[:2], [])
+            alike.append(bare)
+            alike.sort(key=len, reverse=True)
+            if nobodys:
+                self._nobodys.add(bare)
+        if not nobodys:
+            self._nobodys.discard(bare)
+        self._spoken[bare] = replaced or self._known.get(bare, "")
 
-    def within(self, text: str, days: int, codec: str = "utf-8") -> str:
-        """Return a text that is kept, without the values that were noted, long numbers, and with its dates shifted."""
-        for known in sorted((one for one in self._spoken if one in text), key=len, reverse=True):
-            text = text.replace(known, self._spoken[known])
+    def within(self, text: str, days: int, codec: str = "utf-8", *, code: bool = False) -> str:
+        """Return what is kept, without the values that were noted and long numbers, and with its dates shifted.
 
-        def number(match: re.Match[str]) -> str:
-            day = _DATE.match(match[0])
-            return match[0] if day is not None and _moved(day, days) else self.value(match[0], codec)
+        Args:
+            text: the text.
+            days: by how many its dates are shifted.
+            codec: in which it must be written.
+            code: it is one: what is noted is no part of a longer word or number of it.
+        """
+        parts: list[str] = []
+        at = 0
+        while at < len(text):
+            known, number = self._noted(text, at, code=code), _LONG.match(text, at)
+            if known and (number is None or len(known) >= len(number[0])):
+                found, new = known, self._spoken[known]
+                new = new if _written(new, codec) else self.value(known, codec)
+            elif number is not None:
+                found = number[0]
+                moved = self.date(found, days) if len(found) in _TIMES else None
+                new = moved or self.value(found, codec)
+            elif (day := _DATE.match(text, at)) is not None and (moved := _moved(day, days)) is not None:
+                found, new = day[0], moved
+            else:
+                found = new = text[at]
+            parts.append(new)
+            at += len(found)
+        return "".join(parts)
 
-        return _DATE.sub(lambda match: _moved(match, days) or match[0], _PHONE.sub(number, text))
+    def _noted(self, text: str, at: int, *, code: bool) -> str:
+        """Return the longest value that was noted and begins there; empty: none does."""
+        for known in self._begins.get(text[at : at + 2], ()):
+            if text.startswith(known, at) and not (code and (known in self._nobodys or _goes_on(text, at, known))):
+                return known
+        return ""
 
     def days(self, whose: str) -> int:
         """Return by how many days somebody's times are shifted: whole weeks, into the past."""
@@ -130,6 +170,13 @@ def _moved(match: re.Match[str], days: int) -> str | None:
     except ValueError:
         return None
     return f"{moved.year:04}{one}{moved.month:0{len(month)}}{other}{moved.day:0{len(day)}}"
+
+
+def _goes_on(text: str, at: int, known: str) -> bool:
+    """Whether a value that stands in a text is part of a longer word or number of ASCII characters."""
+    end = at + len(known)
+    edges = (text[max(at - 1, 0) : at + 1] if at else "", text[end - 1 : end + 1])
+    return any(_ONE_WORD.fullmatch(edge) for edge in edges)
 
 
 def _is_year(text: str) -> bool:

@@ -38,7 +38,8 @@ def say(done: Scrubbed) -> None:
     if done.texts:
         typer.echo(f"  texts, without what fields say of people and no more: {_places(done.texts)}")
     if done.unknown:
-        typer.echo(f"  replaced, for no rule names them (--keep PLACE leaves a code): {_places(done.unknown)}")
+        why = "no rule names them, or they say more than a code (--keep PLACE leaves them)"
+        typer.echo(f"  replaced, for {why}: {_places(done.unknown)}")
 
 
 def _places(counts: Mapping[str, int]) -> str:

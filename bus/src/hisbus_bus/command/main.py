@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from hisbus_bus.command.chosen import chosen
+from hisbus_bus.command.chosen import chosen, run_orderly
 from hisbus_bus.command.chosen import run as _run
 from hisbus_bus.command.later import Later
 from hisbus_bus.kernel.topics import STEPS
@@ -219,7 +219,7 @@ def play_conversations(
                     typer.echo(f"\t{line}")
         return failed
 
-    failed = _run(played())
+    failed = run_orderly(played())
     typer.echo(f"{len(conversations)} conversations, {failed} failed.")
     if failed:
         raise typer.Exit(1)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hisbus_bus.command.chosen import chosen
+from hisbus_bus.command.chosen import chosen, run_orderly
 from hisbus_bus.command.chosen import run as run_to_end
 from hisbus_bus.command.printed import show, table_of
 from hisbus_bus.command.written import with_database
@@ -46,7 +46,7 @@ def try_profile(
     from hisbus_bus.command.profile_try import show as show_tried
     from hisbus_bus.command.profile_try import tried
 
-    found = run_to_end(tried(chosen.settings, profile, captures, connector))
+    found = run_orderly(tried(chosen.settings, profile, captures, connector))
     show_tried(found, as_json=as_json, values=show_values)
 
 

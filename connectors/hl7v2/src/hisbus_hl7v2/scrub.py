@@ -79,8 +79,7 @@ def scrub(file: bytes, disguise: Disguise, default: str, *, keep: Collection[str
         raise ConfigError("It is in UTF-16 or UTF-32, of which no message can be read. Leave it out.")
     lines = list(_lines(file, default))
     whose = _whose(lines)
-    if keep_text:  # what fields say of people is known once all were read
-        _Scrubber(disguise, keep, keep_text, whose).scrub(file, lines)
+    _Scrubber(disguise, keep, keep_text, whose).scrub(file, lines)  # what fields say of people is known after it
     scrubber = _Scrubber(disguise, keep, keep_text, whose)
     done = scrubber.scrub(file, lines)
     report = scrubber.report
@@ -235,9 +234,10 @@ class _Context:
         if not text.strip() or text == NULL:
             return text
         if kind == "keep" and "\n" not in text:  # else a text that went astray
+            done = self.disguise.within(text, self.days, self.codec, code=True)
             if label:
-                self.report.kept[label] += 1
-            return text
+                (self.report.kept if done == text else self.report.unknown)[label] += 1
+            return done
         if kind == "date":
             return self.disguise.date(text, self.days) or self._new(text)
         if kind in _WHOLE:
@@ -250,7 +250,7 @@ class _Context:
                 return self.disguise.within(text, self.days, self.codec)
             return self._new(text)
         done = self._new(text)
-        self.disguise.spoken(text)
+        self.disguise.spoken(text, nobodys=kind == "thing")
         return done
 
     def _new(self, text: str) -> str:
