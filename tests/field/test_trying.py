@@ -4,14 +4,17 @@ import json
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.field.site import INPUTS
 from tests.test_readme import blocks
 from typer.testing import CliRunner, Result
 
+from hisbus.connector import Arrival
 from hisbus.errors import ConfigError
 from hisbus_bus.command.main import app
+from hisbus_mapping import Judged, Mapping
 
 Run = Callable[..., Result]
 OURS = next(one for one in blocks("connectors/README.md", "toml") if one.startswith("# our-his.toml\ndates"))
@@ -60,26 +63,67 @@ def test_every_mistake_has_its_line_and_the_command_fails(hisbus: Run) -> None:
     lines = wrong.splitlines()
     places = [lines.index(one) + 1 for one in lines if "PV1_50" in one or "lokation" in one]
     assert [one.split(": ")[0] for one in said] == [f"wrong.toml:{place}" for place in places]
-    Path("wrong.toml").write_text("dates = [", encoding="utf-8")
-    assert "is not TOML" in done(hisbus("profile", "check", "wrong.toml"), 1)
+
+
+def test_what_is_no_text_of_ours_is_told_with_its_line_and_a_mark_of_windows_is_not_in_the_way(hisbus: Run) -> None:
+    wrong = Path("wrong.toml")
+    for text, said in (
+        (b'\ndates = ["iso"]\nx = [', "wrong.toml:3: it is not TOML"),
+        (b'\ndates = "iso\n"', "wrong.toml:2: it is not TOML"),
+        ('# ours\n[codes.class.words]\n"病房" = "inpatient"\n'.encode("gbk"), "wrong.toml:3: it is not in UTF-8"),
+        (b"\nx = " + b"[" * 3000, "wrong.toml:2: it is nested deeper than"),
+        (b"\n\nx." + b"a." * 3000 + b"a = 1", "wrong.toml:3: it is nested deeper than"),
+    ):
+        wrong.write_bytes(text)
+        assert done(hisbus("profile", "check", "wrong.toml"), 1).startswith(said)
+        result = hisbus("profile", "use", "wrong.toml")
+        assert isinstance(result.exception, ConfigError)
+    wrong.write_bytes(OURS.encode("utf-8-sig"))
+    assert "It compiles" in done(hisbus("profile", "check", "wrong.toml"))
+
+
+def test_what_stops_the_reading_of_a_message_is_told_as_its_fate(hisbus: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def tried(profile: str) -> Any:
+        result = hisbus("profile", "try", profile, "morning.hl7", "--json")
+        assert result.exit_code == 0, result.exception
+        return json.loads(result.stdout)  # the step that reads tells its log of the bug
+
+    nothing = '[facts.documents.data]\naction = { value = "file", when = { path = "TXA-99", present = true } }\n'
+    Path("odd.toml").write_text(OURS + nothing, encoding="utf-8")
+    told = tried("odd.toml")
+    fates = [(one["status"], one["reason"]) for one in told["messages"]]
+    assert fates[1] == ("parked", "bug.ValidationError") and fates[0][0] == fates[2][0] == "mapped"
+    judge = Mapping.judge
+
+    def judged(mapping: Mapping, arrival: Arrival) -> Judged:
+        if len(mapping.files) > 1 and arrival.type == "ADT^A01":
+            raise ValueError("the envelope")
+        return judge(mapping, arrival)
+
+    monkeypatch.setattr(Mapping, "judge", judged)
+    told = tried("our-his.toml")
+    assert (told["messages"][0]["status"], told["messages"][0]["reason"]) == ("not_taken", "bug.ValueError")
+    assert told["messages_moved"][0]["after"] == "bug.ValueError"
 
 
 def test_what_compiles_and_may_be_meant_otherwise_is_doubtful(hisbus: Run) -> None:
     asks = """
+[codes.yes_no.words]
+V = "maybe"
 [codes.rank.words]
 Z = "1"
 [codes.none]
 [facts.charges.data]
 type = { from = "FT1-6", table = "none", otherwise = "ask", item = "x" }
 """
-    text = OURS.replace('IP = "inpatient"', 'IP = "inpatent"\nI = "inpatient"') + asks
+    text = OURS.replace('IP = "inpatient"', 'I = "inpatient"') + asks
     Path("doubtful.toml").write_text(text, encoding="utf-8")
     said = [one for one in done(hisbus("profile", "check", "doubtful.toml")).splitlines() if "doubtful: " in one]
     lines = text.splitlines()
     assert [one.split(": doubtful: ")[0] for one in said] == [
-        f"doubtful.toml:{lines.index(one) + 1}" for one in ("[codes.rank.words]", 'IP = "inpatent"', "[codes.none]")
+        f"doubtful.toml:{lines.index(one) + 1}" for one in ("[codes.rank.words]", 'V = "maybe"', "[codes.none]")
     ]
-    assert "nothing uses it" in said[0] and "inpatient" in said[1] and "no word" in said[2]
+    assert "nothing uses it" in said[0] and "'maybe' is none" in said[1] and "no word" in said[2]
     assert "codes.class.words.I: repeats" in done(hisbus("profile", "check", "doubtful.toml"))
 
 

@@ -108,6 +108,8 @@ class Connector:
 @pytest.fixture
 def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setitem(sys.modules, "these_tests", sys.modules[__name__])
+    for own in (Connector, facts):
+        monkeypatch.setattr(own, "__module__", "these_tests")
     path = tmp_path / "profile.toml"
     path.write_text(PROFILE.format(function="these_tests:facts"))
     return path
@@ -184,11 +186,13 @@ def test_a_number_without_authority_is_its_senders(profile: Path, monkeypatch: p
     ("old", "new", "words"),
     [
         ("these_tests:facts", "these_tests:nothing", "there is no these_tests:nothing"),
-        ("these_tests:facts", "no_such_module:facts", "there is no no_such_module:facts"),
+        ("these_tests:facts", "these_tests.gone:facts", "profile.toml:3: function: there is no these_tests.gone:facts"),
+        ("these_tests:facts", "no_such_module:facts", "profile.toml:3: function: no_such_module:facts is of another"),
+        ("these_tests:facts", "these_tests:invalidate_caches", "is no function that is written there"),
         ("these_tests:facts", "these tests", "function: "),
         ('name = "lines"', 'name = "lines"\nname_ = "x"', "name_: "),
         ('each = "pair"', "", "envelope.refuse.0.each: "),
-        ("[envelope.patient]", "[envelope.patient", "is not TOML"),
+        ("[envelope.patient]", "[envelope.patient", "profile.toml:5: it is not TOML"),
     ],
 )
 def test_what_is_wrong_with_a_profile_is_named(profile: Path, old: str, new: str, words: str) -> None:
@@ -231,6 +235,7 @@ class Vendor:
             format, over, authority = None, None, ""
 
         Named.meaning = meaning
+        Named.__module__ = Theirs.__module__
         connector: Any = Named()
         return Mapping(connector)
 

@@ -1,5 +1,6 @@
 """The profile language: what is laid over what, and what is refused with file and line."""
 
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,21 @@ readings = [
         ("[facts.charges.data]\ntype = { shape = 'money', at = 'FT1-6' }\n", 2, "shape"),
         ("[facts.charges.data.code]\nshape = 'money'\nat = 'FT1-7'\n", 2, "there is no [shapes.money]"),
         ("[facts.results.data.readings]\nvalues = { function = 'hisbus_hl7v2.observed:nothing' }\n", 2, "there is no"),
+        ("\n[codes.class.words]\nIP = 'hospitalised'\n", 3, "subject.stay.patient_class takes inpatient, outpatient"),
+        ("[codes.class]\nsame = ['Q9', 'inpatient']\n", 2, "'Q9' is no word of its field"),
+        ("[codes.severity.words]\nSEV = 'bad'\n", 2, "'bad' is no word of its field"),
+        ("[subject.stay]\npatient_class = 'PV1-2'\n", 2, "a table must turn it into a word"),
+        ("[subject.stay]\npatient_class = ['PV1-2', 'PV1-18']\n", 2, "a table must turn it into a word"),
+        ("[facts.documents.data]\naction = [{ value = 'filed' }]\n", 2, "'filed' is no word of its field"),
+        ("[subject.stay.patient_class]\notherwise = 'keep'\n", 2, "cannot stay as it was sent"),
+        ("[facts.charges.data]\ntype = { function = 'subprocess:getoutput' }\n", 2, "is of another package"),
+        ("[facts.charges]\noff = true\ndata.type = { function = 'this.s:s' }\n", 3, "is of another package"),
+        ("[facts.charges.data]\ntype = { function = 'hisbus_hl7v2.groups:tomllib' }\n", 2, "is no function"),
+        ("dates = 'iso'\n", 1, "dates: a list belongs here."),
+        ("[codes]\nclass = 1\n", 2, "codes.class: a table belongs here."),
+        ("[out]\n'MSH-3' = 1\n", 2, "a table belongs here."),
+        ("[facts.charges.data]\ntype = { join = 1 }\n", 2, "a list belongs here"),
+        ("[facts.results.data.readings]\neach = 1\n", 2, "a table belongs here"),
     ],
 )
 def test_what_cannot_be_compiled_is_told_with_file_and_line(tmp_path: Path, text: str, line: int, words: str) -> None:
@@ -103,6 +119,7 @@ def test_what_cannot_be_compiled_is_told_with_file_and_line(tmp_path: Path, text
     said = str(caught.value)
     assert said.startswith(f"{tmp_path / 'our-his.toml'}:{line}: "), said
     assert words in said
+    assert "this" not in sys.modules, "what another package's function stands in is not imported"
 
 
 def test_every_mistake_is_told_at_once_each_at_its_line(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import select
 
 from hisbus.connector import Arrival, Connector, Playable, Verdict
-from hisbus.errors import ConfigError, RetryLater
+from hisbus.errors import ConfigError, RetryLater, reason_code
 from hisbus_bus.app import App
 from hisbus_bus.flow.intake import Intake
 from hisbus_bus.flow.lag import lag
@@ -144,6 +144,7 @@ async def outcome(on: Stage, messages: Sequence[bytes], keys: Keys) -> Outcome:
     """
     mapping = next(one for one in on.mappings if one.connector is on.feed)
     arrivals: list[tuple[int, Arrival]] = []
+    lost: dict[int, str] = {}
     with TemporaryDirectory(prefix="hisbus-try-") as folder:
         async with _running(on, Path(folder), keys) as site:
             intake = Intake(site, mapping)
@@ -153,10 +154,15 @@ async def outcome(on: Stage, messages: Sequence[bytes], keys: Keys) -> Outcome:
                     arrivals.append((number, arrival))
                     return await intake.store(arrival)
 
-                await on.feed.take(message, sink)
+                try:
+                    await on.feed.take(message, sink)
+                except (ConfigError, RetryLater):
+                    raise
+                except Exception as bug:  # noqa: BLE001 - what the profile does to a message is what is asked
+                    lost[number] = reason_code(bug)
             if late := await _settled(on, site):
                 raise RetryLater(f"{', '.join(late)} did not get on for {DEADLINE_S:.0f} s. Try fewer messages.")
-            return await known(site, mapping, arrivals)
+            return await known(site, mapping, arrivals, lost)
 
 
 async def findings(site: Site) -> list[Found]:

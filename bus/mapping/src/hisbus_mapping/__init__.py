@@ -8,11 +8,11 @@ from hisbus_mapping.envelope import Judged
 from hisbus_mapping.losses import Losses, losses_of
 from hisbus_mapping.mapping import Answers, Mapping
 from hisbus_mapping.overlay import Change, Doubt, changes, doubts
-from hisbus_mapping.profile import Profile, read_profile
+from hisbus_mapping.profile import Profile, read_profile, read_table
 from hisbus_mapping.run import NONE
 from hisbus_mapping.survey import Survey
 
 __all__ = [
     "NONE", "Answers", "Asks", "Change", "Doubt", "Judged", "Losses", "Mapping", "Profile", "Survey", "changes",
-    "doubts", "losses_of", "read_profile",
+    "doubts", "losses_of", "read_profile", "read_table",
 ]  # fmt: skip

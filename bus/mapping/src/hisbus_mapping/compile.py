@@ -165,8 +165,10 @@ def mistakes_in(compiler: Compiler) -> list[Mistake]:
     """Return everything that cannot be compiled, each once: what is wrong in one section does not hide the next."""
     profile, found = compiler.profile, list[Mistake]()
     compiler.found = found
-    parts: list[Callable[[], Any]] = [partial(Envelope, compiler)]
-    if not profile.function:
+    parts: list[Callable[[], Any]] = [compiler.foreign, partial(Envelope, compiler)]
+    if profile.function:
+        parts.append(partial(compiler.function, profile.function, ()))
+    else:
         parts.append(partial(_about, compiler))
         parts += [
             partial(_section, compiler, one, ("facts", name)) for name, one in profile.facts.items() if not one.off

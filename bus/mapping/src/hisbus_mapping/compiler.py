@@ -4,8 +4,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import ValidationError
-
 from hisbus_mapping.context import Mistake, Place, Read
 from hisbus_mapping.numbers import patient_of
 from hisbus_mapping.profile import All, Condition
@@ -19,10 +17,7 @@ class Compiler(Values):
 
     def condition(self, said: Any, place: Place) -> Read[bool]:
         """Compile a condition."""
-        try:
-            condition = said if isinstance(said, Condition) else Condition.model_validate(said)
-        except ValidationError as error:
-            raise Mistake(place, error.errors(include_input=False, include_url=False)[0]["msg"]) from error
+        condition = said if isinstance(said, Condition) else self.valid(Condition, said, place)
         parts = list(self._parts(condition, place))
         if not parts:
             raise Mistake(place, "a condition that asks nothing")

@@ -4,16 +4,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
-from importlib import import_module
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
+from pydantic import BaseModel, ValidationError
+
 from hisbus import Format, Reads
-from hisbus_mapping import times
-from hisbus_mapping.profile import Profile
+from hisbus_mapping import functions, times
+from hisbus_mapping.profile import Profile, told
 from hisbus_mapping.run import Run
 
 T = TypeVar("T")
+M = TypeVar("M", bound=BaseModel)
 Read = Callable[[Any, Run], T]
 """Reads something of a group."""
 Place = tuple[str, ...]
@@ -42,6 +44,8 @@ class Context:
     named: bool
     """Whether the configuration says so, and it is not merely the connector's name."""
     zone: ZoneInfo
+    package: str
+    """Of the connector: functions are taken from it, or are ours."""
     paths: set[str] = field(default_factory=set)
     """The paths that were compiled, as their format calls them: what is read of a message."""
     each_such: set[str] = field(default_factory=set)
@@ -76,6 +80,18 @@ class Context:
             raise Mistake(place, said)
         self.found.append(Mistake(place, said))
         return stands_in
+
+    def valid(self, cls: type[M], said: Any, place: Place) -> M:
+        """Return what is said as one of the profile's tables.
+
+        Raises:
+            Mistake: it is none.
+        """
+        try:
+            return cls.model_validate(said)
+        except ValidationError as error:
+            first = error.errors(include_input=False, include_url=False)[0]
+            raise Mistake((*place, *map(str, first["loc"])), told(first)) from error
 
     def path(self, kind: str, path: str, place: Place) -> Callable[[Any, Any], Any]:
         """Compile a path: ``text``, ``texts``, ``every``, ``groups`` or ``deleted`` of the format."""
@@ -127,16 +143,24 @@ class Context:
             reads: the paths that it reads.
 
         Raises:
-            Mistake: there is none.
+            Mistake: there is none, or a profile may not name it.
         """
         for path in reads:
             self.path("every", path, place)
-        module, _, function = name.partition(":")
         try:
-            found: Callable[..., Any] = vars(import_module(module))[function]
-        except (ImportError, KeyError):
-            return self.wrong((*place, "function"), f"there is no {name}", _nothing)
-        return found
+            return functions.load(name, self.package)
+        except ValueError as error:
+            return self.wrong((*place, "function"), str(error), _nothing)
+
+    def foreign(self) -> None:
+        """Note the functions that a profile may not name, also in what is not compiled.
+
+        Raises:
+            Mistake: nobody asks for all of them.
+        """
+        for place, name in functions.named(self.profile):
+            if not functions.allowed(name.partition(":")[0], self.package):
+                self.function(name, place[:-1])
 
     def table(self, name: str, place: Place) -> Mapping[str, str]:
         """Return a table of codes."""

@@ -1,11 +1,8 @@
 """A connector with what its messages mean."""
 
-from collections.abc import Callable
 from collections.abc import Mapping as Map
 from functools import cached_property, partial
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 from hisbus import Arrival, BadMessage, ConfigError, Connector, Raw, Reads, Source, Translation
 from hisbus.zones import zone
@@ -50,12 +47,14 @@ class Mapping:
             self._envelope = Envelope(compiler)
             self.leaving = leaving(self.profile, compiler.format)
             """Returns a write-back with what its connector's fields say, as the profile has it."""
-            self.program = None if self.profile.function else Program(compiler)
+            compiler.foreign()
+            function = self.profile.function
+            self._function = compiler.function(function, ()) if function else None
+            self.program = None if function else Program(compiler)
         except Mistake as error:
             all_of_them = _mistakes(self.profile, connector) or [error]
             lines = (str(mistaken(self.profile, self.files, one.place, one.said)) for one in all_of_them)
             raise ConfigError("\n".join(lines)) from error
-        self._function = _function(self.profile) if self.profile.function else None
 
     @cached_property
     def name(self) -> str:
@@ -125,6 +124,7 @@ def compiler_of(profile: Profile, connector: Connector) -> Compiler:
         connector.authority or connector.name,
         bool(connector.authority),
         zone(connector.timezone),
+        type(connector).__module__.partition(".")[0],
     )
 
 
@@ -139,12 +139,3 @@ def _mistakes(profile: Profile, connector: Connector) -> list[Mistake]:
 def _run(raw: Raw, source: Source, answers: Answers) -> Run:
     sender = source.sender
     return Run(raw, source.type, answers.get(sender, answers.get("", {})), source.authority, sender)
-
-
-def _function(profile: Profile) -> Callable[[Any], Any]:
-    module, _, name = profile.function.partition(":")
-    try:
-        found: Callable[[Any], Any] = vars(import_module(module))[name]
-    except (ImportError, KeyError) as error:
-        raise ConfigError(f"profile {profile.name}: function: there is no {profile.function}.") from error
-    return found

@@ -7,6 +7,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
+from hisbus_mapping import closed
 from hisbus_mapping.collisions import COLLISION
 from hisbus_mapping.compiler import Compiler
 from hisbus_mapping.context import Mistake, Place, Read
@@ -76,6 +77,7 @@ def _expression(compiler: Compiler, kind: Any, said: Any, place: Place) -> Calla
     """Return what returns the expression of a field: of plain texts, else what its reader says."""
 
     def expression(writing: Writing) -> str:
+        closed.hold(compiler, kind, said, place)
         optional, bare = _stripped(kind)
         if _has_fields(bare, said):
             texts = writing.texts(bare, expanded(compiler, said, place), place, optional=optional)
@@ -150,7 +152,7 @@ def _nested(compiler: Compiler, cls: type[BaseModel], said: Any, place: Place, o
 
 
 def _numbers(compiler: Compiler, cls: type[BaseModel], said: Any, place: Place) -> Read[Any]:
-    listed = [Numbers.model_validate(one) for one in (said if isinstance(said, list) else [said])]
+    listed = [compiler.valid(Numbers, one, place) for one in (said if isinstance(said, list) else [said])]
     return patient_of(compiler, listed, place) if cls is PatientId else visit_of(compiler, listed, place)
 
 
@@ -234,7 +236,8 @@ def _dictionary(compiler: Compiler, said: Any, place: Place) -> Read[dict[str, s
 
 def each(compiler: Compiler, said: Any, place: Place, *, takes: bool = True) -> Read[list[Any]]:
     """Compile groups that are read one by one; unless it only looks, those that are taken are noted."""
-    rules = said if isinstance(said, Each) else Each.model_validate({"of": said} if isinstance(said, str) else said)
+    long = {"of": said} if isinstance(said, str) else said
+    rules = long if isinstance(long, Each) else compiler.valid(Each, long, place)
     groups = compiler.path("groups", rules.of, place)
     with compiler.inside():
         when = compiler.condition(rules.when, (*place, "when")) if rules.when is not None else None

@@ -16,6 +16,7 @@ from typing import Any
 
 from hisbus import ConfigError, Connector
 from hisbus_mapping import compile
+from hisbus_mapping.functions import named
 from hisbus_mapping.profile import Profile
 
 
@@ -47,7 +48,7 @@ def modules_of(profile: Profile, connector: Connector) -> list[str]:
 
 def _trees(profile: Profile, connector: Connector) -> dict[str, ast.Module]:
     found: dict[str, ast.Module] = {}
-    waiting = {compile.__name__, *_functions(profile.model_dump(mode="json")), *_read_from(_read(connector))}
+    waiting = {compile.__name__, *(name.partition(":")[0] for _, name in named(profile)), *_read_from(_read(connector))}
     if connector.format is not None:
         waiting.add(type(connector.format).__module__)
     while waiting:
@@ -55,19 +56,6 @@ def _trees(profile: Profile, connector: Connector) -> dict[str, ast.Module]:
         found[module] = tree = _tree(module)
         waiting |= set(_imported(module, tree)) - found.keys()
     return found
-
-
-def _functions(said: Any) -> Iterator[str]:
-    """Yield the modules of the functions that a profile names, wherever in it."""
-    if isinstance(said, list):
-        for one in said:
-            yield from _functions(one)
-    elif isinstance(said, dict):
-        for key, value in said.items():
-            if key == "function" and isinstance(value, str) and value:
-                yield value.partition(":")[0]
-            else:
-                yield from _functions(value)
 
 
 def _read(connector: Connector) -> Callable[..., Any]:

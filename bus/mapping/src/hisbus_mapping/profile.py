@@ -4,6 +4,7 @@ Paths are of the connector's format, and only its reader knows them. A site's fi
 names what it changes, key by key.
 """
 
+import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,16 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from hisbus import ConfigError
 from hisbus_mapping.lines import line_of
+
+DEEPEST = 60
+"""Parts of a place in a profile; what ships has 15."""
+_DEEP = f"it is nested deeper than {DEEPEST} tables and lists"
+_AT_LINE = re.compile(r"\(at line ([0-9]+),")
+_PYTHON_S = {
+    **dict.fromkeys(("tuple_type", "list_type"), "a list belongs here"),
+    **dict.fromkeys(("model_type", "dict_type", "mapping_type", "model_attributes_type"), "a table belongs here"),
+}
+"""What belongs in a place, by pydantic's name of the mistake."""
 
 
 class _Table(BaseModel):
@@ -320,16 +331,42 @@ def mistaken(profile: Profile, files: Sequence[Path], place: Sequence[str], said
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"The profile {path} cannot be read. Check its path and owner; it is in UTF-8.") from error
+        return path.read_text(encoding="utf-8-sig")  # Windows' editors put a mark before it
+    except OSError as error:
+        raise ConfigError(f"The profile {path} cannot be read. Check its path and owner.") from error
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise ConfigError(f"{path}:{line}: it is not in UTF-8. Save the file in UTF-8.") from error
 
 
 def _table(path: Path, text: str) -> dict[str, Any]:
     try:
-        return tomllib.loads(text)
+        table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"The profile {path} is not TOML ({error}).") from error
+        at = _AT_LINE.search(str(error))
+        line = int(at[1]) if at else max(1, len(text.splitlines()))
+        raise ConfigError(f"{path}:{line}: it is not TOML ({error}).") from error
+    except RecursionError as error:
+        lines = text.splitlines()
+        line = max(range(len(lines)), key=lambda number: sum(map(lines[number].count, "[{"))) + 1
+        raise ConfigError(f"{path}:{line}: {_DEEP}.") from error
+    if place := _too_deep(table):
+        raise ConfigError(f"{path}:{line_of(text, place)[0]}: {_DEEP}.")
+    return table
+
+
+def _too_deep(table: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the place of what is nested deeper than what follows can go; empty: nothing is."""
+    waiting: list[tuple[tuple[str, ...], Any]] = [((), table)]
+    while waiting:
+        place, said = waiting.pop()
+        if len(place) > DEEPEST:
+            return place
+        if isinstance(said, dict):
+            waiting += [((*place, key), one) for key, one in said.items()]
+        elif isinstance(said, list):
+            waiting += [((*place, str(number)), one) for number, one in enumerate(said)]
+    return ()
 
 
 def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -343,8 +380,13 @@ def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, 
 
 def _sentences(error: ValidationError, texts: Mapping[Path, str]) -> Iterator[str]:
     for one in error.errors(include_input=False, include_url=False):
-        said = one.get("ctx", {}).get("error") or one["msg"]
-        yield _sentence(texts, [str(part) for part in one["loc"]], str(said))
+        yield _sentence(texts, [str(part) for part in one["loc"]], told(one))
+
+
+def told(error: Mapping[str, Any]) -> str:
+    """Return what is wrong in the words of TOML: pydantic says it in those of Python."""
+    said = str(error.get("ctx", {}).get("error") or error["msg"])
+    return _PYTHON_S.get(error["type"], said)
 
 
 def _sentence(texts: Mapping[Path, str], place: Sequence[str], said: str) -> str:

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
-from pydantic import ValidationError
-
 from hisbus_mapping.context import Context, Mistake, Place, Read, T
 from hisbus_mapping.names import joined
 from hisbus_mapping.profile import Value
@@ -34,11 +32,7 @@ class Values(Context):
             return Value(from_=said)
         if isinstance(said, (list, tuple)):
             said = {"from": said}
-        try:
-            return Value.model_validate(said)
-        except ValidationError as error:
-            first = error.errors(include_input=False, include_url=False)[0]
-            raise Mistake((*place, *map(str, first["loc"])), first["msg"]) from error
+        return self.valid(Value, said, place)
 
     def text(self, said: Any, place: Place) -> Read[str]:
         """Compile a value to what reads it as text; empty where there is none."""

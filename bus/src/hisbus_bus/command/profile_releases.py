@@ -12,7 +12,7 @@ from hisbus_bus.command.printed import show, table_of
 from hisbus_bus.command.written import caller, with_database
 from hisbus_bus.host.registry import connector_of
 from hisbus_bus.kernel import profiles
-from hisbus_mapping import Mapping
+from hisbus_mapping import Mapping, read_table
 
 if TYPE_CHECKING:
     from hisbus_bus.kernel.database import Database
@@ -71,10 +71,7 @@ def _keep(connector: Connector) -> None:
 def _text(which: str, connector: str) -> str:
     """Return the text of a file, or of a release by its name."""
     if Path(which).is_file():
-        try:
-            return Path(which).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"The profile {which} cannot be read. Check its owner; it is in UTF-8.") from error
+        return read_table(Path(which))[0]
     known = with_database(lambda database: _listed(database, connector))
     for row, _ in known:
         if row.version == which:

@@ -8,18 +8,17 @@ import asyncio
 import json
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from hisbus.errors import ConfigError, RetryLater
+from hisbus.errors import RetryLater
 from hisbus_bus.kernel import audit, releases, tables
 from hisbus_bus.kernel.releases import Release
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.telemetry import logger
-from hisbus_mapping import Mapping
+from hisbus_mapping import Mapping, read_table
 
 POLL_S = 0.5
 log = logger(step="translate")
@@ -37,7 +36,7 @@ def release_of(mapping: Mapping) -> Release:
         ConfigError: the file cannot be read any more.
     """
     over = mapping.files[1:]
-    text = _text(over[0]) if over else ""
+    text = read_table(over[0])[0] if over else ""
     content = {"mapping": mapping.name, "over": text, "shipped": mapping.files[0].name}
     name = mapping.connector.name
     return Release("profile", name, mapping.name, json.dumps(content, sort_keys=True, ensure_ascii=False))
@@ -95,10 +94,3 @@ async def listed(connection: AsyncConnection, connector: str = "") -> list[tuple
     if connector:
         query = query.where(_table.name == connector)
     return [(one, read.get((one.name, one.version), 0)) for one in await connection.execute(query)]
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"The profile {path} cannot be read. Check its path and owner; it is in UTF-8.") from error

@@ -15,7 +15,6 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hisbus.connector import Arrival, Raw
-from hisbus.errors import BadMessage
 from hisbus_bus.kernel import charts, tables
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.states import Proposed
@@ -143,8 +142,17 @@ class Tried:
                 yield StayMoved(name, how or "judged_otherwise", fields if old and new else {}, findings)
 
 
-async def known(site: Site, meaning: Meaning, arrivals: Sequence[tuple[int, Arrival]]) -> Outcome:
-    """Return what a site knows of messages that it has read, each with its number in the capture."""
+async def known(
+    site: Site, meaning: Meaning, arrivals: Sequence[tuple[int, Arrival]], lost: Mapping[int, str]
+) -> Outcome:
+    """Return what a site knows of messages that it has read.
+
+    Args:
+        site: it has read them.
+        meaning: of the connector that took them.
+        arrivals: the messages, each with its number in the capture.
+        lost: why a message could not be stored, by its number.
+    """
     row, event = tables.messages.c, tables.events.c
     copies, placed = defaultdict[str, list[Any]](list), defaultdict[str, list[Placed]](list)
     async with site.database.read() as connection:
@@ -157,6 +165,9 @@ async def known(site: Site, meaning: Meaning, arrivals: Sequence[tuple[int, Arri
         found, failed = await _found(connection)
     messages: list[Message] = []
     for number, arrival in arrivals:
+        if number in lost:
+            messages.append(Message(number, arrival.type, "not_taken", lost[number], (), (), (), {}))
+            continue
         its = copies[arrival.id].pop(0)
         facts, left = _read(meaning, arrival) if its.first else ((), {})
         went = placed[arrival.id] if its.first else []
@@ -183,7 +194,7 @@ def _read(meaning: Meaning, arrival: Arrival) -> tuple[Sequence[Fact], Mapping[s
     raw = Raw(arrival.id, arrival.body, arrival.received, arrival.control_id, arrival.type, judged.flags)
     try:
         translation = meaning.translate(raw)
-    except BadMessage:
+    except Exception:  # noqa: BLE001 - the step that reads was stopped by the same, and its reason is told
         return [], {}
     return translation.facts, translation.count().unread
 
