@@ -1,10 +1,10 @@
 """Codes in a browser: an admin sees what waits for an answer, says what a code is, and it is open no more."""
 
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 from playwright.async_api import Page, expect
+from tests.browser.pages import shot
 
 from hisbus.connector import LookedUp
 from hisbus_bus.kernel import codes, tables
@@ -14,13 +14,7 @@ from hisbus_schemas import Code
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
-SHOTS = Path(__file__).parents[2] / "var" / "screenshots"
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
-
-
-async def shot(page: Page, name: str) -> None:
-    SHOTS.mkdir(parents=True, exist_ok=True)
-    await page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
 
 
 async def seen(ward: Site, *sent: Code) -> None:

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, expect
+from tests.browser.pages import shot, signed_in
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
-SHOTS = Path(__file__).parents[2] / "var" / "screenshots"
 COPIED = {"qc": {"settings": {"only": ["R45"]}}}
 CASE = Path(__file__).parents[1] / "cases" / "09-copied-note.hl7"
 LOST = (
@@ -18,25 +18,6 @@ LOST = (
     "OBR|1||L404^LIS|CBC^Blood count^L|||20260303090000+0800\r"
     "OBX|1|NM|WBC^White cells^L||6.1|10*9/L|||||F\r"
 )
-
-
-async def shot(page: Page, name: str) -> None:
-    SHOTS.mkdir(parents=True, exist_ok=True)
-    await page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
-
-
-async def signed_in(browser: Browser, bus: Any) -> Page:
-    size = {"width": 1366, "height": 768}
-    context = await browser.new_context(
-        base_url=str(bus.api.base_url), viewport=size, locale="zh-CN", timezone_id="Asia/Shanghai"
-    )
-    page = await context.new_page()
-    await page.goto("/login")
-    await page.fill("input[name=name]", "tester")
-    await page.fill("input[name=password]", "a long enough password")
-    await page.keyboard.press("Enter")
-    await page.wait_for_url("**/findings")
-    return page
 
 
 @pytest.mark.parametrize("backbone", ["embedded"], indirect=True)
@@ -48,7 +29,7 @@ async def test_a_message_leads_to_its_finding_and_the_finding_back(hospital: Any
         (finding,) = await bus.everything("proposals", status="open")
         sources = (await bus.get(f"proposals/{finding['id']}/messages"))["items"]
         cited = next(one for one in sources if one["evidence"])
-        page = await signed_in(browser, bus)
+        page = await signed_in(browser, str(bus.api.base_url), width=1366, height=768)
         await page.goto(f"/messages/{cited['message']}")
         way = page.locator(".way")
         await expect(way).to_contain_text("document.")
@@ -81,7 +62,7 @@ async def test_a_message_of_no_stay_is_given_to_one_and_is_in_its_chart(hospital
         await bus.idle()
         (item,) = await bus.everything("work-items", kind="unassigned")
         assert (item["about"], item["link"]) == ("unassigned_visit", f"/messages/{item['id']}")
-        page = await signed_in(browser, bus)
+        page = await signed_in(browser, str(bus.api.base_url), width=1366, height=768)
         await page.click("nav a[href='/work-items']")
         row = page.locator("tr", has_text="未归入住院")
         await expect(row).to_have_count(1)

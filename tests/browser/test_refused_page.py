@@ -1,37 +1,18 @@
 """A refused message in a browser: its character set was mended, and an admin has it judged again on its own page."""
 
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, expect
+from tests.browser.pages import shot, signed_in
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
-SHOTS = Path(__file__).parents[2] / "var" / "screenshots"
 HEAD = "MSH|^~\\&|EMR|HOSP|HISBUS|QC|20260302083000+0800||{type}|{id}|P|2.5\rEVN||20260302083000+0800\r"
 STAY = "PID|1||P1^^^HOSP^MR||王^建国\rPV1|1|I|呼吸一区||||||||||||||||V1^^^HOSP\r"
 GBK = (HEAD.format(type="ADT^A01", id="1") + STAY).encode("gbk")
 BROKEN = b"MSH|^~\\&|no more\xff"
-
-
-async def shot(page: Page, name: str) -> None:
-    SHOTS.mkdir(parents=True, exist_ok=True)
-    await page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
-
-
-async def logged_in(browser: Browser, bus: Any) -> Page:
-    context = await browser.new_context(
-        base_url=str(bus.api.base_url), viewport={"width": 1280, "height": 800}, locale="zh-CN"
-    )
-    page = await context.new_page()
-    await page.goto("/login")
-    await page.fill("input[name=name]", "tester")
-    await page.fill("input[name=password]", "a long enough password")
-    await page.keyboard.press("Enter")
-    await page.wait_for_url("**/findings")
-    return page
 
 
 @pytest.mark.parametrize("backbone", ["embedded"], indirect=True)
@@ -43,7 +24,7 @@ async def test_a_message_refused_for_its_bytes_is_read_once_the_setting_is_mende
         await bus.idle()
         assert b"|undecodable" in acks[0] or b"AE" in acks[0]
     async with hospital(charset="GBK") as bus:
-        page = await logged_in(browser, bus)
+        page = await signed_in(browser, str(bus.api.base_url))
         complaints: list[str] = []
         page.on("console", lambda line: complaints.append(line.text) if line.type in {"error", "warning"} else None)
         await page.click("nav a[href='/parked']")
@@ -79,7 +60,7 @@ async def test_one_in_whose_place_another_came_is_shown_with_it_and_read_when_it
         await bus.send([GBK.replace(b"V1^^^", b"V2^^^")])
         await bus.idle()
         (other,) = await bus.everything("messages", status="mapped")
-        page = await logged_in(browser, bus)
+        page = await signed_in(browser, str(bus.api.base_url))
         await page.goto("/parked")
         await page.get_by_role("button", name="重放").click()
         await expect(page.locator(".panel[role=status]")).to_contain_text(other["id"])

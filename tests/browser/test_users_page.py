@@ -1,28 +1,13 @@
 """The users in a browser: an admin shuts a reviewer out who is logged in, and the reviewer's next click ends there."""
 
-from pathlib import Path
-
 import pytest
 from playwright.async_api import Browser, Page, expect
+from tests.browser.pages import log_in, shot
 
 from hisbus_bus.kernel import people
 from hisbus_bus.kernel.site import Site
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
-
-SHOTS = Path(__file__).parents[2] / "var" / "screenshots"
-
-
-async def shot(page: Page, name: str) -> None:
-    SHOTS.mkdir(parents=True, exist_ok=True)
-    await page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
-
-
-async def log_in(page: Page, name: str) -> None:
-    await page.fill("input[name=name]", name)
-    await page.fill("input[name=password]", "a-long-password")
-    await page.keyboard.press("Enter")
-    await page.wait_for_url("**/findings")
 
 
 async def test_an_admin_shuts_out_who_is_logged_in(page_at: Page, browser: Browser, ward: Site) -> None:
@@ -37,9 +22,9 @@ async def test_an_admin_shuts_out_who_is_logged_in(page_at: Page, browser: Brows
     context = await browser.new_context(base_url=address, locale="zh-CN")
     theirs = await context.new_page()
     await theirs.goto("/login")
-    await log_in(theirs, "li.na")
+    await log_in(theirs, "li.na", "a-long-password")
 
-    await log_in(page, "root")
+    await log_in(page, "root", "a-long-password")
     await page.click("nav a[href='/users']")
     await expect(page.locator("tbody tr")).to_have_count(3)
     await shot(page, "users")

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from playwright.async_api import Browser, expect
+from tests.browser.pages import shot, signed_in
 
 from hisbus_simulator.his import His
 
@@ -23,15 +24,7 @@ async def test_a_copied_note_is_found_accepted_by_key_and_acknowledged_by_the_hi
     async with His() as his, hospital(send="{}:{}".format(*his.address), agents=COPIED) as bus:
         await bus.send(messages)
         await bus.idle()
-        context = await browser.new_context(
-            base_url=str(bus.api.base_url), viewport={"width": 1280, "height": 800}, locale="zh-CN"
-        )
-        page = await context.new_page()
-        await page.goto("/login")
-        await page.fill("input[name=name]", "tester")
-        await page.fill("input[name=password]", "a long enough password")
-        await page.keyboard.press("Enter")
-        await page.wait_for_url("**/findings")
+        page = await signed_in(browser, str(bus.api.base_url))
         await page.keyboard.press("Enter")
         await page.wait_for_url(re.compile("/findings/.+"))
 
@@ -40,10 +33,8 @@ async def test_a_copied_note_is_found_accepted_by_key_and_acknowledged_by_the_hi
         await expect(page.locator(".record mark.on").first).to_contain_text("双肺呼吸音清，未闻及啰音")
         await page.keyboard.press("a")
         await expect(card.locator(".receipt")).to_contain_text("HIS 已确认", timeout=15_000)
-        folder = Path("var/screenshots")
-        folder.mkdir(parents=True, exist_ok=True)
-        await page.screenshot(path=folder / "whole-way.png")
-        await context.close()
+        await shot(page, "whole-way", whole=False)
+        await page.context.close()
         (document,) = his.documents.values()
     assert (document.type, document.completion, document.availability) == ("QC", "PA", "UN")
     assert (document.patient, document.visit) == ("P1", "V1")

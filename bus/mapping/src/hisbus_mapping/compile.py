@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, get_args
 from pydantic import BaseModel, TypeAdapter
 
 from hisbus import BadMessage, Reads, Translation
-from hisbus_mapping.collisions import KEYS, apart
+from hisbus_mapping.collisions import COLLISION, KEYS, apart
 from hisbus_mapping.compiler import Compiler
 from hisbus_mapping.context import Mistake, Place, Read
 from hisbus_mapping.envelope import Envelope
@@ -93,9 +93,12 @@ class Program:
             BadMessage: it cannot be understood.
         """
         made = self._read(source, run)
+        # Of a type without mapping nothing is read.
+        reads = self._reads.get(run.type, Reads())
+        count = partial(source.count, reads)
         if made is None:
-            return Translation(mapped=False, flags=[*source.flags, *run.flags], sender=run.sender)
-        rest = source.unread(self._reads[run.type])
+            return Translation(mapped=False, flags=[*source.flags, *run.flags], sender=run.sender, count=count)
+        rest = source.unread(reads)
         names = list(dict.fromkeys(one.name for one in rest))
         if "?" in names:
             run.flag("malformed_segment")
@@ -105,11 +108,10 @@ class Program:
         facts = _FACTS.validate_python(made)
         flags = [*source.flags, *run.flags]
         looked_up = list(run.looked_up.values())
-        return Translation(bool(facts), facts, names, flags, sender=run.sender, looked_up=looked_up)
-
-    def reads(self, type: str) -> Reads:
-        """Return what is read of messages of a type; of one without mapping that is nothing."""
-        return self._reads.get(type, Reads())
+        collided = run.said.get(COLLISION, 0)
+        return Translation(
+            bool(facts), facts, names, flags, sender=run.sender, looked_up=looked_up, collided=collided, count=count
+        )
 
     def _read(self, source: Any, run: Run) -> list[dict[str, Any]] | None:
         """Return what the facts of a message hold; None where there is no mapping for its type."""

@@ -1,13 +1,12 @@
 """A connector with what its messages mean."""
 
 from collections.abc import Mapping as Map
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 
 from hisbus import Arrival, BadMessage, ConfigError, Connector, Raw, Reads, Source, Translation
 from hisbus.zones import zone
 from hisbus_mapping.asks import Asks, asks_of
-from hisbus_mapping.collisions import COLLISION
 from hisbus_mapping.compile import Program, mistakes_in
 from hisbus_mapping.compiler import Compiler
 from hisbus_mapping.context import Mistake
@@ -98,13 +97,7 @@ class Mapping:
         if source.withheld:
             return Translation(mapped=False, flags=source.flags, withheld=source.withheld)
         if self.program is not None:
-            run = _run(raw, source, answers or {})
-            translation = self.program.translate(source, run)
-            # It is nobody else's yet; to copy it for this would cost more than to note it.
-            object.__setattr__(translation, "count", partial(source.count, self.program.reads(source.type)))
-            if collided := run.said.get(COLLISION, 0):
-                object.__setattr__(translation, "collided", collided)
-            return translation
+            return self.program.translate(source, _run(raw, source, answers or {}))
         facts = self._function(source) if self._function is not None else None
         if facts is None:
             return Translation(mapped=False, flags=source.flags)

@@ -103,14 +103,10 @@ def _mapping(which: str, connector: str) -> "Mapping":
     known = {one.name: one for one in registry.connectors(chosen.settings)}
     if which in known:
         return Mapping(known[which])
-    names = ", ".join(sorted(known)) or "none"
     if not Path(which).is_file():
+        names = ", ".join(sorted(known)) or "none"
         raise ConfigError(f"{which!r} is neither a connector nor a profile's file. The connectors are {names}.")
-    if not connector and len(known) != 1:
-        raise ConfigError(f"Say with --connector whose messages they are. The connectors are {names}.")
-    if connector and connector not in known:
-        raise ConfigError(f"There is no connector {connector!r}. Choose one of: {names}.")
-    return Mapping(known[connector] if connector else next(iter(known.values())), Path(which))
+    return Mapping(registry.connector_of(chosen.settings, connector), Path(which))
 
 
 async def _stored(mapping: "Mapping", begin: str) -> "Looked":
