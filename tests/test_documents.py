@@ -219,8 +219,8 @@ def test_a_his_that_does_it_differently_is_read_by_a_file_as_it_is_written(tmp_p
         while not (" 3 " in (live := reader.live(listed)) and reader.stays() == [("LV1", "admitted")]):
             assert time.monotonic() < deadline, "the stored messages were not all read again"
             time.sleep(0.2)
+        assert "takes it up" in reader.types(used)
     assert "step:translate" in live
-    reader.types(used)
     reader.types(shown)
     assert b"RYJL" in (tmp_path / "shown.hl7").read_bytes()
     assert b"LP1" not in (tmp_path / "shown.hl7").read_bytes()

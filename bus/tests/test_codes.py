@@ -14,6 +14,7 @@ from hisbus_bus.flow.translate import Translate
 from hisbus_bus.kernel import codes, outbox, tables
 from hisbus_bus.kernel.codes import BadWord, Key, Looked, UnknownTable
 from hisbus_bus.kernel.consumer import Batch
+from hisbus_bus.kernel.live import Live
 from hisbus_bus.kernel.log import Record
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.lab import rehearsal
@@ -69,7 +70,7 @@ def record(offset: int, body: str, message: str = "", **headers: str) -> Record:
 
 
 def translating(site: Site, mapping: Any = None) -> Translate:
-    return Translate(site, [mapping or Mapping()])
+    return Translate(site, Live([mapping or Mapping()]))
 
 
 async def take(step: Translate, *records: Record) -> None:
@@ -92,7 +93,7 @@ async def say(site: Site, key: Key, word: str, who: str = "user:qin") -> bool:
 
 async def again(site: Site, step: Translate, stored: list[Record]) -> list[str]:
     """Follow every answer, and read what was sent again; return the bodies."""
-    answered = Answered(site)
+    answered = Answered(site, {})
     while await answered.next():
         pass
     waiting = await rows(site, tables.outbox)

@@ -38,7 +38,7 @@ def arrival(**fields: Any) -> Arrival:
 @pytest.fixture
 def intake(site: Site) -> Intake:
     mapping: Any = Mapping()
-    return Intake(site, mapping)
+    return Intake(site, "his", {"his": mapping})
 
 
 async def test_the_original_bytes_are_stored_under_the_patient_s_key(site: Site, intake: Intake, log: Any) -> None:
@@ -91,7 +91,7 @@ async def test_what_comes_while_an_operator_holds_the_connector_is_neither_store
 ) -> None:
     mapping: Any = Mapping()
     part = Part("connector:his", "step:intake")
-    held = Intake(site, mapping, part)
+    held = Intake(site, "his", {"his": mapping}, part)
     part.hear({"step:intake": wanted})
     with pytest.raises(RetryLater):
         await held.store(arrival())
@@ -114,7 +114,7 @@ async def test_a_connector_comes_to_rest_when_what_is_being_stored_is_stored(
     monkeypatch.setattr(log, "append", slow)
     mapping: Any = Mapping()
     part = Part("connector:his")
-    storing = asyncio.create_task(Intake(site, mapping, part).store(arrival()))
+    storing = asyncio.create_task(Intake(site, "his", {"his": mapping}, part).store(arrival()))
     await begun.wait()
     part.hear({"connector:his": "pause"})
     assert not part.at_rest

@@ -104,7 +104,7 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
 async def process(site: Site, table: Table) -> AsyncIterator[asyncio.Task[None]]:
     """Run the intake of a polling connector, as a process of its own would."""
     mapping: Any = Mapping(Polling(table))
-    running = asyncio.create_task(Intake(site, mapping).run())
+    running = asyncio.create_task(Intake(site, "lis", {"lis": mapping}).run())
     try:
         yield running
     finally:

@@ -19,6 +19,7 @@ from hisbus_bus.flow.review.proposals import Standing
 from hisbus_bus.flow.translate import Translate
 from hisbus_bus.kernel import outbox, parked, tables
 from hisbus_bus.kernel.consumer import Batch
+from hisbus_bus.kernel.live import Live
 from hisbus_bus.kernel.log import Record
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.states import Proposed
@@ -95,7 +96,7 @@ async def take(site: Site, mapping: Any, *records: Record) -> None:
     log: Any = site.log
     for one in records:
         before = len(log.appended)
-        await Translate(site, [mapping]).handle(Batch([one], {one.partition: one.offset + 1}))
+        await Translate(site, Live([mapping])).handle(Batch([one], {one.partition: one.offset + 1}))
         for output in log.appended[before:]:
             await chart(site, one, output.value)
 

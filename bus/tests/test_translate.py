@@ -11,6 +11,7 @@ from hisbus.errors import BadMessage
 from hisbus_bus.flow.translate import Translate
 from hisbus_bus.kernel import tables
 from hisbus_bus.kernel.consumer import Batch
+from hisbus_bus.kernel.live import Live
 from hisbus_bus.kernel.log import Record
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.topics import digest
@@ -52,7 +53,7 @@ def mapping() -> Mapping:
 
 @pytest.fixture
 def step(site: Site, mapping: Any) -> Translate:
-    return Translate(site, [mapping])
+    return Translate(site, Live([mapping]))
 
 
 def record(offset: int, body: str, *, message: str = "", control_id: str = "", **headers: str) -> Record:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -240,8 +241,12 @@ async def work_off(site: Site, his: His, *, turns: int = 12) -> None:
 async def test_what_leaves_says_what_the_profile_decides_and_is_kept_as_it_left(quick: Site) -> None:
     his = His("bug after begin", finds=["unknown"])
     await queued(quick, his)
-    leaving = {"his": lambda writeback: writeback.model_copy(update={"out": {"sender": "AI"}})}
-    assert await Sender(quick, [his], leaving=leaving).once()
+
+    def leaving(writeback: WriteBack) -> WriteBack:
+        return writeback.model_copy(update={"out": {"sender": "AI"}})
+
+    mappings: Any = {"his": SimpleNamespace(leaving=leaving)}
+    assert await Sender(quick, [his], mappings=mappings).once()
     assert [writeback.out for writeback in his.sent] == [{"sender": "AI"}]
     (row,) = await rows(quick)
     assert WriteBack.model_validate_json(row.body).out == {"sender": "AI"}

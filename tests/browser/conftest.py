@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -94,8 +95,8 @@ async def served(site: Site) -> AsyncIterator[str]:
         ],
         ModelState("down", "qwen3-32b", "llm_unreachable"),
     )
-    asks = {"his": {"document": Asks("document:*", ["C0034", "C0037", NONE])}}
-    app = create_app(site, connectors=[ward_rows.Quiet()], asks=asks, process=agents)
+    mappings: Any = {"his": SimpleNamespace(asks={"document": Asks("document:*", ["C0034", "C0037", NONE])})}
+    app = create_app(site, connectors=[ward_rows.Quiet()], mappings=mappings, process=agents)
     config = uvicorn.Config(app, port=0, log_config=None, access_log=False, lifespan="off")
     server = uvicorn.Server(config)
     running = asyncio.create_task(server.serve())

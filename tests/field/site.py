@@ -134,7 +134,7 @@ class Field:
             site = Site(settings, Keys(b"field"), log, database)
             try:
                 async with App(settings, PLAYED, site=site, hosts=self._hosts).running() as app:
-                    intakes = {one.connector.name: (one.connector, Intake(site, one)) for one in app.mappings}
+                    intakes = {one.name: (one, Intake(site, one.name, app.mappings)) for one in app.connectors}
                     yield site, intakes
             finally:
                 await log.close()

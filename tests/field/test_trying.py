@@ -96,7 +96,7 @@ def test_what_stops_the_reading_of_a_message_is_told_as_its_fate(hisbus: Run, mo
     judge = Mapping.judge
 
     def judged(mapping: Mapping, arrival: Arrival) -> Judged:
-        if len(mapping.files) > 1 and arrival.type == "ADT^A01":
+        if mapping.over and arrival.type == "ADT^A01":
             raise ValueError("the envelope")
         return judge(mapping, arrival)
 

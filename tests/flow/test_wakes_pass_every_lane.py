@@ -24,6 +24,7 @@ from hisbus_bus.flow.translate import Translate
 from hisbus_bus.kernel import tables
 from hisbus_bus.kernel.consumer import Batch
 from hisbus_bus.kernel.database import Database
+from hisbus_bus.kernel.live import Live
 from hisbus_bus.kernel.log import NewRecord, Record
 from hisbus_bus.kernel.outbox import Relay
 from hisbus_bus.kernel.settings import Settings
@@ -113,11 +114,12 @@ class Bus:
     async def take(self, number: int) -> None:
         mapping, body = STORY[number]
         self._mappings[mapping.connector.name] = mapping
-        await Intake(self.site, mapping).store(Arrival(f"m{number}", body.encode(), NOON, type=body.split("|")[8]))
+        arrival = Arrival(f"m{number}", body.encode(), NOON, type=body.split("|")[8])
+        await Intake(self.site, mapping.connector.name, self._mappings).store(arrival)
 
     async def step(self, lane: Lane) -> None:
         record = self.log.waiting[lane].popleft()
-        step = self._chart if lane[0] == "events" else Translate(self.site, self._mappings.values())
+        step = self._chart if lane[0] == "events" else Translate(self.site, Live(self._mappings.values()))
         await step.handle(Batch([record], {0: record.offset + 1}))
 
     async def wake(self) -> set[str] | None:

@@ -31,10 +31,11 @@ from hisbus_bus.host import registry
 from hisbus_bus.host.agents import Host, start_all, tell
 from hisbus_bus.host.llm.client import Client, model
 from hisbus_bus.host.trial import tried
-from hisbus_bus.kernel import clashes, migrations, profiles, tables, telemetry
+from hisbus_bus.kernel import clashes, migrations, tables, telemetry
 from hisbus_bus.kernel.consumer import BATCH_SIZE, Consumer, Step
 from hisbus_bus.kernel.controls import Part, Watcher
 from hisbus_bus.kernel.database import Database
+from hisbus_bus.kernel.live import Live
 from hisbus_bus.kernel.outbox import Relay
 from hisbus_bus.kernel.seals import Sealer
 from hisbus_bus.kernel.settings import Settings
@@ -42,7 +43,6 @@ from hisbus_bus.kernel.signals import Signals
 from hisbus_bus.kernel.site import Site, load_secret, open_database, open_log
 from hisbus_bus.kernel.topics import STEPS, Keys
 from hisbus_bus.lab.answered import Answered
-from hisbus_mapping import Mapping
 
 CALLING = 2
 """Batches of one agent at a time: while its process works on one, the next is read and the last is sent on."""
@@ -92,7 +92,7 @@ class App:
         self._controls: Watcher
         self.connectors: Sequence[Connector] = []
         self.hosts: Sequence[Host] = []
-        self.mappings: list[Mapping] = []
+        self.mappings = Live([])
         self.web_address: tuple[str, int] = ("", 0)
         self._tasks: asyncio.TaskGroup
         self._intakes: list[asyncio.Task[None]] = []
@@ -166,7 +166,7 @@ class App:
                 raise ConfigError("\n".join(found))
             given = self._given_connectors
             self.connectors = registry.connectors(self.settings) if given is None else given
-            self.mappings = registry.mappings(self.connectors)
+            self.mappings = Live(registry.mappings(self.connectors))
             await self._open(stack)
             try:
                 async with asyncio.TaskGroup() as self._tasks:
@@ -232,6 +232,7 @@ class App:
         site = self.site
         self._others.append(self._run("signals", self._signals.run()))
         self._others.append(self._run("controls", self._controls.run()))
+        self._others.append(self._run("profiles", self.mappings.run(site.database)))
         await self._controls.first_look()
         if not self._intake_only:
             self._others.append(self._run("relay", Relay(site).run()))
@@ -243,8 +244,7 @@ class App:
                 connector.name: self._controls.part(f"connector:{connector.name}", "step:writeback", speaks=speaks)
                 for connector in self.connectors
             }
-            leaving = {mapping.connector.name: mapping.leaving for mapping in self.mappings}
-            sender = Sender(site, self.connectors, step.inserted, ways_out, leaving)
+            sender = Sender(site, self.connectors, step.inserted, ways_out, self.mappings)
             self._others.append(self._run("sender", sender.run()))
             self._consume(step)
         if "review" in self.steps:
@@ -262,19 +262,19 @@ class App:
             self._consume(ChartStep(site))
         if "translate" in self.steps:
             self._others.append(self._run("answered", Answered(site, self.mappings).run()))
-            await profiles.put_all_in(site, self.mappings, author="step:translate")
+            await self.mappings.put_in(site.database)
             self._consume(Translate(site, self.mappings))
         if "web" in self.steps:
             self._start_web()
         if "intake" in self.steps:
-            for mapping in self.mappings:
-                self._intakes.append(self._run(f"intake.{mapping.connector.name}", self._take_in(mapping)))
+            for connector in self.connectors:
+                self._intakes.append(self._run(f"intake.{connector.name}", self._take_in(connector)))
 
-    async def _take_in(self, mapping: Mapping) -> None:
-        if mapping.connector.polls and self._intake_only:
+    async def _take_in(self, connector: Connector) -> None:
+        if connector.polls and self._intake_only:
             await _migrated(self.site.database)
-        part = self._controls.part(f"connector:{mapping.connector.name}", "step:intake")
-        await Intake(self.site, mapping, part).run()
+        part = self._controls.part(f"connector:{connector.name}", "step:intake")
+        await Intake(self.site, connector.name, self.mappings, part).run()
 
     def _run(self, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         return self._tasks.create_task(work, name=name)
@@ -307,9 +307,7 @@ class App:
         except ConfigError as error:
             raise ConfigError(f"web.listen: {error}") from error
         self.web_address = listening.getsockname()[:2]
-        asks = {mapping.connector.name: mapping.asks for mapping in self.mappings}
-        mappings = {mapping.connector.name: mapping for mapping in self.mappings}
-        page = create_app(self.site, connectors=self.connectors, asks=asks, mappings=mappings, process=self)
+        page = create_app(self.site, connectors=self.connectors, mappings=self.mappings, process=self)
         self._others.append(self._run("web", _serve(page, listening)))
 
     async def _stop(self) -> None:

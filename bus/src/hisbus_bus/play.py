@@ -25,6 +25,7 @@ from hisbus_bus.host.registry import cannot_run, connectors, mappings, plugins
 from hisbus_bus.host.trial import tried
 from hisbus_bus.kernel import charts, tables
 from hisbus_bus.kernel.database import Database
+from hisbus_bus.kernel.live import Live
 from hisbus_bus.kernel.log.sqlite import SqliteLog
 from hisbus_bus.kernel.settings import RetrySettings, Settings
 from hisbus_bus.kernel.site import Site
@@ -108,7 +109,7 @@ async def play(on: Stage, conversation: Conversation) -> list[str]:
     taken = 0
     with TemporaryDirectory(prefix="hisbus-play-") as folder:
         async with _running(on, Path(folder)) as site:
-            intake = Intake(site, next(one for one in on.mappings if one.connector is on.feed))
+            intake = Intake(site, on.feed.name, Live(on.mappings))
             for step in conversation.steps:
                 told = conversation.messages[taken : step.after]
                 answers = [await on.feed.take(message, intake.store) for message in told]
@@ -147,7 +148,7 @@ async def outcome(on: Stage, messages: Sequence[bytes], keys: Keys) -> Outcome:
     lost: dict[int, str] = {}
     with TemporaryDirectory(prefix="hisbus-try-") as folder:
         async with _running(on, Path(folder), keys) as site:
-            intake = Intake(site, mapping)
+            intake = Intake(site, on.feed.name, Live(on.mappings))
             for number, message in enumerate(messages, 1):
 
                 async def sink(arrival: Arrival, number: int = number) -> Verdict:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -60,8 +61,9 @@ async def site(tmp_path: Path, database_url: str) -> AsyncIterator[Site]:
 @pytest.fixture
 def app(site: Site) -> FastAPI:
     agents = ward_rows.Agents([AgentState("qc", "running", "qc", "1")])
-    asks = {"his": {"class": Asks("class", ["inpatient", "outpatient", NONE])}}
-    return create_app(site, connectors=[ward_rows.Quiet()], asks=asks, process=agents)
+    asks = {"class": Asks("class", ["inpatient", "outpatient", NONE])}
+    mappings: Any = {"his": SimpleNamespace(asks=asks)}
+    return create_app(site, connectors=[ward_rows.Quiet()], mappings=mappings, process=agents)
 
 
 Client = Callable[..., AsyncClient]

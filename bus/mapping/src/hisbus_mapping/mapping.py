@@ -14,7 +14,7 @@ from hisbus_mapping.envelope import Envelope, Judged
 from hisbus_mapping.name import name_of
 from hisbus_mapping.out import leaving
 from hisbus_mapping.plain import PlainFormat
-from hisbus_mapping.profile import Profile, mistaken, read_profile
+from hisbus_mapping.profile import Profile, mistaken, profile_of, text_of
 from hisbus_mapping.run import Run, Words
 
 TOO_LARGE = "too_large"
@@ -27,20 +27,26 @@ Answers = Map[str, Words]
 class Mapping:
     """What the messages of one connector mean."""
 
-    def __init__(self, connector: Connector, over: Path | None = None) -> None:
+    def __init__(self, connector: Connector, over: Path | None = None, text: str | None = None) -> None:
         """Compile the connector's profile.
 
         Args:
             connector: whose messages they are.
             over: a site's file to be laid over the profile; none: the one that the configuration names.
+            text: what that file says; none: what stands in it now.
 
         Raises:
             ConfigError: the profile is wrong, or names a function that is not there; a line for each mistake.
         """
         self.connector = connector
-        over = over or connector.over
-        self.files = [connector.profile] if over is None else [connector.profile, over]
-        self.profile = read_profile(connector.profile, over)
+        self.file = over or connector.over
+        """The site's; None: it has none."""
+        if text is None:
+            text = text_of(self.file) if self.file else ""
+        self.over = text
+        """What the site's file says; empty: what ships is as it is."""
+        texts = {connector.profile: text_of(connector.profile)} | ({self.file or Path("profile"): text} if text else {})
+        self.profile = profile_of(texts)
         try:
             compiler = compiler_of(self.profile, connector)
             self._envelope = Envelope(compiler)
@@ -52,7 +58,7 @@ class Mapping:
             self.program = None if function else Program(compiler)
         except Mistake as error:
             all_of_them = _mistakes(self.profile, connector) or [error]
-            lines = (str(mistaken(self.profile, self.files, one.place, one.said)) for one in all_of_them)
+            lines = (str(mistaken(texts, one.place, one.said)) for one in all_of_them)
             raise ConfigError("\n".join(lines)) from error
 
     @cached_property

@@ -298,15 +298,24 @@ class Profile(_Table):
         return self
 
 
-def read_profile(path: Path, over: Path | None = None) -> Profile:
-    """Read a profile's file, with a site's laid over it.
+def read_profile(path: Path) -> Profile:
+    """Read the profile of one file.
+
+    Raises:
+        ConfigError: as ``profile_of``, or it cannot be read.
+    """
+    return profile_of({path: text_of(path)})
+
+
+def profile_of(texts: Mapping[Path, str]) -> Profile:
+    """Return what the texts of a profile's files say, each laid over the one before.
 
     Raises:
         ConfigError: names the file, the line, and each key that is wrong with what is wrong about it.
     """
-    texts = {one: _text(one) for one in (path, over) if one is not None}
-    tables = [_table(one, text) for one, text in texts.items()]
-    laid = tables[0] if over is None else _laid_over(tables[0], tables[1])
+    laid: dict[str, Any] = {}
+    for path, text in texts.items():
+        laid = _laid_over(laid, _table(path, text))
     try:
         return Profile.model_validate(laid)
     except ValidationError as error:
@@ -319,17 +328,21 @@ def read_table(path: Path) -> tuple[str, dict[str, Any]]:
     Raises:
         ConfigError: it cannot be read, or is not TOML.
     """
-    text = _text(path)
+    text = text_of(path)
     return text, _table(path, text)
 
 
-def mistaken(profile: Profile, files: Sequence[Path], place: Sequence[str], said: str) -> ConfigError:
+def mistaken(texts: Mapping[Path, str], place: Sequence[str], said: str) -> ConfigError:
     """Return the error that names the file and line of a key, the last file that has it."""
-    texts = {one: _text(one) for one in files}
-    return ConfigError(_sentence(texts, place, said) if texts else f"{profile.name}: {said}")
+    return ConfigError(_sentence(texts, place, said))
 
 
-def _text(path: Path) -> str:
+def text_of(path: Path) -> str:
+    """Read the text of a profile's file.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
     try:
         return path.read_text(encoding="utf-8-sig")  # Windows' editors put a mark before it
     except OSError as error:

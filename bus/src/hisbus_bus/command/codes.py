@@ -123,8 +123,10 @@ def _asks(connector: str = "") -> "Mapping[str, Mapping[str, Asks]]":
     """Return by connector what its profile asks. Raises ConfigError where there is no such connector."""
     from hisbus.errors import ConfigError
     from hisbus_bus.host import registry
+    from hisbus_bus.kernel.live import live
 
-    asks = {one.connector.name: one.asks for one in registry.mappings(registry.connectors(chosen.settings))}
+    meanings = registry.mappings(registry.connectors(chosen.settings))
+    asks = {name: one.asks for name, one in with_database(lambda database: live(database, meanings)).items()}
     if connector and connector not in asks:
         raise ConfigError(f"There is no connector {connector!r}. Choose one of: {', '.join(sorted(asks)) or 'none'}.")
     return asks

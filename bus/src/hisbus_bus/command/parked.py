@@ -1,11 +1,11 @@
 """``hisbus parked`` and ``hisbus replay ID``: what was set aside, and what is appended to its step's input again."""
 
-from collections.abc import Callable, Sequence
-from functools import cache, partial
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hisbus.errors import ConfigError
 from hisbus_bus.command import printed
@@ -68,7 +68,13 @@ async def again(settings: Settings, ids: Sequence[str], *, everything: bool, for
     sent: list[refused.Replayed] = []
     missing: list[str] = []
     overtaken = False
-    judge = cache(partial(_judge, settings))
+    known: list[refused.Judge] = []
+
+    async def judge(connection: AsyncConnection) -> refused.Judge:
+        if not known:
+            known.append(await _judge(settings, connection))
+        return known[0]
+
     try:
         wanted = [row.id for row in await _rows(settings)] if everything else dict.fromkeys(ids)
         for id in wanted:
@@ -89,7 +95,11 @@ async def again(settings: Settings, ids: Sequence[str], *, everything: bool, for
 
 
 async def _replayed(
-    database: "Database", judge: "Callable[[], refused.Judge]", id: str, *, force: bool
+    database: "Database",
+    judge: "refused.Judging",
+    id: str,
+    *,
+    force: bool,
 ) -> "refused.Replayed":
     from hisbus_bus.lab import refused
 
@@ -100,13 +110,16 @@ async def _replayed(
     return one
 
 
-def _judge(settings: Settings) -> "refused.Judge":
+async def _judge(settings: Settings, connection: AsyncConnection) -> "refused.Judge":
+    """Return what messages are judged with: the profiles that are live."""
     from hisbus_bus.host.registry import connectors, mappings
+    from hisbus_bus.kernel.live import Live
     from hisbus_bus.kernel.site import load_secret
     from hisbus_bus.kernel.topics import Keys
     from hisbus_bus.lab import refused
 
-    made = {mapping.connector.name: mapping for mapping in mappings(connectors(settings))}
+    made = Live(mappings(connectors(settings)))
+    await made.follow(connection)
     return refused.Judge(Keys(load_secret(settings)), made)
 
 

@@ -1,5 +1,6 @@
 """``hisbus profile releases`` and ``use``: what messages were read by, and one step back."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from hisbus.errors import ConfigError
 from hisbus_bus.command.chosen import chosen
 from hisbus_bus.command.printed import show, table_of
 from hisbus_bus.command.written import caller, with_database
-from hisbus_bus.host.registry import connector_of
+from hisbus_bus.host.registry import connector_of, connectors
 from hisbus_bus.kernel import profiles
 from hisbus_mapping import Mapping, read_table
 
@@ -28,7 +29,9 @@ def listed(connector: str) -> None:
 
 
 def use(which: str, name: str) -> None:
-    """Write a profile to the file that the connector's table names, once it compiles; what was there is kept.
+    """Write a profile to the file that the connector's table names, once it compiles, and have the site read by it.
+
+    Another connector that names the same file reads by it, too.
 
     Raises:
         ConfigError: the connector's table names no file, there is no such profile, or it does not compile.
@@ -41,31 +44,34 @@ def use(which: str, name: str) -> None:
             " with an empty file."
         )
     text = _text(which, connector.name)
-    trial = own.with_name(f".{own.name}.new")
+    sharing = [one for one in connectors(chosen.settings) if one.over == own]
     try:
+        after = [Mapping(one, text=text) for one in sharing]
+    except ConfigError as error:
+        raise ConfigError(str(error).replace(str(own), which)) from error
+    before = [made for one in sharing for made in _as_it_is(one)]
+    with_database(lambda database: _put_in(database, before, after))
+    try:
+        trial = own.with_name(f".{own.name}.new")
         trial.write_text(text, encoding="utf-8")
-        Mapping(connector, over=trial)
-        _keep(connector)
         trial.replace(own)
     except OSError as error:
-        raise ConfigError(f"{own} cannot be written. Check its folder, and who may write there.") from error
-    except ConfigError as error:
-        raise ConfigError(str(error).replace(str(trial), which)) from error
-    finally:
-        trial.unlink(missing_ok=True)
-    after = Mapping(connector)
-    with_database(lambda database: _put_in(database, after))
-    typer.echo(f"{own} is {after.name} now. Restart `hisbus up`, then read what was stored with it:")
-    typer.echo(f"hisbus replay --connector {connector.name} --from TIME --dry-run")
+        raise ConfigError(
+            f"The site reads by it now, but {own} cannot be written. Check its folder, and who may write there."
+        ) from error
+    for made in after:
+        typer.echo(f"Connector {made.connector.name!r} reads by {made.name} now, and {own} says so.")
+    typer.echo("What runs takes it up within two seconds. Then read what was stored with it:")
+    for made in after:
+        typer.echo(f"hisbus replay --connector {made.connector.name} --from TIME --dry-run")
 
 
-def _keep(connector: Connector) -> None:
-    """Keep what is in use, so that there is a step back; what does not compile nobody can want back."""
+def _as_it_is(connector: Connector) -> list[Mapping]:
+    """Return what its file says now, so that there is a step back; what does not compile nobody can want back."""
     try:
-        before = Mapping(connector)
+        return [Mapping(connector)]
     except ConfigError:
-        return
-    with_database(lambda database: _put_in(database, before))
+        return []
 
 
 def _text(which: str, connector: str) -> str:
@@ -85,6 +91,11 @@ async def _listed(database: "Database", connector: str) -> list[tuple[Any, int]]
         return await profiles.listed(connection, connector)
 
 
-async def _put_in(database: "Database", mapping: Mapping) -> None:
+async def _put_in(database: "Database", before: "Sequence[Mapping]", after: "Sequence[Mapping]") -> None:
+    """Keep what is in use, where the site was never started, and what is to be from now on."""
     async with database.write() as connection:
-        await profiles.put_in(connection, mapping, author=caller())
+        for mapping in before:
+            if not await profiles.listed(connection, mapping.connector.name):
+                await profiles.put_in(connection, mapping, author=caller())
+        for mapping in after:
+            await profiles.put_in(connection, mapping, author=caller())

@@ -1,20 +1,25 @@
 """What ``hisbus replay`` says of messages and charts. Ids, kinds and rules; nothing of a patient."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from collections.abc import Mapping as Map
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from hisbus.errors import ConfigError
 from hisbus_bus.command import parked
 from hisbus_bus.command.printed import show, table_of
 from hisbus_bus.command.written import caller
+from hisbus_bus.kernel.live import live
 from hisbus_bus.kernel.settings import Settings
+from hisbus_bus.kernel.site import Site
 from hisbus_bus.lab import rehearsal
 from hisbus_bus.lab import replay as replaying
 from hisbus_bus.lab.replay import Progress, Wanted, agent_of, instant, mapping_of, opened
+from hisbus_mapping import Mapping
 
 SHOWN = 20
 """Most ids of one line."""
@@ -40,12 +45,26 @@ async def replay_messages(
                 found = await rehearsal.messages(site, wanted, progress)
             _say_messages(found)
             return
+        await _refuse_what_is_not_live(site, mapping)
         with _progress() as progress:
             sent = await replaying.messages(site, wanted, progress, by=caller())
     out.print(f"{sent.sent} messages are read again.")
     if sent.taken:
         out.print(f"{sent.taken} of them were refused when they arrived, and are accepted now.")
     _say_left_out(sent)
+
+
+async def _refuse_what_is_not_live(site: Site, mapping: Mapping) -> None:
+    """Refuse to have messages read again by what the site does not read by: they would be as they were."""
+    name = mapping.connector.name
+    now = (await live(site.database, [mapping]))[name]
+    if now.name != mapping.name:
+        file = mapping.file or f"the profile that ships with connector {name!r}"
+        raise ConfigError(
+            f"The site reads by {now.name}, and {file} is {mapping.name}. To put it in: hisbus profile use"
+            f" {mapping.file or 'FILE'} --connector {name}. To go by what is live, write that to the file:"
+            f" hisbus profile use {now.name} --connector {name}."
+        )
 
 
 async def replay_stays(settings: Settings, name: str, *, closed: bool, dry_run: bool) -> None:
@@ -97,7 +116,7 @@ def _say_judgements(found: rehearsal.Judgements) -> None:
     out.print("Nothing was written.")
 
 
-def _say_counts(what: str, rows: Mapping[str, Counter[str]], words: Mapping[str, str]) -> None:
+def _say_counts(what: str, rows: Map[str, Counter[str]], words: Map[str, str]) -> None:
     if rows:
         table = table_of(what, *words.values())
         for name, counts in sorted(rows.items()):

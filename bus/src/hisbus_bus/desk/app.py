@@ -17,7 +17,6 @@ from hisbus_bus.desk.problems import Problem
 from hisbus_bus.desk.process import Process, Still
 from hisbus_bus.desk.security import Guard
 from hisbus_bus.kernel.site import Site
-from hisbus_mapping import Asks
 from hisbus_mapping import Mapping as Meaning
 
 HERE = Path(__file__).parent
@@ -27,7 +26,6 @@ def create_app(
     site: Site,
     *,
     connectors: Sequence[Connector] = (),
-    asks: Mapping[str, Mapping[str, Asks]] | None = None,
     mappings: Mapping[str, Meaning] | None = None,
     process: Process | None = None,
 ) -> FastAPI:
@@ -36,8 +34,7 @@ def create_app(
     Args:
         site: opened; closing it is the caller's.
         connectors: what the site is connected to; lists show times in the zone of the first.
-        asks: what each connector's profile asks of people, by table.
-        mappings: what the messages of each connector mean: one that was refused is judged again by it.
+        mappings: what the messages of each connector mean, and what is asked of people: by its profile at any time.
         process: what this process knows of its agents; none where it calls none.
     """
     app = FastAPI(
@@ -53,7 +50,6 @@ def create_app(
     app.state.writers = frozenset(connector.name for connector in connectors if connector.writes)
     app.state.plaintext = [connector.name for connector in connectors if connector.plaintext]
     app.state.zone = ZoneInfo(connectors[0].timezone if connectors else "UTC")
-    app.state.asks = asks or {}
     app.state.mappings = mappings or {}
     app.state.process = process or Still()
     app.include_router(health.router)

@@ -5,6 +5,7 @@ that an acknowledgement says, so a message is taken as long as the log can be wr
 keeps a place there.
 """
 
+from collections.abc import Mapping as Map
 from datetime import UTC, datetime
 from functools import partial
 
@@ -20,22 +21,23 @@ from hisbus_mapping import Judged, Mapping
 class Intake:
     """The way in for one connector."""
 
-    def __init__(self, site: Site, mapping: Mapping, part: Part | None = None) -> None:
-        """Take a connector with its mapping, and what an operator asks of it."""
-        name = mapping.connector.name
+    def __init__(self, site: Site, name: str, mappings: Map[str, Mapping], part: Part | None = None) -> None:
+        """Take the name of a connector, what messages mean by its profile at any time, and what is asked of it."""
         self._site = site
         self._part = part or Part(f"connector:{name}")
-        self._mapping = mapping
+        self._name = name
+        self._mappings = mappings
+        self._connector = mappings[name].connector
         self._origin = {
             **topics.origin(type="message.received", site=site.name, keyid=site.keys.id, source=name),
             "connector": name,
         }
-        if mapping.connector.backfill:
+        if self._connector.backfill:
             self._origin[topics.BACKFILL] = topics.ALL
 
     async def run(self) -> None:
         """Take messages until cancelled; from a source that is polled, while this process is the one that polls."""
-        connector = self._mapping.connector
+        connector = self._connector
         if connector.polls:
             await places.held(self._site.database, connector.name, partial(connector.listen, self.store))
         else:
@@ -52,7 +54,7 @@ class Intake:
         if not self._part.takes:
             raise RetryLater("An operator holds this connector.", code="held")
         with self._part.at_work():
-            judged = self._mapping.judge(arrival)
+            judged = self._mappings[self._name].judge(arrival)
             verdict = Verdict(judged.code, arrival.acknowledge(judged.code))
             await self._site.log.append([self._record(arrival, judged, verdict)])
             return verdict

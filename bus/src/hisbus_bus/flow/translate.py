@@ -20,6 +20,7 @@ from hisbus.errors import BadMessage
 from hisbus_bus.kernel import codes, parked, tables
 from hisbus_bus.kernel.bulk import Rows, given, within, write
 from hisbus_bus.kernel.consumer import Batch
+from hisbus_bus.kernel.live import Live
 from hisbus_bus.kernel.log import NewRecord, Record
 from hisbus_bus.kernel.positions import position
 from hisbus_bus.kernel.site import Site
@@ -182,9 +183,9 @@ class Translate:
     stores = True
     latest_only = False
 
-    def __init__(self, site: Site, mappings: Iterable[Mapping]) -> None:
+    def __init__(self, site: Site, live: Live) -> None:
         self._site = site
-        self._mappings = {mapping.connector.name: mapping for mapping in mappings}
+        self._live = live
         self._answered = codes.Answered()
         self.group = site.group(self.name)
 
@@ -195,6 +196,7 @@ class Translate:
     async def handle(self, batch: Batch) -> None:
         """Translate a batch: ledger and feed clock in one transaction, then the events."""
         async with self._site.database.write() as connection:
+            await self._live.follow(connection)
             while True:
                 answers = await self._answered.known(connection)
                 ledger = await _Ledger.read(connection, batch.records)
@@ -280,7 +282,7 @@ class Translate:
         headers = record.headers
         if headers.get("verdict"):
             raise BadMessage("The message was refused when it arrived.", code=headers["verdict"])
-        mapping = self._mappings.get(headers["connector"])
+        mapping = self._live.get(headers["connector"])
         if mapping is None:
             raise BadMessage("No connector of this name is configured. Add it, then replay.", code="no_connector")
         return mapping, mapping.translate(raw_of(record, received), answers.get(mapping.connector.name))

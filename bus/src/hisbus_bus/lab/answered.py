@@ -5,7 +5,8 @@ way. Killed in between, this begins again, and leaves out what has been read wit
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
+from collections.abc import Mapping as Map
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -53,9 +54,9 @@ class Looked:
 class Answered:
     """Has messages read again."""
 
-    def __init__(self, site: Site, mappings: Iterable[Mapping] = ()) -> None:
+    def __init__(self, site: Site, mappings: Map[str, Mapping]) -> None:
         self._site = site
-        self._mappings = {mapping.connector.name: mapping for mapping in mappings}
+        self._mappings = mappings
         self._log = logger(step="answered")
         self._failures = 0
 

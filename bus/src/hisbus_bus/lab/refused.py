@@ -6,7 +6,7 @@ first copy. What is refused still stays parked.
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
@@ -32,6 +32,9 @@ class Judge(NamedTuple):
     keys: Keys
     mappings: Mapping[str, Meaning]
     """What messages mean by today's settings, by connector."""
+
+
+Judging = Callable[[AsyncConnection], Awaitable[Judge]]
 
 
 class Overtaken(Refused):
@@ -118,7 +121,7 @@ async def since(connection: AsyncConnection, headers: Mapping[str, str], receive
     return await connection.scalar(select(row.id).where(same, other).order_by(row.received, row.id).limit(1)) or ""
 
 
-async def replay(connection: AsyncConnection, judge: Callable[[], Judge], id: str, *, force: bool) -> Replayed:
+async def replay(connection: AsyncConnection, judge: Judging, id: str, *, force: bool) -> Replayed:
     """Append a parked record to its step's input again; a message that was refused, if it is taken now.
 
     Args:
@@ -138,7 +141,7 @@ async def replay(connection: AsyncConnection, judge: Callable[[], Judge], id: st
     headers = json.loads(row.headers)
     received = await _received(connection, row)
     record = Record("raw", row.partition, row.offset, row.key, row.value, headers, received)
-    keys, mappings = judge()
+    keys, mappings = await judge(connection)
     found = examine(keys, mappings.get(headers["connector"]), record, received)
     if found.headers is None:
         await parked.renew(connection, id, found.code)

@@ -80,7 +80,7 @@ async def list_codes(
     cursor: Cursor = None,
 ) -> Items[CodeBody]:
     """List codes from the newest to the oldest."""
-    asks: codes.By = request.app.state.asks
+    asks: codes.By = codes.asked_by(request.app.state.mappings)
     found, following = await codes.listed(site, asks, status, connector, limit, cursors.read(cursor))
     return Items(items=[CodeBody.of(one) for one in found], next_cursor=following.word() if following else None)
 
@@ -89,4 +89,4 @@ async def list_codes(
 async def answer_code(request: Request, site: SiteOf, user: Integrator, body: AnswerBody) -> CodeBody:
     """Say what a code is. The messages that looked it up are read again."""
     key = Key(body.connector, body.sender, body.table, body.code)
-    return CodeBody.of(await codes.answer(site, user, request.app.state.asks, key, body.word))
+    return CodeBody.of(await codes.answer(site, user, codes.asked_by(request.app.state.mappings), key, body.word))

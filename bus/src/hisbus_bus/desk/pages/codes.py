@@ -32,12 +32,16 @@ async def answer(request: Request, site: SiteOf, user: Someone, id: Word) -> Res
     fields = await posted(request, user)
     who, any_sender = _integrator(user), fields.get("any") == "yes"
     try:
-        await codes.answer_shown(site, who, request.app.state.asks, id, fields.get("word", ""), any_sender=any_sender)
+        await codes.answer_shown(site, who, _asks(request), id, fields.get("word", ""), any_sender=any_sender)
     except Refused as error:
         if error.status == 404:
             raise
         return await _list(request, site, who, "open", None, refused=error)
     return RedirectResponse("/codes", 303)
+
+
+def _asks(request: Request) -> codes.By:
+    return codes.asked_by(request.app.state.mappings)
 
 
 def _integrator(user: User) -> User:
@@ -56,7 +60,7 @@ async def _list(
 ) -> Response:
     status = status if one or status in STATES else "open"
     place = cursors.read(cursor)
-    found, following = await codes.listed(site, request.app.state.asks, status, "", LIMIT, place, one)
+    found, following = await codes.listed(site, _asks(request), status, "", LIMIT, place, one)
     return render(
         request,
         "asked.html",

@@ -14,9 +14,15 @@ from hisbus_bus.kernel.codes import Key, UnknownCode
 from hisbus_bus.kernel.people import User
 from hisbus_bus.kernel.site import Site
 from hisbus_mapping import Asks
+from hisbus_mapping import Mapping as Meaning
 
 By = Mapping[str, Mapping[str, Asks]]
 """What is asked of people, by connector and table."""
+
+
+def asked_by(mappings: Mapping[str, Meaning]) -> By:
+    """Return what the profiles of connectors ask of people."""
+    return {name: mapping.asks for name, mapping in mappings.items()}
 
 
 @dataclass(frozen=True, slots=True)

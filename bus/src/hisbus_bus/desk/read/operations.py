@@ -82,9 +82,13 @@ async def replay(
         NotParked: it is not parked any more.
         Overtaken: its sender has stored another message of the same control id.
     """
+
+    async def judge(_connection: AsyncConnection) -> refused.Judge:
+        return refused.Judge(site.keys, mappings)
+
     async with site.database.write() as connection:
         row = await _known(connection, tables.parked, id)
-        one = await refused.replay(connection, lambda: refused.Judge(site.keys, mappings), id, force=force)
+        one = await refused.replay(connection, judge, id, force=force)
         action, code = ("parked.examined", {"code": one.refused}) if one.refused else ("parked.replayed", {})
         told = {"actor": actor(user), "object": id, "encounter": row.encounter, "step": row.step}
         await audit.record(connection, action=action, **told, **code)

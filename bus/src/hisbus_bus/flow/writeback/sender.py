@@ -6,7 +6,7 @@ leaves the row queued; after it the row is undecided until the HIS or a person s
 
 import asyncio
 import secrets
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -21,10 +21,8 @@ from hisbus_bus.kernel.controls import Part
 from hisbus_bus.kernel.database import now
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.telemetry import logger
+from hisbus_mapping import Mapping as Meaning
 from hisbus_schemas import Receipt, WriteBack
-
-Leaving = Callable[[WriteBack], WriteBack]
-"""Returns a write-back with what the fields say that a profile decides."""
 
 POLL_S = 1.0
 LONGEST_RETRY_S = 300.0
@@ -43,7 +41,7 @@ class Sender:
         connectors: Iterable[Connector],
         wake: asyncio.Event | None = None,
         parts: Mapping[str, Part] | None = None,
-        leaving: Mapping[str, Leaving] | None = None,
+        mappings: Mapping[str, Meaning] | None = None,
     ) -> None:
         """Take what it sends through.
 
@@ -52,13 +50,13 @@ class Sender:
             connectors: those that do not write are left out.
             wake: the step's ``inserted``, to start at once; without it a row waits up to a second.
             parts: by connector, what an operator asks of the way out.
-            leaving: by connector, how its profile says that write-backs leave.
+            mappings: by connector, whose profile says how write-backs leave.
         """
         self._site = site
         self._connectors = [connector for connector in connectors if connector.writes]
         self._wake = wake or asyncio.Event()
         self._parts = parts or {}
-        self._leaving = leaving or {}
+        self._mappings = mappings or {}
         settings = site.settings.writeback
         self._within_s = settings.attempt_s
         self._lease_s = self._within_s + 60
@@ -213,8 +211,8 @@ class Sender:
 
     def _composed(self, row: Outgoing, approved: Approved) -> WriteBack:
         writeback = document.compose(row, approved)
-        leaving = self._leaving.get(row.connector)
-        return writeback if leaving is None else leaving(writeback)
+        mapping = self._mappings.get(row.connector)
+        return writeback if mapping is None else mapping.leaving(writeback)
 
     async def _again(self, row: Outgoing, code: str) -> None:
         await self._settle(row, ledger.receipt(row, "temporary", code))
