@@ -132,6 +132,16 @@ async def test_a_file_that_nobody_put_in_is_live_from_the_start(site: Site, file
     assert await is_live(site) == [mapping(file).name] == [mine["his"].name]
 
 
+async def test_a_new_file_is_put_in_also_where_what_was_live_is_followed_first(site: Site, file: Path) -> None:
+    await put_in(site, mapping(file))
+    file.write_text(SECOND)
+    mine = Live([mapping(file)])
+    async with site.database.read() as connection:
+        await mine.follow(connection)
+    await mine.put_in(site.database)
+    assert await is_live(site) == [mapping(file).name] == [mine["his"].name]
+
+
 async def test_an_old_file_on_one_machine_brings_nothing_back(
     site: Site, file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -33,7 +33,8 @@ class Live(Mapping[str, Meaning]):
 
     def __init__(self, meanings: Iterable[Meaning]) -> None:
         """Take what the files of this machine say; it counts until the database is read."""
-        self._meanings = {one.connector.name: one for one in meanings}
+        self._filed = {one.connector.name: one for one in meanings}
+        self._meanings = dict(self._filed)
         self._followed: dict[str, str] = {}
 
     def __getitem__(self, connector: str) -> Meaning:
@@ -97,7 +98,7 @@ class Live(Mapping[str, Meaning]):
         while True:
             try:
                 async with database.write() as connection:
-                    for meaning in self._meanings.values():
+                    for meaning in self._filed.values():
                         await self._put_in(connection, meaning)
                     await self.follow(connection)
             except RetryLater as error:
