@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
+from pydantic import BaseModel
+
 from hisbus_mapping.context import Context, Mistake, Place, Read, T
 from hisbus_mapping.names import joined
 from hisbus_mapping.profile import Value
@@ -92,7 +94,7 @@ class Values(Context):
             return lambda _group, run: run.number_type
         if path.startswith("@data."):
             field = path.removeprefix("@data.")
-            return lambda _group, run: str(getattr(run.data, field, None) or "")
+            return lambda _group, run: _carried(run.data, field)
         read: Read[str] = self.path("text", path, place)
         return read
 
@@ -292,6 +294,14 @@ def _first_of(said: Any) -> str:
     if isinstance(said, Value):
         return first_path(said)
     return next(filter(None, (one if isinstance(one, str) else first_path(one) for one in said)), "")
+
+
+def _carried(data: Any, field: str) -> str:
+    """Return what a fact carries in a field; of a part with fields of its own no more than that it is there."""
+    value = getattr(data, field, None)
+    if isinstance(value, BaseModel):
+        return field
+    return str(value or "")
 
 
 def _then(read: Read[str], say: Callable[[str, Run], T]) -> Read[T]:
