@@ -221,10 +221,15 @@ async def test_many_messages_cost_no_more_statements_than_one(site: Site) -> Non
 async def test_another_mapping_that_knows_the_code_looks_nothing_up(site: Site, stored: list[Record]) -> None:
     stored.append(record(0, "EMR IP"))
     await take(translating(site), *stored)
+    async with site.database.read() as connection:
+        waiting = select(tables.codes.c.code).where(codes.unanswered())
+        assert (await connection.scalars(waiting)).all() == ["IP"]
     newer: Any = Mapping("v2")
     newer.translate = lambda raw, answers=None: Translation(True, sender="EMR")
     await take(translating(site, newer), record(7, "EMR IP", "m0", origin="0:0"))
     assert await rows(site, tables.lookups) == []
+    async with site.database.read() as connection:
+        assert (await connection.scalars(waiting)).all() == [], "nobody is asked any more"
     await say(site, IP, "inpatient")
     assert await again(site, translating(site, newer), stored) == []
 

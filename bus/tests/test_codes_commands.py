@@ -7,6 +7,7 @@ import os
 import pwd
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,12 @@ def test_a_code_is_answered_changed_and_opened_again(hisbus: Run, tmp_path: Path
     assert "Nothing changes" in done(hisbus("codes", "set", "his", "class", "IP", "inpatient", "--sender", "EMR^HOSP"))
     assert "EMR^HOSP" in done(hisbus("codes", "list")) and "IP" not in done(hisbus("codes", "list", "--open"))
     done(hisbus("codes", "set", "his", "class", "IP", "", "--sender", "EMR^HOSP"))
-    assert "IP" in done(hisbus("codes", "list", "--open"))
+    assert "IP" in done(hisbus("codes", "list")) and "IP" not in done(hisbus("codes", "list", "--open"))
+    key = Key("his", "EMR^HOSP", "class", "IP")
+    with closing(sqlite3.connect(tmp_path / "hisbus.db")) as database:
+        database.execute("INSERT INTO lookups VALUES ('m0', ?, ?, '')", (key.id, key.common.id))
+        database.commit()
+    assert "IP" in done(hisbus("codes", "list", "--open")), "a message looks it up"
     done(hisbus("codes", "set", "his", "class", "IP", NONE))
     assert "IP" not in done(hisbus("codes", "list", "--open")), "what is said for any sender counts for each"
     assert stored(tmp_path, "SELECT sender, word, who, pending FROM codes ORDER BY sender") == [

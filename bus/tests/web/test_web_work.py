@@ -24,6 +24,8 @@ async def put_code(site: Site, code: str, sender: str = "EMR", word: str | None 
     row = {"id": key.id, "common": key.common.id, **key._asdict(), **about, "word": word}
     async with site.database.write() as connection:
         await connection.execute(insert(tables.codes).values(**row))
+        looked_up = {"message": "m0", "code": key.id, "common": key.common.id, "answer": word or ""}
+        await connection.execute(insert(tables.lookups).values(**looked_up))
     return key.id
 
 

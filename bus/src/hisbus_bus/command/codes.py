@@ -116,7 +116,7 @@ def _ordered(unanswered: bool) -> Any:
 
     code = tables.codes.c
     query = codes.listed().order_by(codes.standing() != "", code.connector, code.table, code.code, code.sender)
-    return query.where(codes.standing() == "") if unanswered else query
+    return query.where(codes.unanswered()) if unanswered else query
 
 
 def _asks(connector: str = "") -> "Mapping[str, Mapping[str, Asks]]":

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, func, select, update
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select, update
 
 from hisbus.connector import LookedUp
 from hisbus.errors import Refused
@@ -224,6 +224,16 @@ def standing() -> "ColumnElement[str]":
     common = tables.codes.alias("common_codes")
     of_any = select(common.c.word).where(common.c.id == tables.codes.c.common).scalar_subquery()
     return func.coalesce(tables.codes.c.word, of_any, "")
+
+
+def unanswered() -> "ColumnElement[bool]":
+    """Return what singles out codes that wait: no answer, and a message looked them up when it was read last.
+
+    What a profile has come to know is looked up no more once its messages are read again.
+    """
+    looked, id = tables.lookups.c, tables.codes.c.id
+    looked_up = (select(looked.message).where(mine == id).exists() for mine in (looked.code, looked.common))
+    return and_(standing() == "", or_(*looked_up))
 
 
 async def hanging(connection: "AsyncConnection", id: str) -> tuple[int, int]:

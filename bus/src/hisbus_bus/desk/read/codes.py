@@ -54,7 +54,7 @@ async def listed(
     code = tables.codes.c
     query = _shown().order_by(code.seen.desc(), code.id.desc()).limit(limit + 1)
     if status:
-        query = query.where(codes.standing() == "" if status == "open" else codes.standing() != "")
+        query = query.where(codes.unanswered() if status == "open" else codes.standing() != "")
     if connector:
         query = query.where(code.connector == connector)
     if one:

@@ -111,7 +111,7 @@ def _codes() -> Select[Any]:
     of = _FIRST.c
     copy = select(of.id).where(of.message == _code.message, of.first).limit(1).scalar_subquery()
     item = _item("unknown_code", _code.id, _code.seen, _code.connector, _code.item, message=func.coalesce(copy, ""))
-    return item.select_from(tables.codes).where(_code.word.is_(None), codes.standing() == "")
+    return item.select_from(tables.codes).where(_code.word.is_(None), codes.unanswered())
 
 
 def _unassigned() -> Select[Any]:
