@@ -369,14 +369,30 @@ async def test_the_document_says_what_was_approved_of_the_chart_as_it_is_now(
     await work_off(quick, his)
     assert his.sent[0].patient.number == "8"
     assert lines(his.sent[0]) == [
-        "规则 Rule: R01",
+        "病历质控 R01",
         "缺入院记录",
-        "No admission record",
-        "依据 Evidence: admitted = 2026-01-04",
-        "依据 Evidence: “头痛",
+        "依据: 入院时间 2026-01-04",
+        "依据: 病历 “头痛",
         "三天”",
-        "审核 Decided: ann, 2026-01-05 16:00+08:00",
+        "请处理: 核实后补正",
+        "审核: ann, 2026-01-05 16:00",
     ]
+
+
+async def test_beside_an_edited_text_the_older_one_in_another_language_stays_here(quick: Site) -> None:
+    settings = Settings(site="test", writeback={"retry_s": 0.000001, "languages": ["en", "zh"]})
+    his, site = His(), Site(settings, quick.keys, quick.log, quick.database)
+    await WriteBackStep(site, [his]).handle(batch(await decided(site, "edit")))
+    async with site.database.write() as connection:
+        found = tables.proposals.c.body
+        (body,) = (await connection.scalars(select(found))).all()
+        said = body.replace("缺入院记录".encode(), "缺少入院记录".encode())
+        await connection.execute(update(tables.proposals).values(body=said))
+        await connection.execute(update(tables.users).values(full_name="安", department="质控科"))
+    await work_off(site, his)
+    said_there = lines(his.sent[0])
+    assert "缺入院记录" in said_there and "No admission record" not in said_there
+    assert said_there[-1] == "审核: 安 (质控科), 2026-01-05 16:00"
 
 
 @pytest.mark.parametrize("what", ["applied", "rejected", "refuses", "unknown", "temporary"])

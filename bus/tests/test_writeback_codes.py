@@ -54,38 +54,38 @@ def test_each_code_leaves_with_its_role_table_and_the_words_it_rests_on() -> Non
     codes, origin = sections(writeback)
     assert (codes.name, codes.title, codes.text.splitlines()) == (
         "CODES",
-        "编码 Codes",
+        "编码",
         [
-            "主要诊断 Principal 1: J18.900 肺炎 [ICD-10-CN 2.0] 入院时已有 present on admission",
-            "依据 Evidence: “肺炎”",
-            "依据 Evidence: p = 肺炎",
-            "手术操作 Operation 1: 47.0100 腹腔镜阑尾切除术",
-            "未编码 Without a code: 气促",
-            "备注 Note: 核对过",
+            "主要诊断 1: J18.900 肺炎 [ICD-10-CN 2.0] 入院时已有",
+            "依据: 病历 “肺炎”",
+            "依据: 病历 肺炎",
+            "手术操作 1: 47.0100 腹腔镜阑尾切除术",
+            "未编码: 气促",
+            "备注: 核对过",
         ],
     )
     assert origin.text.splitlines() == [
-        "编码建议，经模型核对 Codes proposed, verified by a model: coding",
-        "模型 Model: qwen3-32b",
-        "审核 Decided: ann, 2026-03-06 12:00+08:00",
+        "编码建议，经模型核对: coding",
+        "模型: qwen3-32b",
+        "审核: ann, 2026-03-06 12:00",
     ]
-    assert lines(writeback) == ["编码 Codes", *codes.text.splitlines(), "来源 Origin", *origin.text.splitlines()]
+    assert lines(writeback) == ["编码", *codes.text.splitlines(), "来源", *origin.text.splitlines()]
     assert writeback.document == Code(), "it is a notice: the HIS assigns the codes"
 
 
 def test_a_set_of_a_shape_of_its_own_leaves_as_a_notice() -> None:
     writeback = sent(code_set({"codes": "J18.900"}))
     assert sections(writeback) == []
-    assert lines(writeback)[:2] == ["规则 Rule: codes", "建议编码2项。"]
+    assert lines(writeback)[:2] == ["建议 codes", "建议编码2项。"]
 
 
 def test_a_question_leaves_with_what_may_be_answered() -> None:
     options = [{"zh": "低钾血症", "en": "Hypokalemia"}, {"zh": "其他", "en": "Other"}]
     query = {"draft": SAID.model_dump(), "options": options}
     said = lines(sent(Finding(key="R58", rule="R58", message=SAID, payload={"query": query})))
-    assert said[3:5] == ["可选 Option 1: 低钾血症 Hypokalemia", "可选 Option 2: 其他 Other"]
+    assert said[2:4] == ["可选 1: 低钾血症", "可选 2: 其他"]
     plain = sent(Finding(key="R58", rule="R58", message=SAID, payload={"query": "what?"}))
-    assert lines(plain)[0] == "规则 Rule: R58"
+    assert lines(plain)[0] == "病历质控 R58"
 
 
 def test_a_write_back_carries_the_proposal_as_it_was_approved_and_who_approved_it() -> None:
@@ -97,5 +97,5 @@ def test_a_write_back_carries_the_proposal_as_it_was_approved_and_who_approved_i
 
 
 def test_what_a_model_judged_says_so() -> None:
-    assert "模型 Model: qwen3-32b" in lines(sent(Finding(key="R40", rule="R40", message=SAID, model="qwen3-32b")))
-    assert not any("Model" in line for line in lines(sent(Finding(key="R40", rule="R40", message=SAID))))
+    assert "模型: qwen3-32b" in lines(sent(Finding(key="R40", rule="R40", message=SAID, model="qwen3-32b")))
+    assert not any("模型" in line for line in lines(sent(Finding(key="R40", rule="R40", message=SAID))))

@@ -45,13 +45,13 @@ def drafted(language: Any) -> dict[str, Any]:
 
 def test_a_draft_leaves_as_the_document_it_is_without_the_sections_that_say_nothing() -> None:
     writeback = sent(drafted("zh"))
-    origin = "草稿 Drafted: documentation\n审核 Decided: ann, 2026-03-06 12:00+08:00"
+    origin = "草稿: documentation\n审核: ann, 2026-03-06 12:00"
     assert writeback.document == Code(code="C0049", text="出院记录", system="WS/T 500")
     assert sections(writeback) == [
         Section(name="COURSE", title="诊疗经过", text="行阑尾切除术。\n恢复良好。"),
-        Section(name="HISBUS", title="来源 Origin", text=origin),
+        Section(name="HISBUS", title="来源", text=origin),
     ]
-    assert lines(writeback) == ["诊疗经过", "行阑尾切除术。", "恢复良好。", "来源 Origin", *origin.splitlines()]
+    assert lines(writeback) == ["诊疗经过", "行阑尾切除术。", "恢复良好。", "来源", *origin.splitlines()]
 
 
 def test_its_titles_are_in_its_language() -> None:
@@ -61,4 +61,4 @@ def test_its_titles_are_in_its_language() -> None:
 def test_a_draft_of_a_shape_of_its_own_leaves_as_a_notice() -> None:
     writeback = sent({"text": "..."})
     assert writeback.document == Code() and sections(writeback) == []
-    assert lines(writeback)[:2] == ["规则 Rule: discharge-record", "出院记录草稿。"]
+    assert lines(writeback)[:2] == ["建议 discharge-record", "出院记录草稿。"]

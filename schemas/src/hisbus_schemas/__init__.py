@@ -93,7 +93,7 @@ from hisbus_schemas.words import (
     Severity,
     Sex,
 )
-from hisbus_schemas.writeback import Effect, Outcome, Receipt, WriteBack
+from hisbus_schemas.writeback import Effect, Ground, Language, Outcome, Receipt, WriteBack
 
 __all__ = [
     "DIED",
@@ -155,8 +155,10 @@ __all__ = [
     "Evidence",
     "Fact",
     "Finding",
+    "Ground",
     "Instant",
     "Item",
+    "Language",
     "Location",
     "Merge",
     "Moment",

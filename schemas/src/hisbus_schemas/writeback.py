@@ -6,10 +6,24 @@ from typing import Literal
 from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
 
-from hisbus_schemas.assessment import Proposal
+from hisbus_schemas.assessment import Evidence, Proposal, Text
 from hisbus_schemas.contract import Contract, Instant
 from hisbus_schemas.event import Code, Location, NameParts, PatientId, VisitId
 from hisbus_schemas.words import PatientClass, Sex
+
+Language = Literal["zh", "en"]
+
+
+class Ground(Contract):
+    """A piece of evidence as a doctor reads it: what says so, and when."""
+
+    evidence: Evidence
+    what: Text
+    """The document or the fact by its name."""
+    at: Instant | None = None
+    """When the document was signed, or the fact observed."""
+    words: str
+    """What is quoted, or the value; times in the zone of the stay."""
 
 
 class WriteBack(Contract):
@@ -27,8 +41,16 @@ class WriteBack(Contract):
     user: str
     """Who decided."""
     decided: Instant
+    user_name: str = ""
+    """Full name and department of that person. Empty: nobody entered them."""
     note: str = ""
     """What that person wrote beside it."""
+    title: Text = Text(zh="", en="")
+    """What was found, in a few words. Empty: its rule has no title."""
+    grounds: list[Ground] = []
+    """What it rests on: one for each piece of evidence that the chart has."""
+    languages: list[Language] = ["zh"]
+    """What its text leaves in: those that the site wants, without one in which the text is older than an edit."""
     visit: VisitId
     """As received; so is the patient's number."""
     patient: PatientId

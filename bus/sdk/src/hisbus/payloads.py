@@ -4,7 +4,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from hisbus_schemas import Coded, CodeSet, Contract, Draft, Drafted, Proposal, Query
+from hisbus_schemas import Coded, CodeSet, Contract, Draft, Drafted, Proposal, Query, Text
 
 T = TypeVar("T", bound=Contract)
 
@@ -22,6 +22,11 @@ def coded(proposal: Proposal) -> Coded | None:
 def query(proposal: Proposal) -> Query | None:
     """Return the question to the clinician that a proposal holds; None where it holds none."""
     return _read(Query, proposal.payload["query"]) if "query" in proposal.payload else None
+
+
+def title(proposal: Proposal) -> Text:
+    """Return what was found, in a few words; empty where the proposal has no title."""
+    return _read(Text, proposal.payload.get("title")) or Text(zh="", en="")
 
 
 def _read(form: type[T], payload: Any) -> T | None:

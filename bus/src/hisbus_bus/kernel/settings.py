@@ -144,6 +144,9 @@ class WriteBackSettings(_Table):
         60.0, gt=0, description="Seconds one attempt may take, connection and answer together; then it is undecided."
     )
     retry_s: float = Field(5.0, gt=0, description="Seconds between attempts while the HIS is away; grows with jitter.")
+    languages: list[Literal["zh", "en"]] = Field(
+        ["zh"], min_length=1, description="What leaves as text is in these languages, in this order."
+    )
 
 
 class LLMSettings(_Table):

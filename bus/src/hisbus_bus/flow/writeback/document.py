@@ -1,5 +1,6 @@
 """What leaves: whether it still may, and what the connector is given."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pydantic import TypeAdapter
@@ -8,11 +9,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hisbus import payloads
 from hisbus.errors import BusError, RetryLater
+from hisbus_bus.flow.writeback.grounds import evidence_of, grounds
 from hisbus_bus.flow.writeback.outgoing import Outgoing
 from hisbus_bus.kernel import charts, tables
 from hisbus_bus.kernel.states import Decided, Proposed
-from hisbus_schemas import Chart, Code, Decision, Proposal, WriteBack
+from hisbus_schemas import Chart, Code, Decision, Language, Proposal, Text, WriteBack
 
+LANGUAGES: Sequence[Language] = ("zh", "en")
 _proposal: TypeAdapter[Proposal] = TypeAdapter(Proposal)
 
 
@@ -27,6 +30,10 @@ class Approved:
     decision: Decision
     proposal: Proposal
     chart: Chart
+    proposed: Text | None = None
+    """The message before it was edited; None: it was not."""
+    user_name: str = ""
+    """Full name and department of who decided."""
 
 
 async def load(connection: AsyncConnection, row: Outgoing) -> Approved:
@@ -47,7 +54,23 @@ async def load(connection: AsyncConnection, row: Outgoing) -> Approved:
     chart = await charts.chart(connection, row.encounter)
     if chart is None or chart.patient is None:
         raise RetryLater("The stay's chart is not there yet.", code="no_chart")
-    return Approved(decision, _proposal.validate_json(stored.payload), chart)
+    proposed = await _proposed(connection, row) if decision.decision == "edit" else None
+    who = await _full_name(connection, decision.user)
+    return Approved(decision, _proposal.validate_json(stored.payload), chart, proposed, who)
+
+
+async def _proposed(connection: AsyncConnection, row: Outgoing) -> Text | None:
+    """Return what the agent said, before a person wrote something else."""
+    table = tables.proposals.c
+    body = await connection.scalar(select(table.body).where(table.id == row.proposal))
+    return None if body is None else _proposal.validate_json(body).message
+
+
+async def _full_name(connection: AsyncConnection, user: str) -> str:
+    table = tables.users.c
+    found = await connection.execute(select(table.full_name, table.department).where(table.name == user))
+    name, department = found.one_or_none() or ("", "")
+    return f"{name} ({department})" if name and department else name
 
 
 async def check(connection: AsyncConnection, row: Outgoing, approved: Approved, *, lock: bool = False) -> None:
@@ -69,8 +92,8 @@ async def check(connection: AsyncConnection, row: Outgoing, approved: Approved, 
         raise Withheld(code="reads_changed")
 
 
-def compose(row: Outgoing, approved: Approved) -> WriteBack:
-    """Return what leaves. After a merge it names the patient who survived."""
+def compose(row: Outgoing, approved: Approved, languages: Sequence[Language] = ("zh",)) -> WriteBack:
+    """Return what leaves, in the languages that the site wants. After a merge it names the patient who survived."""
     chart, patient, decision = approved.chart, approved.chart.patient, approved.decision
     if patient is None:
         raise RetryLater("The stay's chart names no patient yet.", code="no_chart")
@@ -83,6 +106,7 @@ def compose(row: Outgoing, approved: Approved) -> WriteBack:
         approved=approved.proposal,
         agent=decision.agent,
         user=decision.user,
+        user_name=approved.user_name,
         decided=decision.decided,
         note=decision.note,
         visit=chart.visit,
@@ -96,4 +120,16 @@ def compose(row: Outgoing, approved: Approved) -> WriteBack:
         location=chart.location,
         timezone=chart.timezone,
         document=Code() if drafted is None else drafted.type,
+        title=payloads.title(approved.proposal),
+        grounds=grounds(chart, evidence_of(approved.proposal)),
+        languages=_fresh(approved, languages),
     )
+
+
+def _fresh(approved: Approved, wanted: Sequence[Language]) -> list[Language]:
+    """Return the languages without those whose text a person left as it was when they edited the other."""
+    before, now = approved.proposed, approved.proposal.message
+    edited: list[Language] = [one for one in LANGUAGES if before and getattr(before, one) != getattr(now, one)]
+    if not edited:
+        return [*wanted]
+    return [one for one in wanted if one in edited] or edited

@@ -210,7 +210,7 @@ class Sender:
             return self._composed(row, await document.load(connection, row))
 
     def _composed(self, row: Outgoing, approved: Approved) -> WriteBack:
-        writeback = document.compose(row, approved)
+        writeback = document.compose(row, approved, self._site.settings.writeback.languages)
         mapping = self._mappings.get(row.connector)
         return writeback if mapping is None else mapping.leaving(writeback)
 
