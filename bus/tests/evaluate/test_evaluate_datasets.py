@@ -185,3 +185,10 @@ def test_the_real_corpora_are_read_where_they_lie(corpora: Path) -> None:
     told = [sample.expected.documents[0].sections for sample in visits.samples]
     assert all(sections[0].text and sections[3].text for sections in told), "each note has a history and a plan"
     assert set(medec.COLUMNS).isdisjoint(acibench.COLUMNS)
+
+
+def test_blank_rows_are_left_out(tmp_path: Path) -> None:
+    file = table(tmp_path / "m.csv", MEDEC)
+    with file.open("a", encoding="utf-8") as more:
+        more.write(("," * (len(MEDEC[0]) - 1) + "\n") * 2)
+    assert [sample.id for sample in read(file).samples] == ["a-1", "a-2"]

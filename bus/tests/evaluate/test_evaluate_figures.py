@@ -1,5 +1,7 @@
 """Rates, intervals and paired tests, against values computed by hand."""
 
+from typing import Any
+
 import pytest
 
 from hisbus_bus.lab.evaluate.figures import (
@@ -12,6 +14,7 @@ from hisbus_bus.lab.evaluate.figures import (
     sign_flips,
     wilson,
 )
+from hisbus_bus.lab.evaluate.report import Cases, LabelFigures, LabelItem
 
 
 @pytest.mark.parametrize(
@@ -77,3 +80,25 @@ def test_holm_corrects_for_the_number_of_tests_and_keeps_their_order() -> None:
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert holm([0.9, 0.8]) == [1.0, 1.0]
     assert holm([]) == []
+
+
+def item(case: str, outcome: Any, kind: Any = "flag", name: str = "error") -> LabelItem:
+    return LabelItem(case=case, kind=kind, name=name, subject="", state="", outcome=outcome, evaluated=True)
+
+
+def test_how_often_a_label_is_due_and_rightly_left_unsaid_stands_beside_its_figures() -> None:
+    items = [item("1", "tp"), item("2", "fn"), item("2", "fp"), item("3", "fp")]
+    items += [item(str(case), "tn") for case in range(4, 9)]
+    found = LabelFigures.of("error", Counts(tp=1, fp=2, fn=1), 5, 0, None, Cases.of(items, 0))
+    assert (found.base_rate.good, found.base_rate.of) == (2, 8)
+    assert (found.specificity.good, found.specificity.of) == (5, 6), (
+        "said in the wrong place of a wrong text is no alarm"
+    )
+    assert found.always_f1 == pytest.approx(0.4), "precision 2 of 8, recall 1"
+
+
+def test_a_code_could_have_been_said_in_each_case() -> None:
+    items = [item("1", "tp", "code", "I10"), item("2", "fp", "code", "I10")]
+    found = LabelFigures.of("I10", Counts(tp=1, fp=1), 0, 0, None, Cases.of(items, 10))
+    assert (found.base_rate.good, found.base_rate.of) == (1, 10)
+    assert (found.specificity.good, found.specificity.of) == (8, 9)

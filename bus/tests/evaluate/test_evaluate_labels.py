@@ -93,6 +93,16 @@ def test_a_text_is_called_wrong_by_any_finding_with_evidence_in_it(
     assert found.outside == 1, "a deadline says nothing of the text"
 
 
+@pytest.mark.parametrize(("said", "right"), [([(4, 7)], True), ([(6, 9)], True), ([(0, 3)], False), ([(7, 9)], False)])
+def test_a_mistake_whose_place_is_known_is_found_only_where_the_evidence_meets_it(
+    said: list[tuple[int, int]], right: bool
+) -> None:
+    place = {"document": "d1", "begin": 4, "end": 7}
+    wanted = Expected.model_validate({"flagged": {"document": "d1", "wrong": True, "evidence": [place]}})
+    found = judge(wanted, CHART, Assessment(proposals=[finding("R20", "", "", *said)]))
+    assert outcomes(found) == ([("error", "tp")] if right else [("error", "fn"), ("error", "fp")])
+
+
 def codes(*said: dict[str, Any], systems: list[str] | None = None, expected: str = "I10 E11.9") -> Labels:
     wanted = {"codes": {"systems": systems or [], "expected": [{"code": code} for code in expected.split()]}}
     proposal = CodeSet(key="codes", rule="codes", message=SAID, payload={"codes": list(said)})

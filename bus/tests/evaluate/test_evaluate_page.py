@@ -117,7 +117,7 @@ async def test_a_report_is_read_back_and_anything_else_is_refused(evaluate: Eval
     (tmp_path / report.FILE).write_text(made.model_dump_json())
     assert report.load(tmp_path) == report.load(tmp_path / report.FILE) == made
     (tmp_path / "other.json").write_text('{"version": 2}')
-    with pytest.raises(ConfigError, match="no report of version 1"):
+    with pytest.raises(ConfigError, match="no report of version 2"):
         report.load(tmp_path / "other.json")
     with pytest.raises(ConfigError, match="cannot be read"):
         report.load(tmp_path / "absent.json")

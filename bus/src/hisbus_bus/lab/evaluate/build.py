@@ -15,6 +15,7 @@ from hisbus_bus.lab.evaluate.report import (
     WITHOUT_TEXT,
     AgentRun,
     CaseFigures,
+    Cases,
     DataUsed,
     DocumentItem,
     Documents,
@@ -150,19 +151,25 @@ def _labels(items: Sequence[LabelItem], cases: Sequence[str], seed: int) -> Labe
     skipped = {(item.name, item.case) for item in items if not item.evaluated}
     not_evaluated = Counter(name for name, _ in skipped)
 
-    def figures(name: str, by_case: Mapping[int, Counts], clear: int, blind: int) -> LabelFigures:
-        return LabelFigures.of(name, sum(by_case.values(), Counts()), clear, blind, intervals.get(name))
+    coded = len({item.case for item in items if item.kind == "code"})
+    named: dict[str, list[LabelItem]] = {}
+    for item in items:
+        named.setdefault(item.name, []).append(item)
+    spread = {name: Cases.of(its, coded) for name, its in named.items()}
+
+    def figures(name: str, by_case: Mapping[int, Counts], clear: int, blind: int, its: Cases) -> LabelFigures:
+        return LabelFigures.of(name, sum(by_case.values(), Counts()), clear, blind, intervals.get(name), its)
 
     each = [
-        figures(name, by_label.get(name, {}), tn[name], not_evaluated[name])
-        for name in sorted({item.name for item in items})
+        figures(name, by_label.get(name, {}), tn[name], not_evaluated[name], spread[name]) for name in sorted(named)
     ]
+    together = sum(spread.values(), Cases(0, 0, 0))
     expected = [one.f1.value or 0.0 for one in each if one.tp + one.fn]
     judged = {item.case for item in items}
     wrong = {item.case for item in items if item.outcome in {"fp", "fn"}}
     overlaps = [item for item in items if item.characters is not None]
     return Labels(
-        whole=figures("", whole, tn.total(), not_evaluated.total()),
+        whole=figures("", whole, tn.total(), not_evaluated.total(), together),
         macro_f1=sum(expected) / len(expected) if expected else None,
         exact=Rate.counted(len(judged - wrong), len(judged)),
         each=each,

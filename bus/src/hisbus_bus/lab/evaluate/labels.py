@@ -100,6 +100,8 @@ def _flag(found: Labels, wanted: Flagged, chart: Chart, answer: Assessment, *, c
     asked = [Label(wanted.name, spans=wanted.evidence)] if wanted.wrong else []
     there = [Label(wanted.name, spans=spans, text="; ".join(messages))] if messages else []
     pairs = _paired(asked, there)
+    if wanted.wrong and wanted.evidence and not _characters(wanted.evidence) & _characters(spans):
+        pairs = [*((one, None) for one in asked), *((None, one) for one in there)]  # it has found something else
     found.judged += _told("flag", pairs, chart, evaluated=called)
     if not pairs:
         found.judged.append(Judged("flag", Label(wanted.name), "tn", called))

@@ -1,9 +1,9 @@
 """The report of one run, as it is stored: every figure, and the items that each of them counts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -12,7 +12,7 @@ from hisbus_bus.lab.evaluate.figures import Counts, Interval, percentile, wilson
 from hisbus_bus.lab.evaluate.sample import Format
 from hisbus_schemas import Text
 
-VERSION: Final = 1
+VERSION: Final = 2
 FILE = "report.json"
 
 WITH_TEXT = Text(
@@ -100,6 +100,30 @@ class DataUsed(_Table):
     seed: int
 
 
+class Cases(NamedTuple):
+    """In how many cases a label was judged, had to be said, and was said though it had not to be."""
+
+    all: int
+    wanted: int
+    alarms: int
+
+    @classmethod
+    def of(cls, items: Iterable["LabelItem"], cases: int) -> "Cases":
+        """Return those of one label's items; ``cases``: in how many a code could have been said."""
+        kinds, judged, wanted, said = set[str](), set[str](), set[str](), set[str]()
+        for item in items:
+            kinds.add(item.kind)
+            judged.add(item.case)
+            if item.outcome in {"tp", "fn"}:
+                wanted.add(item.case)
+            if item.outcome == "fp":
+                said.add(item.case)
+        return cls(cases if kinds == {"code"} else len(judged), len(wanted), len(said - wanted))
+
+    def __add__(self, other: Any) -> "Cases":
+        return Cases(self.all + other.all, self.wanted + other.wanted, self.alarms + other.alarms)
+
+
 class LabelFigures(_Table):
     """One rule or code, or all together."""
 
@@ -114,15 +138,27 @@ class LabelFigures(_Table):
     precision: Rate
     recall: Rate
     f1: Rate
+    base_rate: Rate
+    """Cases in which it had to be said, of all in which it was judged."""
+    specificity: Rate
+    """Cases in which it was rightly left unsaid, of those in which it had to be."""
+    always_f1: float | None
+    """F1 of who says it of every case and reads none: what is no better than that says nothing."""
 
     @classmethod
-    def of(cls, name: str, counts: Counts, tn: int, not_evaluated: int, interval: Interval | None) -> "LabelFigures":
+    def of(
+        cls, name: str, counts: Counts, tn: int, not_evaluated: int, interval: Interval | None, spread: "Cases"
+    ) -> "LabelFigures":
         """Return the figures of some counts; the interval is that of F1."""
+        base = spread.wanted / spread.all if spread.all else None
         return cls(
             name=name, tp=counts.tp, fp=counts.fp, fn=counts.fn, tn=tn, not_evaluated=not_evaluated,
             precision=Rate.counted(counts.tp, counts.tp + counts.fp),
             recall=Rate.counted(counts.tp, counts.tp + counts.fn),
             f1=Rate.drawn(counts.f1, interval),
+            base_rate=Rate.counted(spread.wanted, spread.all),
+            specificity=Rate.counted(spread.all - spread.wanted - spread.alarms, spread.all - spread.wanted),
+            always_f1=None if base is None else 2 * base / (1 + base),
         )  # fmt: skip
 
 
@@ -262,7 +298,7 @@ class CaseFigures(_Table):
 class Report(_Table):
     """All of it."""
 
-    version: Literal[1] = VERSION
+    version: Literal[2] = VERSION
     made: datetime
     hisbus: str
     notice: Text

@@ -47,7 +47,10 @@ class Findings(_Table):
 
 
 class Flagged(_Table):
-    """Whether a document holds a mistake: any finding whose evidence lies in it says so."""
+    """Whether a document holds a mistake: a finding whose evidence lies in it says so.
+
+    Where the mistake stands is known (``evidence``), it counts as found only where the finding's evidence meets it.
+    """
 
     document: str
     name: str = "error"

@@ -34,6 +34,8 @@ def rows(path: Path, columns: Collection[str]) -> Iterator[Mapping[str, str]]:
             if missing := [name for name in columns if name not in (reader.fieldnames or ())]:
                 raise ConfigError(f"{path} lacks the columns {', '.join(missing)}.")
             for row in reader:
+                if not any(row.get(name) for name in columns):
+                    continue  # spreadsheets leave blank rows behind
                 if any(row[name] is None for name in columns):
                     raise ConfigError(f"{path}: the row that ends in line {reader.line_num} is too short.")
                 yield row
