@@ -46,6 +46,25 @@ def test_another_limit_moves_the_deadline(stay: Stay) -> None:
     assert "48 h" in finding.message.en
 
 
+def test_a_grace_is_of_all_deadlines_or_of_one_rule_and_leaves_the_deadline(stay: Stay) -> None:
+    assert stay.says("R01", MISSED, {"grace_s": 600}) == []
+    assert stay.says("R01", MISSED, {"rules": {"R01": {"grace_s": 600}}}) == []
+    assert stay.says("R01", MISSED, {"rules": {"R02": {"grace_s": 600}}}) == ["absent"]
+    after = stay.assess("2026-03-03 08:40:01", {"grace_s": 600})
+    (finding,) = [item for item in after.proposals if item.rule == "R01"]
+    assert "时限2026-03-03 08:30" in finding.message.zh and finding.due is not None
+    assert finding.due.isoformat() == "2026-03-03T00:30:00+00:00"
+    parts = [part for rule in configured({"grace_s": 60}) for part in rule.parts]
+    assert parts and {part.grace_s for part in parts} == {60}
+
+
+@pytest.mark.parametrize("grace", [-1, 86_401, "600", True, float("nan")])
+def test_a_grace_is_seconds_of_a_day_at_most(grace: Any) -> None:
+    for settings in ({"grace_s": grace}, {"rules": {"R01": {"grace_s": grace}}}):
+        with pytest.raises(ConfigError, match="grace_s must be a number of seconds"):
+            configured(settings)
+
+
 def test_a_hospitals_own_document_types_count(stay: Stay) -> None:
     stay.document("34117-2", signed="2026-03-02 09:00:00")
     assert stay.says("R01", MISSED) == ["absent"]

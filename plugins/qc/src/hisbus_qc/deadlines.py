@@ -62,7 +62,9 @@ class Deadline(Limits):
     authors: tuple[str, ...] = ()
     """Ids or names of staff whose documents will do without the words."""
     by_surgeon: bool = False
-    """Only the surgeon's own; an operation without a surgeon is not judged."""
+    """Only what the surgeon wrote, or says that he was there (``seen``); without a surgeon nothing is judged."""
+    seen: Regex = ""
+    """How a note of another says that the surgeon saw the patient; ``{surgeon}`` stands for the surgeon's name."""
     mentions: bool = False
     """It must name the fact, or hold one of the words, or of the ``aliases`` of the fact's code."""
     aliases: Mapping[str, tuple[str, ...]] = {}
@@ -169,11 +171,11 @@ def _due(
     rule: Rule, record: Record, after: After, limit: datetime, start: Start, done: Iterator[Done], **words: Text
 ) -> Said:
     """Judge one deadline; of what was done, the first in time."""
-    first = next(done, None)
-    if first and first.at <= limit:
+    first, judged = next(done, None), limit + timedelta(seconds=rule.grace_s)
+    if first and first.at <= judged:
         return
-    if record.now <= limit:
-        yield Wake(name=rule.key(start.subject), due=limit + _SECOND)
+    if record.now <= judged:
+        yield Wake(name=rule.key(start.subject), due=judged + _SECOND)
         return
     chart = record.chart
     said: dict[str, str | Text] = {
@@ -229,7 +231,7 @@ def _is_wanted(limits: Deadline, start: Start, item: ChartDocument) -> bool:
     """Tell whether a document says, or is by whom, what the rule asks for."""
     if not limits.is_choosy:
         return True
-    if limits.by_surgeon and not _is_one(item.author, start.surgeon):
+    if limits.by_surgeon and not (_is_one(item.author, start.surgeon) or _was_there(item, limits.seen, start.surgeon)):
         return False
     if limits.without and sentence(item, limits.without, negated=True):
         return False
@@ -248,6 +250,14 @@ def _is_one(author: Person | None, surgeon: Person | None) -> bool:
     if author is None or surgeon is None:
         return False
     return bool(author.id and author.id == surgeon.id) or bool(author.name and author.name == surgeon.name)
+
+
+def _was_there(item: ChartDocument, seen: str, surgeon: Person | None) -> bool:
+    """Tell whether a note of another says that the surgeon saw the patient."""
+    if not seen or surgeon is None:
+        return False
+    pattern = seen.replace("{surgeon}", re.escape(surgeon.name) if surgeon.name else "(?!)")
+    return any(re.search(pattern, section.text) for section in item.sections)
 
 
 def _in_a_row(record: Record, moments: list[Start], days: int) -> list[Start]:

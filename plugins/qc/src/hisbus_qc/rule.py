@@ -36,6 +36,8 @@ class Rule(Contract):
     source: str
     """The instrument that demands it."""
     enabled: bool = True
+    grace_s: float = Field(0, ge=0)
+    """Seconds after a deadline in which what is done still counts as in time; the deadline itself stays."""
     departments: frozenset[str] = frozenset()
     """Departments or wards that it judges; empty: all."""
     except_departments: frozenset[str] = frozenset()

@@ -21,7 +21,8 @@ from hisbus_schemas import EVERY_OTHER, Need
 
 _MOST = {"minutes": 525_600, "hours": 87_600, "days": 3_650, "workdays": 3_650, "percent": 100, "characters": 100_000}
 """The largest number by unit: ten years, the whole, more than any note has."""
-_SETTINGS = ("rules", "rules_folder", "only")
+_SETTINGS = ("rules", "rules_folder", "only", "grace_s")
+_LONGEST_GRACE_S = 86_400
 
 
 Kind = Literal["T", "D", "X", "L"]
@@ -90,6 +91,11 @@ def configured(settings: Mapping[str, Any], of: Shelf = QC) -> list[Rule]:
             raise ConfigError(f"{key} is not a setting of {of.agent}: use {', '.join(_SETTINGS)}")
     known = _with_folder(settings.get("rules_folder", ""), of)
     changes = table_of(settings.get("rules", {}), "rules")
+    grace = settings.get("grace_s", 0)
+    if not _is_number(grace) or not 0 <= grace <= _LONGEST_GRACE_S:
+        raise ConfigError(f"grace_s must be a number of seconds, at most {_LONGEST_GRACE_S}")
+    if grace:
+        known = {id: _with_grace(rule, grace) for id, rule in known.items()}
     only = settings.get("only", list(known))
     if not isinstance(only, list) or not all(isinstance(id, str) for id in only):
         raise ConfigError("only must be a list of rules")
@@ -146,6 +152,10 @@ def _changed(rule: Rule, changes: Any, where: str) -> Rule:
             if not _is_number(value) or value < 0:
                 raise ConfigError(f"{key} must be a number, 0 or above")
             update[name] = value
+        elif name == "grace_s":
+            if not _is_number(value) or not 0 <= value <= _LONGEST_GRACE_S:
+                raise ConfigError(f"{key} must be a number of seconds, at most {_LONGEST_GRACE_S}")
+            update[name] = value
         elif name in parts:
             parts[name] = _changed(parts[name], value, key)
         elif name in limits:
@@ -153,11 +163,17 @@ def _changed(rule: Rule, changes: Any, where: str) -> Rule:
             for part in [part for part in parts.values() if part.limits.get(name) == rule.limits[name]]:
                 parts[part.part] = part.model_copy(update={"limits": part.limits | {name: value}})
         else:
-            known = ", ".join(["enabled", "points", *parts, *limits])
+            known = ", ".join(["enabled", "points", "grace_s", *parts, *limits])
             raise ConfigError(f"{key} is not a setting of this rule: use {known}")
-    if "points" in update:
-        parts = {name: part.model_copy(update={"points": update["points"]}) for name, part in parts.items()}
+    handed: dict[str, Any] = {name: update[name] for name in ("points", "grace_s") if name in update}
+    parts = {name: part.model_copy(update=handed) for name, part in parts.items()} if handed else parts
     return rule.model_copy(update=update | {"limits": limits, "parts": tuple(parts.values())})
+
+
+def _with_grace(rule: Rule, seconds: float) -> Rule:
+    """Return a rule with the hospital's grace, where its file gives none."""
+    parts = tuple(_with_grace(part, seconds) for part in rule.parts)
+    return rule.model_copy(update={"grace_s": rule.grace_s or seconds, "parts": parts})
 
 
 def _limit(key: str, value: Any, default: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from hisbus_qc.clock import shown
+from hisbus_qc.clock import last_second, local, shown
 from hisbus_qc.facts import Search, find
 from hisbus_qc.moments import NAMES, After, starts
 from hisbus_qc.record import Record, written
@@ -23,6 +23,11 @@ class Every(Limits):
     documents: DocumentTypes
     needs: Search | None = None
     """Something else that will do."""
+    calendar: bool = False
+    """Days are the calendar's, on the clock of the ward: the first ends with the day after the moment's.
+
+    What was written on the day itself, after the moment, counts for it.
+    """
     unless: Search | None = None
 
 
@@ -37,19 +42,24 @@ def every(rule: Rule, record: Record, limits: Every) -> Said:
         done += [fact.at for fact in find(record, limits.needs) if fact.at] if limits.needs else []
         for number in range(1, min(limits.times, _MOST) + 1):
             opens, closes = start.at + length * (number - 1), start.at + length * number
+            if limits.calendar:
+                opens = last_second(record.chart, opens) if number > 1 else start.at
+                closes = last_second(record.chart, closes)
+            judged = closes + timedelta(seconds=rule.grace_s)
             if record.ended and record.ended < closes:
                 break
-            if any(opens < at <= closes for at in done):
+            if any(opens < at <= judged for at in done):
                 continue
             subject = ":".join(filter(None, (start.subject, str(number))))
-            if record.now <= closes:
-                yield Wake(name=rule.key(subject), due=closes + timedelta(seconds=1))
+            if record.now <= judged:
+                yield Wake(name=rule.key(subject), due=judged + timedelta(seconds=1))
                 break
             said: dict[str, str | Text] = {
                 "start": shown(record.chart, start.moment.at),
                 "limit": shown(record.chart, closes),
-                "number": str(number),
-                "days": f"{limits.limit_days:g}",
+                "from": f"{limits.limit_days * (number - 1) + 1:g}",
+                "to": f"{limits.limit_days * number:g}",
+                "day": f"{local(record.chart, closes):%Y-%m-%d}",
                 "document": rule.texts["document"],
             }
             name, words = NAMES[limits.after], start.words(rule)
@@ -58,7 +68,7 @@ def every(rule: Rule, record: Record, limits: Every) -> Said:
                 en=name.en.format(**{key: word.en for key, word in words.items()}),
             )
             yield rule.finding(
-                rule.say("absent", **said),
+                rule.say("once" if limits.times == 1 else "day" if limits.limit_days == 1 else "absent", **said),
                 subject=subject,
                 state="absent",
                 evidence=start.proof,
