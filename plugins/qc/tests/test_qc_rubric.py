@@ -135,6 +135,13 @@ def test_one_finding_counts_once() -> None:
     assert score(("M:1", 2), ("M:1", 2)).total == 98
 
 
+def test_the_front_page_has_points_and_no_grade_and_our_own_scales_say_that_they_are_for_reference() -> None:
+    assert scored(RUBRICS["front-page"], []).grade == ""
+    for id in ("record-100", "defects"):
+        assert "参考" in RUBRICS[id].title.zh and "参考" in RUBRICS[id].source
+        assert scored(RUBRICS[id], []).grade == "甲"
+
+
 def test_the_front_page_scale_of_2016_has_its_sections() -> None:
     rubric = RUBRICS["front-page"]
     assert rubric.version == "2016"

@@ -96,13 +96,13 @@ class Rubric(_Closed):
     total: float = 100
     sections: tuple[Section, ...]
     defects: tuple[DefectVeto, ...] = ()
-    grades: tuple[Grade, ...]
-    """Best first; the last takes what is left."""
+    grades: tuple[Grade, ...] = ()
+    """Best first; the last takes what is left. None: the scale has points alone."""
 
     @model_validator(mode="after")
     def _grades_fall(self) -> "Rubric":
         cuts = [grade.at_least for grade in self.grades]
-        if not cuts or cuts != sorted(cuts, reverse=True) or cuts[-1] > 0:
+        if cuts and (cuts != sorted(cuts, reverse=True) or cuts[-1] > 0):
             raise ValueError("grades fall, and the last begins at 0")
         names = {grade.name for grade in self.grades}
         vetoes = [item.veto for section in self.sections for item in section.items] + [d.veto for d in self.defects]
@@ -181,6 +181,7 @@ class Score(_Closed):
     """What is left by deductions, before totals are set."""
     total: float
     grade: str
+    """Empty: the scale has none."""
     deductions: tuple[Deduction, ...]
     vetoes: tuple[Vetoed, ...]
     unscored: tuple[str, ...]
@@ -295,6 +296,8 @@ def _by_defects(rubric: Rubric, lines: Mapping[str, Line]) -> list[Vetoed]:
 
 def _grade(rubric: Rubric, total: float, vetoes: Sequence[Vetoed]) -> str:
     names = [grade.name for grade in rubric.grades]
+    if not names:
+        return ""
     by_total = next(index for index, grade in enumerate(rubric.grades) if total >= grade.at_least)
     return names[max([by_total, *(names.index(v.veto.downgrade_to) for v in vetoes if v.veto.downgrade_to)])]
 
