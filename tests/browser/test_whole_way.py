@@ -38,6 +38,6 @@ async def test_a_copied_note_is_found_accepted_by_key_and_acknowledged_by_the_hi
         (document,) = his.documents.values()
     assert (document.type, document.completion, document.availability) == ("QC", "PA", "UN")
     assert (document.patient, document.visit) == ("P1", "V1")
-    assert "规则 Rule: R45" in document.lines
+    assert "病历质控 R45: 病程记录雷同" in document.lines
     assert any("双肺呼吸音清" in line for line in document.lines)
     assert any("tester" in line for line in document.lines)
