@@ -14,6 +14,7 @@ class Agent:
     version = "2"
     kinds = KINDS
     grants = frozenset({"patient", "documents", "diagnoses", "procedures", "orders", "results", "vitals", "charges"})
+    latest_only = True
 
     needs = QC.needs
 
