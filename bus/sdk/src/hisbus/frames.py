@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter
 
 from hisbus.names import Grants, Kind, Rule, Version, Word
-from hisbus_schemas import EVERY_OTHER, Assessment, Chart, Contract, Event, Instant, Need, Proposal
+from hisbus_schemas import EVERY_OTHER, Assessment, Chart, Contract, Coverage, Event, Instant, Need, Proposal
 
 LENGTH = struct.Struct(">I")
 
@@ -65,6 +65,8 @@ class Call(Contract):
     max_proposals: int
     release: str = ""
     """The release that the agent goes by in this call."""
+    coverage: Coverage = Coverage()
+    """What the site's feeds bring."""
     llm: bool = False
     """Whether there is a model to ask."""
     model: str = ""
