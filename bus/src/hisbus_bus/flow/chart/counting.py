@@ -5,7 +5,7 @@ an event of a site that has learned what its feeds bring costs a look at two num
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -55,6 +55,7 @@ _CALLED = (
     .where(within(_needed.c.item, given("items")), _needed.c.seen.is_(False))
     .group_by(_needed.c.item, _needed.c.department)
 )
+_CALLED_IN = _CALLED.where(within(_needed.c.department, given("departments")))
 
 
 @dataclass(slots=True)
@@ -88,6 +89,11 @@ class Standing:
             self._pending[department] = frozenset(item for item in self.asked if not self._settled(item, department))
         return self._pending[department]
 
+    def may_lack(self, item: str, department: str) -> bool:
+        """Tell whether a department goes by the site until enough of its stays call for the item."""
+        found = self.found[item]
+        return found.get("") == "connected" and found.get(department, "observed") == "observed"
+
     def _settled(self, item: str, department: str) -> bool:
         if (item, "") in self._by_hand or (item, department) in self._by_hand:
             return True
@@ -104,6 +110,7 @@ class _New:
     seen: frozenset[str]
     needed: frozenset[str]
     operated: bool
+    before: Known
 
 
 class Counting:
@@ -202,7 +209,7 @@ class Counting:
         brought = {*brings.of_stay(said, patient), *(item for entry in entries for item in brings.of_entry(entry))}
         seen = (brought & pending) - known.seen
         needed = {item for item in pending - known.needed if self._standing.asked[item] & facts}
-        return _New(stay.id, department, frozenset(seen), frozenset(needed), operated)
+        return _New(stay.id, department, frozenset(seen), frozenset(needed), operated, known)
 
     async def _enter(self, connection: AsyncConnection, news: Sequence[_New]) -> None:
         """Write what was counted; where that is enough, say so.
@@ -218,26 +225,32 @@ class Counting:
             for item in sorted(items)
         ]
         await write(connection, Rows(tables.coverage_stays, rows, "keep"))
-        words = await self._words(connection, {item for new in news for item in new.seen | new.needed})
+        words = await self._words(connection, {pair for new in news for pair in self._telling(new)})
         if words:
             await coverage.say(connection, self._head, words, FOUND)
 
-    async def _words(self, connection: AsyncConnection, items: set[str]) -> list[Word]:
+    def _telling(self, new: _New) -> Iterator[tuple[str, str]]:
+        """Yield the items, with the stay's department, whose counts may be enough now and were not before.
+
+        What was called for and has not come cannot make them so; it can tell that a department is without it.
+        """
+        seen, needed = new.seen | new.before.seen, new.needed | new.before.needed
+        for item in (new.seen | new.needed) & self._standing.asked.keys():
+            came = item in seen and (item in needed or not self._standing.asked[item])
+            if came or self._standing.may_lack(item, new.department):
+                yield item, new.department
+
+    async def _words(self, connection: AsyncConnection, telling: set[tuple[str, str]]) -> list[Word]:
         """Return what is settled by now of items that were counted."""
-        seen = {item: count for item, count in await connection.execute(_SEEN, {"items": sorted(items)})}
-        standing = self._standing
-        enough = [
-            item
-            for item in sorted(items & standing.asked.keys())
-            if standing.found[item].get("") == "connected" or seen.get(item, 0) >= self._limits.stays
-        ]
-        counts: dict[str, dict[str, Count]] = {item: {} for item in enough}
-        for query, called in ((_CALLED, True), (_UNCALLED, False)):
-            if its := [item for item in enough if bool(standing.asked[item]) == called]:
-                for item, department, *count in await connection.execute(query, {"items": its}):
-                    counts[item][department] = Count(*count)
-        return [
-            word
-            for item, its in counts.items()
-            for word in observed.words(item, its, standing.found[item], self._limits)
-        ]
+        found, asked = self._standing.found, self._standing.asked
+        items = sorted({item for item, _ in telling})
+        seen = {item: count for item, count in await connection.execute(_SEEN, {"items": items})}
+        known = [item for item in items if found[item].get("") == "connected"]
+        learning = [item for item in items if item not in known and seen.get(item, 0) >= self._limits.stays]
+        called, uncalled = ([item for item in learning if bool(asked[item]) == calls] for calls in (True, False))
+        departments = {"items": known, "departments": sorted({department for _, department in telling})}
+        counts: dict[str, dict[str, Count]] = {item: {} for item in (*known, *learning)}
+        for query, its in ((_CALLED, {"items": called}), (_UNCALLED, {"items": uncalled}), (_CALLED_IN, departments)):
+            for item, department, *count in await connection.execute(query, its) if its["items"] else ():
+                counts[item][department] = Count(*count)
+        return [word for item, its in counts.items() for word in observed.words(item, its, found[item], self._limits)]
