@@ -12,7 +12,7 @@ from hisbus_bus.kernel.coverage import ANYTHING, CONFIGURED, FOUND, Said, State,
 from hisbus_bus.kernel.database import Database
 from hisbus_bus.kernel.settings import CoverageSettings
 from hisbus_bus.kernel.site import Site
-from hisbus_schemas import Coverage, Need, RuleInfo, Text
+from hisbus_schemas import EVERY_OTHER, Coverage, Need, RuleInfo, Text
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 NOTE, CONSENT, PERSON = "document:C0034", "document:C0026", "user:qc"
@@ -178,6 +178,19 @@ async def test_declaring_the_same_again_changes_nothing(database: Database) -> N
             await rules.keep(connection, info(R01=(Need(item=NOTE),)))
             times.append(await connection.scalar(changed))
     assert times[0] == times[1]
+
+
+async def test_the_rules_that_an_agent_goes_by_are_told_from_those_that_are_switched_off(database: Database) -> None:
+    one, any_ = Need(item=NOTE), Need(item="class")
+    async with database.write() as connection:
+        await rules.keep(connection, info(R01=(one,), R02=(one,), **{EVERY_OTHER: (any_,)}), ["R01", "H01"])
+    found = {rule.rule: (rule.enabled, rule.needs) for rule in await kept(database)}
+    assert found == {
+        "R01": (True, (one,)),
+        "R02": (False, (one,)),
+        "H01": (True, (any_,)),  # the hospital's own
+        EVERY_OTHER: (False, (any_,)),
+    }
 
 
 def test_what_is_asked_after_is_every_item_of_every_need_with_all_that_calls_for_it() -> None:

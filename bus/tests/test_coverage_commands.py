@@ -40,7 +40,7 @@ def database(hisbus: Hisbus, tmp_path: Path) -> sqlite3.Connection:
     hisbus("list")  # makes the tables
     made = sqlite3.connect(tmp_path / "hisbus.db", isolation_level=None)
     needs = json.dumps([{"item": NOTE, "after": "admission"}, {"item": CONSENT}])
-    made.execute("INSERT INTO agent_rules VALUES ('qc', 'R01', '', '', ?, '2026-03-02 08:00:00.000000')", [needs])
+    made.execute("INSERT INTO agent_rules VALUES ('qc', 'R01', '', '', ?, 1, '2026-03-02 08:00:00.000000')", [needs])
     rows = [("e1", 1, NOTE), ("e1", 0, NOTE), ("e2", 0, NOTE), ("e3", 1, NOTE), ("e3", 1, CONSENT)]
     made.executemany("INSERT INTO coverage_stays (encounter, seen, item, department) VALUES (?, ?, ?, '')", rows)
     return made

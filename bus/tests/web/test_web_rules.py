@@ -72,6 +72,13 @@ async def test_a_department_that_differs_is_named(client: Any, site: Site) -> No
     assert "3条判断，0条数据未接入" in page and "其他规则" in page
 
 
+async def test_a_rule_that_is_switched_off_is_not_shown(client: Any, site: Site) -> None:
+    async with site.database.write() as connection:
+        await rules.keep(connection, QC, ["R36"])
+    page = (await client("viewer", page=True).get("/rules")).text
+    assert "R36" in page and "R01" not in page and "入院记录" not in page
+
+
 async def test_where_no_agent_has_declared_anything_the_page_says_so(client: Any) -> None:
     page = (await client("viewer", page=True).get("/rules", headers={"accept-language": "zh"})).text
     assert "还没有智能体登记规则。" in page

@@ -68,7 +68,8 @@ class Agent:
 
 async def items(connection: AsyncConnection) -> list[Item]:
     """Return everything that rules need or that something was said of, with what holds of it."""
-    declared, said = await rules.read(connection), await coverage.journal(connection)
+    declared = [rule for rule in await rules.read(connection) if rule.enabled]
+    said = await coverage.journal(connection)
     asked, now = rules.asked(declared), coverage.told(said)
     called = {item: count for item, *count in await connection.execute(_CALLED)}
     seen = {item: count for item, count in await connection.execute(_SEEN)}
@@ -93,6 +94,8 @@ async def agents(connection: AsyncConnection) -> list[Agent]:
     now = await coverage.read(connection)
     by_agent: dict[str, list[Judged]] = {}
     for rule in await rules.read(connection):
+        if not rule.enabled:
+            continue
         by_agent.setdefault(rule.agent, []).append(_judged(rule, now))
     return [Agent(name, its) for name, its in sorted(by_agent.items())]
 
