@@ -248,6 +248,17 @@ async def test_of_steps_that_work_at_once_one_says_it(learning: Ward, database: 
     assert sorted(said) == [CLASS, NOTE]
 
 
+async def test_the_news_of_a_stay_that_was_read_in_later_does_not_make_it_a_present_one(learning: Ward) -> None:
+    admission = admitted(learning, "V1")
+    past = [event.model_copy(update={"backfill": True}) for event in admission.events]
+    await learning.deliver(admission.model_copy(update={"events": past}))
+    chart = await learning.chart()
+    news = Due(agent="", name="coverage", due=chart.now, encounter=chart.encounter)
+    fact = {"kind": coverage.KIND, "time": Moment(at=chart.now), "data": news}
+    await learning.deliver(learning.message(fact))
+    assert (await learning.chart()).backfill
+
+
 async def test_the_news_makes_a_version_for_everybody_and_says_nothing_of_the_stay(learning: Ward) -> None:
     await learning.deliver(admitted(learning, "V1"))
     before = await learning.chart()

@@ -93,7 +93,7 @@ class Dispatch:
         if record.headers.get("by") == self._info.name:
             return False
         bound_for, kind = record.headers.get("agent", ""), record.headers.get("kind")
-        if kind == coverage.KIND and self._info.needs:
+        if kind == coverage.KIND and self._declared.needs:
             return True
         return bound_for == self._info.name if bound_for else kind in self._info.kinds
 

@@ -1,13 +1,14 @@
 """Counting what stays bring of what rules need, until that is settled. With ``default = "connected"`` nothing is.
 
-A row says that an item came on a stay, or that a fact of the stay called for it. What is settled gets no more rows, so
-an event of a site that has learned what its feeds bring costs a look at two numbers.
+A row says that an item came on a stay, or that a fact of the stay called for it. What is settled gets no more rows.
+Whether something else is settled or asked after by now is read once a second, and again before anything is written.
 """
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from time import monotonic
 from typing import Any
 
 from pydantic_core import from_json
@@ -24,6 +25,8 @@ from hisbus_bus.kernel.coverage import FOUND, Said, State, Word
 from hisbus_bus.kernel.site import Site
 from hisbus_schemas import ChartProcedure
 
+LOOK_S = 1.0
+"""How long what was read of the journal is gone by, seconds."""
 REMEMBERED = 2000
 """Stays of which is remembered what was counted on them; of others it is read."""
 
@@ -123,6 +126,7 @@ class Counting:
         self._head = site.headers
         self._stamps: tuple[int, datetime | None] | None = None
         self._standing = Standing({}, [])
+        self._looks_again = 0.0
         self._known: OrderedDict[str, Known] = OrderedDict()
         self._under_way: list[_New] = []
 
@@ -142,7 +146,8 @@ class Counting:
         self._under_way = []
         if not self._on:
             return
-        await self._follow(connection)
+        if monotonic() >= self._looks_again:
+            await self._follow(connection)
         known = ((stay, from_json(stay.stay), patient) for stay, patient in stays if stay.version)
         shown = [
             (stay, said, from_json(patient.shown) if patient else {})
@@ -175,6 +180,7 @@ class Counting:
 
     async def _follow(self, connection: AsyncConnection) -> None:
         """Take in what agents ask after by now, and what was said of it."""
+        self._looks_again = monotonic() + LOOK_S
         stored, changed = (await connection.execute(_STAMPS)).one()
         if (stored, changed) != self._stamps:
             asked = rules.asked(await rules.read(connection))
@@ -218,16 +224,20 @@ class Counting:
         """
         await coverage.lock(connection)
         await self._follow(connection)
+        pending = self._standing.pending
         rows = [
             {"encounter": new.encounter, "item": item, "seen": seen, "department": new.department}
             for new in news
             for seen, items in ((True, new.seen), (False, new.needed))
-            for item in sorted(items)
+            for item in sorted(items & pending(new.department))
         ]
+        if not rows:
+            return
         await write(connection, Rows(tables.coverage_stays, rows, "keep"))
         words = await self._words(connection, {pair for new in news for pair in self._telling(new)})
         if words:
             await coverage.say(connection, self._head, words, FOUND)
+            self._looks_again = 0.0
 
     def _telling(self, new: _New) -> Iterator[tuple[str, str]]:
         """Yield the items, with the stay's department, whose counts may be enough now and were not before.
