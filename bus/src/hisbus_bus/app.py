@@ -7,7 +7,7 @@ import asyncio
 import gc
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import Any
@@ -31,7 +31,7 @@ from hisbus_bus.host import registry
 from hisbus_bus.host.agents import Host, start_all, tell
 from hisbus_bus.host.llm.client import Client, model
 from hisbus_bus.host.trial import tried
-from hisbus_bus.kernel import clashes, migrations, tables, telemetry
+from hisbus_bus.kernel import clashes, coverage, migrations, rules, tables, telemetry
 from hisbus_bus.kernel.consumer import BATCH_SIZE, Consumer, Step
 from hisbus_bus.kernel.controls import Part, Watcher
 from hisbus_bus.kernel.database import Database
@@ -86,6 +86,7 @@ class App:
         self._now = now
         self._elsewhere: list[AgentState] = []
         self._llm: Client | None = None
+        self._rules: Mapping[str, Collection[str]] = {}
         self._calling: dict[str, Consumer] = {}
         self._sealer: Sealer
         self._signals: Signals
@@ -187,6 +188,8 @@ class App:
         if self._given_site is None:
             await migrations.upgrade(self.site.database)
         await _refuse_another_database(self.site)
+        async with self.site.database.write() as connection:
+            await coverage.configure(connection, self.site.headers, settings.coverage)
         self._sealer = Sealer(self.site)
         if "dispatch" in self.steps:
             given = self._given_hosts
@@ -219,6 +222,7 @@ class App:
         trial = await tried(own, settings)
         if refused := refused + trial.refused:
             raise ConfigError("\n".join(refused))
+        self._rules = trial.rules
         for sentence in trial.left_out:
             log.warning("not evaluated", reason=sentence)
         if not settings.remote:
@@ -284,8 +288,10 @@ class App:
             (host, agent) for host in self.hosts for agent in host.agents if self.settings.agent(agent.name).enabled
         ]
         everybody = [agent for _, agent in called]
+        async with self.site.database.write() as connection:
+            await rules.forget(connection, [agent.name for agent in everybody])
         for host, agent in called:
-            dispatch = Dispatch(self.site, host, agent, everybody)
+            dispatch = Dispatch(self.site, host, agent, everybody, self._rules.get(agent.name, ()))
             await dispatch.first_look()
             part = self._controls.part(f"agent:{agent.name}", "step:dispatch")
             self._calling[agent.name] = self._consume(

@@ -182,3 +182,5 @@ class Assessed(Contract):
     """The release that the agent went by; empty: none was registered."""
     shadow: bool = False
     """That release is tried unseen: what it proposes is kept, and nobody is shown it or decides on it."""
+    coverage: Annotated[int, Field(ge=0)] = 0
+    """Version of the coverage that it was judged by."""

@@ -5,15 +5,19 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from hisbus_schemas.assessment import Text
 from hisbus_schemas.contract import Contract
-
-Item = Annotated[str, Field(pattern=r"^[a-z]+(:\S{1,100})?$")]
-"""A part of the record by its name, after ``:`` by its code: ``document:C0034``, ``section:48765-2``,
-``field:FP.ALLERGY``, ``vital:8310-5``; ``document:*`` is any of them; ``class``, ``sex`` and ``disposition`` are of the
-stay itself."""
+from hisbus_schemas.coverage import Coverage, Item
 
 EVERY_OTHER = "*"
 """In place of a rule's name: every rule that is not named, as those that a hospital adds."""
+
+
+class RuleInfo(Contract):
+    """What a rule is called, and who demands it: for the page of rules."""
+
+    title: Text
+    source: str = ""
 
 
 class Need(Contract):
@@ -24,6 +28,8 @@ class Need(Contract):
     """In place of ``item``: one of these will do."""
     after: Literal["", "admission", "operation", "death", "discharge"] = ""
     """The fact of a stay that calls for it. Empty: none of these does, as an order's record."""
+    part: str = ""
+    """The part of the rule that needs it, which the agent leaves out where it does not come; empty: the whole rule."""
 
     @property
     def items(self) -> tuple[str, ...]:
@@ -35,6 +41,10 @@ class Need(Contract):
         hiding = [{one for one in unknown if _same(item, one)} for item in self.items]
         return frozenset().union(*hiding) if all(hiding) else frozenset()
 
+    def lacking(self, coverage: Coverage, department: str) -> tuple[str, ...]:
+        """Return the items of which the feeds bring none; empty where one that will do comes."""
+        return () if any(coverage.brings(item, department) for item in self.items) else self.items
+
     @model_validator(mode="after")
     def _one(self) -> "Need":
         if bool(self.item) == bool(self.any):
@@ -43,7 +53,7 @@ class Need(Contract):
 
 
 def _same(one: str, other: str) -> bool:
-    """Tell whether two items can be the same thing: ``document:*`` is every document."""
+    """Tell whether two items can be the same thing: ``document`` and ``document:*`` are every document."""
     kind, _, code = one.partition(":")
     its_kind, _, its_code = other.partition(":")
-    return kind == its_kind and (code == its_code or "*" in {code, its_code})
+    return kind == its_kind and (code == its_code or bool({"", "*"} & {code, its_code}))

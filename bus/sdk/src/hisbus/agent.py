@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from hisbus_schemas import Assessment, Chart, Event, Proposal
+from hisbus_schemas import Assessment, Chart, Coverage, Event, Proposal
 
 
 class LLM(Protocol):
@@ -56,16 +56,21 @@ class Case:
     """The site's file of terminologies, which ``hisbus.terms`` reads; None: not told. It may not exist yet."""
     release: str = ""
     """The release that the agent goes by, as the bus knows it; empty: none, as in a test."""
+    coverage: Coverage = field(default_factory=Coverage)
+    """What the site's feeds bring. The bus takes rules out whose ``needs`` they do not; without a word all is brought.
+    """
 
 
 @runtime_checkable
 class Agent(Protocol):
     """Reads a case and returns everything it has to say about it. Nothing to inherit.
 
-    Three more may be declared (``hisbus.frames.AgentInfo``): ``latest_only``, where several events of a stay wait one
+    More may be declared (``hisbus.frames.AgentInfo``): ``latest_only``, where several events of a stay wait one
     call with the newest chart will do; ``asks``, it asks the model; both false where they are not. And ``needs``: by
     rule, what of the record it must have to judge (``hisbus_schemas.Need``). While that is unknown of a stay, the bus
-    takes the rule out of the answer, so that nothing of it opens and nothing closes.
+    takes the rule out of the answer, so that nothing of it opens and nothing closes. Where the site's feeds do not
+    bring it, the rule is out as well, and what was found by it is withdrawn. ``rules`` gives titles and sources for the
+    page of rules (``hisbus_schemas.RuleInfo``).
     """
 
     name: str

@@ -55,7 +55,9 @@ async def answer(agent: Agent, call: Call, llm: LLM | None = None) -> Reply:
         MemoryError: what leaked stays; only a new process has room again.
     """
     terms = Path(call.terms) if call.terms else None
-    case = Case(call.event, call.chart, call.now, llm, call.proposals, call.settings, terms, call.release)
+    case = Case(
+        call.event, call.chart, call.now, llm, call.proposals, call.settings, terms, call.release, call.coverage
+    )
     try:
         said: object = await agent.assess(case)
     except MemoryError:
