@@ -32,8 +32,8 @@ def make_everything_wrong(stay: Stay) -> None:
     stay.discharged("2026-03-07 08:30:00")
 
 
-AMERICAN = {"rules": {"R17": {"enabled": True}, "R18": {"enabled": True}}}
-"""Rules that are off elsewhere."""
+OTHERS = {"packs": ["us", "cn"], "rules": {"R32": {"enabled": True}}}
+"""With the rules that are off elsewhere."""
 
 
 class TestContract(AgentContract):
@@ -51,7 +51,7 @@ class TestContract(AgentContract):
     def cases(self) -> list[Case]:
         charts = [stay.chart(stay.facts["admitted"].at + timedelta(days=60)) for stay in self.stays_to_judge]
         cases = [Case(event=None, chart=chart, now=chart.now) for chart in charts]
-        return [*cases, replace(cases[-1], settings=AMERICAN)]
+        return [*cases, replace(cases[-1], settings=OTHERS)]
 
 
 def test_a_stay_with_every_defect_has_one_finding_for_each(stay: Stay) -> None:

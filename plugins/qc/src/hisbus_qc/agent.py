@@ -4,6 +4,7 @@ from hisbus import Case
 from hisbus_qc.record import Record
 from hisbus_qc.rulebook import QC, book
 from hisbus_qc.rulefiles import KINDS
+from hisbus_qc.together import together
 from hisbus_schemas import Assessment, Chart, Finding, Wake
 
 
@@ -13,7 +14,9 @@ class Agent:
     name = "qc"
     version = "2"
     kinds = KINDS
-    grants = frozenset({"patient", "documents", "diagnoses", "procedures", "orders", "results", "vitals", "charges"})
+    grants = frozenset(
+        {"patient", "documents", "diagnoses", "procedures", "orders", "results", "vitals", "charges", "allergies"}
+    )
 
     needs = QC.needs
 
@@ -35,7 +38,7 @@ class Agent:
                     said += judge.check(judge.rule, record, judge.limits)
         return Assessment(
             evaluated=rules.ids,
-            proposals=[item for item in said if isinstance(item, Finding)],
+            proposals=together((item for item in said if isinstance(item, Finding)), rules.together),
             wakes=[item for item in said if isinstance(item, Wake)],
         )
 

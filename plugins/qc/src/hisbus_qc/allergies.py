@@ -50,6 +50,7 @@ def allergies(rule: Rule, record: Record, limits: Allergies) -> Said:
     if has and denies:
         yield rule.finding(
             rule.say("differs"),
+            title=rule.titled("differs"),
             subject="stated",
             evidence=[has[0].proof, denies[0].proof],
             reads=sorted({has[0].ref, denies[0].ref}),

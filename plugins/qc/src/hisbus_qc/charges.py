@@ -41,8 +41,9 @@ def misfits(rule: Rule, record: Record, limits: Charges) -> Said:
             name = charge.code.text or concept.display
             yield rule.finding(
                 rule.say("found", name=name, what=rule.texts["table"]),
+                title=rule.titled("found", name=name),
                 subject=charge.id,
-                evidence=[evidence.at(f"charges/{charge.id}/code", charge.code.text or charge.code.code)],
+                evidence=[evidence.at(f"charges/{charge.id}/code", charge.title)],
                 reads=[charge.ref],
             )
     for group in limits.groups.values():
@@ -54,6 +55,7 @@ def misfits(rule: Rule, record: Record, limits: Charges) -> Said:
                 said.add(fact.id)
                 yield rule.finding(
                     rule.say("found", name=fact.name, what=group.label),
+                    title=rule.titled("found", name=fact.name),
                     subject=fact.id,
                     evidence=fact.proof,
                     reads=[fact.ref],

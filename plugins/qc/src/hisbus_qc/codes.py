@@ -81,10 +81,12 @@ def principal(rule: Rule, record: Record, limits: Principal) -> Said:
             if named(item.code, edit.codes) and not named(item.code, edit.except_codes)
         ]
         if not re.fullmatch(limits.form, item.code):
-            wrong.insert(0, ("form", rule.texts["form"]))
+            wrong.insert(0, ("form", rule.title))
         for name, label in wrong[:1]:
+            text = "form" if name == "form" else "found"
             yield rule.finding(
-                rule.say("found", code=item.code, what=label),
+                rule.say(text, code=item.code, what=label),
+                title=rule.titled(text, code=item.code, what=label),
                 subject=item.subject,
                 evidence=[item.proof],
                 reads=[item.ref],
@@ -103,6 +105,7 @@ def sex_age(rule: Rule, record: Record, limits: SexAge) -> Said:
             if item.code and named(item.code, fit.codes) and not _fits(record, fit):
                 yield rule.finding(
                     rule.say("found", name=item.name or item.code, code=item.code, what=fit.label),
+                    title=rule.titled("found", name=item.name or item.code),
                     subject=item.subject,
                     evidence=[item.proof],
                     reads=[item.ref],
@@ -142,6 +145,7 @@ def morphology(rule: Rule, record: Record, limits: Behaviour) -> Said:
         item = tumours[0][0]
         yield rule.finding(
             rule.say("behaviour", code=item.code, morphology=stated.text),
+            title=rule.titled("behaviour"),
             subject=f"{page.id}:behaviour",
             evidence=[item.proof, stated.proof],
             reads=[page.ref],
@@ -150,6 +154,7 @@ def morphology(rule: Rule, record: Record, limits: Behaviour) -> Said:
     if reports and not pages.first(page, limits.pathology):
         yield rule.finding(
             rule.say("missing"),
+            title=rule.titled("missing"),
             subject=f"{page.id}:pathology",
             evidence=[*reports[0].proof, evidence.at(f"documents/{page.id}/type", page.type.text or page.type.code)],
             reads=[page.ref, reports[0].ref],
@@ -175,6 +180,7 @@ def obstetric(rule: Rule, record: Record, limits: Delivery) -> Said:
 def _obstetric(rule: Rule, name: str, items: list[Coded]) -> Finding:
     return rule.finding(
         rule.say(name, code=items[0].code),
+        title=rule.titled(name),
         subject=name,
         evidence=[item.proof for item in items],
         reads=sorted({item.ref for item in items}),

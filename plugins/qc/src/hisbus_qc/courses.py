@@ -54,7 +54,15 @@ def gaps(rule: Rule, record: Record, limits: Gaps) -> Said:
             words["signed"] = shown(record.chart, written(following))
             proof += evidence.signature(following)
             reads.append(following.ref)
-        yield rule.finding(rule.say(state, **words), subject=note.id, state=state, evidence=proof, reads=reads, due=due)
+        yield rule.finding(
+            rule.say(state, **words),
+            title=rule.titled(state, **words),
+            subject=note.id,
+            state=state,
+            evidence=proof,
+            reads=reads,
+            due=due,
+        )
 
 
 _Due = tuple[datetime, float, str, list[Evidence], list[str]]

@@ -40,8 +40,12 @@ def coverage(rule: Rule, record: Record, limits: Coverage) -> Said:
         if not any(same) and not any(name and (name in item.name or item.name in name) for item in listed if item.name):
             yield rule.finding(
                 rule.say("missing", name=name or code),
+                title=rule.titled("missing", name=name or code),
                 subject=f"{page.id}:missing:{operation.id}",
-                evidence=[evidence.at(f"procedures/{operation.id}/code", name or code)],
+                evidence=[
+                    evidence.at(f"procedures/{operation.id}/code", operation.title),
+                    *(item.proof for item in listed),
+                ],
                 reads=[page.ref, operation.ref],
                 points=2,
             )
@@ -50,6 +54,7 @@ def coverage(rule: Rule, record: Record, limits: Coverage) -> Said:
         if count > 1:
             yield rule.finding(
                 rule.say("duplicate", code=code),
+                title=rule.titled("duplicate", code=code),
                 subject=f"{page.id}:duplicate:{code}",
                 evidence=[item.proof for item in there if item.code == code],
                 reads=[page.ref],
@@ -58,7 +63,11 @@ def coverage(rule: Rule, record: Record, limits: Coverage) -> Said:
     planned = pages.first(page, limits.planned)
     if planned and planned.text == limits.planned_yes and not pages.first(page, limits.purpose):
         yield rule.finding(
-            rule.say("purpose"), subject=f"{page.id}:purpose", evidence=[planned.proof], reads=[page.ref]
+            rule.say("purpose"),
+            title=rule.titled("purpose"),
+            subject=f"{page.id}:purpose",
+            evidence=[planned.proof],
+            reads=[page.ref],
         )
 
 
@@ -70,9 +79,10 @@ def _outpatient(rule: Rule, record: Record, limits: Coverage) -> Said:
     code = pages.split(stated.text)[0] if stated else ""
     if page and stated and code and admitting and all(i.code.code[:_CATEGORY] != code[:_CATEGORY] for i in admitting):
         other = admitting[0]
-        proof = evidence.at(f"diagnoses/{other.id}/code", other.code.text or other.code.code)
+        proof = evidence.at(f"diagnoses/{other.id}/code", other.title)
         yield rule.finding(
             rule.say("outpatient", code=code, other=other.code.code),
+            title=rule.titled("outpatient"),
             subject=f"{page.id}:outpatient",
             evidence=[stated.proof, proof],
             reads=[page.ref, other.ref],

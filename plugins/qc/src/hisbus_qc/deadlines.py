@@ -139,7 +139,8 @@ def deadline(rule: Rule, record: Record, limits: Deadline) -> Said:
     moments = starts(record, limits.after, limits.facts, own=limits.own)
     if moments and limits.unless and find(record, limits.unless):
         return
-    if moments and limits.when and not find(record, limits.when):
+    called_for = find(record, limits.when) if moments and limits.when else []
+    if moments and limits.when and not called_for:
         return
     if limits.days > 1:
         moments = _in_a_row(record, moments, limits.days)
@@ -149,7 +150,9 @@ def deadline(rule: Rule, record: Record, limits: Deadline) -> Said:
             continue
         if limits.by_surgeon and start.surgeon is None:
             continue
-        yield from _due(rule, record, limits.after, limit, start, _done(record, limits, start))
+        yield from _due(
+            rule, record, limits.after, limit, start, _done(record, limits, start), _why(limits, start, called_for)
+        )
 
 
 @takes(Discharge, words=("hours", "short"))
@@ -167,8 +170,26 @@ def since_discharge(rule: Rule, record: Record, limits: Discharge) -> Said:
         yield from _due(rule, record, "discharged", limit, start, done, document=named)
 
 
+def _why(limits: Deadline, start: Start, called_for: list[Fact]) -> list[Evidence]:
+    """Return what shows why something is due beside its moment: the operation or its surgeon, what calls for it."""
+    proof = [item for fact in called_for[:1] for item in fact.proof]
+    of = start.operation
+    if of and limits.by_surgeon and start.surgeon:
+        proof.append(evidence.at(f"procedures/{of.id}/surgeon", start.surgeon.name or start.surgeon.id))
+    elif of and limits.after == "operation_start" and of.title:
+        proof.append(evidence.at(f"procedures/{of.id}/code", of.title))
+    return proof
+
+
 def _due(
-    rule: Rule, record: Record, after: After, limit: datetime, start: Start, done: Iterator[Done], **words: Text
+    rule: Rule,
+    record: Record,
+    after: After,
+    limit: datetime,
+    start: Start,
+    done: Iterator[Done],
+    why: list[Evidence] | None = None,
+    **words: Text,
 ) -> Said:
     """Judge one deadline; of what was done, the first in time."""
     first, judged = next(done, None), limit + timedelta(seconds=rule.grace_s)
@@ -189,7 +210,7 @@ def _due(
     said["after"] = _filled(rule.texts.get("clock", NAMES[after]), named)
     if "document" in rule.texts and "document" not in said:
         said["document"] = rule.texts["document"]
-    proof, reads = start.proof, start.reads(chart)
+    proof, reads = [*start.proof, *(why or [])], start.reads(chart)
     if first:
         said["signed"] = _signed_at(record, first)
         proof += first.proof
@@ -197,7 +218,13 @@ def _due(
     state = "late" if first else "absent"
     text = f"{state}_before" if limit == start.at else state
     yield rule.finding(
-        rule.say(text, **said), subject=start.subject, state=state, evidence=proof, reads=reads, due=limit
+        rule.say(text, **said),
+        subject=start.subject,
+        state=state,
+        evidence=proof,
+        reads=reads,
+        due=limit,
+        title=rule.titled(state, **said),
     )
 
 

@@ -133,6 +133,7 @@ def indicators(rule: Rule, record: Record, limits: Chosen) -> Said:
             if item.status == "missed":
                 yield rule.finding(
                     rule.say("missed", set=abstraction.title, item=item.label, why=_why(rule, record, item)),
+                    title=rule.titled("missed", set=abstraction.title, item=item.label),
                     subject=f"{name}.{item.id}",
                     state=item.why,
                     evidence=[*abstraction.proof, *item.proof],
@@ -154,6 +155,7 @@ def _unknown(rule: Rule, record: Record, abstraction: Abstraction, unknown: list
     what = Text(zh="、".join(item.label.zh for item in unknown), en=", ".join(item.label.en for item in unknown))
     found = rule.finding(
         rule.say("unknown", set=abstraction.title, items=what),
+        title=rule.titled("unknown", set=abstraction.title),
         subject=abstraction.set,
         state="not_determinable",
         evidence=abstraction.proof,
@@ -167,12 +169,10 @@ def _unknown(rule: Rule, record: Record, abstraction: Abstraction, unknown: list
 
 
 def _why(rule: Rule, record: Record, item: Item) -> Text:
-    words = {"at": shown(record.chart, item.at) if item.at else "", "limit": _until(record, item)}
-    return rule.say(item.why, **words)
-
-
-def _until(record: Record, item: Item) -> str:
-    return shown(record.chart, item.limit) if item.limit else "-"
+    """Return in words why an indicator was missed; without a limit it was to be done by discharge."""
+    words = {"at": shown(record.chart, item.at) if item.at else ""}
+    words["limit"] = shown(record.chart, item.limit) if item.limit else ""
+    return rule.say(item.why if item.limit or item.why == "too_long" else f"{item.why}_by_discharge", **words)
 
 
 def abstract(name: str, record: Record, page_types: tuple[str, ...]) -> Abstraction | None:
@@ -206,7 +206,7 @@ def _included(
         there = [
             pages.Coded(
                 item.code.code, item.code.text, item.rank in {1, None},
-                f"diagnoses/{item.id}/code", item.code.text or item.code.code or "-", item.ref, item.id,
+                f"diagnoses/{item.id}/code", item.title or "-", item.ref, item.id,
             )
             for item in record.chart.diagnoses
         ]  # fmt: skip

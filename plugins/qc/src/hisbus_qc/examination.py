@@ -7,7 +7,7 @@ from hisbus_qc.facts import Search, find, mention, sentence
 from hisbus_qc.pages import diagnoses
 from hisbus_qc.record import Record, named
 from hisbus_qc.rule import DocumentTypes, GroupRegex, Limits, Rule, Said, takes
-from hisbus_schemas import Code, Text
+from hisbus_schemas import Text
 
 
 class Pulse(Limits):
@@ -59,9 +59,10 @@ def pulse(rule: Rule, record: Record, limits: Pulse) -> Said:
         if fibrillation == (beats == heart):
             proof = [first, second]
             if fibrillation:
-                proof += [told] if told else [evidence.at(f"diagnoses/{coded[0].id}/code", _name(coded[0].code))]
+                proof += [told] if told else [evidence.at(f"diagnoses/{coded[0].id}/code", coded[0].title)]
             yield rule.finding(
                 rule.say("same" if fibrillation else "differ", heart=str(heart), pulse=str(beats)),
+                title=rule.titled("same" if fibrillation else "differ"),
                 subject=item.id,
                 evidence=proof,
                 reads=[item.ref, *(entry.ref for entry in coded[:1])],
@@ -90,11 +91,8 @@ def laboratory(rule: Rule, record: Record, limits: Laboratory) -> Said:
         proof = [evidence.at("discharged", record.chart.stay("discharged"))]
         yield rule.finding(
             rule.say("found", what=implied.label, value=facts[0].value),
+            title=rule.titled("found", what=implied.label),
             subject=name,
             evidence=[*facts[0].proof, *(treated[0].proof if treated else []), *proof],
             reads=[facts[0].ref, *(fact.ref for fact in treated[:1]), record.chart.stay_ref("discharged")],
         )
-
-
-def _name(code: Code) -> str:
-    return code.text or code.code

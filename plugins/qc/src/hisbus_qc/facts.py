@@ -211,7 +211,7 @@ def _told(item: ChartDocument, search: Search) -> tuple[Span | None, str]:
 def _diagnoses(record: Record, search: Search) -> Iterator[Fact]:
     for item in record.chart.diagnoses:
         if matches(item.code.text, item.code.code, search):
-            name = item.code.text or item.code.code
+            name = item.title
             yield _fact("diagnoses", "code", item, name, item.code.code, item.time)
 
 
@@ -219,14 +219,14 @@ def _procedures(record: Record, search: Search) -> Iterator[Fact]:
     for item in record.chart.procedures:
         wanted = search.operation is None or item.operation == search.operation
         if wanted and matches(item.code.text, item.code.code, search):
-            name = item.code.text or item.code.code
+            name = item.title
             yield _fact("procedures", "code", item, name, item.code.code, item.start, clock="start")
 
 
 def _charges(record: Record, search: Search) -> Iterator[Fact]:
     for item in record.chart.charges:
         if matches(item.code.text, item.code.code, search):
-            name = item.code.text or item.code.code
+            name = item.title
             yield _fact("charges", "code", item, name, item.code.code, item.time)
 
 

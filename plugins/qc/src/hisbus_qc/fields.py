@@ -121,6 +121,7 @@ def _finding(
 ) -> Finding:
     return rule.finding(
         rule.say("found", label=check.label, problem=problem),
+        title=rule.titled("found", label=check.label, problem=problem),
         subject=f"{page.id}:{subject}",
         evidence=proof,
         reads=[page.ref],

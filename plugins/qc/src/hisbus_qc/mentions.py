@@ -7,8 +7,8 @@ from hisbus_qc.clock import shown
 from hisbus_qc.facts import Search, find, sentence
 from hisbus_qc.frontpage import years
 from hisbus_qc.record import Record, written
-from hisbus_qc.rule import DocumentTypes, Limits, Rule, Said, takes
-from hisbus_schemas import ChartDocument, Text
+from hisbus_qc.rule import DocumentTypes, Limits, Rule, Said, listed, takes
+from hisbus_schemas import ChartDocument
 
 _WORD = 4
 """First characters of a medicine's or service's name by which a note may call it."""
@@ -54,9 +54,10 @@ def next_note(rule: Rule, record: Record, limits: NextNote) -> Said:
         words = (fact.name[:_WORD], *limits.words)
         if sentence(after, words, negated=True):
             continue
-        note = shown(record.chart, written(after))
+        said = {"time": shown(record.chart, fact.at), "name": fact.name, "note": shown(record.chart, written(after))}
         yield rule.finding(
-            rule.say("found", time=shown(record.chart, fact.at), name=fact.name, note=note),
+            rule.say("found", **said),
+            title=rule.titled("found", **said),
             subject=fact.id,
             evidence=[*fact.proof, *evidence.shown(after)],
             reads=[fact.ref, after.ref],
@@ -74,12 +75,10 @@ def contains(rule: Rule, record: Record, limits: Contains) -> Said:
             continue
         missing = [name for name, words in limits.all.items() if not _says(item, words, limits.sections.get(name, ()))]
         if missing:
-            what = Text(
-                zh="、".join(rule.texts[name].zh for name in missing),
-                en=", ".join(rule.texts[name].en for name in missing),
-            )
+            said = {"document": rule.texts["document"], "what": listed(rule.texts[name] for name in missing)}
             yield rule.finding(
-                rule.say("found", document=rule.texts["document"], what=what),
+                rule.say("found", **said),
+                title=rule.titled("found", **said),
                 subject=item.id,
                 evidence=evidence.shown(item),
                 reads=[item.ref],

@@ -148,7 +148,7 @@ _FINDERS: Mapping[str, Callable[[Record], Iterator[Start]]] = {
 
 def operation_name(rule: Rule, item: ChartProcedure) -> Text:
     """Return what a sentence calls an operation."""
-    name = item.code.text or item.code.code
+    name = item.title
     return rule.say("operation", name=name) if name else rule.say("unnamed")
 
 

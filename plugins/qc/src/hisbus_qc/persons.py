@@ -2,11 +2,11 @@
 
 import re
 
-from hisbus_qc import evidence
+from hisbus_qc import documents, evidence
 from hisbus_qc.frontpage import years
 from hisbus_qc.record import Record
-from hisbus_qc.rule import DocumentTypes, GroupRegex, Limits, Rule, Said, takes
-from hisbus_schemas import Evidence, Text
+from hisbus_qc.rule import DocumentTypes, GroupRegex, Limits, Rule, Said, listed, takes
+from hisbus_schemas import Evidence
 
 
 class Person(Limits):
@@ -29,11 +29,11 @@ def person(rule: Rule, record: Record, limits: Person) -> Said:
     age = years(patient.birth_date, day) if patient.birth_date and day else None
     sexes = {"male": limits.male, "female": limits.female}.get(patient.sex, ())
     every = [*limits.names, *limits.sexes, *limits.ages]
-    documents = record.documents(limits.documents)
-    whole = "\n".join(section.text for item in documents for section in item.sections)
+    there = record.documents(limits.documents)
+    whole = "\n".join(section.text for item in there for section in item.sections)
     if not any(re.search(pattern, whole) for pattern in every):
         return
-    for item in documents:
+    for item in there:
         wrong: dict[str, Evidence] = {}
         for index, section in enumerate(item.sections):
             for what, patterns in (("name", limits.names), ("sex", limits.sexes), ("age", limits.ages)):
@@ -47,11 +47,10 @@ def person(rule: Rule, record: Record, limits: Person) -> Said:
                         ):
                             wrong.setdefault(what, evidence.span(item, index, match.start(), match.end()))
         if wrong:
-            names = [rule.texts[what] for what in wrong]
-            said = Text(zh="、".join(name.zh for name in names), en=", ".join(name.en for name in names))
-            document = item.type.text or item.type.code
+            said = listed(rule.texts[what] for what in wrong)
             yield rule.finding(
-                rule.say("found", document=document, what=said),
+                rule.say("found", document=documents.named(item), what=said),
+                title=rule.titled("found", what=said),
                 subject=item.id,
                 evidence=list(wrong.values()),
                 reads=[item.ref],

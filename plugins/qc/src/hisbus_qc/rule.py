@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from importlib.resources import files
@@ -27,6 +27,10 @@ class Rule(Contract):
     part: str = ""
     """Name of the part; empty: the whole rule."""
     title: Text
+    titles: dict[str, Text] = {}
+    """What its card is called in place of ``title``, by the text that it says (``absent``, ``late`` ...)."""
+    together: bool = False
+    """What its parts find about one subject is one finding: the papers of one operation, of one transfusion."""
     kind: Literal["T", "D", "X", "L"]
     """T: a deadline; D: structured data; X: across documents; L: its words must be understood, so a model is asked."""
     triggers: frozenset[str] = Field(min_length=1)
@@ -34,7 +38,11 @@ class Rule(Contract):
     severity: Literal["info", "warning", "critical"]
     points: float = Field(ge=0)
     source: str
-    """The instrument that demands it."""
+    """The instrument that demands it, with its article; ``院内规定`` where the limit is a habit of hospitals."""
+    packs: tuple[str, ...] = ()
+    """The packs that it is of, ``cn`` or ``us``: judged where the site names one of them. None: a site's own rule."""
+    sources: dict[str, str] = {}
+    """The instrument in another pack, in place of ``source``."""
     enabled: bool = True
     grace_s: float = Field(0, ge=0)
     """Seconds after a deadline in which what is done still counts as in time; the deadline itself stays."""
@@ -57,11 +65,11 @@ class Rule(Contract):
 
     def say(self, name: str, /, **values: str | Text) -> Text:
         """Return one of the rule's texts in both languages, filled in."""
-        text = self.texts[name]
-        return Text(
-            zh=text.zh.format(**{key: value.zh if isinstance(value, Text) else value for key, value in values.items()}),
-            en=text.en.format(**{key: value.en if isinstance(value, Text) else value for key, value in values.items()}),
-        )
+        return _filled(self.texts[name], values)
+
+    def titled(self, name: str, /, **values: str | Text) -> Text:
+        """Return what a card is called that says one of the texts, filled in as that is."""
+        return _filled(self.titles.get(name, self.title), values)
 
     def key(self, subject: str) -> str:
         """Return the identity of the rule's finding about a subject: empty, or an entry's id."""
@@ -77,9 +85,10 @@ class Rule(Contract):
         reads: list[str],
         due: datetime | None = None,
         points: float | None = None,
+        title: Text | None = None,
         **payload: Any,
     ) -> Finding:
-        """Return a finding of this rule with its severity, points (or others), title and source."""
+        """Return a finding of this rule with its severity, points and title (or others), and its source."""
         return Finding(
             key=self.key(subject),
             rule=self.id,
@@ -91,7 +100,7 @@ class Rule(Contract):
             evidence=evidence,
             reads=reads,
             due=due,
-            payload={"title": self.title.model_dump(), "source": self.source, **payload},
+            payload={"title": (title or self.title).model_dump(), "source": self.source, **payload},
         )
 
     def concerns(self, record: Record) -> bool:
@@ -105,6 +114,19 @@ class Rule(Contract):
             if day is None or day < (self.valid_from or day) or day > (self.valid_until or day):
                 return False
         return True
+
+
+def _filled(text: Text, values: Mapping[str, str | Text]) -> Text:
+    return Text(
+        zh=text.zh.format(**{key: value.zh if isinstance(value, Text) else value for key, value in values.items()}),
+        en=text.en.format(**{key: value.en if isinstance(value, Text) else value for key, value in values.items()}),
+    )
+
+
+def listed(texts: Iterable[Text], *, stop: str = "、") -> Text:
+    """Return several names as one, as either language lists them."""
+    there = list(texts)
+    return Text(zh=stop.join(text.zh for text in there), en=", ".join(text.en for text in there))
 
 
 class Limits(BaseModel):

@@ -49,6 +49,7 @@ def surgeon_signs(rule: Rule, record: Record, limits: SurgeonSigns) -> Said:
                 continue
             yield rule.finding(
                 rule.say("found", **start.words(rule)),
+                title=rule.titled("found", **start.words(rule)),
                 subject=item.id,
                 evidence=[
                     evidence.at(f"procedures/{start.subject}/surgeon", surgeon.name or surgeon.id),
@@ -81,6 +82,7 @@ def tubes(rule: Rule, record: Record, limits: Tubes) -> Said:
             continue
         yield rule.finding(
             rule.say("found", tube=rule.texts[name]),
+            title=rule.titled("found", tube=rule.texts[name]),
             subject=name,
             state="absent",
             evidence=[proof],

@@ -67,8 +67,10 @@ def every(rule: Rule, record: Record, limits: Every) -> Said:
                 zh=name.zh.format(**{key: word.zh for key, word in words.items()}),
                 en=name.en.format(**{key: word.en for key, word in words.items()}),
             )
+            text = "once" if limits.times == 1 else "day" if limits.limit_days == 1 else "absent"
             yield rule.finding(
-                rule.say("once" if limits.times == 1 else "day" if limits.limit_days == 1 else "absent", **said),
+                rule.say(text, **said),
+                title=rule.titled(text, **said),
                 subject=subject,
                 state="absent",
                 evidence=start.proof,
