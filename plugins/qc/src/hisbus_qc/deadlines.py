@@ -170,7 +170,7 @@ def since_discharge(rule: Rule, record: Record, limits: Discharge) -> Said:
         yield from _due(rule, record, "discharged", limit, start, done, document=named)
 
 
-def _why(limits: Deadline, start: Start, called_for: list[Fact]) -> list[Evidence]:
+def _why(limits: Deadline, start: Start, called_for: list[Fact]) -> tuple[list[Evidence], list[str]]:
     """Return what shows why something is due beside its moment: the operation or its surgeon, what calls for it."""
     proof = [item for fact in called_for[:1] for item in fact.proof]
     of = start.operation
@@ -178,7 +178,7 @@ def _why(limits: Deadline, start: Start, called_for: list[Fact]) -> list[Evidenc
         proof.append(evidence.at(f"procedures/{of.id}/surgeon", start.surgeon.name or start.surgeon.id))
     elif of and limits.after == "operation_start" and of.title:
         proof.append(evidence.at(f"procedures/{of.id}/code", of.title))
-    return proof
+    return proof, [fact.ref for fact in called_for[:1]]
 
 
 def _due(
@@ -188,7 +188,7 @@ def _due(
     limit: datetime,
     start: Start,
     done: Iterator[Done],
-    why: list[Evidence] | None = None,
+    why: tuple[list[Evidence], list[str]] = ([], []),
     **words: Text,
 ) -> Said:
     """Judge one deadline; of what was done, the first in time."""
@@ -210,7 +210,7 @@ def _due(
     said["after"] = _filled(rule.texts.get("clock", NAMES[after]), named)
     if "document" in rule.texts and "document" not in said:
         said["document"] = rule.texts["document"]
-    proof, reads = [*start.proof, *(why or [])], start.reads(chart)
+    proof, reads = [*start.proof, *why[0]], [*start.reads(chart), *why[1]]
     if first:
         said["signed"] = _signed_at(record, first)
         proof += first.proof

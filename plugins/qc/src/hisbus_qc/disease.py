@@ -42,6 +42,8 @@ class Indicator(Limits):
     """Nothing may be found later than so long after the moment."""
     most_days: float | None = None
     """The stay lasts no longer."""
+    told: tuple[Search, ...] = ()
+    """Notes that speak of it: that it was done, not when. One in time meets it; by a later one it cannot be told."""
     if_found: tuple[Search, ...] = ()
     """Only asked where one of these is there."""
     unless: tuple[Search, ...] = ()
@@ -239,6 +241,7 @@ def _item(id: str, asked: Indicator, disease: Indicators, record: Record) -> Ite
         return _stopped(blank, asked, start, record)
     limit = _limit(asked, start, record)
     items = [_group(blank, group, asked, start, limit, record) for group in asked.groups]
+    items = [_told(item, asked, record) if item.status == "missed" else item for item in items]
     order: tuple[Status, ...] = ("missed", "not_determinable", "pending", "not_applicable", "met")
     return min(items, key=lambda item: order.index(item.status))
 
@@ -286,6 +289,23 @@ def _group(
     if not _carried(record, group):
         return replace(blank, status="not_determinable", why="no_data")
     return replace(blank, status="missed", why="absent")
+
+
+def _told(item: Item, asked: Indicator, record: Record) -> Item:
+    """Return a missed indicator as met, or not determinable, where a note says that it was done."""
+    facts = _facts(record, asked.told) if asked.told else []
+    if not facts:
+        return item
+    fact = facts[0]
+    in_time = bool(item.limit and fact.at and fact.at <= item.limit)
+    return replace(
+        item,
+        status="met" if in_time else "not_determinable",
+        why="" if in_time else "no_time",
+        at=fact.at,
+        proof=[*item.proof, *fact.proof],
+        reads=[*item.reads, fact.ref],
+    )
 
 
 def _stopped(blank: Item, asked: Indicator, start: datetime, record: Record) -> Item:

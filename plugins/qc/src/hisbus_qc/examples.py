@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from hisbus import ConfigError
 from hisbus_schemas import (
     Chart,
+    ChartAllergy,
     ChartCharge,
     ChartDiagnosis,
     ChartDocument,
@@ -191,6 +192,14 @@ def charge(n: int, what: str, time: str = "03-03 10:00") -> ChartCharge:
     return ChartCharge(id=f"C{n}", version=f"c{n}", key=f"C{n}", code=coded(what), time=moment(time))
 
 
+def allergy(n: int, what: str, time: str = "", **item: Any) -> ChartAllergy:
+    """Return a recorded allergy, to a drug if nothing else is said."""
+    kind = item.pop("kind", "drug")
+    return ChartAllergy(
+        id=f"A{n}", version=f"a{n}", key=f"A{n}", what=coded(what), kind=kind, time=moment(time), **item
+    )
+
+
 PARTS: dict[str, Any] = {
     "documents": document,
     "diagnoses": diagnosis,
@@ -199,5 +208,6 @@ PARTS: dict[str, Any] = {
     "results": reading,
     "vitals": reading,
     "charges": charge,
+    "allergies": allergy,
 }
 """The parts of a chart, and what makes one entry of each from its number and table."""

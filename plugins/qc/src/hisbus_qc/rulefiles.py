@@ -36,7 +36,7 @@ KINDS = frozenset(
         "patient.merged", "patient.updated", "document.filed", "document.amended", "document.withdrawn",
         "procedure.started", "procedure.ended", "vitals.recorded", "result.reported", "frontpage.submitted",
         "order.placed", "order.changed", "order.stopped", "order.cancelled", "consult.requested", "consult.completed",
-        "diagnosis.recorded", "charge.posted",
+        "diagnosis.recorded", "charge.posted", "allergy.recorded",
     }
 )  # fmt: skip
 """The events that a rule can be triggered by: those that change what the agent is granted."""
