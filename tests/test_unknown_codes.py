@@ -25,7 +25,7 @@ def unknown(item: str) -> ChartUnknown:
 async def judge(chart: Chart) -> Assessment:
     """Return what is left of the answer of the rules once the host has seen it."""
     call = Call(id=1, agent="qc", event=None, chart=chart, now=chart.now, max_proposals=100)
-    return judged(declared(Agent()), await answer(Agent(), call), 100, chart.unknown)
+    return judged(declared(Agent()), await answer(Agent(), call), 100, chart)
 
 
 def stay(*items: str, now: datetime = LATE, **more: Any) -> Chart:

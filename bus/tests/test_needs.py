@@ -134,7 +134,8 @@ def test_a_rule_is_either_evaluated_or_said(
 
 
 def test_every_answer_goes_through_it() -> None:
-    said = judged(agent(R01=[NOTE]), Reply(id=1, assessment=answer("R01", "R27")), 10, [unknown("document:*")])
+    hidden = make_chart(unknown=[unknown("document:*")])
+    said = judged(agent(R01=[NOTE]), Reply(id=1, assessment=answer("R01", "R27")), 10, hidden)
     assert said.evaluated == {"R27"} and [one.rule for one in said.proposals] == ["R27"]
 
 

@@ -31,7 +31,7 @@ from hisbus_bus.host import registry
 from hisbus_bus.host.agents import Host, start_all, tell
 from hisbus_bus.host.llm.client import Client, model
 from hisbus_bus.host.trial import tried
-from hisbus_bus.kernel import clashes, migrations, tables, telemetry
+from hisbus_bus.kernel import clashes, coverage, migrations, rules, tables, telemetry
 from hisbus_bus.kernel.consumer import BATCH_SIZE, Consumer, Step
 from hisbus_bus.kernel.controls import Part, Watcher
 from hisbus_bus.kernel.database import Database
@@ -187,6 +187,8 @@ class App:
         if self._given_site is None:
             await migrations.upgrade(self.site.database)
         await _refuse_another_database(self.site)
+        async with self.site.database.write() as connection:
+            await coverage.configure(connection, self.site.headers, settings.coverage)
         self._sealer = Sealer(self.site)
         if "dispatch" in self.steps:
             given = self._given_hosts
@@ -284,6 +286,8 @@ class App:
             (host, agent) for host in self.hosts for agent in host.agents if self.settings.agent(agent.name).enabled
         ]
         everybody = [agent for _, agent in called]
+        async with self.site.database.write() as connection:
+            await rules.forget(connection, [agent.name for agent in everybody])
         for host, agent in called:
             dispatch = Dispatch(self.site, host, agent, everybody)
             await dispatch.first_look()

@@ -29,7 +29,7 @@ from hisbus_schemas.coded import (
     Query,
 )
 from hisbus_schemas.contract import Contract, Instant
-from hisbus_schemas.coverage import Coverage, Item, bare
+from hisbus_schemas.coverage import Coverage, Item, bare, is_item
 from hisbus_schemas.decision import Answer, Decision, Reason
 from hisbus_schemas.drafted import Drafted, DraftedSection, DraftedSentence
 from hisbus_schemas.entry import (
@@ -80,7 +80,7 @@ from hisbus_schemas.event import (
 )
 from hisbus_schemas.kinds import KINDS
 from hisbus_schemas.moment import Moment, Precision
-from hisbus_schemas.need import EVERY_OTHER, Need
+from hisbus_schemas.need import EVERY_OTHER, Need, RuleInfo
 from hisbus_schemas.parts import GRANTS, LISTS, PARTS, Part, part_of
 from hisbus_schemas.words import (
     DIED,
@@ -186,6 +186,7 @@ __all__ = [
     "Receipt",
     "Report",
     "ResultStatus",
+    "RuleInfo",
     "Section",
     "Severity",
     "Sex",
@@ -200,5 +201,6 @@ __all__ = [
     "WriteBack",
     "bare",
     "called",
+    "is_item",
     "part_of",
 ]

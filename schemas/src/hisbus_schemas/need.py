@@ -5,11 +5,19 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from hisbus_schemas.assessment import Text
 from hisbus_schemas.contract import Contract
 from hisbus_schemas.coverage import Coverage, Item
 
 EVERY_OTHER = "*"
 """In place of a rule's name: every rule that is not named, as those that a hospital adds."""
+
+
+class RuleInfo(Contract):
+    """What a rule is called, and who demands it: for the page of rules."""
+
+    title: Text
+    source: str = ""
 
 
 class Need(Contract):

@@ -65,11 +65,12 @@ class Case:
 class Agent(Protocol):
     """Reads a case and returns everything it has to say about it. Nothing to inherit.
 
-    Three more may be declared (``hisbus.frames.AgentInfo``): ``latest_only``, where several events of a stay wait one
+    More may be declared (``hisbus.frames.AgentInfo``): ``latest_only``, where several events of a stay wait one
     call with the newest chart will do; ``asks``, it asks the model; both false where they are not. And ``needs``: by
     rule, what of the record it must have to judge (``hisbus_schemas.Need``). While that is unknown of a stay, the bus
     takes the rule out of the answer, so that nothing of it opens and nothing closes. Where the site's feeds do not
-    bring it, the rule is out as well, and what was found by it is withdrawn.
+    bring it, the rule is out as well, and what was found by it is withdrawn. ``rules`` gives titles and sources for the
+    page of rules (``hisbus_schemas.RuleInfo``).
     """
 
     name: str

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter
 
 from hisbus.names import Grants, Kind, Rule, Version, Word
-from hisbus_schemas import EVERY_OTHER, Assessment, Chart, Contract, Coverage, Event, Instant, Need, Proposal
+from hisbus_schemas import EVERY_OTHER, Assessment, Chart, Contract, Coverage, Event, Instant, Need, Proposal, RuleInfo
 
 LENGTH = struct.Struct(">I")
 
@@ -30,7 +30,8 @@ class AgentInfo(Contract):
     """It asks the model."""
     needs: Annotated[dict[Rule, tuple[Need, ...]], Field(max_length=10_000)] = {}
     """What each rule needs of the record, by rule; ``EVERY_OTHER`` is any that is not named."""
-
+    rules: Annotated[dict[Rule, RuleInfo], Field(max_length=10_000)] = {}
+    """What the page of rules calls each, and its source; one that is not named is shown by its name."""
     sources: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
     """SHA-256 of the files that it goes by: its package's code, rules and prompts. Empty: not known."""
 

@@ -23,3 +23,15 @@ def _known(grants: frozenset[str]) -> frozenset[str]:
 
 
 Grants = Annotated[frozenset[str], AfterValidator(_known)]
+
+
+def _item(name: str) -> str:
+    from hisbus_schemas import is_item
+
+    if not is_item(name):
+        raise ValueError("an item is a part of the record, as document:C0026, field:FP.SEX, order:medication or class")
+    return name.removesuffix(":*")
+
+
+Item = Annotated[str, AfterValidator(_item)]
+"""What a rule may need (``hisbus_schemas.Item``)."""

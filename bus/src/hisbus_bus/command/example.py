@@ -1,14 +1,14 @@
 """The annotated configuration, printed from the settings model itself so that it cannot drift from it."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from hisbus_bus.kernel.settings import AgentSettings, PluginSettings, Settings
+from hisbus_bus.kernel.settings import AgentSettings, CoverageSettings, PluginSettings, Settings
 
 CONNECTOR = {
     "name": ("his", "Names the connector in messages and on the page."),
@@ -19,6 +19,9 @@ CONNECTOR = {
     "timezone": ("Asia/Shanghai", "Where a time has no offset."),
     "clock": ("wall", 'Rules see the wall clock; "feed": the newest source time (demo, backfill).'),
 }
+
+CHOSEN: Mapping[tuple[type[BaseModel], str], str] = {(CoverageSettings, "default"): "observed"}
+"""What a new site is given where that is not the default."""
 
 HEADER = """\
 # hisbus.toml: the whole configuration. A key that is commented out shows its default.
@@ -48,8 +51,9 @@ def example() -> str:
 
 def _keys(model: type[BaseModel]) -> Iterator[str]:
     for name, field in model.model_fields.items():
-        default = field.get_default(call_default_factory=True)
-        yield f"# {name} = {_toml(default)}  # {_described(model, name)}"
+        chosen = CHOSEN.get((model, name))
+        value = _toml(field.get_default(call_default_factory=True) if chosen is None else chosen)
+        yield f"{'# ' if chosen is None else ''}{name} = {value}  # {_described(model, name)}"
 
 
 def _described(model: type[BaseModel], name: str) -> str:

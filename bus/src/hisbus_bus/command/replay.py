@@ -106,7 +106,13 @@ def _say_messages(found: rehearsal.Messages) -> None:
 
 def _say_judgements(found: rehearsal.Judgements) -> None:
     out.print(f"{found.stays} stays were judged.")
-    words = {"open": "would open", "superseded": "be superseded", "resolved": "be resolved", "again": "be open again"}
+    words = {
+        "open": "would open",
+        "superseded": "be superseded",
+        "resolved": "be resolved",
+        "withdrawn": "be withdrawn",
+        "again": "be open again",
+    }
     if found.rules:
         _say_counts("rule", found.rules, words)
     else:

@@ -14,7 +14,7 @@ from hisbus.frames import AgentInfo
 from hisbus_bus.host.agents import UNHEARD, Host
 from hisbus_bus.host.calls import StoredCase
 from hisbus_bus.host.llm.turns import Priority
-from hisbus_bus.kernel import changed, charts, parked, releases, tables, wakes
+from hisbus_bus.kernel import changed, charts, coverage, parked, releases, rules, tables, wakes
 from hisbus_bus.kernel.bulk import given, within
 from hisbus_bus.kernel.consumer import BATCH_SIZE, Batch
 from hisbus_bus.kernel.log import NewRecord, Record
@@ -69,14 +69,17 @@ class Dispatch:
         self._info = info
         self._heard = any(changed.KIND in other.kinds and other.name != info.name for other in others)
         self._goes_by: tuple[AgentInfo, str] | None = None
+        self._coverage = coverage.Reader()
         self._hears = [word.removesuffix("s") for word in PROPOSALS if word in info.grants]
 
     def wants(self, record: Record) -> bool:
         """Take what is bound for this agent alone, and of the rest the kinds that it asked for; never its own news."""
         if record.headers.get("by") == self._info.name:
             return False
-        bound_for = record.headers.get("agent", "")
-        return bound_for == self._info.name if bound_for else record.headers.get("kind") in self._info.kinds
+        bound_for, kind = record.headers.get("agent", ""), record.headers.get("kind")
+        if kind == coverage.KIND and self._info.needs:
+            return True
+        return bound_for == self._info.name if bound_for else kind in self._info.kinds
 
     async def handle(self, batch: Batch) -> None:
         """Call the agent for every record at once and append its answers; all or none."""
@@ -130,6 +133,7 @@ class Dispatch:
             release = await asyncio.to_thread(releases.of_agent, info, self._agent.settings)
             async with self._site.database.write() as connection:
                 await releases.register(connection, release, author=f"step:{self.name}", made_from="start")
+                await rules.keep(connection, info)
             self._goes_by = info, release.id
         return self._goes_by[1]
 
@@ -141,12 +145,13 @@ class Dispatch:
             waiting = {"step": self.name, "ids": sorted(stored)}
             answered = set(await connection.scalars(_PARKED, waiting))
             said = await self._said(connection, sorted(stored)) if self._hears else {}
+            covered = await self._coverage.read(connection)
         # A stay that is not there is no more, and with it what could be said of it.
         known = [record for record in records if record.encounter in stored]
         if any(stored[record.encounter].version < record.version for record in known):
             raise RetryLater("The chart is behind its topic: it is being restored.", code="chart_behind")
         cases = [
-            StoredCase(events.get(one.event), stored[one.encounter], said.get(one.encounter, ()), release)
+            StoredCase(events.get(one.event), stored[one.encounter], said.get(one.encounter, ()), release, covered)
             for one in known
         ]
         return list(zip(known, cases, strict=True)), answered
@@ -183,6 +188,7 @@ class Dispatch:
             now=chart.now,
             assessment=assessment,
             release=release,
+            coverage=case.coverage.version,
         )
         headers = self._site.headers(
             id=assessed.id,
@@ -215,6 +221,8 @@ class Dispatch:
 
 def _looks_back(record: Charted, case: StoredCase) -> bool:
     """Tell whether an agent is called for what is there already: its questions to the model give way to the others."""
+    if record.kind == coverage.KIND:
+        return True
     if record.kind != "timer.due" or case.event is None:
         return False
     data = from_json(case.event).get("data") or {}

@@ -146,7 +146,7 @@ class AgentHost:
             async with self._turn_to_call() as process:
                 with SECONDS.labels(agent).time():
                     reply = await process.call(case.chart.encounter, call, deadline_s, questions)
-            known = judged(info, reply, most, case.chart.unknown, questions)
+            known = judged(info, reply, most, case.chart, case.coverage, questions)
             assessment = held_to_the_present(known, case.chart)
         except BusError as error:
             CALLS.labels(agent, error.code.partition(".")[0]).inc()

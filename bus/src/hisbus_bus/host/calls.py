@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic_core import to_json
 
@@ -10,6 +10,7 @@ from hisbus.agent import Case
 from hisbus.errors import BusError, CallFailed, ConfigError, NotEvaluated, RetryLater
 from hisbus.frames import AgentInfo, Answer, Ask, Call, Reply
 from hisbus.grants import project, project_event
+from hisbus_bus.host.connected import judged_by_what_comes
 from hisbus_bus.host.llm.case import CaseLLM
 from hisbus_bus.host.llm.client import Client
 from hisbus_bus.host.llm.turns import Priority
@@ -17,9 +18,26 @@ from hisbus_bus.host.needs import judged_by_what_is_known
 from hisbus_bus.kernel.charts import StoredChart
 from hisbus_bus.kernel.settings import AgentSettings, Settings
 from hisbus_bus.kernel.telemetry import logger
-from hisbus_schemas import Assessment, Chart, ChartUnknown
+from hisbus_schemas import Assessment, Chart, ChartUnknown, Coverage
 
 log = logger()
+
+EVERYTHING = Coverage()
+"""Where nobody says what the feeds bring."""
+
+
+class Stay(Protocol):
+    """What is asked of a chart."""
+
+    @property
+    def department(self) -> str:
+        """Where the patient lies, or lay last."""
+        ...
+
+    @property
+    def unknown(self) -> Sequence[ChartUnknown]:
+        """The codes that nobody has answered yet."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +50,8 @@ class StoredCase:
     """Those that other agents have open."""
     release: str = ""
     """That the agent goes by."""
+    coverage: Coverage = EVERYTHING
+    """What the site's feeds bring."""
 
 
 class Questions:
@@ -85,11 +105,18 @@ def call_of(case: Case | StoredCase, info: AgentInfo, settings: Settings, *, llm
     its = settings.agent(info.name)
     beside = {"agent": info.name, "max_proposals": its.max_proposals, "llm": bool(llm), "model": llm, "terms": terms}
     beside["release"] = case.release
+    if case.coverage != EVERYTHING:
+        beside["coverage"] = case.coverage
     return _stored(case, info, its, beside) if isinstance(case, StoredCase) else _made(case, info, beside)
 
 
 def judged(
-    info: AgentInfo, reply: Reply, most: int, unknown: Sequence[ChartUnknown], questions: Questions | None = None
+    info: AgentInfo,
+    reply: Reply,
+    most: int,
+    chart: Stay,
+    coverage: Coverage = EVERYTHING,
+    questions: Questions | None = None,
 ) -> Assessment:
     """Return what an agent answered, when it is an answer that may go on, without the rules that it could not judge.
 
@@ -97,7 +124,8 @@ def judged(
         info: the agent.
         reply: its answer.
         most: proposals, opinions and wakes that it may have.
-        unknown: of the chart that it was shown.
+        chart: that it was shown: what is unknown of it, and its department.
+        coverage: that it was shown: what the feeds bring.
         questions: what the call asked the model.
 
     Raises:
@@ -122,7 +150,8 @@ def judged(
         raise CallFailed(code="too_many_wakes")
     if len({proposal.key for proposal in answer.proposals}) != len(answer.proposals):
         raise CallFailed(code="duplicate_key")
-    known = judged_by_what_is_known(answer, info, unknown)
+    connected = judged_by_what_comes(answer, info, coverage, chart.department)
+    known = judged_by_what_is_known(connected, info, chart.unknown)
     return known.model_copy(update={"asked": questions.llm.asked if questions else []})
 
 

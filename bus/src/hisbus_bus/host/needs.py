@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from hisbus.frames import AgentInfo
 from hisbus_schemas import Assessment, ChartUnknown, Text, Unevaluated
 
-_WHAT = {
+WHAT = {
     "document": Text(zh="文书类型", en="type of document"),
     "class": Text(zh="患者类别", en="class of patient"),
     "section": Text(zh="文书章节", en="section of a document"),
@@ -17,8 +17,16 @@ _WHAT = {
     "vital": Text(zh="生命体征项目", en="vital sign"),
     "sex": Text(zh="性别", en="sex"),
     "disposition": Text(zh="离院方式", en="discharge disposition"),
+    "order": Text(zh="医嘱", en="order"),
+    "result": Text(zh="检查检验结果", en="result"),
+    "charge": Text(zh="费用", en="charge"),
+    "diagnosis": Text(zh="诊断", en="diagnosis"),
+    "procedure": Text(zh="手术操作", en="procedure"),
+    "allergy": Text(zh="过敏记录", en="allergy"),
+    "administration": Text(zh="给药记录", en="administration"),
 }
-_OTHER = Text(zh="代码", en="code")
+"""What each kind of item is."""
+OTHER = Text(zh="代码", en="code")
 _SHOWN = 60
 """Characters of a code as it was sent that a text repeats."""
 
@@ -59,7 +67,7 @@ def _hidden(info: AgentInfo, rule: str, items: set[str]) -> frozenset[str]:
 
 def _text(item: str, unknown: Iterable[ChartUnknown]) -> Text:
     """Name the codes as they were sent, and who has to do what."""
-    what = _WHAT.get(item.partition(":")[0], _OTHER)
+    what = WHAT.get(item.partition(":")[0], OTHER)
     sent = sorted({f"{one.code.code} {one.code.text}".strip()[:_SHOWN] for one in unknown})
     return Text(
         zh=f"{what.zh}代码“{'”“'.join(sent)}”尚未识别。请信息科在连接器的代码表中写明其含义，之后即行判断。",

@@ -87,7 +87,8 @@ class RemoteHost:
         try:
             with SECONDS.labels(agent).time():
                 reply = await self._ask(case.chart.encounter, now, call, deadline_s)
-            known = judged(info, reply, self._settings.agent(agent).max_proposals, case.chart.unknown)
+            most = self._settings.agent(agent).max_proposals
+            known = judged(info, reply, most, case.chart, case.coverage)
             assessment = held_to_the_present(known, case.chart)
         except BusError as error:
             CALLS.labels(agent, error.code).inc()

@@ -69,6 +69,11 @@ class StoredChart:
         return datetime.fromisoformat(from_json(said)) if said else None
 
     @property
+    def department(self) -> str:
+        """Where the patient lies, or lay last."""
+        return str(from_json(self._stay).get("department", ""))
+
+    @property
     def unknown(self) -> list[ChartUnknown]:
         """The codes that nobody has answered yet: most stays have none, and then nothing is read."""
         said = self._fields.get("unknown")

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from hisbus.errors import ConfigError
-from hisbus.names import Grants, Kind, Word
+from hisbus.names import Grants, Item, Kind, Word
 from hisbus_bus.kernel import variables
 from hisbus_bus.kernel.mistakes import Source, sentences
 from hisbus_bus.kernel.paths import located
@@ -134,6 +134,20 @@ class ReviewSettings(_Table):
 
     grace_s: float = Field(
         0.0, ge=0, description="Seconds a decision waits before it leaves; as long it can be taken back."
+    )
+
+
+class CoverageSettings(_Table):
+    """What is judged: all that rules need, or what the feeds have been seen to bring of it."""
+
+    default: Literal["connected", "observed"] = Field(
+        "connected",
+        description='"observed": a rule judges once this site was seen to bring what it needs; "connected": at once.',
+    )
+    stays: int = Field(20, ge=1, description="Observed: on so many stays it must have come,")
+    share: float = Field(0.3, ge=0, le=1, description="and on so many of those whose admission, operation ... asks it.")
+    items: dict[Item, Literal["connected", "not_connected"]] = Field(
+        default_factory=dict, description='By hand, whatever was seen: {"document:C0026" = "not_connected"}.'
     )
 
 
@@ -262,6 +276,7 @@ class Settings(_Table):
     web: WebSettings = WebSettings()
     retry: RetrySettings = RetrySettings()
     review: ReviewSettings = ReviewSettings()
+    coverage: CoverageSettings = CoverageSettings()
     writeback: WriteBackSettings = WriteBackSettings()
     llm: LLMSettings = LLMSettings()
     telemetry: TelemetrySettings = TelemetrySettings()

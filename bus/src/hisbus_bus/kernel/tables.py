@@ -19,6 +19,9 @@ from sqlalchemy import (
 
 from hisbus_bus.kernel.columns import Big, Instant, PartialIndex
 from hisbus_bus.kernel.columns import metadata as metadata
+from hisbus_bus.kernel.coverage_tables import agent_rules as agent_rules
+from hisbus_bus.kernel.coverage_tables import coverage as coverage
+from hisbus_bus.kernel.coverage_tables import coverage_stays as coverage_stays
 from hisbus_bus.kernel.people_tables import sessions as sessions
 from hisbus_bus.kernel.people_tables import staff as staff
 from hisbus_bus.kernel.people_tables import staff_numbers as staff_numbers
@@ -440,12 +443,12 @@ PartialIndex("writebacks_undecided", writebacks.c.created, writebacks.c.id, uniq
 
 KERNEL = frozenset(
     "offsets outbox parked audit audit_seals proposal_history users sessions tokens staff_numbers staff controls"
-    " signals places releases codes".split()
+    " signals places releases codes agent_rules coverage".split()
 )
 
 _WRITTEN = {
     "translate": "messages lookups clock",
-    "chart": "patients encounters merges events entries charted_messages",
+    "chart": "patients encounters merges events entries charted_messages coverage_stays",
     "timers": "wakes wake_heads",
     "review": "assessment_heads proposals decisions",
     "writeback": "writebacks",

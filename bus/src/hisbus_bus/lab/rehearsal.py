@@ -16,7 +16,7 @@ from hisbus_bus.flow.review.reconcile import reconcile
 from hisbus_bus.flow.translate import raw_of
 from hisbus_bus.host.agents import AgentHost
 from hisbus_bus.host.llm.turns import Priority
-from hisbus_bus.kernel import charts, codes, tables
+from hisbus_bus.kernel import charts, codes, coverage, tables
 from hisbus_bus.kernel.log import Record
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.topics import INTERNAL, digest
@@ -60,7 +60,7 @@ class Judgements:
     failed: Counter[str] = field(default_factory=Counter)
     """Calls that failed, by reason: for these nothing would change."""
     rules: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    """By rule: how many proposals would ``open``, be ``superseded``, be ``resolved`` or be open ``again``."""
+    """By rule: how many would ``open``, be ``superseded``, ``resolved`` or ``withdrawn``, or be open ``again``."""
 
 
 async def messages(site: Site, wanted: Wanted, progress: Progress) -> Messages:
@@ -177,13 +177,14 @@ async def _judge(site: Site, host: AgentHost, agent: AgentInfo, encounter: str, 
         chart = await charts.chart(connection, encounter)
         wanted = (table.c.agent == agent.name, table.c.encounter == encounter, table.c.shadow.is_(False))
         standing = [Standing.of(row) for row in await connection.execute(select(table).where(*wanted))]
+        covered = await coverage.read(connection)
     if chart is None:
         return
     its = site.settings.agent(agent.name)
-    case = Case(_wake(agent.name, chart), chart, chart.now, settings=its.settings)
+    case = Case(_wake(agent.name, chart), chart, chart.now, settings=its.settings, coverage=covered)
     try:
         assessment = await host.assess(agent.name, case, its.deadline_s, Priority.BACKFILL)
-        outcome = list(_outcome(_answer(agent, chart, assessment), standing))
+        outcome = list(_outcome(_answer(agent, chart, assessment, covered.version), standing))
     except BusError as error:
         found.failed[error.code] += 1
         return
@@ -191,7 +192,7 @@ async def _judge(site: Site, host: AgentHost, agent: AgentInfo, encounter: str, 
         found.rules[rule][how] += 1
 
 
-def _answer(agent: AgentInfo, chart: Chart, assessment: Assessment) -> Assessed:
+def _answer(agent: AgentInfo, chart: Chart, assessment: Assessment, covered: int) -> Assessed:
     """Return an assessment as the wake of a replay would bring it: of the version that the wake makes."""
     return Assessed(
         id=digest("rehearsal", agent.name, chart.encounter, chart.version + 1),
@@ -203,6 +204,7 @@ def _answer(agent: AgentInfo, chart: Chart, assessment: Assessment) -> Assessed:
         key="",
         now=chart.now,
         assessment=assessment,
+        coverage=covered,
     )
 
 

@@ -17,6 +17,7 @@ from hisbus_schemas import (
     ChartReading,
     ChartUnknown,
     Code,
+    Coverage,
     Entry,
     Event,
     Location,
@@ -252,8 +253,19 @@ def make_event(kind: str, *, at: datetime | str = NOW, **more: Any) -> Event:
     return Event(**(fields | more))
 
 
+def make_coverage(*missing: str, version: int = 1) -> Coverage:
+    """Return the coverage of a site whose feeds bring everything but these items: ``document:C0026`` ...."""
+    return Coverage(version=version, site=dict.fromkeys(missing, False))
+
+
 def make_case(chart: Chart | None = None, *, kind: str = "", **more: Any) -> Case:
-    """Return a case whose present is the chart's; ``kind`` is of the event that wakes, none without it."""
+    """Return a case whose present is the chart's.
+
+    Args:
+        chart: default: an inpatient's, without a record.
+        kind: of the event that wakes; none without it.
+        more: further fields of ``Case``: ``coverage``, ``settings``, ``llm`` ....
+    """
     chart = chart or make_chart()
     event = make_event(kind, at=chart.now) if kind else None
     return Case(**({"event": event, "chart": chart, "now": chart.now} | more))

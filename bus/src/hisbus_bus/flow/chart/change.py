@@ -57,6 +57,11 @@ class Change:
         return {message.message for message in self._messages} | self._given.keys()
 
     @property
+    def stays(self) -> list[tuple[Encounter, Patient | None]]:
+        """The stays that are others now, each with its patient."""
+        return self._scope.changed
+
+    @property
     def circular(self) -> set[str]:
         """The messages that carry a merge which would close a circle."""
         return {row.message for row, _ in self._new if row.flag == CIRCULAR}

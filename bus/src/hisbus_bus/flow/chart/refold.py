@@ -7,11 +7,11 @@ from hisbus_bus.flow.chart.entries import MOVES, Key, Slot
 from hisbus_bus.flow.chart.order import arrival_of
 from hisbus_bus.flow.chart.scope import Scope
 from hisbus_bus.flow.chart.store import BY_HAND, Encounter, Stored
-from hisbus_bus.kernel import tables
+from hisbus_bus.kernel import coverage, tables
 from hisbus_bus.kernel.bulk import within
 from hisbus_schemas import ChartMove, Event
 
-ONLY_WAKE = frozenset({"timer.due", "proposals.changed", BY_HAND})
+ONLY_WAKE = frozenset({"timer.due", "proposals.changed", coverage.KIND, BY_HAND})
 """Kinds that make a version and say nothing about the stay."""
 
 

@@ -37,6 +37,12 @@ class Scope:
         """Tell whether somebody opened it, and its number alone names it."""
         return encounter.claims.first is not None and not self.counted(encounter)
 
+    @property
+    def changed(self) -> list[tuple[Encounter, Patient | None]]:
+        """The encounters that were changed, each with the patient that it shows."""
+        changed = (self.encounters[id] for id in sorted(self._changed & self.encounters.keys()))
+        return [(one, self.patients[self.root(one.patient)] if one.patient else None) for one in changed]
+
     def touch(self, id: str) -> None:
         """Note that a patient or an encounter was changed."""
         self._changed.add(id)

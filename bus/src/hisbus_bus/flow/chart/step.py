@@ -7,7 +7,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hisbus.errors import BadMessage
 from hisbus_bus.flow.chart.change import Change, given
-from hisbus_bus.flow.chart.store import Store, Taken
+from hisbus_bus.flow.chart.counting import Counting
+from hisbus_bus.flow.chart.store import Encounter, Patient, Store, Taken
 from hisbus_bus.kernel import parked, wakes
 from hisbus_bus.kernel.consumer import Batch
 from hisbus_bus.kernel.log import NewRecord, Record
@@ -15,6 +16,8 @@ from hisbus_bus.kernel.positions import position
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.topics import Name
 from hisbus_schemas import Charted, Due, Translated
+
+Stay = tuple[Encounter, Patient | None]
 
 _OUTPUTS = TypeAdapter(list[Charted])
 
@@ -30,6 +33,7 @@ class ChartStep:
 
     def __init__(self, site: Site) -> None:
         self._site = site
+        self._counting = Counting(site)
         self.group = site.group(self.name)
 
     def wants(self, record: Record) -> bool:
@@ -49,14 +53,20 @@ class ChartStep:
         messages = [(record, _read(record)) for record in batch.records]
         async with self._site.database.write() as connection:
             store = Store(connection)
-            records = await self._take_in(store, messages)
+            records, stays = await self._take_in(store, messages)
             await store.flush(position(self.group, self.topic, batch.offsets))
+            await self._counting.count(connection, stays, store.saved)
+        self._counting.committed()
         await self._site.log.append(records)
 
-    async def _take_in(self, store: Store, messages: Sequence[tuple[Record, Translated]]) -> list[NewRecord]:
+    async def _take_in(
+        self, store: Store, messages: Sequence[tuple[Record, Translated]]
+    ) -> tuple[list[NewRecord], list[Stay]]:
+        """Return what is to be appended, and the stays that were changed."""
         concerned = {id for _, message in messages for id in (message.message, *given(message))}
         known = {id: Taken() for id in concerned} | await store.taken(concerned)
         records: list[NewRecord] = []
+        stays: list[Stay] = []
         fresh: list[tuple[Record, Translated]] = []
         for record, message in messages:
             if (due := _passes(message)) is not None:
@@ -74,6 +84,7 @@ class ChartStep:
         if fresh:
             change = Change(store, self._site.keys, [message for _, message in fresh], known)
             made = await change.run()
+            stays = change.stays
             for _, message in fresh:
                 taken = known[message.message]
                 taken.revision, taken.outputs = message.revision, _OUTPUTS.dump_json(made[message.message]).decode()
@@ -82,7 +93,7 @@ class ChartStep:
                 records += self._records(message, made[message.message])
                 if message.message in change.circular:
                     await self._park(store.connection, record)
-        return records
+        return records, stays
 
     async def _park(self, connection: AsyncConnection, record: Record) -> None:
         # The event is stored, so that the fold knows it should a mended merge let it apply; a person still must look.

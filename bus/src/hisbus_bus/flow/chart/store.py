@@ -161,6 +161,8 @@ class Store:
 
     def __init__(self, connection: AsyncConnection) -> None:
         self.connection = connection
+        self.saved: list[tuple[str, Slot]] = []
+        """The entries that were written so far, each with its encounter; of one written twice the last counts."""
         self._waiting: dict[Table, list[dict[str, Any]]] = {}
 
     def _put(self, table: Table, rows: Iterable[dict[str, Any]]) -> None:
@@ -319,6 +321,8 @@ class Store:
 
     def save_slots(self, slots: Iterable[tuple[str, Slot]]) -> None:
         """Write entries, each with its encounter."""
+        saved = list(slots)
+        self.saved += saved
         rows = (
             {
                 "encounter": encounter,
@@ -328,7 +332,7 @@ class Store:
                 "last": slot.last,
                 "body": slot.body(),
             }
-            for encounter, slot in slots
+            for encounter, slot in saved
         )
         self._put(tables.entries, rows)
 

@@ -30,7 +30,7 @@ async def apply(site: Site, connection: AsyncConnection, changes: Sequence[Chang
         its = tables.proposals.c.id == one.row.id
         await connection.execute(update(tables.proposals).where(its).values(**one.values))
         if one.told:
-            notes.append(Note(one.row.id, one.row.encounter, one.told))
+            notes.append(Note(one.row.id, one.row.encounter, one.told, one.why))
     opens = [each for change in changes for each in change.opens]
     if opens:
         rows = await _rows(site, connection, opens)

@@ -108,7 +108,8 @@ async def turn(connection: AsyncConnection, row: Standing, event: Event, who: st
     mine = (table.c.id == row.id) & (table.c.status == row.status) & (table.c.etag == row.etag)
     moved = await connection.execute(update(table).where(mine).values(now._asdict()))
     if moved.rowcount:
-        await note(connection, actor, [Note(row.id, row.encounter, states.told(row.state, event, now))])
+        told, why = states.told(row.state, event, now), states.WHY.get(event, "")
+        await note(connection, actor, [Note(row.id, row.encounter, told, why)])
         return replace(row, status=now.status, rectified=now.rectified)
     return None
 
@@ -119,18 +120,20 @@ class Note(NamedTuple):
     id: str
     encounter: str
     status: str
+    why: str = ""
+    """A stable code, where the status does not say it."""
 
 
 async def note(connection: AsyncConnection, actor: str, notes: Sequence[Note]) -> None:
     """Write history and audit of changes of state."""
-    await audit.histories(connection, [audit.line(proposal=one.id, status=one.status, actor=actor) for one in notes])
-    await audit.records(
-        connection,
-        [
-            audit.entry(actor=actor, action=f"proposal.{one.status}", object=one.id, encounter=one.encounter)
-            for one in notes
-        ],
-    )
+    lines = [audit.line(proposal=one.id, status=one.status, actor=actor, detail=one.why) for one in notes]
+    await audit.histories(connection, lines)
+    await audit.records(connection, [_entry(actor, one) for one in notes])
+
+
+def _entry(actor: str, one: Note) -> dict[str, Any]:
+    reason = {"reason": one.why} if one.why else {}
+    return audit.entry(actor=actor, action=f"proposal.{one.status}", object=one.id, encounter=one.encounter, **reason)
 
 
 async def refresh(connection: AsyncConnection, row: Standing, chart: Chart | None) -> str:

@@ -14,6 +14,9 @@ from hisbus_bus.flow.review.states import TABLE, Event
 from hisbus_bus.kernel.states import STEP, Proposed
 from hisbus_schemas import Assessed, Proposal
 
+NOT_CONNECTED = states.WHY["disconnected"]
+"""Of a rule that was not judged: what it needs does not reach this site."""
+
 
 @dataclass(frozen=True, slots=True)
 class Update:
@@ -24,6 +27,8 @@ class Update:
     """Columns by their names."""
     told: str = ""
     """What history and audit say of it; empty: nothing."""
+    why: str = ""
+    """And for what reason, a stable code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +99,14 @@ def _say(changes: Changes, answer: Assessed, proposal: Proposal, revisions: list
 
 
 def _missed(answer: Assessed, revisions: list[Standing]) -> Iterator[Update]:
-    """Close what the agent no longer says, where it could look; what was approved follows the newest assessment."""
+    """Close what the agent no longer says, where it could look; what was approved follows the newest assessment.
+
+    What its rule needs does not come, and a person has not answered: that is withdrawn.
+    """
+    unheard = {one.rule for one in answer.assessment.unevaluated if one.reason == NOT_CONNECTED}
     for row in revisions:
+        if row.rule in unheard and row.status in Proposed.LIVE:
+            yield _turn(row, "disconnected")
         if row.rule not in answer.assessment.evaluated:
             continue
         if row.status in Proposed.LIVE or (row.status in Proposed.APPROVED and not row.rectified):
@@ -124,4 +135,4 @@ def _renewed(answer: Assessed, proposal: Proposal, row: Standing, newer: bool) -
 
 def _turn(row: Standing, event: Event, /, **values: Any) -> Update:
     now = TABLE.after(row.state, event, STEP)
-    return Update(row, {**now._asdict(), **values}, states.told(row.state, event, now))
+    return Update(row, {**now._asdict(), **values}, states.told(row.state, event, now), states.WHY.get(event, ""))

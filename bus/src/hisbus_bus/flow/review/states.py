@@ -1,5 +1,6 @@
 """The one table of what may become of a proposal. Whatever moves one asks here, and nothing else moves one."""
 
+from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 from hisbus_bus.kernel.states import PERSON, STEP, TOPIC, Proposed, Transitions
@@ -59,6 +60,10 @@ TABLE = Transitions(
     (_UNANSWERED, "reject", TOPIC, REJECTED),
     (_DECIDED, "undo", TOPIC, OPEN),
 )
+
+
+WHY: Mapping[str, str] = {"disconnected": "not_connected"}
+"""The reason that history and audit give for what no person did, where the new status does not say it."""
 
 
 def told(before: State, event: Event, now: State) -> str:

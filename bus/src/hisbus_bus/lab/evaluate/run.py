@@ -135,8 +135,8 @@ async def _answered(
         raise asyncio.CancelledError  # the answer took it for the agent's own failure
     try:
         checked = Reply.model_validate_json(reply.model_dump_json())
-        most, unknown = settings.agent(agent.name).max_proposals, sample.chart.unknown
-        return judged(declared(agent), checked, most, unknown, questions), "", False
+        most = settings.agent(agent.name).max_proposals
+        return judged(declared(agent), checked, most, sample.chart, sample.coverage, questions), "", False
     except ConfigError as error:
         raise ConfigError(f"agents.{agent.name}.settings: {error}", code=error.code) from None
     except RetryLater as error:
@@ -160,6 +160,7 @@ def _call(agent: Agent, sample: Sample, settings: Settings, questions: Questions
         terms=str(settings.terms_file.absolute()),
         max_proposals=its.max_proposals,
         llm=questions is not None,
+        coverage=sample.coverage,
     )
 
 

@@ -9,7 +9,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import to_json
 
-from hisbus_schemas import Chart
+from hisbus_schemas import Chart, Coverage
+
+EVERYTHING = Coverage()
+"""Where a case does not say what its site brings."""
 
 
 class _Table(BaseModel):
@@ -114,6 +117,8 @@ class Sample:
     id: str
     chart: Chart
     expected: Expected
+    coverage: Coverage = EVERYTHING
+    """What the site of the case brings."""
 
 
 Format = Literal["charts", "medec", "aci-bench", "mdace"]
@@ -139,7 +144,10 @@ class DataSet:
         """Return the hash of all that is asked and expected: two reports with the same one are of the same cases."""
         said = hashlib.sha256()
         for sample in self.samples:
-            for part in (sample.id, sample.chart.model_dump(mode="json"), sample.expected.model_dump(mode="json")):
+            parts = [sample.id, *(part.model_dump(mode="json") for part in (sample.chart, sample.expected))]
+            if sample.coverage != EVERYTHING:
+                parts.append(sample.coverage.model_dump(mode="json"))
+            for part in parts:
                 said.update(to_json(part) + b"\n")
         return said.hexdigest()
 

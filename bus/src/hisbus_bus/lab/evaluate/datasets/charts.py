@@ -1,7 +1,8 @@
 """A folder of charts: ``NAME.chart.json``, a chart as the contract has it, and ``NAME.expected.json``, its answer.
 
 The answer is an ``Expected``. A document that somebody signed can be the reference of its draft: ``{"documents":
-[{"rule": "discharge-record", "entry": "ID"}]}`` takes it out of the chart before the agent sees it.
+[{"rule": "discharge-record", "entry": "ID"}]}`` takes it out of the chart before the agent sees it. What the site of
+the charts brings may stand in ``coverage.json`` (``Coverage``); without it everything is connected.
 """
 
 from pathlib import Path
@@ -10,12 +11,13 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from hisbus.errors import ConfigError
-from hisbus_bus.lab.evaluate.sample import DataSet, Expected, Reference, ReferenceSection, Sample, named_by
-from hisbus_schemas import Chart
+from hisbus_bus.lab.evaluate.sample import EVERYTHING, DataSet, Expected, Reference, ReferenceSection, Sample, named_by
+from hisbus_schemas import Chart, Coverage
 
-T = TypeVar("T", Chart, Expected)
+T = TypeVar("T", Chart, Expected, Coverage)
 CHART = ".chart.json"
 EXPECTED = ".expected.json"
+COVERAGE = "coverage.json"
 
 
 def is_one(path: Path) -> bool:
@@ -30,18 +32,18 @@ def read(path: Path) -> DataSet:
         ConfigError: a file cannot be read; names it and the keys that are wrong.
     """
     names = sorted(file.name.removesuffix(EXPECTED) for file in path.glob(f"*{EXPECTED}"))
-    return DataSet(path.name, "charts", [_sample(path, name) for name in names])
+    coverage = _read(path / COVERAGE, Coverage) if (path / COVERAGE).exists() else EVERYTHING
+    return DataSet(path.name, "charts", [_sample(path, name, coverage) for name in names])
 
 
-def _sample(folder: Path, name: str) -> Sample:
+def _sample(folder: Path, name: str, coverage: Coverage) -> Sample:
     chart = _read(folder / f"{name}{CHART}", Chart)
     expected = _read(folder / f"{name}{EXPECTED}", Expected)
     hidden = {reference.entry for reference in expected.documents if reference.entry}
     documents = [_with_text(folder / f"{name}{EXPECTED}", chart, reference) for reference in expected.documents]
     seen = [document for document in chart.documents if document.id not in hidden]
-    return Sample(
-        name, chart.model_copy(update={"documents": seen}), expected.model_copy(update={"documents": documents})
-    )
+    known = expected.model_copy(update={"documents": documents})
+    return Sample(name, chart.model_copy(update={"documents": seen}), known, coverage)
 
 
 def _with_text(file: Path, chart: Chart, reference: Reference) -> Reference:

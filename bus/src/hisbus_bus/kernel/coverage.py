@@ -1,0 +1,187 @@
+"""Coverage: what this site's feeds bring, as it was found by the chart step, configured, or said by people.
+
+It is a journal: nothing in it is changed, and what holds at a version follows from its rows up to there. Whoever adds
+to it holds its lock until the transaction ends; only a word by which something else is judged makes a version, and
+tells every stay that still matters.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from sqlalchemy import func, or_, select
+
+from hisbus_bus.kernel import audit, charts, outbox, tables
+from hisbus_bus.kernel.log import NewRecord
+from hisbus_bus.kernel.settings import CoverageSettings
+from hisbus_bus.kernel.states import Proposed
+from hisbus_bus.kernel.topics import INTERNAL, digest
+from hisbus_schemas import Coverage, Due
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+KIND = "coverage.changed"
+ANYTHING = "*"
+"""In place of an item: whatever is named nowhere."""
+FOUND, CONFIGURED = "step:chart", "configuration"
+"""Who says a word, where no person does."""
+LOCK = 4711005
+"""Number of the advisory lock: one transaction at a time adds to the journal."""
+
+State = Literal["connected", "not_connected", "observed"]
+"""``observed``: an earlier word is taken back, and what was seen decides."""
+Head = Callable[..., dict[str, str]]
+"""Makes the headers of a record: ``Site.headers``."""
+
+_row, _stay, _proposal = tables.coverage.c, tables.encounters.c, tables.proposals.c
+
+
+class Word(NamedTuple):
+    """What is said of an item: of the whole site, or of a department."""
+
+    item: str
+    department: str
+    state: State
+
+
+class Said(NamedTuple):
+    """A word of the journal."""
+
+    word: Word
+    who: str
+    version: int
+    time: datetime
+
+
+async def stamp(connection: "AsyncConnection") -> int:
+    """Return what tells one state of the journal from another."""
+    return await connection.scalar(select(func.coalesce(func.max(_row.id), 0))) or 0
+
+
+async def journal(connection: "AsyncConnection") -> list[Said]:
+    """Return everything that was said, in its order."""
+    columns = (_row.item, _row.department, _row.state, _row.who, _row.version, _row.time)
+    rows = await connection.execute(select(*columns).order_by(_row.id))
+    return [Said(Word(item, department, state), *more) for item, department, state, *more in rows]
+
+
+async def read(connection: "AsyncConnection") -> Coverage:
+    """Return what is connected now."""
+    return told(await journal(connection))
+
+
+class Reader:
+    """Reads what is connected, anew only where something was said."""
+
+    def __init__(self) -> None:
+        self._stamp = 0
+        self._known = Coverage()
+
+    async def read(self, connection: "AsyncConnection") -> Coverage:
+        """Return what is connected in a snapshot."""
+        now = await stamp(connection)
+        if now != self._stamp:
+            self._known, self._stamp = await read(connection), now
+        return self._known
+
+
+def told(said: Iterable[Said]) -> Coverage:
+    """Return what is connected once all this was said. What a person or the configuration said goes before the found.
+
+    Of both the newest word counts, and a word about a department before one about the site.
+    """
+    version, by_hand, found = 0, dict[tuple[str, str], State](), dict[tuple[str, str], State]()
+    for word, who, since, _ in said:
+        version = since
+        its = found if who == FOUND else by_hand
+        its[word.item, word.department] = word.state
+        if word.state == "observed" and word.item != ANYTHING:
+            del its[word.item, word.department]
+    others = by_hand.pop((ANYTHING, ""), "connected") != "observed"
+    known = {} if others else {at: state for at, state in found.items() if (at[0], "") not in by_hand}
+    departments: dict[str, dict[str, bool]] = {}
+    for (item, department), state in sorted((known | by_hand).items()):
+        departments.setdefault(department, {})[item] = state == "connected"
+    return Coverage(version=version, others=others, site=departments.pop("", {}), departments=departments)
+
+
+async def lock(connection: "AsyncConnection") -> None:
+    """Keep others from adding to the journal until this transaction ends. On SQLite one writes at a time anyway.
+
+    It is taken behind the locks of patients and encounters.
+    """
+    if connection.dialect.name == "postgresql":
+        await connection.execute(select(func.pg_advisory_xact_lock(LOCK)))
+
+
+async def say(connection: "AsyncConnection", head: Head, words: Sequence[Word], who: str) -> bool:
+    """Add words; where something else is judged by then, under a new version, of which the stays are told.
+
+    Args:
+        connection: of a transaction that writes; the lock is taken here.
+        head: makes headers.
+        words: what is said.
+        who: as the audit names them.
+
+    Returns:
+        False: the same was said by the same before, and nothing was added.
+    """
+    await lock(connection)
+    said = await journal(connection)
+    last = {one.word[:2]: one.word.state for one in said if (one.who == FOUND) == (who == FOUND)}
+    new = [word for word in words if last.get(word[:2], _unsaid(word)) != word.state]
+    if not new:
+        return False
+    before, now = told(said), datetime.now(UTC)
+    version = before.version + (not _alike(before, told([*said, *(Said(word, who, 0, now) for word in new)])))
+    rows = [{**word._asdict(), "who": who, "version": version, "time": now} for word in new]
+    await connection.execute(tables.coverage.insert(), rows)
+    entries = [audit.entry(actor=who, action=f"coverage.{one.state}", object=one.item, **_at(one)) for one in new]
+    await audit.records(connection, entries)
+    if version > before.version:
+        await outbox.send(connection, *[_record(head, version, *stay) for stay in await _stays(connection)])
+    return True
+
+
+async def configure(connection: "AsyncConnection", head: Head, settings: CoverageSettings) -> None:
+    """Say what the configuration says, where it did not say the same before."""
+    wanted: dict[str, State] = {ANYTHING: settings.default, **settings.items}
+    before = {one.word.item: one.word.state for one in await journal(connection) if one.who == CONFIGURED}
+    words = [Word(item, "", wanted.get(item, "observed")) for item in sorted(wanted.keys() | before.keys())]
+    changed = [word for word in words if before.get(word.item, _unsaid(word)) != word.state]
+    if changed:
+        await say(connection, head, changed, CONFIGURED)
+
+
+def _unsaid(word: Word) -> State:
+    """Return the word that saying nothing of it amounts to."""
+    return "connected" if word.item == ANYTHING else "observed"
+
+
+def _alike(one: Coverage, other: Coverage) -> bool:
+    """Tell whether the same is judged by both, however it is said."""
+    items = {item for each in (one, other) for its in (each.site, *each.departments.values()) for item in its}
+    departments = {"", *one.departments, *other.departments}
+    pairs = [(item, department) for item in items for department in departments]
+    return one.others == other.others and all(one.brings(*pair) == other.brings(*pair) for pair in pairs)
+
+
+def _at(word: Word) -> dict[str, str]:
+    return {"department": word.department} if word.department else {}
+
+
+async def _stays(connection: "AsyncConnection") -> list[tuple[str, str, datetime]]:
+    """Return the stays that are not closed, and those with something that waits for a person: id, key and present."""
+    waits = select(_proposal.encounter).where(_proposal.status.in_(sorted(Proposed.LIVE)))
+    matters = or_(_stay.status.in_(charts.OPEN), _stay.id.in_(waits))
+    rows = await connection.execute(select(_stay.id, _stay.key, _stay.now).where(matters).order_by(_stay.id))
+    return [(id, key, now) for id, key, now in rows]
+
+
+def _record(head: Head, version: int, encounter: str, key: str, now: datetime) -> NewRecord:
+    id = digest("coverage", version, encounter)
+    body = Due(agent="", name="coverage", due=now, encounter=encounter)
+    more = {"correlation": encounter, "message": id, "connector": INTERNAL, "kind": KIND}
+    headers = head(id=id, type=KIND, source="chart", time=now, **more)
+    return NewRecord("raw", key, body.model_dump_json().encode(), headers)

@@ -1,0 +1,79 @@
+"""The rules of the site's agents as these declare them: what each is called, and what of the record it needs."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, NamedTuple
+
+from pydantic import TypeAdapter
+from sqlalchemy import delete, select
+
+from hisbus_bus.kernel import tables
+from hisbus_bus.kernel.bulk import Rows, write
+from hisbus_schemas import Need, RuleInfo, bare
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from hisbus.frames import AgentInfo
+
+_NEEDS = TypeAdapter(tuple[Need, ...])
+_row = tables.agent_rules.c
+
+
+class Rule(NamedTuple):
+    """One rule of an agent."""
+
+    agent: str
+    rule: str
+    info: RuleInfo | None
+    needs: tuple[Need, ...]
+
+
+async def keep(connection: "AsyncConnection", info: "AgentInfo") -> None:
+    """Keep what an agent declares of its rules, in place of what it declared before."""
+    wanted = {
+        name: (told.title.model_dump_json() if told else "", told.source if told else "", _written(info.needs_of(name)))
+        for name in sorted(info.needs.keys() | info.rules.keys())
+        for told in [info.rules.get(name)]
+    }
+    known = select(_row.rule, _row.title, _row.source, _row.needs).where(_row.agent == info.name)
+    if {rule: tuple(said) for rule, *said in await connection.execute(known)} == wanted:
+        return
+    await connection.execute(delete(tables.agent_rules).where(_row.agent == info.name))
+    beside = {"agent": info.name, "changed": datetime.now(UTC)}
+    rows = [
+        beside | {"rule": rule, "title": title, "source": source, "needs": needs}
+        for rule, (title, source, needs) in wanted.items()
+    ]
+    await write(connection, Rows(tables.agent_rules, rows))
+
+
+async def forget(connection: "AsyncConnection", agents: Collection[str]) -> None:
+    """Keep the rules of these agents alone: what is not called needs nothing."""
+    await connection.execute(delete(tables.agent_rules).where(_row.agent.not_in(sorted(agents))))
+
+
+async def read(connection: "AsyncConnection") -> list[Rule]:
+    """Return the rules of all agents, by agent and rule."""
+    query = select(_row.agent, _row.rule, _row.title, _row.source, _row.needs).order_by(_row.agent, _row.rule)
+    return [
+        Rule(agent, rule, _info(title, source), _NEEDS.validate_json(needs))
+        for agent, rule, title, source, needs in await connection.execute(query)
+    ]
+
+
+def asked(rules: Sequence[Rule]) -> Mapping[str, frozenset[str]]:
+    """Return the items that rules need, each with the facts of a stay that call for it; none: nothing does."""
+    found: dict[str, set[str]] = {}
+    for need in (need for rule in rules for need in rule.needs):
+        for item in need.items:
+            found.setdefault(bare(item), set()).update({need.after} - {""})
+    return {item: frozenset(facts) for item, facts in sorted(found.items())}
+
+
+def _written(needs: Sequence[Need]) -> str:
+    return _NEEDS.dump_json(tuple(needs), exclude_defaults=True).decode()
+
+
+def _info(title: str, source: str) -> RuleInfo | None:
+    return RuleInfo.model_validate_json(f'{{"title":{title}}}').model_copy(update={"source": source}) if title else None
