@@ -17,6 +17,7 @@ from hisbus_qc.rule import Limits, Regex
 from hisbus_schemas import ChartDocument, ChartReading, Entry, Evidence, Moment
 
 _NEGATED = re.compile(r"(?:否认|没有|未|无|不伴|排除|除外|禁忌)[^，。；,;\n]{0,6}$")
+_ENTRIES = {"orders": "order:*", "diagnoses": "diagnosis:*", "procedures": "procedure:*", "charges": "charge:*"}
 _SENTENCE = re.compile(r"[^。；;\n]*")
 _NUMBER = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?")
 
@@ -45,11 +46,17 @@ class Search(Limits):
     """Of procedures: whether it is an operation."""
 
     def needed(self) -> Iterator[tuple[str, ...]]:
-        """Yield the documents or vital signs that are looked through."""
-        if self.part == "documents" and self.types:
-            yield tuple(f"document:{type}" for type in self.types)
-        elif self.part == "vitals":
-            yield tuple(f"vital:{code}" for code in self.codes if not self.words) or ("vital:*",)
+        """Yield what is looked through: the documents, the vital signs, else any entry of the part."""
+        if self.part == "documents":
+            yield tuple(f"document:{type}" for type in self.types) or ("document:*",)
+        elif self.part in {"vitals", "results"}:
+            whole = bool(self.words) or any(code.endswith("*") for code in self.codes)
+            kind = self.part.removesuffix("s")
+            yield tuple(f"{kind}:{code}" for code in self.codes if not whole) or (f"{kind}:*",)
+        elif self.part == "procedures" and self.operation:
+            yield ("procedure:operation",)
+        else:
+            yield (_ENTRIES[self.part],)
 
 
 Span = tuple[int, int, int]

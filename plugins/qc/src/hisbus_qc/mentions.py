@@ -1,6 +1,6 @@
 """What a text must speak of: the next note of an order, a document of what it is for."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from hisbus_qc import evidence
 from hisbus_qc.clock import shown
@@ -39,6 +39,10 @@ class Contains(Limits):
     """Only where there is one of these."""
     wards: tuple[str, ...] = ()
     """Or where the department's or ward's name holds one of these."""
+
+    def needed(self) -> Iterator[tuple[str, ...]]:
+        """Yield the documents: what ``when`` looks for only says of whom more is asked."""
+        yield tuple(f"document:{type}" for type in self.documents)
 
 
 @takes(NextNote)
