@@ -32,8 +32,8 @@ def make_everything_wrong(stay: Stay) -> None:
     stay.discharged("2026-03-07 08:30:00")
 
 
-AMERICAN = {"rules": {"R17": {"enabled": True}, "R18": {"enabled": True}}}
-"""Rules that are off elsewhere."""
+OTHERS = {"packs": ["us", "cn"], "rules": {"R32": {"enabled": True}}}
+"""With the rules that are off elsewhere."""
 
 
 class TestContract(AgentContract):
@@ -51,7 +51,7 @@ class TestContract(AgentContract):
     def cases(self) -> list[Case]:
         charts = [stay.chart(stay.facts["admitted"].at + timedelta(days=60)) for stay in self.stays_to_judge]
         cases = [Case(event=None, chart=chart, now=chart.now) for chart in charts]
-        return [*cases, replace(cases[-1], settings=AMERICAN)]
+        return [*cases, replace(cases[-1], settings=OTHERS)]
 
 
 def test_a_stay_with_every_defect_has_one_finding_for_each(stay: Stay) -> None:
@@ -71,7 +71,6 @@ def test_a_stay_with_every_defect_has_one_finding_for_each(stay: Stay) -> None:
         {"patient_class": "outpatient"},
         {"patient_class": "emergency"},
         {"patient_class": ""},
-        {"patient_class": "day"},
     ],
 )
 def test_a_stay_that_owes_nothing_is_evaluated_so_that_findings_close(stay: Stay, facts: dict[str, str]) -> None:
@@ -81,6 +80,13 @@ def test_a_stay_that_owes_nothing_is_evaluated_so_that_findings_close(stay: Stay
     assert assessment.evaluated == ALL
     assert assessment.proposals == []
     assert assessment.wakes == []
+
+
+def test_a_stay_of_a_day_owes_its_operative_record_and_none_of_an_inpatients_notes(stay: Stay) -> None:
+    make_everything_wrong(stay)
+    stay.facts["patient_class"] = "day"
+    found = {item.rule for item in stay.assess(LONG_AFTER).proposals}
+    assert {"R10", "R27", "R48"} <= found and not found & {"R01", "R02", "R13", "R45"}
 
 
 def test_a_stay_that_is_only_registered_is_judged_once_its_admission_is_known(stay: Stay) -> None:

@@ -36,7 +36,8 @@ def test_yesterdays_note_with_new_numbers_is_found(stay: Stay) -> None:
     (finding,) = [item for item in stay.assess().proposals if item.rule == "R45"]
     assert (finding.key, finding.subject) == (f"R45:{new.id}", new.id)
     assert finding.reads == [new.ref, old.ref]
-    assert finding.message.zh == "2026-03-04 10:30的病程记录与前一次（2026-03-03 10:30）文字相同100%，数字不计。"
+    said = "2026-03-04 10:30的病程记录与前一次（2026-03-03 10:30）内容雷同（100%相同，数字不计）。"
+    assert finding.message.zh == said
     assert "(2026-03-03 10:30)" in finding.message.en
     assert (finding.severity, finding.points, finding.due) == ("warning", 1, None)
 

@@ -8,24 +8,30 @@ import tomllib
 from collections import Counter
 from datetime import datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from hisbus.agent import Case
+from hisbus.resolve import resolves, stands, value_at
 from hisbus.testing import run
 from hisbus_qc import Agent
 from hisbus_qc.examples import RuleExample, chart, read
-from hisbus_qc.rulebook import RULES
-from hisbus_schemas import Assessment
+from hisbus_qc.rulebook import RULES, configured
+from hisbus_schemas import Assessment, Finding
 
 EXAMPLES = read()
 
 
 def assessed(example: RuleExample, now: datetime | None = None) -> Assessment:
     rules = {example.rule: {"enabled": True}}
-    settings = {"only": [example.rule], "rules": rules} | example.settings
+    packs = list(RULES[example.rule].packs)
+    settings = {"only": [example.rule], "rules": rules, "packs": packs} | example.settings
     judged = example.chart.model_copy(update={"now": now or example.chart.now})
-    return asyncio.run(run(Agent(), Case(event=None, chart=judged, now=judged.now, settings=settings)))
+    with TemporaryDirectory() as folder:
+        terms = example.terms(Path(folder))
+        case = Case(event=None, chart=judged, now=judged.now, settings=settings, terms=terms)
+        return asyncio.run(run(Agent(), case))
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: f"{example.rule} {example.kind}: {example.name}")
@@ -71,4 +77,18 @@ def test_no_rule_has_anything_to_say_of_a_clean_stay() -> None:
     answer = asyncio.run(run(Agent(), Case(event=None, chart=stay, now=stay.now)))
     assert [item.key for item in answer.proposals] == []
     assert answer.wakes == []
-    assert len(answer.evaluated) == len([rule for rule in RULES.values() if rule.enabled])
+    assert len(answer.evaluated) == len(configured({}))
+
+
+def test_evidence_stands_where_it_is_said_to_be() -> None:
+    """So the desk marks it: a path has the value that is quoted, words stand where they are said to."""
+    for example in EXAMPLES:
+        documents = {item.id: item for item in example.chart.documents}
+        for finding in assessed(example).proposals:
+            assert isinstance(finding, Finding)
+            for proof in finding.evidence:
+                if proof.path:
+                    assert resolves(example.chart, proof.path), (finding.key, proof.path)
+                    assert value_at(example.chart, proof.path) == proof.value, (finding.key, proof)
+                else:
+                    assert stands(documents[proof.document or ""], proof), finding.key

@@ -13,6 +13,7 @@ from hisbus.testing import AgentContract
 from hisbus_qc import Agent
 from hisbus_qc.examples import chart, read
 from hisbus_qc.rulebook import RULES, configured
+from hisbus_schemas import Finding
 
 NEW = """
 id = "H01"
@@ -178,6 +179,68 @@ class TestContract(AgentContract):
 
     def cases(self) -> list[Case]:
         stays = [case.chart for case in read() if case.kind == "positive"][::6]
-        american = {"rules": {"R17": {"enabled": True}, "R18": {"enabled": True}}}
+        others = {"packs": ["us", "cn"], "rules": {"R32": {"enabled": True}}}
         cases = [Case(event=None, chart=stay, now=stay.now) for stay in stays]
-        return [*cases, replace(cases[0], settings=american)]
+        return [*cases, replace(cases[0], settings=others)]
+
+
+def test_every_rule_of_the_plugin_is_of_a_pack() -> None:
+    assert {pack for rule in RULES.values() for pack in rule.packs} == {"cn", "us"}
+    assert [rule.id for rule in RULES.values() if not rule.packs or not {*rule.sources} <= {*rule.packs}] == []
+
+
+def test_a_pack_that_the_site_did_not_name_never_appears() -> None:
+    chinese, american = configured({}), configured({"packs": ["us"]})
+    assert {"R17", "R18"} <= {rule.id for rule in american} and "R01" not in {rule.id for rule in american}
+    assert [rule.id for rule in chinese if "CFR" in rule.source or "AHIMA" in rule.source] == []
+    assert [rule.id for rule in american if not rule.source.isascii()] == []
+    both = {rule.id: rule.source for rule in configured({"packs": ["cn", "us"]})}
+    assert both["R17"] == "42 CFR 482.24(c)(4)" and both["R27"] == RULES["R27"].source
+
+
+def test_a_rule_of_another_pack_is_not_set_by_mistake() -> None:
+    with pytest.raises(ConfigError, match=r"^rules\.R17 is a rule of the pack us: name that in packs"):
+        configured({"rules": {"R17": {"enabled": True}}})
+    with pytest.raises(ConfigError, match=r"^packs must be a list of cn, us"):
+        configured({"packs": ["uk"]})
+
+
+def test_a_hospitals_own_rule_is_of_every_pack(folder: Path) -> None:
+    (folder / "H01.toml").write_text(NEW, encoding="utf-8")
+    assert "H01" in {rule.id for rule in configured({"rules_folder": str(folder), "packs": ["us"]})}
+
+
+def test_what_is_missing_before_one_operation_is_one_card() -> None:
+    stay = chart({"now": "04-20 00:00", "procedures": [{"start": "03-03 10:30", "end": "03-03 12:00"}]})
+    answer = asyncio.run(Agent().assess(Case(event=None, chart=stay, now=stay.now, settings={"only": ["R36"]})))
+    (card,) = answer.proposals
+    assert isinstance(card, Finding)
+    assert (card.key, card.state, card.points) == ("R36:OP1", "absent", 10)
+    assert card.payload["title"]["zh"] == "术前文书不齐或晚于手术开始"
+    assert "术前讨论" in card.message.zh and "手术知情同意书" in card.message.zh
+    assert card.payload["source"] == "病历书写基本规范（2010）第二十二条（十二）；病历书写基本规范（2010）第二十三条"
+    assert len({proof.model_dump_json() for proof in card.evidence}) == len(card.evidence)
+
+
+def test_what_alone_is_missing_before_an_operation_is_called_by_its_name() -> None:
+    papers = [{"type": "C0047", "signed": "03-03 08:00"}]
+    stay = chart({"now": "04-20 00:00", "procedures": [{"start": "03-03 10:30"}], "documents": papers})
+    answer = asyncio.run(Agent().assess(Case(event=None, chart=stay, now=stay.now, settings={"only": ["R36"]})))
+    (card,) = answer.proposals
+    assert (card.key, card.payload["title"]["zh"]) == ("R36:OP1", "手术知情同意书缺失")
+
+
+def test_a_critical_value_is_also_what_the_hospitals_list_says(folder: Path) -> None:
+    text = 'id = "R65"\n[limits.facts.critical.bounds]\n"2823-3" = { below = 2.5, above = 6.5 }\n'
+    (folder / "R65.toml").write_text(text, encoding="utf-8")
+    for value, said in (("2.5", ["absent"]), ("2.6", []), ("6.5", ["absent"]), ("溶血", [])):
+        results = [{"item": "2823-3 钾", "value": value, "time": "03-03 10:00"}]
+        assert says(folder, "R65", "04-20 00:00", results=results) == said
+
+
+def test_what_the_laboratory_reports_as_critical_is_one_card() -> None:
+    low = {"item": "2823-3 钾", "value": "2.1", "time": "03-03 10:00", "flags": ["LL"], "notes": ["危急值"]}
+    stay = chart({"now": "04-20 00:00", "results": [low]})
+    settings = {"only": ["R29", "R65"]}
+    answer = asyncio.run(Agent().assess(Case(event=None, chart=stay, now=stay.now, settings=settings)))
+    assert [item.rule for item in answer.proposals] == ["R65"]

@@ -127,8 +127,8 @@ def test_the_evidence_is_the_reading_with_its_value(stay: Stay) -> None:
     (finding,) = stay.assess().proposals
     assert [(item.path, item.value) for item in finding.evidence] == [("vitals/V1", "0")]
     assert finding.reads == [reading.ref]
-    assert finding.message.zh == "脉搏0 /min，数值不可能（可能范围20至250/min）。"
-    assert finding.message.en == "Pulse 0 /min cannot be (possible: 20 to 250 /min)."
+    assert finding.message.zh == "脉搏记录为0 /min，超出合理范围（20～250 /min），疑似录入错误，请核实。"
+    assert finding.message.en == "Pulse is recorded as 0 /min, outside 20 to 250 /min: perhaps a slip. Please check."
     assert (finding.severity, finding.points, finding.due) == ("warning", 1, None)
 
 

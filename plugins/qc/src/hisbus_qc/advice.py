@@ -55,6 +55,7 @@ def advice(rule: Rule, record: Record, limits: Advice) -> Said:
         for term, proof in open_:
             yield rule.finding(
                 rule.say("found", term=term, limit=shown(record.chart, limit)),
+                title=rule.titled("found", term=term),
                 subject=f"{item.id}:{term}",
                 state="absent",
                 evidence=[proof],
@@ -95,6 +96,7 @@ def medicines(rule: Rule, record: Record, limits: Medicines) -> Said:
         if not any(name in section.text for section in item.sections):
             yield rule.finding(
                 rule.say("unlisted", name=name),
+                title=rule.titled("unlisted", name=name),
                 subject=f"unlisted:{fact.id}",
                 evidence=[*fact.proof, *evidence.shown(item)],
                 reads=[fact.ref, item.ref],
@@ -103,6 +105,7 @@ def medicines(rule: Rule, record: Record, limits: Medicines) -> Said:
         if not any(name in ordered or ordered in name for _, ordered in orders):
             yield rule.finding(
                 rule.say("unordered", name=name),
+                title=rule.titled("unordered", name=name),
                 subject=f"unordered:{item.id}:{name}",
                 evidence=[proof],
                 reads=[item.ref, *(fact.ref for fact, _ in orders)],

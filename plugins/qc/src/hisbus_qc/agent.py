@@ -4,6 +4,7 @@ from hisbus import Case
 from hisbus_qc.record import Record
 from hisbus_qc.rulebook import QC, book
 from hisbus_qc.rulefiles import KINDS
+from hisbus_qc.together import together
 from hisbus_schemas import Assessment, Chart, Finding, Wake
 
 
@@ -13,16 +14,20 @@ class Agent:
     name = "qc"
     version = "2"
     kinds = KINDS
-    grants = frozenset({"patient", "documents", "diagnoses", "procedures", "orders", "results", "vitals", "charges"})
+    grants = frozenset(
+        {"patient", "documents", "diagnoses", "procedures", "orders", "results", "vitals", "charges", "allergies"}
+    )
     latest_only = True
 
     needs = QC.needs
+    rules = QC.named
 
     async def assess(self, case: Case) -> Assessment:
         """Judge a case by every enabled rule.
 
-        A stay that is not of class I, or was cancelled, owes nothing: all rules count as evaluated, so that what was
-        found earlier closes. So do those that do not concern the stay's department or day of admission.
+        A stay that is neither an inpatient's nor one of a day, or was cancelled, owes nothing: all rules count as
+        evaluated, so that what was found earlier closes. So do those that do not concern the stay's class, department
+        or day of admission.
 
         Raises:
             ConfigError: the settings or a rule file are wrong; the message names the key.
@@ -30,17 +35,20 @@ class Agent:
         rules = book(case.settings)
         said: list[Finding | Wake] = []
         if is_judged(case.chart):
-            record = Record(case.chart, case.now, case.terms)
+            record = Record(case.chart, case.now, case.terms, case.coverage)
+            lacking = rules.lacking(record)
             for judge in rules.judges:
-                if not judge.filtered or judge.rule.concerns(record):
+                if {(judge.rule.id, judge.rule.part), (judge.rule.id, "")} & lacking:
+                    continue
+                if judge.concerns(record):
                     said += judge.check(judge.rule, record, judge.limits)
         return Assessment(
             evaluated=rules.ids,
-            proposals=[item for item in said if isinstance(item, Finding)],
+            proposals=together((item for item in said if isinstance(item, Finding)), rules.together),
             wakes=[item for item in said if isinstance(item, Wake)],
         )
 
 
 def is_judged(chart: Chart) -> bool:
-    """Tell whether a stay owes a record: an inpatient's that was not cancelled."""
-    return chart.patient_class == "inpatient" and chart.status != "cancelled"
+    """Tell whether a stay owes a record: an inpatient's, or one of a day, that was not cancelled."""
+    return chart.patient_class in {"inpatient", "day"} and chart.status != "cancelled"

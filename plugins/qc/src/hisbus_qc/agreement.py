@@ -8,9 +8,13 @@ from typing import Literal
 from pydantic import model_validator
 
 from hisbus_qc import evidence
+from hisbus_qc.clock import shown as local_time
 from hisbus_qc.record import Record
 from hisbus_qc.rule import DocumentTypes, GroupRegex, Limits, Rule, Said, takes
 from hisbus_schemas import ChartDocument, Evidence, Text
+
+_MINUTE = 5
+"""Numbers of a date and time down to the minute."""
 
 
 class Source(Limits):
@@ -32,7 +36,7 @@ class Agree(Limits):
     values: Mapping[str, tuple[str, ...]] = {}
     """Words by value: the value of a source is what of these stands in it; a source with none or two is not judged."""
     digits: bool = False
-    """Only digits are compared."""
+    """Only numbers are compared, however a date is written; a time of the day agrees with that of any date."""
     contained: bool = False
     """One value inside the other is the same."""
     within: bool = False
@@ -57,6 +61,9 @@ class Stated:
 
     name: Text
     value: str
+    """As it is compared."""
+    words: Text
+    """As it stands there, or as the rule's texts call the value."""
     ref: str
     path: str = ""
     said: str = ""
@@ -75,22 +82,23 @@ def agree(rule: Rule, record: Record, limits: Agree) -> Said:
     started = record.operations
     if len(started) > 1:
         return
-    stated = [item for source in limits.sources for item in _stated(record, limits, source)]
+    stated = [item for source in limits.sources for item in _stated(rule, record, limits, source)]
     if len(stated) < 2 or not _differ(stated, limits):
         return
     where = Text(
-        zh="；".join(f"{item.name.zh}“{item.value}”" for item in stated),
-        en="; ".join(f"{item.name.en} “{item.value}”" for item in stated),
+        zh="，".join(f"{item.name.zh}为“{item.words.zh}”" for item in stated),
+        en="; ".join(f"{item.name.en} “{item.words.en}”" for item in stated),
     )
     yield rule.finding(
         rule.say("found", what=rule.texts["what"], where=where),
+        title=rule.titled("found", what=rule.texts["what"]),
         subject=started[0].id if started else "",
         evidence=[item.proof for item in stated],
         reads=sorted({item.ref for item in stated}),
     )
 
 
-def _stated(record: Record, limits: Agree, source: Source) -> Iterator[Stated]:
+def _stated(rule: Rule, record: Record, limits: Agree, source: Source) -> Iterator[Stated]:
     for operation in record.operations if source.operation else ():
         value, form = operation.code.text, "code"
         if source.operation == "surgeon":
@@ -99,28 +107,36 @@ def _stated(record: Record, limits: Agree, source: Source) -> Iterator[Stated]:
             value, form = operation.start.isoformat(), "start"
         if value and (same := _value(value, limits)):
             path = f"procedures/{operation.id}/{form}"
-            yield Stated(source.name, same, operation.ref, path, value)
+            shown = local_time(record.chart, operation.start.at) if form == "start" and operation.start else value
+            yield Stated(source.name, same, _words(rule, same, shown), operation.ref, path, value)
     for document in record.documents(source.documents):
-        yield from _in_fields(document, limits, source)
-        yield from _in_text(document, limits, source)
+        yield from _in_fields(rule, document, limits, source)
+        yield from _in_text(rule, document, limits, source)
 
 
-def _in_fields(document: ChartDocument, limits: Agree, source: Source) -> Iterator[Stated]:
+def _in_fields(rule: Rule, document: ChartDocument, limits: Agree, source: Source) -> Iterator[Stated]:
     for name in source.fields:
         value = document.fields.get(name, "")
         if same := _value(value, limits):
-            yield Stated(source.name, same, document.ref, f"documents/{document.id}/fields/{name}", value)
+            path = f"documents/{document.id}/fields/{name}"
+            yield Stated(source.name, same, _words(rule, same, value), document.ref, path, value)
 
 
-def _in_text(document: ChartDocument, limits: Agree, source: Source) -> Iterator[Stated]:
+def _in_text(rule: Rule, document: ChartDocument, limits: Agree, source: Source) -> Iterator[Stated]:
     for index, section in enumerate(document.sections):
         for pattern in source.patterns:
             for match in re.finditer(pattern, section.text):
                 if same := _value(match[1], limits):
                     span = (index, match.start(), match.end())
-                    yield Stated(source.name, same, document.ref, document=document, span=span)
+                    words = _words(rule, same, match[1])
+                    yield Stated(source.name, same, words, document.ref, document=document, span=span)
                 if not limits.within:
                     return
+
+
+def _words(rule: Rule, value: str, said: str) -> Text:
+    """Return what a sentence calls a value: as the rule's texts do, else as it stands there."""
+    return rule.texts.get(value) or Text(zh=said.strip(), en=said.strip())
 
 
 def _value(text: str, limits: Agree) -> str:
@@ -129,12 +145,19 @@ def _value(text: str, limits: Agree) -> str:
         there = [value for value, words in limits.values.items() if any(word in text for word in words)]
         return there[0] if len(there) == 1 else ""
     if limits.digits:
-        return "".join(re.findall(r"\d", text))
+        return " ".join(str(int(number)) for number in re.findall(r"\d+", text)[:_MINUTE])
     return re.sub(r"\s", "", text)
 
 
 def _differ(stated: list[Stated], limits: Agree) -> bool:
     first, *others = stated
+    if limits.digits:
+        return any(not _ends_alike(first.value, item.value) for item in others)
     if limits.contained:
         return any(first.value not in item.value and item.value not in first.value for item in others)
     return any(item.value != first.value for item in others)
+
+
+def _ends_alike(one: str, other: str) -> bool:
+    """Tell whether one list of numbers ends as the other does."""
+    return f" {one}".endswith(f" {other}") or f" {other}".endswith(f" {one}")

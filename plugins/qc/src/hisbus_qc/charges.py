@@ -1,5 +1,7 @@
 """R57: what was charged to a patient whom it does not fit."""
 
+from collections.abc import Iterator
+
 from hisbus.terms import Concept, opened
 from hisbus_qc import evidence
 from hisbus_qc.facts import Search, find
@@ -25,6 +27,10 @@ class Charges(Limits):
     table: str = ""
     """Name of the table of items (``hisbus terms load --kind item``); empty: the only one that is loaded."""
 
+    def needed(self) -> Iterator[tuple[str, ...]]:
+        """Yield charges."""
+        yield ("charge:*",)
+
 
 @takes(Charges)
 def misfits(rule: Rule, record: Record, limits: Charges) -> Said:
@@ -41,8 +47,9 @@ def misfits(rule: Rule, record: Record, limits: Charges) -> Said:
             name = charge.code.text or concept.display
             yield rule.finding(
                 rule.say("found", name=name, what=rule.texts["table"]),
+                title=rule.titled("found", name=name),
                 subject=charge.id,
-                evidence=[evidence.at(f"charges/{charge.id}/code", charge.code.text or charge.code.code)],
+                evidence=[evidence.at(f"charges/{charge.id}/code", charge.title)],
                 reads=[charge.ref],
             )
     for group in limits.groups.values():
@@ -54,6 +61,7 @@ def misfits(rule: Rule, record: Record, limits: Charges) -> Said:
                 said.add(fact.id)
                 yield rule.finding(
                     rule.say("found", name=fact.name, what=group.label),
+                    title=rule.titled("found", name=fact.name),
                     subject=fact.id,
                     evidence=fact.proof,
                     reads=[fact.ref],

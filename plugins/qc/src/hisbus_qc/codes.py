@@ -1,13 +1,14 @@
 """Codes of diagnoses: what may be principal, whose sex and age they fit, what they ask for beside them."""
 
 import re
+from collections.abc import Iterator
 
 from hisbus_qc import evidence, pages
 from hisbus_qc.facts import Search, find
 from hisbus_qc.frontpage import years
 from hisbus_qc.pages import Coded
 from hisbus_qc.record import Record, named
-from hisbus_qc.rule import DocumentTypes, FieldName, Limits, Regex, Rule, Said, takes
+from hisbus_qc.rule import DocumentTypes, Limits, Regex, Rule, Said, takes
 from hisbus_schemas import Finding, Text
 
 _MORPHOLOGY = re.compile(r"/(\d)")
@@ -29,6 +30,10 @@ class Principal(Limits):
     """A regular expression that every code matches."""
     edits: dict[str, Edit]
 
+    def needed(self) -> Iterator[tuple[str, ...]]:
+        """Yield the front page; without one the final diagnoses will do."""
+        yield (*(f"document:{type}" for type in self.documents), "diagnosis:final")
+
 
 class Fit(Limits):
     """Whom codes fit: a sex, an age in years or days, or both."""
@@ -46,6 +51,10 @@ class SexAge(Limits):
     documents: DocumentTypes
     fits: dict[str, Fit]
 
+    def needed(self) -> Iterator[tuple[str, ...]]:
+        """Yield the front page; without one the final diagnoses will do."""
+        yield (*(f"document:{type}" for type in self.documents), "diagnosis:final")
+
 
 class Behaviour(Limits):
     """The codes of tumours by the behaviour that their morphology must have."""
@@ -53,10 +62,19 @@ class Behaviour(Limits):
     documents: DocumentTypes
     morphology: str
     """The field of the front page that holds it."""
-    pathology: FieldName
+    pathology: str
     """The field that must be there once there is a report."""
     reports: Search
     behaviours: dict[str, tuple[str, ...]]
+
+    def needed(self) -> Iterator[tuple[str, ...]]:
+        """Yield the front page."""
+        yield tuple(f"document:{type}" for type in self.documents)
+
+    def partly(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """Yield what is held against the codes, and the diagnosis that is missing once there is a report."""
+        yield "behaviour", (f"field:{self.morphology}",)
+        yield "pathology", (f"field:{self.pathology}",)
 
 
 class Delivery(Limits):
@@ -67,6 +85,10 @@ class Delivery(Limits):
     abortive: tuple[str, ...]
     outcome: tuple[str, ...]
     obstetric: tuple[str, ...]
+
+    def needed(self) -> Iterator[tuple[str, ...]]:
+        """Yield the front page; without one the final diagnoses will do."""
+        yield (*(f"document:{type}" for type in self.documents), "diagnosis:final")
 
 
 @takes(Principal)
@@ -81,10 +103,12 @@ def principal(rule: Rule, record: Record, limits: Principal) -> Said:
             if named(item.code, edit.codes) and not named(item.code, edit.except_codes)
         ]
         if not re.fullmatch(limits.form, item.code):
-            wrong.insert(0, ("form", rule.texts["form"]))
+            wrong.insert(0, ("form", rule.title))
         for name, label in wrong[:1]:
+            text = "form" if name == "form" else "found"
             yield rule.finding(
-                rule.say("found", code=item.code, what=label),
+                rule.say(text, code=item.code, what=label),
+                title=rule.titled(text, code=item.code, what=label),
                 subject=item.subject,
                 evidence=[item.proof],
                 reads=[item.ref],
@@ -103,6 +127,7 @@ def sex_age(rule: Rule, record: Record, limits: SexAge) -> Said:
             if item.code and named(item.code, fit.codes) and not _fits(record, fit):
                 yield rule.finding(
                     rule.say("found", name=item.name or item.code, code=item.code, what=fit.label),
+                    title=rule.titled("found", name=item.name or item.code),
                     subject=item.subject,
                     evidence=[item.proof],
                     reads=[item.ref],
@@ -142,14 +167,16 @@ def morphology(rule: Rule, record: Record, limits: Behaviour) -> Said:
         item = tumours[0][0]
         yield rule.finding(
             rule.say("behaviour", code=item.code, morphology=stated.text),
+            title=rule.titled("behaviour"),
             subject=f"{page.id}:behaviour",
             evidence=[item.proof, stated.proof],
             reads=[page.ref],
         )
     reports = [fact for fact in find(record, limits.reports) if fact.at]
-    if reports and not pages.first(page, limits.pathology):
+    if reports and not pages.first(page, limits.pathology) and record.brings(f"field:{limits.pathology}"):
         yield rule.finding(
             rule.say("missing"),
+            title=rule.titled("missing"),
             subject=f"{page.id}:pathology",
             evidence=[*reports[0].proof, evidence.at(f"documents/{page.id}/type", page.type.text or page.type.code)],
             reads=[page.ref, reports[0].ref],
@@ -175,6 +202,7 @@ def obstetric(rule: Rule, record: Record, limits: Delivery) -> Said:
 def _obstetric(rule: Rule, name: str, items: list[Coded]) -> Finding:
     return rule.finding(
         rule.say(name, code=items[0].code),
+        title=rule.titled(name),
         subject=name,
         evidence=[item.proof for item in items],
         reads=sorted({item.ref for item in items}),

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from hisbus_qc import evidence
+from hisbus_qc import documents, evidence
 from hisbus_qc.clock import shown
 from hisbus_qc.record import Record, written
 from hisbus_qc.rule import DocumentTypes, Limits, Rule, Said, takes
@@ -37,7 +37,8 @@ def unsigned(rule: Rule, record: Record, limits: Complete) -> Said:
             yield Wake(name=rule.key(item.id), due=limit + timedelta(seconds=1))
             continue
         yield rule.finding(
-            rule.say("found", days=f"{limits.limit_days:g}", document=item.type.text or item.type.code),
+            rule.say("found", days=f"{limits.limit_days:g}", document=documents.named(item)),
+            title=rule.titled("found", document=documents.named(item)),
             subject=item.id,
             state="absent",
             evidence=[evidence.at("discharged", record.chart.stay("discharged")), *evidence.shown(item)],

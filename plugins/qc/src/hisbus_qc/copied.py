@@ -7,7 +7,7 @@ from typing import Any
 
 from rapidfuzz.distance import Levenshtein, MatchingBlock
 
-from hisbus_qc import evidence
+from hisbus_qc import documents, evidence
 from hisbus_qc.clock import shown
 from hisbus_qc.record import Record, written
 from hisbus_qc.rule import DocumentTypes, Limits, Rule, Said, takes
@@ -22,8 +22,9 @@ _DIGITS = re.compile(r"\d+(?:[.．]\d+)?")
 def note(rule: Rule, record: Record, limits: Any) -> Said:
     """R45: a progress note that repeats the one before it in the stay, new numbers aside.
 
-    Notes stand in the order of the time they are about (TXA-4), those without one at the time they were filed. Only
-    neighbours are compared, signed or not. Length and likeness are those of the texts as ``compared`` gives them.
+    Notes stand in the order of the time they are about (TXA-4), those without one at the time they were filed; they
+    are named by the time of their signature, as their words are where they are shown. Only neighbours are compared,
+    signed or not. Length and likeness are those of the texts as ``compared`` gives them.
     """
     chart = record.chart
     notes = [*record.documents(tuple(rule.limits["documents"]))]
@@ -36,10 +37,7 @@ def note(rule: Rule, record: Record, limits: Any) -> Said:
             continue
         yield rule.finding(
             rule.say(
-                "found",
-                time=shown(chart, _about(later).at),
-                before=shown(chart, _about(before).at),
-                percent=str(percent),
+                "found", time=shown(chart, written(later)), before=shown(chart, written(before)), percent=str(percent)
             ),
             subject=later.id,
             evidence=_shared(later, before),
@@ -94,7 +92,7 @@ def similar(rule: Rule, record: Record, limits: Similar) -> Said:
         yield rule.finding(said, subject=item.id, evidence=proof, reads=[item.ref, original.ref])
 
 
-@takes(Block, needs=("document",))
+@takes(Block)
 def block(rule: Rule, record: Record, limits: Block) -> Said:
     """R47: most of a document's runs of characters stand in one document that was written before it."""
     for item in record.signed(limits.documents):
@@ -111,11 +109,18 @@ def block(rule: Rule, record: Record, limits: Block) -> Said:
                     "found",
                     time=shown(record.chart, written(item)),
                     before=shown(record.chart, written(original)),
-                    document=rule.texts["document"],
+                    document=documents.named(item),
+                    original=documents.named(original),
                     percent=str(percent),
                 )
                 proof = _shared(item, original)
-                yield rule.finding(said, subject=item.id, evidence=proof, reads=[item.ref, original.ref])
+                yield rule.finding(
+                    said,
+                    title=rule.titled("found", document=documents.named(item), original=documents.named(original)),
+                    subject=item.id,
+                    evidence=proof,
+                    reads=[item.ref, original.ref],
+                )
                 break
 
 

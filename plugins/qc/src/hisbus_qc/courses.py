@@ -22,6 +22,10 @@ class Gaps(Limits):
     severe_days: float
     stable_days: float
 
+    def needed(self) -> Iterator[tuple[str, ...]]:
+        """Yield the notes: where no order sets a level, the patient is taken for stable."""
+        yield tuple(f"document:{type}" for type in self.documents)
+
 
 @takes(Gaps)
 def gaps(rule: Rule, record: Record, limits: Gaps) -> Said:
@@ -54,7 +58,15 @@ def gaps(rule: Rule, record: Record, limits: Gaps) -> Said:
             words["signed"] = shown(record.chart, written(following))
             proof += evidence.signature(following)
             reads.append(following.ref)
-        yield rule.finding(rule.say(state, **words), subject=note.id, state=state, evidence=proof, reads=reads, due=due)
+        yield rule.finding(
+            rule.say(state, **words),
+            title=rule.titled(state, **words),
+            subject=note.id,
+            state=state,
+            evidence=proof,
+            reads=reads,
+            due=due,
+        )
 
 
 _Due = tuple[datetime, float, str, list[Evidence], list[str]]

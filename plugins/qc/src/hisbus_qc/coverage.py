@@ -1,6 +1,7 @@
 """R56: the front page against what was done and said elsewhere."""
 
 from collections import Counter
+from collections.abc import Iterator
 
 from hisbus_qc import evidence, pages
 from hisbus_qc.record import Record
@@ -24,6 +25,13 @@ class Coverage(Limits):
     code_characters: int
     """First characters by which two codes of operations are the same."""
 
+    def partly(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """Yield what is held against the page, and the field that is missing where a readmission is planned."""
+        yield "missing", ("procedure:operation",)
+        yield "outpatient", ("diagnosis:admitting",)
+        yield "duplicate", (f"field:{pages.PRINCIPAL}",)
+        yield "purpose", (f"field:{self.purpose}",)
+
 
 @takes(Coverage)
 def coverage(rule: Rule, record: Record, limits: Coverage) -> Said:
@@ -32,7 +40,7 @@ def coverage(rule: Rule, record: Record, limits: Coverage) -> Said:
     if page is None or not page.fields:
         return
     listed = pages.operations(record, limits.documents)
-    for operation in record.operations:
+    for operation in record.operations if record.brings(f"field:{pages.OPERATION}") else ():
         code, name = operation.code.code, operation.code.text
         if operation.end is None or not (code or name):
             continue
@@ -40,8 +48,12 @@ def coverage(rule: Rule, record: Record, limits: Coverage) -> Said:
         if not any(same) and not any(name and (name in item.name or item.name in name) for item in listed if item.name):
             yield rule.finding(
                 rule.say("missing", name=name or code),
+                title=rule.titled("missing", name=name or code),
                 subject=f"{page.id}:missing:{operation.id}",
-                evidence=[evidence.at(f"procedures/{operation.id}/code", name or code)],
+                evidence=[
+                    evidence.at(f"procedures/{operation.id}/code", operation.title),
+                    *(item.proof for item in listed),
+                ],
                 reads=[page.ref, operation.ref],
                 points=2,
             )
@@ -50,15 +62,21 @@ def coverage(rule: Rule, record: Record, limits: Coverage) -> Said:
         if count > 1:
             yield rule.finding(
                 rule.say("duplicate", code=code),
+                title=rule.titled("duplicate", code=code),
                 subject=f"{page.id}:duplicate:{code}",
                 evidence=[item.proof for item in there if item.code == code],
                 reads=[page.ref],
             )
     yield from _outpatient(rule, record, limits)
     planned = pages.first(page, limits.planned)
-    if planned and planned.text == limits.planned_yes and not pages.first(page, limits.purpose):
+    purpose = pages.first(page, limits.purpose)
+    if planned and planned.text == limits.planned_yes and not purpose and record.brings(f"field:{limits.purpose}"):
         yield rule.finding(
-            rule.say("purpose"), subject=f"{page.id}:purpose", evidence=[planned.proof], reads=[page.ref]
+            rule.say("purpose"),
+            title=rule.titled("purpose"),
+            subject=f"{page.id}:purpose",
+            evidence=[planned.proof],
+            reads=[page.ref],
         )
 
 
@@ -70,9 +88,10 @@ def _outpatient(rule: Rule, record: Record, limits: Coverage) -> Said:
     code = pages.split(stated.text)[0] if stated else ""
     if page and stated and code and admitting and all(i.code.code[:_CATEGORY] != code[:_CATEGORY] for i in admitting):
         other = admitting[0]
-        proof = evidence.at(f"diagnoses/{other.id}/code", other.code.text or other.code.code)
+        proof = evidence.at(f"diagnoses/{other.id}/code", other.title)
         yield rule.finding(
             rule.say("outpatient", code=code, other=other.code.code),
+            title=rule.titled("outpatient"),
             subject=f"{page.id}:outpatient",
             evidence=[stated.proof, proof],
             reads=[page.ref, other.ref],

@@ -85,6 +85,18 @@ class Deadline(Limits):
     days: int = 1
     """The facts must come on so many days in a row; the first of the last day starts the clock."""
 
+    def needed(self) -> Iterator[tuple[str, ...]]:
+        """Yield what may be found to be missing, what calls for it, and the documents that make an exception."""
+        due = [f"document:{type}" for type in self.documents]
+        due += [item for items in (self.needs.needed() if self.needs else ()) for item in items]
+        yield tuple(dict.fromkeys(due))
+        for search in filter(None, (self.facts, self.when)):
+            yield from search.needed()
+        if self.unless and self.unless.part == "documents":
+            yield from self.unless.needed()
+        if self.after in {"operation_start", "operation_end"}:
+            yield ("procedure:operation",)
+
     @cached_property
     def is_choosy(self) -> bool:
         """Whether not every document of the types will do."""
@@ -133,13 +145,14 @@ class Done:
         return evidence.signature(self.document) if self.document.signed else evidence.shown(self.document)
 
 
-@takes(Deadline, words=("hours", "operation", "name"))
+@takes(Deadline, words=("hours", "operation", "name", "value"))
 def deadline(rule: Rule, record: Record, limits: Deadline) -> Said:
     """Judge each moment of a chart: what is due after it must be there by the limit."""
     moments = starts(record, limits.after, limits.facts, own=limits.own)
     if moments and limits.unless and find(record, limits.unless):
         return
-    if moments and limits.when and not find(record, limits.when):
+    called_for = find(record, limits.when) if moments and limits.when else []
+    if moments and limits.when and not called_for:
         return
     if limits.days > 1:
         moments = _in_a_row(record, moments, limits.days)
@@ -149,7 +162,9 @@ def deadline(rule: Rule, record: Record, limits: Deadline) -> Said:
             continue
         if limits.by_surgeon and start.surgeon is None:
             continue
-        yield from _due(rule, record, limits.after, limit, start, _done(record, limits, start))
+        yield from _due(
+            rule, record, limits.after, limit, start, _done(record, limits, start), _why(limits, start, called_for)
+        )
 
 
 @takes(Discharge, words=("hours", "short"))
@@ -167,8 +182,26 @@ def since_discharge(rule: Rule, record: Record, limits: Discharge) -> Said:
         yield from _due(rule, record, "discharged", limit, start, done, document=named)
 
 
+def _why(limits: Deadline, start: Start, called_for: list[Fact]) -> tuple[list[Evidence], list[str]]:
+    """Return what shows why something is due beside its moment: the operation or its surgeon, what calls for it."""
+    proof = [item for fact in called_for[:1] for item in fact.proof]
+    of = start.operation
+    if of and limits.by_surgeon and start.surgeon:
+        proof.append(evidence.at(f"procedures/{of.id}/surgeon", start.surgeon.name or start.surgeon.id))
+    elif of and limits.after == "operation_start" and of.title:
+        proof.append(evidence.at(f"procedures/{of.id}/code", of.title))
+    return proof, [fact.ref for fact in called_for[:1]]
+
+
 def _due(
-    rule: Rule, record: Record, after: After, limit: datetime, start: Start, done: Iterator[Done], **words: Text
+    rule: Rule,
+    record: Record,
+    after: After,
+    limit: datetime,
+    start: Start,
+    done: Iterator[Done],
+    why: tuple[list[Evidence], list[str]] = ([], []),
+    **words: Text,
 ) -> Said:
     """Judge one deadline; of what was done, the first in time."""
     first, judged = next(done, None), limit + timedelta(seconds=rule.grace_s)
@@ -180,7 +213,7 @@ def _due(
     chart = record.chart
     said: dict[str, str | Text] = {
         "hours": f"{rule.limits.get('limit_hours', 0):g}",
-        "limit_text": _length(rule),
+        "limit_text": length(rule),
         "start": shown(chart, start.moment.at),
         "limit": shown(chart, limit),
         **(named := start.words(rule)),
@@ -189,7 +222,7 @@ def _due(
     said["after"] = _filled(rule.texts.get("clock", NAMES[after]), named)
     if "document" in rule.texts and "document" not in said:
         said["document"] = rule.texts["document"]
-    proof, reads = start.proof, start.reads(chart)
+    proof, reads = [*start.proof, *why[0]], [*start.reads(chart), *why[1]]
     if first:
         said["signed"] = _signed_at(record, first)
         proof += first.proof
@@ -197,7 +230,13 @@ def _due(
     state = "late" if first else "absent"
     text = f"{state}_before" if limit == start.at else state
     yield rule.finding(
-        rule.say(text, **said), subject=start.subject, state=state, evidence=proof, reads=reads, due=limit
+        rule.say(text, **said),
+        subject=start.subject,
+        state=state,
+        evidence=proof,
+        reads=reads,
+        due=limit,
+        title=rule.titled(state, **said),
     )
 
 
@@ -298,7 +337,7 @@ def _workdays(record: Record, limits: Deadline, at: datetime) -> datetime:
     return there.astimezone(at.tzinfo)
 
 
-def _length(rule: Rule) -> Text:
+def length(rule: Rule) -> Text:
     """Return the limit in words."""
     for name, text in _UNITS.items():
         if rule.limits.get(name) is not None:

@@ -42,6 +42,8 @@ class Indicator(Limits):
     """Nothing may be found later than so long after the moment."""
     most_days: float | None = None
     """The stay lasts no longer."""
+    told: tuple[Search, ...] = ()
+    """Notes that speak of it: that it was done, not when. One in time meets it; by a later one it cannot be told."""
     if_found: tuple[Search, ...] = ()
     """Only asked where one of these is there."""
     unless: tuple[Search, ...] = ()
@@ -74,10 +76,24 @@ class Chosen(Limits):
     sets: tuple[str, ...]
 
     def needed(self) -> Iterator[tuple[str, ...]]:
-        """Yield all documents that the sets read as one, for most of them say the same; and each vital sign."""
-        found = [*super().needed(), *(items for name in self.sets for items in SETS[name].needed())]
-        yield tuple(dict.fromkeys(item for items in found for item in items if item.startswith("document:")))
-        yield from (items for items in found if not items[0].startswith("document:"))
+        """Yield the front page; while there is none, any diagnosis says which disease it is."""
+        yield (*(f"document:{type}" for type in self.pages), "diagnosis:*")
+
+    def partly(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """Yield, for each indicator, what each of its groups is looked for in."""
+        for name in self.sets:
+            yield name, tuple(f"document:{type}" for type in SETS[name].arrival_documents)
+            for id, asked in SETS[name].items.items():
+                for group in (*asked.groups, asked.before, asked.if_found, asked.unless, asked.told):
+                    items = (item for search in group for each in search.needed() for item in each)
+                    found = tuple(dict.fromkeys(items))
+                    for one in dict.fromkeys((found, *_vitals(group)) if found else ()):
+                        yield f"{name}.{id}", one
+
+
+def _vitals(group: tuple[Search, ...]) -> list[tuple[str, ...]]:
+    """Return the vital signs of a group by themselves: one whose code nobody knows may be what would be missed."""
+    return [items for search in group if search.part == "vitals" for items in search.needed()]
 
 
 @dataclass(frozen=True)
@@ -133,6 +149,7 @@ def indicators(rule: Rule, record: Record, limits: Chosen) -> Said:
             if item.status == "missed":
                 yield rule.finding(
                     rule.say("missed", set=abstraction.title, item=item.label, why=_why(rule, record, item)),
+                    title=rule.titled("missed", set=abstraction.title, item=item.label),
                     subject=f"{name}.{item.id}",
                     state=item.why,
                     evidence=[*abstraction.proof, *item.proof],
@@ -154,6 +171,7 @@ def _unknown(rule: Rule, record: Record, abstraction: Abstraction, unknown: list
     what = Text(zh="、".join(item.label.zh for item in unknown), en=", ".join(item.label.en for item in unknown))
     found = rule.finding(
         rule.say("unknown", set=abstraction.title, items=what),
+        title=rule.titled("unknown", set=abstraction.title),
         subject=abstraction.set,
         state="not_determinable",
         evidence=abstraction.proof,
@@ -167,12 +185,10 @@ def _unknown(rule: Rule, record: Record, abstraction: Abstraction, unknown: list
 
 
 def _why(rule: Rule, record: Record, item: Item) -> Text:
-    words = {"at": shown(record.chart, item.at) if item.at else "", "limit": _until(record, item)}
-    return rule.say(item.why, **words)
-
-
-def _until(record: Record, item: Item) -> str:
-    return shown(record.chart, item.limit) if item.limit else "-"
+    """Return in words why an indicator was missed; without a limit it was to be done by discharge."""
+    words = {"at": shown(record.chart, item.at) if item.at else ""}
+    words["limit"] = shown(record.chart, item.limit) if item.limit else ""
+    return rule.say(item.why if item.limit or item.why == "too_long" else f"{item.why}_by_discharge", **words)
 
 
 def abstract(name: str, record: Record, page_types: tuple[str, ...]) -> Abstraction | None:
@@ -206,7 +222,7 @@ def _included(
         there = [
             pages.Coded(
                 item.code.code, item.code.text, item.rank in {1, None},
-                f"diagnoses/{item.id}/code", item.code.text or item.code.code or "-", item.ref, item.id,
+                f"diagnoses/{item.id}/code", item.title or "-", item.ref, item.id,
             )
             for item in record.chart.diagnoses
         ]  # fmt: skip
@@ -239,6 +255,7 @@ def _item(id: str, asked: Indicator, disease: Indicators, record: Record) -> Ite
         return _stopped(blank, asked, start, record)
     limit = _limit(asked, start, record)
     items = [_group(blank, group, asked, start, limit, record) for group in asked.groups]
+    items = [_told(item, asked, record) if item.status == "missed" else item for item in items]
     order: tuple[Status, ...] = ("missed", "not_determinable", "pending", "not_applicable", "met")
     return min(items, key=lambda item: order.index(item.status))
 
@@ -286,6 +303,23 @@ def _group(
     if not _carried(record, group):
         return replace(blank, status="not_determinable", why="no_data")
     return replace(blank, status="missed", why="absent")
+
+
+def _told(item: Item, asked: Indicator, record: Record) -> Item:
+    """Return a missed indicator as met, or not determinable, where a note says that it was done."""
+    facts = _facts(record, asked.told) if asked.told else []
+    if not facts:
+        return item
+    fact = facts[0]
+    in_time = bool(item.limit and fact.at and fact.at <= item.limit)
+    return replace(
+        item,
+        status="met" if in_time else "not_determinable",
+        why="" if in_time else "no_time",
+        at=fact.at,
+        proof=[*item.proof, *fact.proof],
+        reads=[*item.reads, fact.ref],
+    )
 
 
 def _stopped(blank: Item, asked: Indicator, start: datetime, record: Record) -> Item:
@@ -359,8 +393,12 @@ def _facts(record: Record, searches: tuple[Search, ...]) -> list[Fact]:
 
 
 def _carried(record: Record, searches: tuple[Search, ...]) -> bool:
-    """Tell whether anything arrived of a part of the chart that was searched; without it nothing can be missed."""
-    return any(_any(record, search) for search in searches)
+    """Tell whether anything arrived of a part of the chart that was searched; without it nothing can be missed.
+
+    Nor can what this site's feeds never bring, where they bring none of what will do.
+    """
+    comes = any(record.brings(item) for search in searches for items in search.needed() for item in items)
+    return comes and any(_any(record, search) for search in searches)
 
 
 def _any(record: Record, search: Search) -> bool:

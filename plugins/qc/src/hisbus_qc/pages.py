@@ -97,7 +97,7 @@ def _diagnoses(record: Record, page: ChartDocument | None) -> list[Coded]:
             item.code.text,
             item.rank == 1,
             f"diagnoses/{item.id}/code",
-            item.code.text or item.code.code or "-",
+            item.title or "-",
             item.ref,
             item.id,
         )

@@ -1,5 +1,6 @@
 """Orders and reports: what was ordered has a report, what was reported an order."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 
 from hisbus_qc import evidence
@@ -7,7 +8,7 @@ from hisbus_qc.clock import shown, whole
 from hisbus_qc.facts import Fact, Search, find
 from hisbus_qc.record import Record
 from hisbus_qc.rule import Limits, Rule, Said, takes
-from hisbus_schemas import ChartOrder, ChartReading, Evidence, Wake
+from hisbus_schemas import ChartOrder, ChartReading, Evidence, Wake, called
 
 
 class Pairing(Limits):
@@ -21,6 +22,12 @@ class Pairing(Limits):
     documents: Search | None = None
     """Documents that are reports too; they belong by the name of the service."""
     limit_hours: float
+
+    def needed(self) -> Iterator[tuple[str, ...]]:
+        """Yield orders, and what may be reports."""
+        yield from self.orders.needed()
+        yield from self.reports.needed()
+        yield from self.documents.needed() if self.documents else ()
 
 
 @takes(Pairing)
@@ -58,6 +65,7 @@ def _unreported(rule: Rule, record: Record, limits: Pairing) -> Said:
         time, until = shown(record.chart, fact.at), shown(record.chart, limit)
         yield rule.finding(
             rule.say("unreported", name=fact.name, time=time, limit=until),
+            title=rule.titled("unreported", name=fact.name),
             subject=f"unreported:{fact.id}",
             state="absent",
             evidence=[evidence.at(fact.clock, fact.moment.isoformat() if fact.moment else ""), *fact.proof],
@@ -80,10 +88,12 @@ def _unordered(rule: Rule, record: Record, limits: Pairing, orders: list[ChartOr
     for number, reading in unpaired.items():
         if reading.id not in there:
             continue
-        time = shown(record.chart, whole(reading.time.at)) if reading.time else "-"
+        time = shown(record.chart, whole(reading.time.at)) if reading.time else ""
         values = ", ".join(reading.values)
+        name = called(reading.service) or number
         yield rule.finding(
-            rule.say("unordered", name=reading.service.text or reading.service.code or number, time=time),
+            rule.say("unordered" if time else "untimed", name=name, time=time),
+            title=rule.titled("unordered", name=name),
             subject=f"unordered:{reading.id}",
             state="absent",
             evidence=[evidence.at(f"results/{reading.id}", values)] if values else [_item(reading)],
@@ -92,7 +102,7 @@ def _unordered(rule: Rule, record: Record, limits: Pairing, orders: list[ChartOr
 
 
 def _item(reading: ChartReading) -> Evidence:
-    return evidence.at(f"results/{reading.id}/item", reading.item.text or reading.item.code or "-")
+    return evidence.at(f"results/{reading.id}/item", reading.title or "-")
 
 
 def _of_service(order: ChartOrder, reading: ChartReading) -> bool:

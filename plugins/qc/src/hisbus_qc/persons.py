@@ -1,12 +1,16 @@
 """R47: words in a document that are of another person: a wrong name, sex or age."""
 
 import re
+from functools import cached_property
 
-from hisbus_qc import evidence
+from hisbus_qc import documents, evidence
 from hisbus_qc.frontpage import years
 from hisbus_qc.record import Record
-from hisbus_qc.rule import DocumentTypes, GroupRegex, Limits, Rule, Said, takes
-from hisbus_schemas import Evidence, Text
+from hisbus_qc.rule import DocumentTypes, GroupRegex, Limits, Rule, Said, listed, takes
+from hisbus_schemas import Evidence
+
+_HAN = "\\u4e00-\\u9fff"
+_MASKS = "某*×Ｘ"
 
 
 class Person(Limits):
@@ -18,6 +22,17 @@ class Person(Limits):
     ages: tuple[GroupRegex, ...]
     male: tuple[str, ...]
     female: tuple[str, ...]
+    surnames: str = ""
+    """Characters that a name begins with; ``{name}`` in a pattern stands for such a name."""
+    double_surnames: tuple[str, ...] = ()
+    """Surnames of two characters."""
+
+    @cached_property
+    def ways(self) -> tuple[tuple[str, re.Pattern[str]], ...]:
+        """What each pattern tells, ``name``, ``sex`` or ``age``, and the pattern with names put in."""
+        name = f"(?:{'|'.join((*self.double_surnames, f'[{self.surnames or _HAN}]'))})[{_HAN}·]{{1,3}}"
+        told = (("name", self.names), ("sex", self.sexes), ("age", self.ages))
+        return tuple((what, re.compile(one.replace("{name}", name))) for what, patterns in told for one in patterns)
 
 
 @takes(Person)
@@ -28,31 +43,33 @@ def person(rule: Rule, record: Record, limits: Person) -> Said:
         return
     age = years(patient.birth_date, day) if patient.birth_date and day else None
     sexes = {"male": limits.male, "female": limits.female}.get(patient.sex, ())
-    every = [*limits.names, *limits.sexes, *limits.ages]
-    documents = record.documents(limits.documents)
-    whole = "\n".join(section.text for item in documents for section in item.sections)
-    if not any(re.search(pattern, whole) for pattern in every):
+    there = record.documents(limits.documents)
+    whole = "\n".join(section.text for item in there for section in item.sections)
+    if not any(pattern.search(whole) for _, pattern in limits.ways):
         return
-    for item in documents:
+    for item in there:
         wrong: dict[str, Evidence] = {}
         for index, section in enumerate(item.sections):
-            for what, patterns in (("name", limits.names), ("sex", limits.sexes), ("age", limits.ages)):
-                for pattern in patterns:
-                    for match in re.finditer(pattern, section.text):
-                        value = match[1]
-                        if (
-                            (what == "name" and patient.name and value != patient.name)
-                            or (what == "sex" and sexes and value not in sexes)
-                            or (what == "age" and age is not None and value.isdecimal() and abs(int(value) - age) > 1)
-                        ):
-                            wrong.setdefault(what, evidence.span(item, index, match.start(), match.end()))
+            for what, pattern in limits.ways:
+                for match in pattern.finditer(section.text):
+                    value = match[1]
+                    if (
+                        (what == "name" and patient.name and not _may_be(value, patient.name))
+                        or (what == "sex" and sexes and value not in sexes)
+                        or (what == "age" and age is not None and value.isdecimal() and abs(int(value) - age) > 1)
+                    ):
+                        wrong.setdefault(what, evidence.span(item, index, match.start(), match.end()))
         if wrong:
-            names = [rule.texts[what] for what in wrong]
-            said = Text(zh="、".join(name.zh for name in names), en=", ".join(name.en for name in names))
-            document = item.type.text or item.type.code
+            said = listed(rule.texts[what] for what in wrong)
             yield rule.finding(
-                rule.say("found", document=document, what=said),
+                rule.say("found", document=documents.named(item), what=said),
+                title=rule.titled("found", what=said),
                 subject=item.id,
                 evidence=list(wrong.values()),
                 reads=[item.ref],
             )
+
+
+def _may_be(value: str, name: str) -> bool:
+    """Tell whether a name in a text can be the patient's: it is, holds it, or is masked (王某某)."""
+    return value in name or name in value or any(mark in value for mark in _MASKS)

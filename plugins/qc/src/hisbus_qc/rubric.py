@@ -11,7 +11,7 @@ Only what a person accepted belongs in a score; what is accepted, the caller kno
 
 import tomllib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from importlib.resources import files
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from hisbus import ConfigError
+from hisbus_qc.rulebook import PACKS
 from hisbus_schemas import Finding, Text
 
 
@@ -93,6 +94,8 @@ class Rubric(_Closed):
     version: str
     title: Text
     source: str
+    packs: tuple[str, ...] = ()
+    """The packs of rules that it goes with; none: a site's own."""
     total: float = 100
     sections: tuple[Section, ...]
     defects: tuple[DefectVeto, ...] = ()
@@ -317,14 +320,15 @@ def read(text: str, where: str) -> Rubric:
         raise ConfigError(f"{where}: {'.'.join(map(str, said['loc']))} {said['msg']}") from error
 
 
-def load(folder: Path) -> dict[str, Rubric]:
-    """Return the rubrics of the plugin and over them, by id, those of a hospital's folder.
+def load(folder: Path, packs: Collection[str] = PACKS) -> dict[str, Rubric]:
+    """Return the rubrics of the packs that a site names and over them, by id, those of a hospital's folder.
 
     Raises:
         ConfigError: a file is wrong.
     """
     own = [_read(file) for file in sorted(folder.glob("*.toml"))]
-    return dict(RUBRICS) | {rubric.id: rubric for rubric in own}
+    known = {id: rubric for id, rubric in RUBRICS.items() if {*rubric.packs} & {*packs}}
+    return known | {rubric.id: rubric for rubric in own}
 
 
 def _read(file: Path) -> Rubric:

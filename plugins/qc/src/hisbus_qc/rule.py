@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from importlib.resources import files
@@ -11,7 +11,9 @@ from typing import Annotated, Any, Literal, Protocol, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from hisbus_qc.record import Record
-from hisbus_schemas import Contract, Evidence, Finding, Need, Text, Wake
+from hisbus_schemas import Contract, Evidence, Finding, Need, PatientClass, Text, Wake
+
+INPATIENT: frozenset[PatientClass] = frozenset({"inpatient"})
 
 
 def _need(value: Any) -> Any:
@@ -27,6 +29,10 @@ class Rule(Contract):
     part: str = ""
     """Name of the part; empty: the whole rule."""
     title: Text
+    titles: dict[str, Text] = {}
+    """What its card is called in place of ``title``, by the text that it says (``absent``, ``late`` ...)."""
+    together: bool = False
+    """What its parts find about one subject is one finding: the papers of one operation, of one transfusion."""
     kind: Literal["T", "D", "X", "L"]
     """T: a deadline; D: structured data; X: across documents; L: its words must be understood, so a model is asked."""
     triggers: frozenset[str] = Field(min_length=1)
@@ -34,10 +40,16 @@ class Rule(Contract):
     severity: Literal["info", "warning", "critical"]
     points: float = Field(ge=0)
     source: str
-    """The instrument that demands it."""
+    """The instrument that demands it, with its article; ``院内规定`` where the limit is a habit of hospitals."""
+    packs: tuple[str, ...] = ()
+    """The packs that it is of, ``cn`` or ``us``: judged where the site names one of them. None: a site's own rule."""
+    sources: dict[str, str] = {}
+    """The instrument in another pack, in place of ``source``."""
     enabled: bool = True
     grace_s: float = Field(0, ge=0)
     """Seconds after a deadline in which what is done still counts as in time; the deadline itself stays."""
+    classes: frozenset[PatientClass] = INPATIENT
+    """Classes of stays that it judges; a stay of a day has a short record set of its own."""
     departments: frozenset[str] = frozenset()
     """Departments or wards that it judges; empty: all."""
     except_departments: frozenset[str] = frozenset()
@@ -57,11 +69,11 @@ class Rule(Contract):
 
     def say(self, name: str, /, **values: str | Text) -> Text:
         """Return one of the rule's texts in both languages, filled in."""
-        text = self.texts[name]
-        return Text(
-            zh=text.zh.format(**{key: value.zh if isinstance(value, Text) else value for key, value in values.items()}),
-            en=text.en.format(**{key: value.en if isinstance(value, Text) else value for key, value in values.items()}),
-        )
+        return _filled(self.texts[name], values)
+
+    def titled(self, name: str, /, **values: str | Text) -> Text:
+        """Return what a card is called that says one of the texts, filled in as that is."""
+        return _filled(self.titles.get(name, self.title), values)
 
     def key(self, subject: str) -> str:
         """Return the identity of the rule's finding about a subject: empty, or an entry's id."""
@@ -77,9 +89,10 @@ class Rule(Contract):
         reads: list[str],
         due: datetime | None = None,
         points: float | None = None,
+        title: Text | None = None,
         **payload: Any,
     ) -> Finding:
-        """Return a finding of this rule with its severity, points (or others), title and source."""
+        """Return a finding of this rule with its severity, points and title (or others), and its source."""
         return Finding(
             key=self.key(subject),
             rule=self.id,
@@ -91,11 +104,13 @@ class Rule(Contract):
             evidence=evidence,
             reads=reads,
             due=due,
-            payload={"title": self.title.model_dump(), "source": self.source, **payload},
+            payload={"title": (title or self.title).model_dump(), "source": self.source, **payload},
         )
 
     def concerns(self, record: Record) -> bool:
-        """Tell whether a stay is of a department, and was admitted on a day, that the rule judges."""
+        """Tell whether a stay is of a class and a department, and was admitted on a day, that the rule judges."""
+        if record.chart.patient_class not in self.classes:
+            return False
         if self.departments or self.except_departments:
             here = {record.chart.department, record.chart.location.ward}
             if here & self.except_departments or (self.departments and not here & self.departments):
@@ -105,6 +120,19 @@ class Rule(Contract):
             if day is None or day < (self.valid_from or day) or day > (self.valid_until or day):
                 return False
         return True
+
+
+def _filled(text: Text, values: Mapping[str, str | Text]) -> Text:
+    return Text(
+        zh=text.zh.format(**{key: value.zh if isinstance(value, Text) else value for key, value in values.items()}),
+        en=text.en.format(**{key: value.en if isinstance(value, Text) else value for key, value in values.items()}),
+    )
+
+
+def listed(texts: Iterable[Text], *, stop: str = "、") -> Text:
+    """Return several names as one, as either language lists them."""
+    there = list(texts)
+    return Text(zh=stop.join(text.zh for text in there), en=", ".join(text.en for text in there))
 
 
 class Limits(BaseModel):
@@ -126,6 +154,10 @@ class Limits(BaseModel):
             elif not kinds:
                 yield from _needed(value)
 
+    def partly(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """Yield what only a part of what is judged needs, by its name; the rest is judged without."""
+        yield from ()
+
 
 def _needed(value: Any) -> Iterator[tuple[str, ...]]:
     if isinstance(value, Limits):
@@ -139,13 +171,11 @@ def _needed(value: Any) -> Iterator[tuple[str, ...]]:
 class Named:
     """Says of a limit that it names parts of the record which the rule cannot do without."""
 
-    kind: Literal["document", "field", "vital"]
+    kind: Literal["document"]
 
 
 DocumentTypes = Annotated[tuple[str, ...], Named("document")]
 """Types of documents, WS/T 500 or LOINC; any of them will do."""
-FieldName = Annotated[str, Named("field")]
-"""A field of the front page whose absence is a finding."""
 
 
 def _compiled(text: str) -> str:

@@ -15,13 +15,16 @@ from typing import Any, Literal
 
 from hisbus import ConfigError
 from hisbus_qc.needs import ANYTHING, needs
+from hisbus_qc.record import Record
 from hisbus_qc.rule import Rule
 from hisbus_qc.rulefiles import Folder, Judge, judge, load, rules, table_of
-from hisbus_schemas import EVERY_OTHER, Need
+from hisbus_schemas import EVERY_OTHER, Need, RuleInfo
 
 _MOST = {"minutes": 525_600, "hours": 87_600, "days": 3_650, "workdays": 3_650, "percent": 100, "characters": 100_000}
 """The largest number by unit: ten years, the whole, more than any note has."""
-_SETTINGS = ("rules", "rules_folder", "only", "grace_s")
+_SETTINGS = ("rules", "rules_folder", "only", "grace_s", "packs")
+PACKS = ("cn",)
+"""The packs of rules that are judged by where a site names none."""
 _LONGEST_GRACE_S = 86_400
 
 
@@ -44,6 +47,12 @@ class Shelf:
     def needs(self) -> Mapping[str, tuple[Need, ...]]:
         """What each rule needs of the record, and what those may need that a hospital adds."""
         return {**needs(self.rules), EVERY_OTHER: ANYTHING}
+
+    @property
+    def named(self) -> Mapping[str, RuleInfo]:
+        """What each rule is called and who demands it, of the packs that a site has if it names none."""
+        there = {id: rule for id, rule in self.rules.items() if {*rule.packs} & {*PACKS}}
+        return {id: RuleInfo(title=rule.title, source=rule.source) for id, rule in there.items()}
 
 
 def shelf(agent: str, folder: Folder, kinds: frozenset[Kind]) -> Shelf:
@@ -69,6 +78,17 @@ class Book:
     rules: tuple[Rule, ...]
     judges: tuple[Judge, ...]
     ids: frozenset[str]
+    together: Mapping[str, Rule]
+    """The rules whose parts say one thing of one subject, by id."""
+    needs: Mapping[str, tuple[Need, ...]]
+    """What each rule needs of the record, by id."""
+
+    def lacking(self, record: Record) -> frozenset[tuple[str, str]]:
+        """Return the parts of rules of which this site's feeds do not bring what they need, by rule and part."""
+        if record.coverage.whole:
+            return frozenset()
+        at, said = record.coverage, record.chart.department
+        return frozenset((id, one.part) for id, all_ in self.needs.items() for one in all_ if one.lacking(at, said))
 
 
 def book(settings: Mapping[str, Any], of: Shelf = QC) -> Book:
@@ -89,7 +109,8 @@ def configured(settings: Mapping[str, Any], of: Shelf = QC) -> list[Rule]:
     for key in settings:
         if key not in _SETTINGS:
             raise ConfigError(f"{key} is not a setting of {of.agent}: use {', '.join(_SETTINGS)}")
-    known = _with_folder(settings.get("rules_folder", ""), of)
+    every = _with_folder(settings.get("rules_folder", ""), of)
+    known = _of_packs(every, settings.get("packs", list(PACKS)), of)
     changes = table_of(settings.get("rules", {}), "rules")
     grace = settings.get("grace_s", 0)
     if not _is_number(grace) or not 0 <= grace <= _LONGEST_GRACE_S:
@@ -100,6 +121,8 @@ def configured(settings: Mapping[str, Any], of: Shelf = QC) -> list[Rule]:
     if not isinstance(only, list) or not all(isinstance(id, str) for id in only):
         raise ConfigError("only must be a list of rules")
     for id, key in [*((id, f"rules.{id}") for id in changes), *((id, f"only {id}") for id in only)]:
+        if id in every.keys() - known.keys():
+            raise ConfigError(f"{key} is a rule of the pack {every[id].packs[0]}: name that in packs")
         if id not in known:
             raise ConfigError(f"{key} is not a rule of {of.agent}")
     chosen = (rule for rule in known.values() if rule.id in only)
@@ -119,7 +142,9 @@ def _plain(of: Shelf) -> Book:
 
 def _bound(rules: list[Rule]) -> Book:
     judges = [judge(part, part.id) for rule in rules for part in (rule.parts or (rule,)) if part.enabled]
-    return Book(tuple(rules), tuple(judges), frozenset(rule.id for rule in rules))
+    together = {rule.id: rule for rule in rules if rule.together}
+    ids = frozenset(rule.id for rule in rules)
+    return Book(tuple(rules), tuple(judges), ids, together, needs({rule.id: rule for rule in rules}))
 
 
 def _with_folder(folder: Any, of: Shelf) -> Mapping[str, Rule]:
@@ -133,6 +158,22 @@ def _with_folder(folder: Any, of: Shelf) -> Mapping[str, Rule]:
         if rule.kind not in of.kinds:
             raise ConfigError(f"{tables[id]['file']}: kind {rule.kind} is not one of {of.agent}")
     return found
+
+
+def _of_packs(every: Mapping[str, Rule], packs: Any, of: Shelf) -> dict[str, Rule]:
+    """Return the rules of the packs that a site names, each with its source there."""
+    known = {pack for rule in of.rules.values() for pack in rule.packs}
+    if not isinstance(packs, list) or not packs or not all(pack in known for pack in packs):
+        raise ConfigError(f"packs must be a list of {', '.join(sorted(known))}")
+    return {id: _sourced(rule, packs) for id, rule in every.items() if not rule.packs or {*rule.packs} & {*packs}}
+
+
+def _sourced(rule: Rule, packs: list[str]) -> Rule:
+    """Return a rule with its source in the first of the packs that it is of."""
+    pack = next((pack for pack in packs if pack in rule.packs), "")
+    source = rule.sources.get(pack, rule.source)
+    parts = [part.model_copy(update={"source": source}) if part.source == rule.source else part for part in rule.parts]
+    return rule.model_copy(update={"source": source, "parts": tuple(parts)}) if rule.sources else rule
 
 
 # --- settings

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from hisbus import ConfigError
 from hisbus_qc import agreement, copied, deadlines, fields, mentions, pairing, vitals, windows
+from hisbus_qc.record import Record
 from hisbus_qc.rule import Check, Limits, Rule
 from hisbus_schemas import Text
 
@@ -36,10 +37,13 @@ KINDS = frozenset(
         "patient.merged", "patient.updated", "document.filed", "document.amended", "document.withdrawn",
         "procedure.started", "procedure.ended", "vitals.recorded", "result.reported", "frontpage.submitted",
         "order.placed", "order.changed", "order.stopped", "order.cancelled", "consult.requested", "consult.completed",
-        "diagnosis.recorded", "charge.posted",
+        "diagnosis.recorded", "charge.posted", "allergy.recorded",
     }
 )  # fmt: skip
 """The events that a rule can be triggered by: those that change what the agent is granted."""
+
+_OF_PART = frozenset({"enabled", "points", "severity", "source", "title", "titles"})
+"""What a part of a rule may have of its own beside limits and texts."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,13 @@ class Judge:
     check: Check
     limits: Any
     filtered: bool
-    """Whether the rule does not concern every stay."""
+    """Whether the rule does not concern every inpatient."""
+
+    def concerns(self, record: Record) -> bool:
+        """Tell whether the rule judges a stay."""
+        if self.filtered or record.chart.patient_class != "inpatient":
+            return self.rule.concerns(record)
+        return True
 
 
 class Folder(Protocol):
@@ -125,13 +135,13 @@ def _rule(table: dict[str, Any], file: str) -> Rule:
 def _part(rule: Rule, name: str, table: Mapping[str, Any], file: str) -> Rule:
     where = f"{file}: parts.{name}"
     own = {key: table[key] for key in ("condition", "function") if key in table}
-    unknown = table.keys() - {"enabled", "points", "severity", "limits", "texts", *own}
+    unknown = table.keys() - {*_OF_PART, "limits", "texts", *own}
     if unknown:
         raise ConfigError(f"{where}.{min(unknown)} is not known")
     try:
         own_texts = table_of(table.get("texts", {}), f"{where}.texts")
         texts = {key: Text.model_validate(text) for key, text in own_texts.items()}
-        update = {key: value for key, value in table.items() if key in {"enabled", "points", "severity"}}
+        update = {key: value for key, value in table.items() if key in _OF_PART}
         limits = ({} if own else rule.limits) | table_of(table.get("limits", {}), f"{where}.limits")
         shared = rule.model_dump() | {"condition": "", "function": ""} | own if own else rule.model_dump()
         known = _defaults(own, where) if own else rule.texts
@@ -149,15 +159,18 @@ def _examine(rule: Rule, where: str) -> None:
     defaults: dict[str, Text] = getattr(check, "texts", {})
     known = {word for text in defaults.values() for word in _words(text.zh)} | set(getattr(check, "words", ()))
     needed = {*getattr(check, "needs", ())}
-    for name, text in rule.texts.items():
+    said = {f"titles.{name}": text for name, text in rule.titles.items()} | {"title": rule.title}
+    for name, text in ({f"texts.{name}": text for name, text in rule.texts.items()} | said).items():
         try:
             zh, en = _words(text.zh), _words(text.en)
         except ValueError as error:
-            raise ConfigError(f"{where}: texts.{name} has a lone brace") from error
+            raise ConfigError(f"{where}: {name} has a lone brace") from error
         if zh != en:
-            raise ConfigError(f"{where}: texts.{name} fills in other words in Chinese than in English")
+            raise ConfigError(f"{where}: {name} fills in other words in Chinese than in English")
         if defaults and zh - known:
-            raise ConfigError(f"{where}: texts.{name} fills in {{{min(zh - known)}}}, which nothing gives")
+            raise ConfigError(f"{where}: {name} fills in {{{min(zh - known)}}}, which nothing gives")
+    for name, text in rule.texts.items():
+        zh = _words(text.zh)
         if rule.condition == "deadline" and name in {"absent", "late"} and "document" in zh:
             needed.add("document")
     for name in sorted(needed - rule.texts.keys()):
@@ -217,7 +230,13 @@ def judge(rule: Rule, where: str) -> Judge:
 
 
 def _is_filtered(rule: Rule) -> bool:
-    return bool(rule.departments or rule.except_departments or rule.valid_from or rule.valid_until)
+    return bool(
+        "inpatient" not in rule.classes
+        or rule.departments
+        or rule.except_departments
+        or rule.valid_from
+        or rule.valid_until
+    )
 
 
 def table_of(value: Any, key: str) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Operations: who signed the record, and what was left in the patient."""
 
+from collections.abc import Iterator
+
 from hisbus_qc import evidence
 from hisbus_qc.facts import Search, find, mention, sentence
 from hisbus_qc.moments import starts
@@ -30,6 +32,12 @@ class Tubes(Limits):
     kept: tuple[str, ...]
     """Words of a patient who leaves with a tube."""
 
+    def needed(self) -> Iterator[tuple[str, ...]]:
+        """Yield where tubes are placed, and where their removal stands."""
+        yield tuple(f"document:{type}" for type in self.documents)
+        yield tuple(f"document:{type}" for type in self.notes)
+        yield from self.orders.needed()
+
 
 @takes(SurgeonSigns)
 def surgeon_signs(rule: Rule, record: Record, limits: SurgeonSigns) -> Said:
@@ -49,6 +57,7 @@ def surgeon_signs(rule: Rule, record: Record, limits: SurgeonSigns) -> Said:
                 continue
             yield rule.finding(
                 rule.say("found", **start.words(rule)),
+                title=rule.titled("found", **start.words(rule)),
                 subject=item.id,
                 evidence=[
                     evidence.at(f"procedures/{start.subject}/surgeon", surgeon.name or surgeon.id),
@@ -81,6 +90,7 @@ def tubes(rule: Rule, record: Record, limits: Tubes) -> Said:
             continue
         yield rule.finding(
             rule.say("found", tube=rule.texts[name]),
+            title=rule.titled("found", tube=rule.texts[name]),
             subject=name,
             state="absent",
             evidence=[proof],

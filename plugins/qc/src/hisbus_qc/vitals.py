@@ -87,15 +87,11 @@ def impossible(rule: Rule, record: Record, limits: Range) -> Said:
                 continue
             low, high = rule.limits[name]
             unit = reading.unit if reading.unit.lower() in _FOREIGN else _UNITS[name]
+            vital = rule.texts[name]
+            ends = {"low": f"{low:g}", "high": f"{high:g}", "unit": _UNITS[name]}
             yield rule.finding(
-                rule.say(
-                    "found",
-                    vital=rule.texts[name],
-                    value=f"{wrong} {unit}",
-                    low=f"{low:g}",
-                    high=f"{high:g}",
-                    unit=_UNITS[name],
-                ),
+                rule.say("found", vital=vital, value=f"{wrong} {unit}", **ends),
+                title=rule.titled("found", vital=vital),
                 subject=reading.id,
                 evidence=[evidence.at(f"{part}/{reading.id}", ", ".join(reading.values))],
                 reads=[reading.ref],

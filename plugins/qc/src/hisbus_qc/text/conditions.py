@@ -215,4 +215,4 @@ def _coded(record: Record, side: Side) -> ChartDiagnosis | None:
 
 
 def _code(item: ChartDiagnosis | None) -> list[Evidence]:
-    return [evidence.at(f"diagnoses/{item.id}/code", item.code.text or item.code.code)] if item else []
+    return [evidence.at(f"diagnoses/{item.id}/code", item.title)] if item else []

@@ -101,6 +101,8 @@ class Question:
     """Filled in."""
     says: Mapping[str, Text]
     """What the finding says, by answer."""
+    titles: Mapping[str, Text]
+    """What it is called, by answer."""
     proof: tuple[Evidence, ...]
     """What rules found."""
     about: tuple[str, ...]
@@ -170,6 +172,7 @@ def question(
         subject=subject,
         ask=limits.ask.format(**(words or {})),
         says={name: rule.say(name, **(texts or {})) for name in defects},
+        titles={name: rule.titled(name, **(texts or {})) for name in defects},
         proof=tuple(proof),
         about=tuple(about),
         reads=(*reads, *(entry.ref for entry in shown or ())),
@@ -256,6 +259,7 @@ def _finding(question: Question, said: str, quotes: list[Evidence], model: str) 
         evidence=proof + [quote for quote in quotes if not any(_within(quote, item) for item in proof)],
         reads=list(dict.fromkeys(question.reads)),
         points=0,
+        title=question.titles[said],
         answer=said,
     )
     stamp = json.dumps([rule.id, made.key, question.about], ensure_ascii=False).encode()
