@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from hisbus import Case
 from hisbus_coding import settings as configuration
-from hisbus_coding.codes import Coded, choose, offered, payload, rejections, unmatched
+from hisbus_coding.choice import choose, unmatched
+from hisbus_coding.codes import Coded, offered, payload, rejections
 from hisbus_coding.edits import Claim, Hit, judge
 from hisbus_coding.mentions import mentions
 from hisbus_coding.model import ModelVerifier
@@ -77,17 +78,18 @@ class Agent:
         named = [one for mention in mentions(case.chart, its_tables.terms, its_tables.diagnoses)
                  for one in found(mention, its_tables.retrieval)]  # fmt: skip
         verified = await self._verifier_of(case).verify(case, named)
-        codes = [*choose(verified.found), *_performed(case.chart, its_tables)]
+        chosen = choose(verified.found, its_tables.retrieval)
+        codes = [*(one for one in chosen if one.band != "low"), *_performed(case.chart, its_tables)]
+        candidates = [one for one in chosen if one.band == "low"]
         wrong, unjudged = judge(its.edits, Claim(codes, case.chart, its_tables.terms, its_tables.diagnoses))
         not_judged = unevaluated(unjudged)
         if verified.open is not None:
             not_judged.append(Unevaluated(rule=VERIFICATION, reason="model", text=verified.open))
+        model = case.llm.model if case.llm and verified.by_model else ""
         return Assessment(
             evaluated=frozenset(rules - {one.rule for one in not_judged}),
             unevaluated=not_judged,
-            proposals=_code_set(
-                case.chart, codes, wrong, verified, its_tables, case.llm.model if case.llm and verified.by_model else ""
-            ),
+            proposals=_code_set(case.chart, codes, candidates, wrong, verified, its_tables, model),
             unverified=verified.unverified,
         )
 
@@ -100,7 +102,13 @@ def _performed(chart: Chart, tables: Tables) -> list[Coded]:
 
 
 def _code_set(
-    chart: Chart, codes: Sequence[Coded], wrong: Sequence[Hit], verified: Verified, tables: Tables, model: str
+    chart: Chart,
+    codes: Sequence[Coded],
+    candidates: Sequence[Coded],
+    wrong: Sequence[Hit],
+    verified: Verified,
+    tables: Tables,
+    model: str,
 ) -> list[CodeSet]:
     open_ = unmatched(verified.found)
     if not codes and not open_ and not verified.rejected:
@@ -122,6 +130,7 @@ def _code_set(
             fingerprint=_fingerprint(codes, wrong, open_, verified, tables),
             payload={
                 "codes": payload(codes, release, tables.procedures),
+                "candidates": payload(candidates, release, tables.procedures),
                 "edits": [_edit(hit) for hit in wrong],
                 "unmatched": [_open(item) for item in open_],
                 "rejected": rejections(verified.rejected),

@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from hisbus import Case
 from hisbus_coding import settings as configuration
 from hisbus_coding.agent import CHANGES
-from hisbus_coding.codes import Coded, choose
+from hisbus_coding.choice import choose
+from hisbus_coding.codes import Coded
 from hisbus_coding.edits import Claim, Hit, judge
 from hisbus_coding.mentions import Mention, mentions
 from hisbus_coding.query import RULE, queries
@@ -50,7 +51,7 @@ class Rules:
                  for one in found(mention, retrieval)]  # fmt: skip
         recorded = recorded_codes(chart, retrieval)
         hits, unjudged = judge(edits, Claim(recorded, chart, its_tables.terms, its_tables.diagnoses, recorded=True))
-        asked = queries(chart, [*choose(named), *recorded], [one.mention for one in named])
+        asked = queries(chart, [*choose(named, retrieval), *recorded], [one.mention for one in named])
         return Assessment(
             evaluated=frozenset(rules - unjudged.keys()),
             unevaluated=unevaluated(unjudged),

@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 
 from hisbus import Case
 from hisbus_coding.mentions import Mention, inside
-from hisbus_coding.retrieval import MOST, SURE, Candidate, Retrieval
+from hisbus_coding.retrieval import MOST, SURE, Candidate, Retrieval, sides
 from hisbus_schemas import Evidence, Text
 
 Verdict = Literal["", "confirmed", "uncertain", "disputed"]
@@ -89,6 +89,9 @@ def found(mention: Mention, retrieval: Retrieval) -> list[Found]:
     whole = _candidates(mention, retrieval)
     if whole and whole[0].score >= SURE:
         return [Found(mention, whole)]
+    halves = [retrieval.candidates(half) for half in sides(mention.text)]
+    if mention.listed and halves and all(half and half[0].score >= SURE for half in halves):
+        return [Found(mention, half) for half in halves]
     parts = inside(mention, retrieval.terms, retrieval.release) if mention.listed else []
     return [Found(part, _joined(retrieval.candidates(part.text), whole)) for part in parts] or [Found(mention, whole)]
 
