@@ -28,6 +28,16 @@ def load_table() -> Callable[..., None]:
     return load
 
 
+@pytest.fixture
+def load_crosswalk() -> Callable[..., None]:
+    """Load a crosswalk into a file: ``load_crosswalk(file, target, (from, to), ...)``."""
+
+    def load(file: Path, target: str, *pairs: tuple[str, str]) -> None:
+        store.load(file, made_release(f"X-{target}", "crosswalk", target=target), pairs=pairs)
+
+    return load
+
+
 @pytest.fixture(scope="session")
 def made_up_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The made-up table alone."""

@@ -53,7 +53,7 @@ def retrieved(terms: Terms, note: Note) -> list[Found]:
     (release,) = terms.releases()
     retrieval = Retrieval(terms, release)
     named = mentions(chart_of(note), terms, release)
-    return [one for mention in named for one in found(mention, retrieval)]
+    return [one for mention in named for one in found(mention, retrieval, lambda _: True)]
 
 
 def coded(note: Note, file: Path) -> list[str]:

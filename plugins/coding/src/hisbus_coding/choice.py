@@ -76,6 +76,7 @@ def unmatched(found: Iterable[Found]) -> list[Found]:
         item
         for item in found
         if item.mention.listed
+        and item.mention.text
         and item.mention.status == "asserted"
         and (not item.candidates or item.candidates[0].score < SURE)
     ]

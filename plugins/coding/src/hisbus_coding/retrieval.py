@@ -11,7 +11,7 @@ from hisbus.terms.words import key, short, tokens
 from hisbus_coding.aliases import aliases
 from hisbus_coding.context import DATA
 
-Method = Literal["recorded", "title", "inclusion", "synonym", "alias", "search"]
+Method = Literal["recorded", "title", "inclusion", "synonym", "alias", "search", "crosswalk"]
 
 MOST = 10
 SURE = 0.6
@@ -21,7 +21,7 @@ _WHOLE = 7
 _DEPTH = 60
 """Names that the search is asked for; several may lead to one code."""
 _SCORE: dict[Method, float] = {
-    "recorded": 0.95, "title": 0.95, "inclusion": 0.9, "synonym": 0.9, "alias": 0.85, "search": 0.8
+    "recorded": 0.95, "title": 0.95, "inclusion": 0.9, "synonym": 0.9, "alias": 0.85, "search": 0.8, "crosswalk": 0.95
 }  # fmt: skip
 _LOOSE = 0.02
 """Less for a name without its bracketed or unspecified part."""

@@ -1,6 +1,6 @@
 """Between retrieval and the choice of codes: where a model may confirm, doubt or reject what was retrieved."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Literal, Protocol
@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 from hisbus import Case
 from hisbus_coding.mentions import Mention, inside
 from hisbus_coding.retrieval import MOST, SURE, Candidate, Retrieval, sides
-from hisbus_schemas import Evidence, Text
+from hisbus_schemas import Code, Evidence, Text
 
 Verdict = Literal["", "confirmed", "uncertain", "disputed"]
 """What a verifier makes of a mention's first candidate; empty: nothing."""
@@ -82,11 +82,17 @@ class AsRetrieved:
         return Verified(found, open=NO_MODEL)
 
 
-def found(mention: Mention, retrieval: Retrieval) -> list[Found]:
-    """Return a mention with its candidates; the known names inside it, where it is not known as a whole."""
+def found(mention: Mention, retrieval: Retrieval, owns: Callable[[Code], bool]) -> list[Found]:
+    """Return a mention with its candidates; the known names inside it, where it is not known as a whole.
+
+    Args:
+        mention: of a diagnosis.
+        retrieval: of the table that is coded with.
+        owns: tells whether a recorded code is one of that table.
+    """
     if mention.status in {"negated", "family", "hypothetical"}:
         return [Found(mention, ())]
-    whole = _candidates(mention, retrieval)
+    whole = _candidates(mention, retrieval, owns)
     if whole and whole[0].score >= SURE:
         return [Found(mention, whole)]
     halves = [retrieval.candidates(half) for half in sides(mention.text)]
@@ -96,10 +102,10 @@ def found(mention: Mention, retrieval: Retrieval) -> list[Found]:
     return [Found(part, _joined(retrieval.candidates(part.text), whole)) for part in parts] or [Found(mention, whole)]
 
 
-def _candidates(mention: Mention, retrieval: Retrieval) -> list[Candidate]:
+def _candidates(mention: Mention, retrieval: Retrieval, owns: Callable[[Code], bool]) -> list[Candidate]:
     found = retrieval.candidates(mention.text) if mention.text else []
-    entry = mention.entry
-    recorded = retrieval.recorded(entry.code.code) if entry is not None and entry.code.code else None
+    code = mention.entry.code if mention.entry is not None else None
+    recorded = retrieval.recorded(code.code) if code is not None and code.code and owns(code) else None
     return found if recorded is None or not recorded.concept.usable else _joined([recorded], found)
 
 
