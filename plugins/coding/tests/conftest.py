@@ -16,6 +16,12 @@ def made_release(system: str, kind: str = "diagnosis", **more: Any) -> Release:
     return Release(system, kind, **(facts | {"licence": "made up"} | more))
 
 
+@pytest.fixture(scope="session")
+def release_of_tests() -> Callable[..., Release]:
+    """Make a release: ``release_of_tests(system, kind, ...)``."""
+    return made_release
+
+
 @pytest.fixture
 def load_table() -> Callable[..., None]:
     """Load a table, written as CSV, into a file: ``load_table(file, system, text, kind=...)``."""
