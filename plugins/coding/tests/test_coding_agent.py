@@ -89,6 +89,12 @@ def test_a_code_set_says_all_that_a_coder_needs(made_up_file: Path) -> None:
     assert proposed.state == "discharged"
 
 
+def test_what_somebody_recorded_for_the_same_words_is_the_code_and_the_other_an_alternative(made_up_file: Path) -> None:
+    chart = a_chart("出院诊断：1.重症肺炎", diagnoses=[diagnosis("J15.9x1", "重症肺炎", 1)])
+    (only,) = code_set(assess(make_case(chart, terms=made_up_file))).payload["codes"]
+    assert only["code"] == "J15.9x1" and "J18.8x1" in {one["code"] for one in only["alternatives"]}
+
+
 def test_before_discharge_a_code_set_is_preliminary(made_up_file: Path) -> None:
     assert code_set(assess(make_case(a_chart(discharged=None), terms=made_up_file))).state == "running"
 

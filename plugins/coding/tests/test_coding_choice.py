@@ -7,7 +7,7 @@ import pytest
 
 from hisbus.testing import NOW, make_case, make_chart, make_document, run
 from hisbus_coding import Agent
-from hisbus_coding.families import bare_beside, combined
+from hisbus_coding.families import combined, said_better
 from hisbus_schemas import CodeSet
 
 
@@ -25,13 +25,28 @@ def codes(text: str, terms: Path, band: str = "") -> list[str]:
      ("K92.2", "K26.4"), ("D64.900", "D62.x00"), ("E11.9", "E11.621"), ("N18.9", "N18.5")],
 )  # fmt: skip
 def test_the_bare_goes_beside_what_says_more_of_the_same_disease(bare: str, specific: str) -> None:
-    assert bare_beside(bare, [bare, specific])
-    assert not bare_beside(specific, [bare, specific])
+    both = {bare: "", specific: ""}
+    assert said_better(bare, both) == specific
+    assert said_better(specific, both) is None
 
 
-@pytest.mark.parametrize("one, other", [("I10", "I50.9"), ("E11.9", "E78.5"), ("J18.9", "J96.0"), ("M77.11", "M77.12")])
+@pytest.mark.parametrize(
+    "one, other", [("I10", "I50.9"), ("E11.9", "E78.5"), ("J18.9", "J96.0"), ("M54.9", "M54.2"), ("M77.11", "M77.12")]
+)
 def test_different_diseases_stand_beside_each_other(one: str, other: str) -> None:
-    assert not bare_beside(one, [one, other]) and not bare_beside(other, [one, other])
+    both = {one: "", other: ""}
+    assert said_better(one, both) is None and said_better(other, both) is None
+
+
+def test_a_name_that_says_unspecified_is_bare_as_well() -> None:
+    names = {"K35.800": "急性阑尾炎，其他和未特指的", "K35.801": "急性化脓性阑尾炎"}
+    assert said_better("K35.800", names) == "K35.801" and said_better("K35.801", names) is None
+    names = {"I63.900": "脑梗死", "I63.500": "大脑动脉未特指的闭塞或狭窄引起的脑梗死"}
+    assert said_better("I63.900", names) == "I63.500" and said_better("I63.500", names) is None
+
+
+def test_the_specific_stands_where_the_bare_stood(made_up_file: Path) -> None:
+    assert codes("出院诊断：1.糖尿病 2.肺炎 3.2型糖尿病性肾病", made_up_file) == ["E11.2x1", "J18.9x1"]
 
 
 def test_type_1_wins_over_diabetes_without_a_type(icd_file: Path) -> None:

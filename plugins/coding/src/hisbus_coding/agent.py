@@ -13,7 +13,7 @@ from hisbus_coding.operations import operations
 from hisbus_coding.retrieval import Retrieval
 from hisbus_coding.sets import CODES, CodesFor, carried, proposal
 from hisbus_coding.tables import NEEDS, Tables, is_coded, tables, unevaluated
-from hisbus_coding.verify import AsRetrieved, Verified, Verifier, found
+from hisbus_coding.verify import AsRetrieved, Verified, Verifier, as_recorded, found
 from hisbus_schemas import Assessment, Chart, CodeSet, Text, Unevaluated
 
 VERIFICATION = "verification"
@@ -105,7 +105,7 @@ class Agent:
         """Return what the chart names, coded with one table of diagnoses."""
         named = [one for mention in mentions(case.chart, tables.terms, tables.diagnoses)
                  for one in found(mention, tables.retrieval, tables.owns)]  # fmt: skip
-        verified = await self._verifier_of(case).verify(case, named)
+        verified = await self._verifier_of(case).verify(case, as_recorded(named))
         codes = choose(verified.found, tables.retrieval)
         return _Chosen(
             [one for one in codes if one.band != "low"], [one for one in codes if one.band == "low"], verified

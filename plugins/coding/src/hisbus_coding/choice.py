@@ -7,7 +7,7 @@ from hisbus.terms import plain
 from hisbus_coding.codes import SPANS, Coded, Role
 from hisbus_coding.confidence import Place, band, confidence
 from hisbus_coding.context import DATA
-from hisbus_coding.families import bare_beside, combined
+from hisbus_coding.families import combined, said_better
 from hisbus_coding.mentions import TOPIC, Mention
 from hisbus_coding.passages import SAID
 from hisbus_coding.retrieval import SURE, Candidate, Retrieval
@@ -150,15 +150,22 @@ def _place(item: Found, lists: set[Place]) -> Place:
 
 
 def _without_bare(piles: dict[str, _Pile]) -> dict[str, _Pile]:
-    """Leave out the bare beside the specific, and what a better list names otherwise: the same disease, said shorter
-    or before it was known better."""
+    """Leave out what a better list names otherwise, and the bare beside the specific: the same disease, said before it
+    was known better, or shorter. What speaks for the bare one speaks for the other, too."""
     best: dict[str, int] = {}
     for code, pile in piles.items():
         category = plain(code)[:3]
         best[category] = min(best.get(category, len(_ORDER)), _ORDER.index(pile.place))
     kept = {code: pile for code, pile in piles.items() if _ORDER.index(pile.place) == best[plain(code)[:3]]}
-    proposed = [code for code, pile in kept.items() if pile.place not in {"said", "beside"}]
-    return {code: pile for code, pile in kept.items() if not bare_beside(code, proposed)}
+    listed = {code: pile.candidate.display for code, pile in kept.items() if pile.place not in {"said", "beside"}}
+    for code, pile in list(kept.items()):
+        better = said_better(code, {**listed, code: pile.candidate.display})
+        if better is None:
+            continue
+        del kept[code]
+        if better in kept and pile.place == kept[better].place:
+            kept[better].mentions += pile.mentions
+    return kept
 
 
 def _joined(piles: dict[str, _Pile], retrieval: Retrieval) -> list[_Pile]:

@@ -10,12 +10,22 @@ from hisbus.terms import plain
 _DATA: Mapping[str, Any] = tomllib.loads(files("hisbus_coding").joinpath("families.toml").read_text(encoding="utf-8"))
 
 
-def bare_beside(code: str, others: Iterable[str]) -> bool:
-    """Tell whether one of the other codes says more of the same disease than this one."""
-    its, beside = plain(code), [plain(other) for other in others]
-    if any(_within(its, one["bare"]) and any(_within(other, one["over"]) for other in beside) for one in _SPECIFIC):
-        return True
-    return _is_vague(its) and any(other[:3] == its[:3] and other != its and not _is_vague(other) for other in beside)
+def said_better(code: str, others: Mapping[str, str]) -> str | None:
+    """Return the one of other codes that says more of the same disease than this one; None: none does.
+
+    Args:
+        code: of a set.
+        others: the codes of the set with their names; this one is among them.
+    """
+    bare = plain(code)
+    over = [prefixes for one in _SPECIFIC if _within(bare, one["bare"]) for prefixes in one["over"]]
+    named = next((other for other in others if over and plain(other).startswith(tuple(over))), None)
+    if named is not None or _within(bare, _DATA["apart"]["codes"]):
+        return named
+    alike = [other for other in others if plain(other)[:3] == bare[:3] and other != code]
+    least = min(alike, key=lambda other: _vagueness(other, others[other]), default=None)
+    more = least is not None and _vagueness(code, others[code]) > _vagueness(least, others[least])
+    return least if more else None
 
 
 def combined(system: str, codes: Iterable[str]) -> tuple[str, str, str] | None:
@@ -36,6 +46,8 @@ def _within(code: str, prefixes: Iterable[str]) -> bool:
     return code.startswith(tuple(map(plain, prefixes)))
 
 
-def _is_vague(bare: str) -> bool:
-    """Tell whether a code says nothing beyond its category: ``J18.9``, ``I10.x00``."""
-    return bare[3:].rstrip("0") in {"", "9", "X"}
+def _vagueness(code: str, name: str) -> int:
+    """Return how little a code says beyond its category: 2 by its end (``J18.9``), 1 by its name, else 0."""
+    if plain(code)[3:].rstrip("0") in {"", "9", "X"}:
+        return 2
+    return 1 if any(word in name.casefold() for word in ("unspecified", "未特指")) else 0

@@ -1,11 +1,12 @@
 """Between retrieval and the choice of codes: where a model may confirm, doubt or reject what was retrieved."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Literal, Protocol
 
 from hisbus import Case
+from hisbus.terms.words import key, short
 from hisbus_coding.mentions import Mention, inside
 from hisbus_coding.retrieval import MOST, SURE, Candidate, Retrieval, sides
 from hisbus_schemas import Code, Evidence, Text
@@ -100,6 +101,21 @@ def found(mention: Mention, retrieval: Retrieval, owns: Callable[[Code], bool]) 
         return [Found(mention, half) for half in halves]
     parts = inside(mention, retrieval.terms, retrieval.release) if mention.listed else []
     return [Found(part, _joined(retrieval.candidates(part.text), whole)) for part in parts] or [Found(mention, whole)]
+
+
+def as_recorded(found: Sequence[Found]) -> list[Found]:
+    """Return what was found with the code that somebody recorded for the same words as a final diagnosis in front."""
+    recorded = {
+        key(short(item.mention.text)): item.candidates[0]
+        for item in found
+        if item.mention.heading == "final" and item.candidates and item.candidates[0].method == "recorded"
+    }
+    return [
+        replace(item, candidates=_joined([its], item.candidates))
+        if item.mention.document is not None and (its := recorded.get(key(short(item.mention.text)))) is not None
+        else item
+        for item in found
+    ]
 
 
 def _candidates(mention: Mention, retrieval: Retrieval, owns: Callable[[Code], bool]) -> list[Candidate]:
