@@ -83,10 +83,7 @@ def starts(record: Record, after: After, search: Search | None = None) -> list[S
     """
     if after == "facts":
         return list(_found(record, search)) if search else []
-    found: list[Start] | None = record.moments.get(after)
-    if found is None:
-        found = record.moments[after] = list(_FINDERS[after](record))
-    return found
+    return record.once(("moments", after), lambda: list(_FINDERS[after](record)))
 
 
 def _admitted(record: Record) -> Iterator[Start]:
