@@ -10,6 +10,13 @@ from hisbus_qc.record import Record, written
 from hisbus_qc.rule import DocumentTypes, Limits, Regex, Rule, Said, takes
 from hisbus_schemas import ChartDocument, Evidence, Wake
 
+_DRUG = re.compile(
+    r"\d\s*(?:mg|g|ug|μg|ml|IU|U|片|粒|支|袋|丸|万)"
+    r"|片|胶囊|颗粒|注射液|注射用|口服液|混悬液|软膏|滴眼液|气雾剂|吸入剂|丸|缓释|肠溶"
+)
+"""By which a part of a list is a medicine, and no advice."""
+_SALTS = re.compile(r"^(?:注射用)?(?:盐酸|硫酸|马来酸|富马酸|枸橼酸|酒石酸|磷酸|苯磺酸|琥珀酸|甲磺酸)?")
+_FORMS = re.compile(r"(?:缓释|控释|肠溶|分散|咀嚼)?(?:片|胶囊|颗粒|注射液|口服液|混悬液|丸|散)?$")
 _DOSE = re.compile(r"[\s\d(（:：].*$", re.DOTALL)
 """From the first dose, number or bracket on, it is no longer the medicine's name."""
 
@@ -93,7 +100,7 @@ def medicines(rule: Rule, record: Record, limits: Medicines) -> Said:
         return
     item = records[-1]
     for fact, name in orders:
-        if not any(name in section.text for section in item.sections):
+        if not any(_core(name) in section.text for section in item.sections):
             yield rule.finding(
                 rule.say("unlisted", name=name),
                 title=rule.titled("unlisted", name=name),
@@ -102,7 +109,7 @@ def medicines(rule: Rule, record: Record, limits: Medicines) -> Said:
                 reads=[fact.ref, item.ref],
             )
     for name, proof in _listed(item, limits):
-        if not any(name in ordered or ordered in name for _, ordered in orders):
+        if not any(_core(name) in ordered or _core(ordered) in name for _, ordered in orders):
             yield rule.finding(
                 rule.say("unordered", name=name),
                 title=rule.titled("unordered", name=name),
@@ -121,10 +128,16 @@ def _listed(item: ChartDocument, limits: Medicines) -> list[tuple[str, Evidence]
             continue
         for part in re.finditer(r"[^、，,；;。\n]+", section.text[match.end() :].split("。")[0]):
             name = _medicine(re.sub(r"^\s*\d+[.．、]\s*", "", part[0]))
-            if len(name) > 1 and not any(word in part[0] for word in limits.none):
+            if len(name) > 1 and _DRUG.search(part[0]) and not any(word in part[0] for word in limits.none):
                 begin = match.end() + part.start()
                 found.append((name, evidence.span(item, index, begin, begin + len(part[0]))))
     return found
+
+
+def _core(name: str) -> str:
+    """Return a medicine's name without salt and form, by which a record may call it."""
+    bare = _FORMS.sub("", _SALTS.sub("", name))
+    return bare if len(bare) > 1 else name
 
 
 def _medicine(text: str) -> str:

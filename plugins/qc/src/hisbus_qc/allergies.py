@@ -120,11 +120,12 @@ def _recorded(record: Record, limits: Allergies) -> Iterator[_Stated]:
 
 
 def _in_text(record: Record, limits: Allergies) -> list[_Stated]:
-    """Return the first statement of each document; one that is denied is not read as stated."""
+    """Return the first statement of each document: what is plainly named, else what is denied, else what is listed."""
     found = []
     for item in record.documents(limits.documents):
         for index, section in enumerate(item.sections):
-            patterns = [(False, pattern) for pattern in limits.denied] + [(True, pattern) for pattern in limits.named]
+            told, *others = limits.named
+            patterns = [(True, told), *((False, one) for one in limits.denied), *((True, one) for one in others)]
             match = next(((has, at) for has, pattern in patterns if (at := re.search(pattern, section.text))), None)
             if match:
                 has, at = match

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 
 from hisbus_qc import evidence
-from hisbus_qc.clock import shown
+from hisbus_qc.clock import shown, whole
 from hisbus_qc.facts import Fact, Search, find
 from hisbus_qc.record import Record, written
 from hisbus_qc.rule import DocumentTypes, Limits, Rule, Said, takes
@@ -21,6 +21,9 @@ class Gaps(Limits):
     severe: Search
     severe_days: float
     stable_days: float
+    critical_ended: Search | None = None
+    """Orders that end the level; so does the end of the order that set it."""
+    severe_ended: Search | None = None
 
     def needed(self) -> Iterator[tuple[str, ...]]:
         """Yield the notes: where no order sets a level, the patient is taken for stable."""
@@ -31,11 +34,17 @@ class Gaps(Limits):
 def gaps(rule: Rule, record: Record, limits: Gaps) -> Said:
     """Judge each pair of neighbouring notes, and the time since the last one. The level is that of the orders in force.
 
-    A level that an order set between two notes starts a clock of its own. An order that was cancelled sets none.
+    A level that an order set between two notes starts a clock of its own, which stops when the level ends. An order
+    that was cancelled sets none.
     """
     notes = [item for item in record.documents(limits.documents) if item.signed]
     levels = (("critical", limits.critical, limits.critical_days), ("severe", limits.severe, limits.severe_days))
-    orders = [(level, days, fact) for level, search, days in levels for fact in find(record, search)] if notes else []
+    ended = {"critical": limits.critical_ended, "severe": limits.severe_ended}
+    orders = [
+        (level, days, fact, _end(record, fact, ended[level]))
+        for level, search, days in (levels if notes else ())
+        for fact in find(record, search)
+    ]
     for note, following in pairwise([*notes, None]):
         if note is None:
             continue
@@ -72,9 +81,17 @@ def gaps(rule: Rule, record: Record, limits: Gaps) -> Said:
 _Due = tuple[datetime, float, str, list[Evidence], list[str]]
 
 
-def _dues(limits: Gaps, orders: list[tuple[str, float, Fact]], at: datetime) -> Iterator[_Due]:
+def _end(record: Record, fact: Fact, ended: Search | None) -> datetime | None:
+    """Return when a level ended that an order set: by an order after it, or with that order itself."""
+    stopped = next((order.stopped for _, order in record.orders if order.id == fact.id), None)
+    ends = [one.at for one in (find(record, ended) if ended else ()) if one.at and fact.at and one.at >= fact.at]
+    return min([*ends, *([whole(stopped.at)] if stopped else [])], default=None)
+
+
+def _dues(limits: Gaps, orders: list[tuple[str, float, Fact, datetime | None]], at: datetime) -> Iterator[_Due]:
     """Yield when the note after that of a time is due: of a stable patient, and by each order that sets a level."""
     yield at + timedelta(days=limits.stable_days), limits.stable_days, "stable", [], []
-    for level, days, fact in orders:
-        if fact.at:
-            yield max(at, fact.at) + timedelta(days=days), days, level, fact.proof, [fact.ref]
+    for level, days, fact, end in orders:
+        due = max(at, fact.at) + timedelta(days=days) if fact.at else None
+        if due and (end is None or due <= end):
+            yield due, days, level, fact.proof, [fact.ref]
