@@ -100,7 +100,7 @@ def medicines(rule: Rule, record: Record, limits: Medicines) -> Said:
         return
     item = records[-1]
     for fact, name in orders:
-        if not any(_core(name) in section.text for section in item.sections):
+        if not any(_core(name) in text for text in _prescribed(item, limits.heading)):
             yield rule.finding(
                 rule.say("unlisted", name=name),
                 title=rule.titled("unlisted", name=name),
@@ -117,6 +117,12 @@ def medicines(rule: Rule, record: Record, limits: Medicines) -> Said:
                 evidence=[proof],
                 reads=[item.ref, *(fact.ref for fact, _ in orders)],
             )
+
+
+def _prescribed(item: ChartDocument, heading: str) -> list[str]:
+    """Return what stands behind the heading of the medicines; without one, the whole text."""
+    found = [section.text[match.end() :] for section in item.sections if (match := re.search(heading, section.text))]
+    return found or [section.text for section in item.sections]
 
 
 def _listed(item: ChartDocument, limits: Medicines) -> list[tuple[str, Evidence]]:

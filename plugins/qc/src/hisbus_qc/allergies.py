@@ -33,6 +33,8 @@ class Allergies(Limits):
     """Regular expressions of a record that denies allergies."""
     named: tuple[GroupRegex, ...]
     """Of one that states them; the first group names what of."""
+    others: tuple[str, ...] = ()
+    """Words of relatives, whose allergies are not the patient's."""
     pages: DocumentTypes
     field: str
     """Of the front page: whether there is an allergy."""
@@ -126,13 +128,22 @@ def _in_text(record: Record, limits: Allergies) -> list[_Stated]:
         for index, section in enumerate(item.sections):
             told, *others = limits.named
             patterns = [(True, told), *((False, one) for one in limits.denied), *((True, one) for one in others)]
-            match = next(((has, at) for has, pattern in patterns if (at := re.search(pattern, section.text))), None)
+            match = next(((has, at) for has, one in patterns if (at := _own(one, section.text, limits.others))), None)
             if match:
                 has, at = match
                 proof = evidence.span(item, index, at.start(), at.end())
                 found += [_Stated(has, _drug(name), proof, item.ref) for name in _names(at[1] if has else "")]
                 break
     return found
+
+
+def _own(pattern: str, text: str, others: tuple[str, ...]) -> re.Match[str] | None:
+    """Return the first match whose sentence does not speak of a relative before it."""
+    for match in re.finditer(pattern, text):
+        begin = max(text.rfind(mark, 0, match.start()) for mark in "。；;\n") + 1
+        if not any(word in text[begin : match.end()] for word in others):
+            return match
+    return None
 
 
 def _names(text: str) -> list[str]:

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 
 from hisbus_qc import evidence
-from hisbus_qc.clock import shown, whole
+from hisbus_qc.clock import last_second, shown, whole
 from hisbus_qc.facts import Fact, Search, find
 from hisbus_qc.record import Record, written
 from hisbus_qc.rule import DocumentTypes, Limits, Rule, Said, takes
@@ -21,6 +21,8 @@ class Gaps(Limits):
     severe: Search
     severe_days: float
     stable_days: float
+    calendar: tuple[str, ...] = ()
+    """Levels whose days are the calendar's: a note is due by the end of the last one."""
     critical_ended: Search | None = None
     """Orders that end the level; so does the end of the order that set it."""
     severe_ended: Search | None = None
@@ -48,7 +50,7 @@ def gaps(rule: Rule, record: Record, limits: Gaps) -> Said:
     for note, following in pairwise([*notes, None]):
         if note is None:
             continue
-        due, days, level, proof, reads = min(_dues(limits, orders, written(note)), key=lambda item: item[0])
+        due, days, level, proof, reads = min(_dues(record, limits, orders, written(note)), key=lambda item: item[0])
         if (following and written(following) <= due) or (not following and record.ended and record.ended <= due):
             continue
         if following is None and record.now <= due:
@@ -88,10 +90,17 @@ def _end(record: Record, fact: Fact, ended: Search | None) -> datetime | None:
     return min([*ends, *([whole(stopped.at)] if stopped else [])], default=None)
 
 
-def _dues(limits: Gaps, orders: list[tuple[str, float, Fact, datetime | None]], at: datetime) -> Iterator[_Due]:
+def _dues(
+    record: Record, limits: Gaps, orders: list[tuple[str, float, Fact, datetime | None]], at: datetime
+) -> Iterator[_Due]:
     """Yield when the note after that of a time is due: of a stable patient, and by each order that sets a level."""
-    yield at + timedelta(days=limits.stable_days), limits.stable_days, "stable", [], []
+    yield _until(record, limits, "stable", at, limits.stable_days), limits.stable_days, "stable", [], []
     for level, days, fact, end in orders:
-        due = max(at, fact.at) + timedelta(days=days) if fact.at else None
+        due = _until(record, limits, level, max(at, fact.at), days) if fact.at else None
         if due and (end is None or due <= end):
             yield due, days, level, fact.proof, [fact.ref]
+
+
+def _until(record: Record, limits: Gaps, level: str, at: datetime, days: float) -> datetime:
+    later = at + timedelta(days=days)
+    return last_second(record.chart, later) if level in limits.calendar else later
