@@ -163,6 +163,7 @@ def test_what_calls_for_a_need_is_the_moment_from_which_its_rule_counts() -> Non
         "disposition": "discharge",
         "document:C0049": "discharge",
         "document:C0050": "death",
+        "document:C0036": "death",
         "document:C0035": "death",
     }
     assert after("R09") == {"document:C0045": "", "order:*": "admission"}, "an order calls for the note"

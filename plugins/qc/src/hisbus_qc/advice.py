@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from hisbus_qc import evidence
 from hisbus_qc.clock import shown
-from hisbus_qc.facts import Search, find, mention, sentence
+from hisbus_qc.facts import Search, find, sentence
 from hisbus_qc.record import Record, written
 from hisbus_qc.rule import DocumentTypes, Limits, Regex, Rule, Said, takes
 from hisbus_schemas import ChartDocument, Evidence, Wake
@@ -15,6 +15,9 @@ _DRUG = re.compile(
     r"|片|胶囊|颗粒|注射液|注射用|口服液|混悬液|软膏|滴眼液|气雾剂|吸入剂|丸|缓释|肠溶"
 )
 """By which a part of a list is a medicine, and no advice."""
+_CLAUSE = re.compile(r"[^。；;\n]+")
+_CONDITION = re.compile(r"(?:^|[，,、\s])(?:如|若|倘|必要时|视|酌情|可考虑|一旦)")
+"""By which advice is for a case that may not come."""
 _SALTS = re.compile(r"^(?:注射用)?(?:盐酸|硫酸|马来酸|富马酸|枸橼酸|酒石酸|磷酸|苯磺酸|琥珀酸|甲磺酸)?")
 _FORMS = re.compile(r"(?:缓释|控释|肠溶|分散|咀嚼)?(?:片|胶囊|颗粒|注射液|口服液|混悬液|丸|散)?$")
 _DOSE = re.compile(r"[\s\d(（:：].*$", re.DOTALL)
@@ -72,12 +75,15 @@ def advice(rule: Rule, record: Record, limits: Advice) -> Said:
 
 
 def _advised(item: ChartDocument, heading: str, term: str) -> tuple[str, Evidence] | None:
-    """Return a term with the words that advise it."""
-    for section in item.sections:
-        match = re.search(heading, section.text) or re.search(heading, section.title or section.name)
-        if match and term in (section.text[match.end() :] if match.string == section.text else section.text):
-            proof = mention(item, (term,))
-            return (term, proof) if proof else None
+    """Return a term with the words that advise it; what is advised on a condition is not judged."""
+    for index, section in enumerate(item.sections):
+        match = re.search(heading, section.text)
+        whole = re.search(heading, section.title or section.name)
+        if match is None and whole is None:
+            continue
+        for clause in _CLAUSE.finditer(section.text, match.end() if match else 0):
+            if term in clause[0] and not _CONDITION.search(clause[0]):
+                return term, evidence.span(item, index, clause.start(), clause.end())
     return None
 
 
