@@ -1,4 +1,4 @@
-"""``python -m tests.bench.agents``: what an event costs each agent, and the dearest rules of ``qc``; no model, no bus.
+"""What an event costs each agent, and the dearest rules of ``qc`` (``python -m tests.bench.agents``); no model, no bus.
 
 Every event of the simulated week, each stay's chart as it grows: CPU of the agent's own work, with the rule's memory and
 without it.
