@@ -44,7 +44,7 @@ HEADINGS = (
 OTHERS = {
     *("class", "sex", "disposition", "document:ARCHIVE", "diagnosis:final", "diagnosis:admitting"),
     *(
-        "procedure",
+        "procedure:operation",
         *(f"section:{name}" for name in (*SECTIONS, *HEADINGS)),
         *(f"{kind}:*" for kind in ENTRIES),
     ),
@@ -163,8 +163,8 @@ def test_what_calls_for_a_need_is_the_moment_from_which_its_rule_counts() -> Non
         "disposition": "discharge",
         "document:C0049": "discharge",
         "document:C0050": "death",
-        "document:C0036": "death",
         "document:C0035": "death",
+        "document:C0036": "death",
     }
     assert after("R09") == {"document:C0045": "", "order:*": "admission"}, "an order calls for the note"
     assert after("R43")["vital:8310-5"] == "admission"
@@ -190,9 +190,9 @@ def test_a_field_that_no_front_page_of_the_site_has_is_not_missing() -> None:
 
 def test_a_paper_that_the_site_never_sends_is_not_missing_beside_one_that_it_does() -> None:
     stay = made({"now": "04-20 00:00", "procedures": [{"start": "03-03 10:30", "end": "03-03 12:00"}]})
-    (card,) = answered(stay, "procedure", "document:C0047", "document:C0046", only=["R36"])
+    (card,) = answered(stay, "procedure:operation", "document:C0047", "document:C0046", only=["R36"])
     assert card.payload["title"]["zh"] == "术前讨论缺失" and "同意书" not in card.message.zh
-    (both,) = answered(stay, "procedure", "document:C0047", "document:C0026", only=["R36"])
+    (both,) = answered(stay, "procedure:operation", "document:C0047", "document:C0026", only=["R36"])
     assert "同意书" in both.message.zh
 
 
@@ -239,7 +239,7 @@ def test_of_a_hospital_without_papers_of_operations_nobody_is_accused(rule: str)
     procedures = [{"start": "03-03 10:30", "end": "03-03 12:00", "surgeon": "D200 张华"}]
     charges = [{"what": "T9 人工关节"}]
     stay = made({"now": "04-20 00:00", "procedures": procedures, "charges": charges})
-    assert answered(stay, "procedure", "charge", only=[rule]) == []
+    assert answered(stay, "procedure:operation", "charge", only=[rule]) == []
     assert [
         need for need in QC.needs[rule] if need.lacking(Coverage(others=False, site=dict.fromkeys(BRINGS, True)), "")
     ]

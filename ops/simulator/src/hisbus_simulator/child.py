@@ -39,11 +39,6 @@ send = "127.0.0.1:{send}"
 charset = "UTF-8"
 timezone = "Asia/Shanghai"
 clock = "feed"
-[agents.coding.settings]
-diagnosis = "{table}"
-[agents.coding.settings.systems]
-# What this hospital's messages call its codes.
-I10 = "{table}"
 [agents.coding-rules]
 # The questions that it asks are not among the answers that are known here.
 enabled = false
@@ -81,8 +76,7 @@ class Child:
         self._configuration = folder / "hisbus.toml"
         place = folder.absolute().as_posix()
         rules = json.dumps(RULES)
-        ports = {"web": self.web, "listen": self.listen, "send": send}
-        text = _CONFIGURATION.format(folder=place, **ports, rules=rules, table=TABLE)
+        text = _CONFIGURATION.format(folder=place, web=self.web, listen=self.listen, send=send, rules=rules)
         self._configuration.write_text(text, "utf-8")
         self._process: asyncio.subprocess.Process | None = None
 

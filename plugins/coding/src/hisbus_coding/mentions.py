@@ -19,6 +19,8 @@ _UNDER: dict[str, Status] = {"family": "family", "differential": "uncertain", "p
 _IDLE = frozenset(DATA["modifiers"]["words"]) | frozenset(DATA["modifiers"]["joining"])
 _CUE_EDGE = " ?？,，、"
 _COMMA = re.compile("[，、,]")
+_CHINESE = re.compile(r"[，、]|(?<=[^\x00-\x7f])[ 　]+|[ 　]+(?=[^\x00-\x7f])")
+_DEGREE = re.compile("|".join(DATA["modifiers"]["degrees"]), re.IGNORECASE)
 _AND = re.compile(r"\band\b|&", re.IGNORECASE)
 _DOUBTED = frozenset({"uncertain", "negated", "hypothetical"})
 TOPIC = "topic"
@@ -51,8 +53,8 @@ class Mention:
     end: int = 0
     entry: ChartDiagnosis | None = None
     """Set: a recorded diagnosis, of no document."""
-    part: bool = False
-    """Whether it is a known name within an item that says more."""
+    besides: frozenset[str] = frozenset()
+    """Of a known name within an item that is not known as a whole: the words of the item that are in no name of it."""
 
     @property
     def listed(self) -> bool:
@@ -110,23 +112,26 @@ def inside(mention: Mention, terms: Terms, release: Release) -> list[Mention]:
     text = mention.document.sections[mention.section].text
     around = cues(text, mention.begin, mention.end)
     places = _names(text, mention.begin, mention.end, terms, release)
-    part = _says_more(text, mention, places)
+    besides = _besides(text, mention, places)
     found = []
     for begin, end in places:
         if key(text[begin:end]) not in _GENERAL:
             status, cue = status_of(around, begin, end)
             if status == "asserted":
                 status, cue = mention.status, mention.cue
-            its = replace(mention, text=text[begin:end], begin=begin, end=end, status=status, cue=cue, part=part)
+            its = replace(mention, text=text[begin:end], begin=begin, end=end, status=status, cue=cue, besides=besides)
             found.append(its)
     return found
 
 
-def _says_more(text: str, mention: Mention, places: list[tuple[int, int]]) -> bool:
-    """Tell whether an item has words beside the names in it that could make another code of them."""
-    return any(
-        word.text not in _IDLE and not any(begin <= mention.begin + word.begin < end for begin, end in places)
+def _besides(text: str, mention: Mention, places: list[tuple[int, int]]) -> frozenset[str]:
+    """Return the words of an item that stand beside the names in it and could make another code of them."""
+    return frozenset(
+        word.text
         for word in words(text[mention.begin : mention.end])
+        if word.text not in _IDLE
+        and not word.text.isdigit()
+        and not any(begin <= mention.begin + word.begin < end for begin, end in places)
     )
 
 
@@ -138,13 +143,15 @@ def _in_item(text: str, passage: Passage, terms: Terms, release: Release) -> Ite
     for first, last in _before_doubt(text, passage.begin, passage.end):
         if key(text[first:last]) in _BARE:
             continue
-        for cut in (_COMMA, _AND):
-            parts = _parts(text, first, last, cut)
-            known = len(parts) > 1 and terms.named(release, key(text[first:last]))
-            if len(parts) > 1 and not known and all(_names(text, *part, terms, release) for part in parts):
+        parts = [(first, last)]
+        for cut in () if terms.named(release, key(text[first:last])) else (_CHINESE, _COMMA, _AND):
+            cuts = [part for part in _parts(text, first, last, cut) if not _DEGREE.fullmatch(text, *part)]
+            named = sum(bool(_names(text, *part, terms, release)) for part in cuts)
+            # In Chinese a space or comma parts diagnoses; in English a comma may belong to a name.
+            enough = named == len(cuts) or (cut is _CHINESE and 2 <= named and len(cuts) <= 2 * named)
+            if cuts and enough and cuts != parts:
+                parts = cuts
                 break
-        else:
-            parts = [(first, last)]
         for begin, end in parts:
             yield _without_cues(text, begin, end)
 

@@ -5,23 +5,18 @@ from datetime import timedelta
 
 from hisbus_qc import evidence
 from hisbus_qc.clock import shown
-from hisbus_qc.facts import Search, find, sentence
+from hisbus_qc.facts import Search, find, mention, sentence
 from hisbus_qc.record import Record, written
 from hisbus_qc.rule import DocumentTypes, Limits, Regex, Rule, Said, takes
 from hisbus_schemas import ChartDocument, Evidence, Wake
 
-_DRUG = re.compile(
-    r"\d\s*(?:mg|g|ug|μg|ml|IU|U|片|粒|支|袋|丸|万)"
-    r"|片|胶囊|颗粒|注射液|注射用|口服液|混悬液|软膏|滴眼液|气雾剂|吸入剂|丸|缓释|肠溶"
-)
-"""By which a part of a list is a medicine, and no advice."""
-_CLAUSE = re.compile(r"[^。；;\n]+")
-_CONDITION = re.compile(r"(?:^|[，,、\s])(?:如|若|倘|必要时|视|酌情|可考虑|一旦)")
-"""By which advice is for a case that may not come."""
-_SALTS = re.compile(r"^(?:注射用)?(?:盐酸|硫酸|马来酸|富马酸|枸橼酸|酒石酸|磷酸|苯磺酸|琥珀酸|甲磺酸)?")
-_FORMS = re.compile(r"(?:缓释|控释|肠溶|分散|咀嚼)?(?:片|胶囊|颗粒|注射液|口服液|混悬液|丸|散)?$")
 _DOSE = re.compile(r"[\s\d(（:：].*$", re.DOTALL)
 """From the first dose, number or bracket on, it is no longer the medicine's name."""
+
+
+_SENTENCE = re.compile(r"[^。；;\n]+")
+_ONLY_IF = re.compile(r"如|若|必要时|酌情|视.{0,8}情况|可考虑")
+"""What is advised for a case that may not come."""
 
 
 class Advice(Limits):
@@ -47,6 +42,19 @@ class Medicines(Limits):
     """A regular expression of what stands before a medicine's name in an order."""
     none: tuple[str, ...]
     """Words of a list that holds none."""
+    medicine: Regex = ""
+    """How a medicine is known among other advice in such a list: it has a dose or a form. Empty: each is one."""
+    salts: Regex = ""
+    """What stands before a medicine's name in one place and not in another: ``盐酸``."""
+    forms: Regex = ""
+    """What stands behind it: ``缓释片``."""
+
+    def named(self, text: str) -> str:
+        """Return a medicine's name without its dose, its salt and its form."""
+        name = _DOSE.sub("", text.strip())
+        for pattern in (self.forms, self.salts):
+            name = re.sub(pattern, "", name) or name if pattern else name
+        return name
 
 
 @takes(Advice)
@@ -75,15 +83,17 @@ def advice(rule: Rule, record: Record, limits: Advice) -> Said:
 
 
 def _advised(item: ChartDocument, heading: str, term: str) -> tuple[str, Evidence] | None:
-    """Return a term with the words that advise it; what is advised on a condition is not judged."""
-    for index, section in enumerate(item.sections):
-        match = re.search(heading, section.text)
-        whole = re.search(heading, section.title or section.name)
-        if match is None and whole is None:
+    """Return a term with the words that advise it."""
+    for section in item.sections:
+        match = re.search(heading, section.text) or re.search(heading, section.title or section.name)
+        if match is None:
             continue
-        for clause in _CLAUSE.finditer(section.text, match.end() if match else 0):
-            if term in clause[0] and not _CONDITION.search(clause[0]):
-                return term, evidence.span(item, index, clause.start(), clause.end())
+        begin = match.end() if match.string == section.text else 0
+        for said in _SENTENCE.finditer(section.text, begin):
+            at = said[0].find(term)
+            if at >= 0 and not _ONLY_IF.search(said[0], 0, at):
+                proof = mention(item, (term,))
+                return (term, proof) if proof else None
     return None
 
 
@@ -99,14 +109,16 @@ def _taken_up(record: Record, limits: Advice, item: ChartDocument, term: str) ->
 @takes(Medicines)
 def medicines(rule: Rule, record: Record, limits: Medicines) -> Said:
     """R44: the medicines of the discharge record are those ordered. Without such orders only nothing can be told."""
-    orders = [(fact, _medicine(re.sub(limits.prefix, "", fact.name))) for fact in find(record, limits.orders)]
+    orders = [(fact, limits.named(re.sub(limits.prefix, "", fact.name))) for fact in find(record, limits.orders)]
     orders = [(fact, name) for fact, name in orders if name]
     records = record.signed(limits.documents)
     if not orders or not records:
         return
     item = records[-1]
+    listed = _listed(item, limits)
+    texts = [name for name, _ in listed] or [section.text for section in item.sections]
     for fact, name in orders:
-        if not any(_core(name) in text for text in _prescribed(item, limits.heading)):
+        if not any(name in text or text in name for text in texts):
             yield rule.finding(
                 rule.say("unlisted", name=name),
                 title=rule.titled("unlisted", name=name),
@@ -114,8 +126,8 @@ def medicines(rule: Rule, record: Record, limits: Medicines) -> Said:
                 evidence=[*fact.proof, *evidence.shown(item)],
                 reads=[fact.ref, item.ref],
             )
-    for name, proof in _listed(item, limits):
-        if not any(_core(name) in ordered or _core(ordered) in name for _, ordered in orders):
+    for name, proof in listed:
+        if not any(name in ordered or ordered in name for _, ordered in orders):
             yield rule.finding(
                 rule.say("unordered", name=name),
                 title=rule.titled("unordered", name=name),
@@ -123,12 +135,6 @@ def medicines(rule: Rule, record: Record, limits: Medicines) -> Said:
                 evidence=[proof],
                 reads=[item.ref, *(fact.ref for fact, _ in orders)],
             )
-
-
-def _prescribed(item: ChartDocument, heading: str) -> list[str]:
-    """Return what stands behind the heading of the medicines; without one, the whole text."""
-    found = [section.text[match.end() :] for section in item.sections if (match := re.search(heading, section.text))]
-    return found or [section.text for section in item.sections]
 
 
 def _listed(item: ChartDocument, limits: Medicines) -> list[tuple[str, Evidence]]:
@@ -139,19 +145,9 @@ def _listed(item: ChartDocument, limits: Medicines) -> list[tuple[str, Evidence]
         if not match:
             continue
         for part in re.finditer(r"[^、，,；;。\n]+", section.text[match.end() :].split("。")[0]):
-            name = _medicine(re.sub(r"^\s*\d+[.．、]\s*", "", part[0]))
-            if len(name) > 1 and _DRUG.search(part[0]) and not any(word in part[0] for word in limits.none):
+            name = limits.named(re.sub(r"^\s*\d+[.．、]\s*", "", part[0]))
+            wanted = not limits.medicine or re.search(limits.medicine, part[0])
+            if wanted and len(name) > 1 and not any(word in part[0] for word in limits.none):
                 begin = match.end() + part.start()
                 found.append((name, evidence.span(item, index, begin, begin + len(part[0]))))
     return found
-
-
-def _core(name: str) -> str:
-    """Return a medicine's name without salt and form, by which a record may call it."""
-    bare = _FORMS.sub("", _SALTS.sub("", name))
-    return bare if len(bare) > 1 else name
-
-
-def _medicine(text: str) -> str:
-    """Return a medicine's name without its dose."""
-    return _DOSE.sub("", text.strip())

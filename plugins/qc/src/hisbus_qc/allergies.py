@@ -12,6 +12,11 @@ from hisbus_qc.record import Record
 from hisbus_qc.rule import DocumentTypes, GroupRegex, Limits, Regex, Rule, Said, takes
 from hisbus_schemas import Evidence
 
+_CLAUSE = re.compile(r"[^，。；;\n]+")
+_RELATIVE = re.compile(r"[父母兄弟姐妹妻夫]|祖|家族|家人|家属|配偶|[子女]儿?(?:对|有)")
+_DENIAL = re.compile(r"否认|无|未")
+_NEGATIVE = re.compile(r"(?:皮试|试验)[^，。；]{0,4}(?:阴性|[(（]-[)）])")
+_OTHERS = re.compile(r"其[他它余]")
 _LEAST = 2
 """Characters of an allergen's name that can be looked for in an order."""
 
@@ -33,8 +38,6 @@ class Allergies(Limits):
     """Regular expressions of a record that denies allergies."""
     named: tuple[GroupRegex, ...]
     """Of one that states them; the first group names what of."""
-    others: tuple[str, ...] = ()
-    """Words of relatives, whose allergies are not the patient's."""
     pages: DocumentTypes
     field: str
     """Of the front page: whether there is an allergy."""
@@ -122,28 +125,40 @@ def _recorded(record: Record, limits: Allergies) -> Iterator[_Stated]:
 
 
 def _in_text(record: Record, limits: Allergies) -> list[_Stated]:
-    """Return the first statement of each document: what is plainly named, else what is denied, else what is listed."""
+    """Return what each document states, else what it denies, of the first section that speaks of allergies."""
     found = []
     for item in record.documents(limits.documents):
         for index, section in enumerate(item.sections):
-            told, *others = limits.named
-            patterns = [(True, told), *((False, one) for one in limits.denied), *((True, one) for one in others)]
-            match = next(((has, at) for has, one in patterns if (at := _own(one, section.text, limits.others))), None)
-            if match:
-                has, at = match
-                proof = evidence.span(item, index, at.start(), at.end())
-                found += [_Stated(has, _drug(name), proof, item.ref) for name in _names(at[1] if has else "")]
-                break
+            said = [one for clause in _CLAUSE.finditer(section.text) for one in _of_clause(clause, limits)]
+            if not said:
+                continue
+            stated = [(begin, end, name) for begin, end, name in said if name is not None]
+            for begin, end, name in stated or said[:1]:
+                proof = evidence.span(item, index, begin, end)
+                names = _names(name) if name is not None else [""]
+                found += [_Stated(name is not None, _drug(one), proof, item.ref) for one in names]
+            break
     return found
 
 
-def _own(pattern: str, text: str, others: tuple[str, ...]) -> re.Match[str] | None:
-    """Return the first match whose sentence does not speak of a relative before it."""
-    for match in re.finditer(pattern, text):
-        begin = max(text.rfind(mark, 0, match.start()) for mark in "。；;\n") + 1
-        if not any(word in text[begin : match.end()] for word in others):
-            return match
-    return None
+def _of_clause(clause: re.Match[str], limits: Allergies) -> Iterator[tuple[int, int, str | None]]:
+    """Yield where a clause states an allergy, and to what; None: it denies those to medicines.
+
+    What it says of relatives, of food alone, or of other medicines than those that were named is neither.
+    """
+    text = clause[0]
+    if _RELATIVE.search(text) or _NEGATIVE.search(text):
+        return
+    for pattern in limits.named:
+        match = re.search(pattern, text)
+        if match and not _DENIAL.search(text, 0, match.start()):
+            yield clause.start() + match.start(), clause.start() + match.end(), match[1]
+            return
+    for pattern in limits.denied:
+        match = re.search(pattern, text)
+        if match and not _OTHERS.search(text) and not ("食物" in text and "药" not in text):
+            yield clause.start() + match.start(), clause.start() + match.end(), None
+            return
 
 
 def _names(text: str) -> list[str]:

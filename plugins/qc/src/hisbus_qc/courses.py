@@ -21,11 +21,7 @@ class Gaps(Limits):
     severe: Search
     severe_days: float
     stable_days: float
-    calendar: tuple[str, ...] = ()
-    """Levels whose days are the calendar's: a note is due by the end of the last one."""
-    critical_ended: Search | None = None
-    """Orders that end the level; so does the end of the order that set it."""
-    severe_ended: Search | None = None
+    """Days are the calendar's, on the clock of the ward: “at least once a day” is once on each day."""
 
     def needed(self) -> Iterator[tuple[str, ...]]:
         """Yield the notes: where no order sets a level, the patient is taken for stable."""
@@ -36,14 +32,13 @@ class Gaps(Limits):
 def gaps(rule: Rule, record: Record, limits: Gaps) -> Said:
     """Judge each pair of neighbouring notes, and the time since the last one. The level is that of the orders in force.
 
-    A level that an order set between two notes starts a clock of its own, which stops when the level ends. An order
-    that was cancelled sets none.
+    A level that an order set between two notes starts a clock of its own. An order that was cancelled sets none, and
+    one that says that it ends (停病危) ends it.
     """
     notes = [item for item in record.documents(limits.documents) if item.signed]
     levels = (("critical", limits.critical, limits.critical_days), ("severe", limits.severe, limits.severe_days))
-    ended = {"critical": limits.critical_ended, "severe": limits.severe_ended}
     orders = [
-        (level, days, fact, _end(record, fact, ended[level]))
+        (level, days, fact, _ended(record, search, fact))
         for level, search, days in (levels if notes else ())
         for fact in find(record, search)
     ]
@@ -83,24 +78,29 @@ def gaps(rule: Rule, record: Record, limits: Gaps) -> Said:
 _Due = tuple[datetime, float, str, list[Evidence], list[str]]
 
 
-def _end(record: Record, fact: Fact, ended: Search | None) -> datetime | None:
-    """Return when a level ended that an order set: by an order after it, or with that order itself."""
-    stopped = next((order.stopped for _, order in record.orders if order.id == fact.id), None)
-    ends = [one.at for one in (find(record, ended) if ended else ()) if one.at and fact.at and one.at >= fact.at]
-    return min([*ends, *([whole(stopped.at)] if stopped else [])], default=None)
-
-
 def _dues(
     record: Record, limits: Gaps, orders: list[tuple[str, float, Fact, datetime | None]], at: datetime
 ) -> Iterator[_Due]:
     """Yield when the note after that of a time is due: of a stable patient, and by each order that sets a level."""
-    yield _until(record, limits, "stable", at, limits.stable_days), limits.stable_days, "stable", [], []
-    for level, days, fact, end in orders:
-        due = _until(record, limits, level, max(at, fact.at), days) if fact.at else None
-        if due and (end is None or due <= end):
+    yield _by(record, at, limits.stable_days), limits.stable_days, "stable", [], []
+    for level, days, fact, ended in orders:
+        if fact.at is None:
+            continue
+        due = _by(record, max(at, fact.at), days)
+        if ended is None or (at < ended and due <= ended):
             yield due, days, level, fact.proof, [fact.ref]
 
 
-def _until(record: Record, limits: Gaps, level: str, at: datetime, days: float) -> datetime:
-    later = at + timedelta(days=days)
-    return last_second(record.chart, later) if level in limits.calendar else later
+def _by(record: Record, at: datetime, days: float) -> datetime:
+    """Return the end of the day so many days later."""
+    return last_second(record.chart, at + timedelta(days=days))
+
+
+def _ended(record: Record, search: Search, level: Fact) -> datetime | None:
+    """Return when an order ended that sets a level; None: it holds."""
+    ends = [
+        whole(stop.time.at)
+        for name, stop in record.stops
+        if stop.time and level.at and whole(stop.time.at) >= level.at and any(word in name for word in search.words)
+    ]
+    return min(ends, default=None)

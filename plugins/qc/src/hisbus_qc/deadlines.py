@@ -97,7 +97,7 @@ class Deadline(Limits):
         if self.unless and self.unless.part == "documents":
             yield from self.unless.needed()
         if self.after in {"operation_start", "operation_end"}:
-            yield ("procedure:*",)
+            yield ("procedure:operation",)
 
     @cached_property
     def is_choosy(self) -> bool:
@@ -125,13 +125,13 @@ class Discharge(Limits):
     short_hours: float
 
     def needed(self) -> Iterator[tuple[str, ...]]:
-        """Yield nothing: a site whose patients rarely die is judged by its discharges."""
+        """Yield nothing: a site whose patients seldom die still owes discharge records."""
         yield from ()
 
     def partly(self) -> Iterator[tuple[str, tuple[str, ...]]]:
         """Yield what is due after a discharge and after a death; for a short stay its one record will do for either."""
-        for part, types in (("discharge", self.documents), ("death", self.death_documents)):
-            yield part, tuple(f"document:{type}" for type in (*types, *self.short_documents))
+        for name, types in (("discharge", self.documents), ("death", self.death_documents)):
+            yield name, tuple(f"document:{type}" for type in (*types, *self.short_documents))
 
 
 @dataclass(frozen=True)
@@ -182,12 +182,10 @@ def since_discharge(rule: Rule, record: Record, limits: Discharge) -> Said:
         types, name = limits.documents, "discharge"
         if record.chart.died:
             types, name = limits.death_documents, "death"
-        if not any(record.brings(f"document:{type}") for type in (*types, *limits.short_documents)):
-            continue
-        if not record.brings("disposition"):
-            types = (*types, *limits.death_documents)  # nobody says whether the patient died
         if record.hours is not None and record.hours < limits.short_hours:
             types, name = (*types, *limits.short_documents), f"short_{name}"
+        if not any(record.brings(f"document:{type}") for type in (*types, *limits.short_documents)):
+            continue
         named = rule.say(name, short=f"{limits.short_hours:g}")
         limit = start.at + _hours(rule)
         done = (_of_document(item, written(item)) for item in record.signed(types))
