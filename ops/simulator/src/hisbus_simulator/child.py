@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import json
 import shutil
 import socket
 import sys
@@ -10,8 +9,6 @@ from collections.abc import Coroutine
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
-
-from hisbus_simulator.oracle import RULES
 
 T = TypeVar("T")
 
@@ -34,9 +31,6 @@ send = "127.0.0.1:{send}"
 charset = "UTF-8"
 timezone = "Asia/Shanghai"
 clock = "feed"
-[agents.qc.settings]
-# The rules that this hospital knows the right answer of.
-only = {rules}
 """
 
 
@@ -67,8 +61,7 @@ class Child:
         self.log = folder / "hisbus.log"
         self._configuration = folder / "hisbus.toml"
         place = folder.absolute().as_posix()
-        rules = json.dumps(RULES)
-        text = _CONFIGURATION.format(folder=place, web=self.web, listen=self.listen, send=send, rules=rules)
+        text = _CONFIGURATION.format(folder=place, web=self.web, listen=self.listen, send=send)
         self._configuration.write_text(text, "utf-8")
         self._process: asyncio.subprocess.Process | None = None
 

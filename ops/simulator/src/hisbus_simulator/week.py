@@ -7,6 +7,7 @@ from random import Random
 from zoneinfo import ZoneInfo
 
 from hisbus_simulator import oracle, people, speech
+from hisbus_simulator.defects import planted
 from hisbus_simulator.facts import Fact, Place, Registered
 from hisbus_simulator.oracle import Expected
 from hisbus_simulator.people import PEOPLE
@@ -16,7 +17,7 @@ from hisbus_simulator.stay import Cast, Stay, birthday, story
 START = date(2026, 3, 2)
 """A Monday."""
 ZONE = ZoneInfo("Asia/Shanghai")
-STAYS = 25
+STAYS = 31
 
 _CHARSETS = {
     "utf-8": ("UNICODE UTF-8",),
@@ -69,12 +70,14 @@ def ward_week(seed: int = 1, patients: int = STAYS, start: date = START, charset
     rng = Random(seed)  # noqa: S311 - a story, not a secret
     end = datetime.combine(start + timedelta(days=7), time(), ZONE)
     told: list[tuple[Fact, speech.Context, str]] = []
+    wrong: list[Expected] = []
     speaks = _CHARSETS[charset]
     for n, plan in enumerate(plans(patients)):
         cast, provisional = _cast(plan, n, start, rng)
         context = speech.Context(
             cast.patient, cast.place, _department(cast), cast.doctor, cast.surgeon, provisional=provisional
         )
+        wrong += oracle.planted(cast.visit, plan)
         for fact in sorted(Stay(cast, plan, rng).facts(end), key=lambda fact: fact.at):
             told.append((fact, context, speaks[n % len(speaks)]))
             context = context.after(fact)
@@ -82,7 +85,8 @@ def ward_week(seed: int = 1, patients: int = STAYS, start: date = START, charset
     told.sort(key=lambda row: row[0].at)
     messages = tuple(_message(f"{seed}-{n:05}", *row) for n, row in enumerate(told, 1))
     clock = messages[-1].at
-    return Week(messages, tuple(oracle.judge((fact for fact, _, _ in told), clock)), clock)
+    expected = sorted([*oracle.judge((fact for fact, _, _ in told), clock), *wrong])
+    return Week(messages, tuple(expected), clock)
 
 
 def _message(control_id: str, fact: Fact, context: speech.Context, charset: str) -> Message:
@@ -101,7 +105,14 @@ def _cast(plan: Plan, n: int, start: date, rng: Random) -> tuple[Cast, str]:
         clock = time(rng.randint(8, 15), rng.randrange(60), rng.randrange(60))
     cast = Cast(
         visit=f"ZY{start:%y%m}{n + 1:05}",
-        patient=people.patient(rng, f"{800001 + n}", tuple(told["ages"]), day, turns),
+        patient=people.patient(
+            rng,
+            f"{800001 + n}",
+            tuple(told["ages"]),
+            day,
+            turns,
+            male=False if any(defect.woman for defect in planted(plan)) else None,
+        ),
         doctor=people.doctor(rng, f"D{rng.randint(101, 149)}"),
         surgeon=people.doctor(rng, f"D{rng.randint(201, 219)}"),
         place=Place(told["ward"], f"{told['ward'][1:]}{n // 3 % 30 + 1:02}", str(n % 3 + 1)),
