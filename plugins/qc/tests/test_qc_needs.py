@@ -13,20 +13,25 @@ from hisbus import Case, ConfigError
 from hisbus.answer import declared
 from hisbus.testing import run
 from hisbus_qc import Agent
+from hisbus_qc.examples import chart as made
 from hisbus_qc.examples import read
 from hisbus_qc.record import Record
 from hisbus_qc.rulebook import QC, Shelf, book, configured
 from hisbus_qc.text.agent import TextAgent, questions, text_shelf
 from hisbus_qc.text.examples import read as read_text
-from hisbus_schemas import EVERY_OTHER, Need
+from hisbus_schemas import EVERY_OTHER, Chart, Coverage, Finding, Need
 
 SHELVES = (QC, text_shelf())
 WRITTEN = {f"document:C{number:04}" for number in range(1, 54)}
 """WS/T 500 has 53 kinds of documents."""
 UNSTATED = {"field:FP.NEWBORN_ADMISSION_WEIGHT"}
 """A field of the front page that no case states."""
-OTHERS = {"class", "sex", "disposition", "document:ARCHIVE", "document:*", "section:*", "field:*", "vital:*"}
-LOINC = re.compile(r"(document|vital):(\d{1,5})-(\d)")
+ENTRIES = ("document", "section", "field", "vital", "order", "result", "charge", "diagnosis", "procedure", "allergy")
+OTHERS = {
+    *("class", "sex", "disposition", "document:ARCHIVE", "diagnosis:final", "diagnosis:admitting"),
+    *("procedure:operation", *(f"{kind}:*" for kind in ENTRIES)),
+}
+LOINC = re.compile(r"(document|vital|result):(\d{1,5})-(\d)")
 DOCUMENT = re.compile(r"C00\d\d")
 CASES = read()
 FIELDS = {
@@ -142,8 +147,58 @@ def test_what_calls_for_a_need_is_the_moment_from_which_its_rule_counts() -> Non
         "document:C0050": "death",
         "document:C0035": "death",
     }
-    assert after("R09") == {"document:C0045": ""}, "an order calls for it"
+    assert after("R09") == {"document:C0045": "", "order:*": "admission"}, "an order calls for the note"
     assert after("R43")["vital:8310-5"] == "admission"
+
+
+BRINGS = {"class", "sex", "disposition", "section", "document:C0032", "document:C0034", "document:C0049"}
+"""What a small hospital's feeds bring: admission, discharge, front page."""
+
+
+def answered(stay: Chart, *brings: str, only: list[str]) -> list[Finding]:
+    """Return what is found of a stay where the feeds bring so much beside, and no more."""
+    coverage = Coverage(version=1, others=False, site=dict.fromkeys(BRINGS | {*brings}, True))
+    case = Case(event=None, chart=stay, now=stay.now, settings={"only": only}, coverage=coverage)
+    return [item for item in asyncio.run(run(Agent(), case)).proposals if isinstance(item, Finding)]
+
+
+def test_a_field_that_no_front_page_of_the_site_has_is_not_missing() -> None:
+    page = {"type": "C0032", "signed": "03-07 10:00", "text": "", "page": {"SEX": "1"}}
+    stay = made({"now": "04-20 00:00", "discharged": "03-07 08:30", "documents": [page]})
+    there = {item.subject for item in answered(stay, "field:FP.DISPOSITION", "field:FP.SEX", only=["R50"])}
+    assert there == {"D1:disposition"}
+
+
+def test_a_paper_that_the_site_never_sends_is_not_missing_beside_one_that_it_does() -> None:
+    stay = made({"now": "04-20 00:00", "procedures": [{"start": "03-03 10:30", "end": "03-03 12:00"}]})
+    (card,) = answered(stay, "procedure:operation", "document:C0047", "document:C0046", only=["R36"])
+    assert card.payload["title"]["zh"] == "术前讨论缺失" and "同意书" not in card.message.zh
+    (both,) = answered(stay, "procedure:operation", "document:C0047", "document:C0026", only=["R36"])
+    assert "同意书" in both.message.zh
+
+
+def test_an_indicator_that_the_feeds_cannot_show_is_not_missed() -> None:
+    stay = made(
+        {
+            "now": "04-20 00:00",
+            "diagnoses": [{"what": "J18.900 肺炎", "rank": 1}],
+            "documents": [{"type": "C0034", "signed": "03-02 10:00", "text": "CURB-65评分1分。"}],
+            "orders": [{"what": "头孢曲松 2g", "time": "03-02 10:00"}],
+        }
+    )
+    assert {item.subject for item in answered(stay, "diagnosis", "order", "vital:59408-5", only=["R60"])}
+    assert answered(stay, "diagnosis", only=["R60"]) == []
+
+
+@pytest.mark.parametrize("rule", ["R16", "R36", "R11", "R12", "R38"])
+def test_of_a_hospital_without_papers_of_operations_nobody_is_accused(rule: str) -> None:
+    procedures = [{"start": "03-03 10:30", "end": "03-03 12:00", "surgeon": "D200 张华"}]
+    charges = [{"what": "T9 人工关节"}]
+    stay = made({"now": "04-20 00:00", "procedures": procedures, "charges": charges})
+    assert answered(stay, "procedure:operation", "charge", only=[rule]) == []
+    assert [
+        need for need in QC.needs[rule] if need.lacking(Coverage(others=False, site=dict.fromkeys(BRINGS, True)), "")
+    ]
 
 
 def test_of_several_documents_that_will_do_one_is_needed() -> None:

@@ -228,3 +228,19 @@ def test_what_alone_is_missing_before_an_operation_is_called_by_its_name() -> No
     answer = asyncio.run(Agent().assess(Case(event=None, chart=stay, now=stay.now, settings={"only": ["R36"]})))
     (card,) = answer.proposals
     assert (card.key, card.payload["title"]["zh"]) == ("R36:OP1", "手术知情同意书缺失")
+
+
+def test_a_critical_value_is_also_what_the_hospitals_list_says(folder: Path) -> None:
+    text = 'id = "R65"\n[limits.facts.critical.bounds]\n"2823-3" = { below = 2.5, above = 6.5 }\n'
+    (folder / "R65.toml").write_text(text, encoding="utf-8")
+    for value, said in (("2.5", ["absent"]), ("2.6", []), ("6.5", ["absent"]), ("溶血", [])):
+        results = [{"item": "2823-3 钾", "value": value, "time": "03-03 10:00"}]
+        assert says(folder, "R65", "04-20 00:00", results=results) == said
+
+
+def test_what_the_laboratory_reports_as_critical_is_one_card() -> None:
+    low = {"item": "2823-3 钾", "value": "2.1", "time": "03-03 10:00", "flags": ["LL"], "notes": ["危急值"]}
+    stay = chart({"now": "04-20 00:00", "results": [low]})
+    settings = {"only": ["R29", "R65"]}
+    answer = asyncio.run(Agent().assess(Case(event=None, chart=stay, now=stay.now, settings=settings)))
+    assert [item.rule for item in answer.proposals] == ["R65"]

@@ -28,6 +28,8 @@ class Need(Contract):
     """In place of ``item``: one of these will do."""
     after: Literal["", "admission", "operation", "death", "discharge"] = ""
     """The fact of a stay that calls for it. Empty: none of these does, as an order's record."""
+    part: str = ""
+    """The part of the rule that needs it, which the agent leaves out where it does not come; empty: the whole rule."""
 
     @property
     def items(self) -> tuple[str, ...]:

@@ -43,8 +43,15 @@ def judged_by_what_comes(answer: Assessment, info: AgentInfo, coverage: Coverage
 
 
 def lacks(info: AgentInfo, rule: str, coverage: Coverage, department: str) -> tuple[str, ...]:
-    """Return the items of the first need of a rule that are not connected; empty: it may be judged."""
-    return next((items for need in info.needs_of(rule) if (items := need.lacking(coverage, department))), ())
+    """Return the items of the first need of a rule that are not connected; empty: it may be judged.
+
+    What only a part needs takes the rule away where no other part is left.
+    """
+    needs = info.needs_of(rule)
+    lacking = {need: items for need in needs if (items := need.lacking(coverage, department))}
+    parts, gone = {need.part for need in needs} - {""}, {need.part for need in lacking}
+    whole = next((items for need, items in lacking.items() if not need.part), ())
+    return whole or (next(iter(lacking.values())) if parts and parts <= gone else ())
 
 
 def not_connected(items: Sequence[str]) -> Text:

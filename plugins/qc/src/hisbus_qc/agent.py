@@ -19,6 +19,7 @@ class Agent:
     )
 
     needs = QC.needs
+    rules = QC.named
 
     async def assess(self, case: Case) -> Assessment:
         """Judge a case by every enabled rule.
@@ -32,8 +33,11 @@ class Agent:
         rules = book(case.settings)
         said: list[Finding | Wake] = []
         if is_judged(case.chart):
-            record = Record(case.chart, case.now, case.terms)
+            record = Record(case.chart, case.now, case.terms, case.coverage)
+            lacking = rules.lacking(record)
             for judge in rules.judges:
+                if {(judge.rule.id, judge.rule.part), (judge.rule.id, "")} & lacking:
+                    continue
                 if not judge.filtered or judge.rule.concerns(record):
                     said += judge.check(judge.rule, record, judge.limits)
         return Assessment(

@@ -47,6 +47,17 @@ class Allergies(Limits):
     """Words of an order that is no use of the medicine: a test for the allergy, a warning of it."""
     families: Mapping[str, Family] = {}
 
+    def needed(self) -> Iterator[tuple[str, ...]]:
+        """Yield nothing: any two of the places will do."""
+        yield from ()
+
+    def partly(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """Yield each place where an allergy may stand."""
+        yield "record", tuple(f"document:{type}" for type in self.documents)
+        yield "page", tuple(f"document:{type}" for type in self.pages)
+        yield "list", ("allergy:*",)
+        yield "orders", ("order:*",)
+
 
 @dataclass(frozen=True)
 class _Stated:

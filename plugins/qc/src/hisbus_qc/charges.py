@@ -1,5 +1,7 @@
 """R57: what was charged to a patient whom it does not fit."""
 
+from collections.abc import Iterator
+
 from hisbus.terms import Concept, opened
 from hisbus_qc import evidence
 from hisbus_qc.facts import Search, find
@@ -24,6 +26,10 @@ class Charges(Limits):
     groups: dict[str, Limited]
     table: str = ""
     """Name of the table of items (``hisbus terms load --kind item``); empty: the only one that is loaded."""
+
+    def needed(self) -> Iterator[tuple[str, ...]]:
+        """Yield charges."""
+        yield ("charge:*",)
 
 
 @takes(Charges)

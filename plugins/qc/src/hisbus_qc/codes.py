@@ -1,13 +1,14 @@
 """Codes of diagnoses: what may be principal, whose sex and age they fit, what they ask for beside them."""
 
 import re
+from collections.abc import Iterator
 
 from hisbus_qc import evidence, pages
 from hisbus_qc.facts import Search, find
 from hisbus_qc.frontpage import years
 from hisbus_qc.pages import Coded
 from hisbus_qc.record import Record, named
-from hisbus_qc.rule import DocumentTypes, FieldName, Limits, Regex, Rule, Said, takes
+from hisbus_qc.rule import DocumentTypes, Limits, Regex, Rule, Said, takes
 from hisbus_schemas import Finding, Text
 
 _MORPHOLOGY = re.compile(r"/(\d)")
@@ -29,6 +30,10 @@ class Principal(Limits):
     """A regular expression that every code matches."""
     edits: dict[str, Edit]
 
+    def needed(self) -> Iterator[tuple[str, ...]]:
+        """Yield the front page; without one the final diagnoses will do."""
+        yield (*(f"document:{type}" for type in self.documents), "diagnosis:final")
+
 
 class Fit(Limits):
     """Whom codes fit: a sex, an age in years or days, or both."""
@@ -46,6 +51,10 @@ class SexAge(Limits):
     documents: DocumentTypes
     fits: dict[str, Fit]
 
+    def needed(self) -> Iterator[tuple[str, ...]]:
+        """Yield the front page; without one the final diagnoses will do."""
+        yield (*(f"document:{type}" for type in self.documents), "diagnosis:final")
+
 
 class Behaviour(Limits):
     """The codes of tumours by the behaviour that their morphology must have."""
@@ -53,10 +62,19 @@ class Behaviour(Limits):
     documents: DocumentTypes
     morphology: str
     """The field of the front page that holds it."""
-    pathology: FieldName
+    pathology: str
     """The field that must be there once there is a report."""
     reports: Search
     behaviours: dict[str, tuple[str, ...]]
+
+    def needed(self) -> Iterator[tuple[str, ...]]:
+        """Yield the front page."""
+        yield tuple(f"document:{type}" for type in self.documents)
+
+    def partly(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """Yield what is held against the codes, and the diagnosis that is missing once there is a report."""
+        yield "behaviour", (f"field:{self.morphology}",)
+        yield "pathology", (f"field:{self.pathology}",)
 
 
 class Delivery(Limits):
@@ -67,6 +85,10 @@ class Delivery(Limits):
     abortive: tuple[str, ...]
     outcome: tuple[str, ...]
     obstetric: tuple[str, ...]
+
+    def needed(self) -> Iterator[tuple[str, ...]]:
+        """Yield the front page; without one the final diagnoses will do."""
+        yield (*(f"document:{type}" for type in self.documents), "diagnosis:final")
 
 
 @takes(Principal)
@@ -151,7 +173,7 @@ def morphology(rule: Rule, record: Record, limits: Behaviour) -> Said:
             reads=[page.ref],
         )
     reports = [fact for fact in find(record, limits.reports) if fact.at]
-    if reports and not pages.first(page, limits.pathology):
+    if reports and not pages.first(page, limits.pathology) and record.brings(f"field:{limits.pathology}"):
         yield rule.finding(
             rule.say("missing"),
             title=rule.titled("missing"),

@@ -22,6 +22,10 @@ class Gaps(Limits):
     severe_days: float
     stable_days: float
 
+    def needed(self) -> Iterator[tuple[str, ...]]:
+        """Yield the notes: where no order sets a level, the patient is taken for stable."""
+        yield tuple(f"document:{type}" for type in self.documents)
+
 
 @takes(Gaps)
 def gaps(rule: Rule, record: Record, limits: Gaps) -> Said:

@@ -1,6 +1,7 @@
 """R56: the front page against what was done and said elsewhere."""
 
 from collections import Counter
+from collections.abc import Iterator
 
 from hisbus_qc import evidence, pages
 from hisbus_qc.record import Record
@@ -24,6 +25,13 @@ class Coverage(Limits):
     code_characters: int
     """First characters by which two codes of operations are the same."""
 
+    def partly(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """Yield what is held against the page, and the field that is missing where a readmission is planned."""
+        yield "missing", ("procedure:operation",)
+        yield "outpatient", ("diagnosis:admitting",)
+        yield "duplicate", (f"field:{pages.PRINCIPAL}",)
+        yield "purpose", (f"field:{self.purpose}",)
+
 
 @takes(Coverage)
 def coverage(rule: Rule, record: Record, limits: Coverage) -> Said:
@@ -32,7 +40,7 @@ def coverage(rule: Rule, record: Record, limits: Coverage) -> Said:
     if page is None or not page.fields:
         return
     listed = pages.operations(record, limits.documents)
-    for operation in record.operations:
+    for operation in record.operations if record.brings(f"field:{pages.OPERATION}") else ():
         code, name = operation.code.code, operation.code.text
         if operation.end is None or not (code or name):
             continue
@@ -61,7 +69,8 @@ def coverage(rule: Rule, record: Record, limits: Coverage) -> Said:
             )
     yield from _outpatient(rule, record, limits)
     planned = pages.first(page, limits.planned)
-    if planned and planned.text == limits.planned_yes and not pages.first(page, limits.purpose):
+    purpose = pages.first(page, limits.purpose)
+    if planned and planned.text == limits.planned_yes and not purpose and record.brings(f"field:{limits.purpose}"):
         yield rule.finding(
             rule.say("purpose"),
             title=rule.titled("purpose"),

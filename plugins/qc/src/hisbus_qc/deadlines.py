@@ -85,6 +85,18 @@ class Deadline(Limits):
     days: int = 1
     """The facts must come on so many days in a row; the first of the last day starts the clock."""
 
+    def needed(self) -> Iterator[tuple[str, ...]]:
+        """Yield what may be found to be missing, what calls for it, and the documents that make an exception."""
+        due = [f"document:{type}" for type in self.documents]
+        due += [item for items in (self.needs.needed() if self.needs else ()) for item in items]
+        yield tuple(dict.fromkeys(due))
+        for search in filter(None, (self.facts, self.when)):
+            yield from search.needed()
+        if self.unless and self.unless.part == "documents":
+            yield from self.unless.needed()
+        if self.after in {"operation_start", "operation_end"}:
+            yield ("procedure:operation",)
+
     @cached_property
     def is_choosy(self) -> bool:
         """Whether not every document of the types will do."""

@@ -76,10 +76,24 @@ class Chosen(Limits):
     sets: tuple[str, ...]
 
     def needed(self) -> Iterator[tuple[str, ...]]:
-        """Yield all documents that the sets read as one, for most of them say the same; and each vital sign."""
-        found = [*super().needed(), *(items for name in self.sets for items in SETS[name].needed())]
-        yield tuple(dict.fromkeys(item for items in found for item in items if item.startswith("document:")))
-        yield from (items for items in found if not items[0].startswith("document:"))
+        """Yield the front page; while there is none, any diagnosis says which disease it is."""
+        yield (*(f"document:{type}" for type in self.pages), "diagnosis:*")
+
+    def partly(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """Yield, for each indicator, what each of its groups is looked for in."""
+        for name in self.sets:
+            yield name, tuple(f"document:{type}" for type in SETS[name].arrival_documents)
+            for id, asked in SETS[name].items.items():
+                for group in (*asked.groups, asked.before, asked.if_found, asked.unless, asked.told):
+                    items = (item for search in group for each in search.needed() for item in each)
+                    found = tuple(dict.fromkeys(items))
+                    for one in dict.fromkeys((found, *_vitals(group)) if found else ()):
+                        yield f"{name}.{id}", one
+
+
+def _vitals(group: tuple[Search, ...]) -> list[tuple[str, ...]]:
+    """Return the vital signs of a group by themselves: one whose code nobody knows may be what would be missed."""
+    return [items for search in group if search.part == "vitals" for items in search.needed()]
 
 
 @dataclass(frozen=True)
@@ -379,8 +393,12 @@ def _facts(record: Record, searches: tuple[Search, ...]) -> list[Fact]:
 
 
 def _carried(record: Record, searches: tuple[Search, ...]) -> bool:
-    """Tell whether anything arrived of a part of the chart that was searched; without it nothing can be missed."""
-    return any(_any(record, search) for search in searches)
+    """Tell whether anything arrived of a part of the chart that was searched; without it nothing can be missed.
+
+    Nor can what this site's feeds never bring, where they bring none of what will do.
+    """
+    comes = any(record.brings(item) for search in searches for items in search.needed() for item in items)
+    return comes and any(_any(record, search) for search in searches)
 
 
 def _any(record: Record, search: Search) -> bool:

@@ -1,6 +1,7 @@
 """Findings of an examination against diagnoses: pulse and heart rate (R26), laboratory values (R30)."""
 
 import re
+from collections.abc import Iterator
 
 from hisbus_qc import evidence
 from hisbus_qc.facts import Fact, Search, find, mention, sentence
@@ -45,6 +46,13 @@ class Laboratory(Limits):
     notes: DocumentTypes = ()
     """Notes, which are read for the diagnosis and for the treatment before anything is asked."""
     implied: dict[str, Implied]
+
+    def needed(self) -> Iterator[tuple[str, ...]]:
+        """Yield results, and what holds the diagnoses; the treatment is read of orders or of notes."""
+        yield ("result:*",)
+        yield tuple(f"document:{type}" for type in (*self.pages, *self.documents))
+        yield tuple(f"document:{type}" for type in self.notes)
+        yield ("order:*",)
 
 
 @takes(Pulse)

@@ -5,7 +5,7 @@ Among documents it finds words, and passes over those that a negation stands bef
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -17,8 +17,27 @@ from hisbus_qc.rule import Limits, Regex
 from hisbus_schemas import ChartDocument, ChartReading, Entry, Evidence, Moment
 
 _NEGATED = re.compile(r"(?:否认|没有|未|无|不伴|排除|除外|禁忌)[^，。；,;\n]{0,6}$")
+_ENTRIES = {"orders": "order:*", "diagnoses": "diagnosis:*", "procedures": "procedure:*", "charges": "charge:*"}
 _SENTENCE = re.compile(r"[^。；;\n]*")
 _NUMBER = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?")
+
+
+class Bounds(Limits):
+    """A critical value: from where on, on either side."""
+
+    above: float | None = None
+    below: float | None = None
+
+
+class Critical(Limits):
+    """What makes a result a critical value: what the laboratory reports as one, or what the hospital's list says."""
+
+    notes: tuple[str, ...] = ()
+    """Words in a note on the result or its report."""
+    flags: tuple[str, ...] = ()
+    """Flags by which the hospital's laboratory reports one and nothing else."""
+    bounds: Mapping[str, Bounds] = {}
+    """The hospital's list, by the code of the item."""
 
 
 class Search(Limits):
@@ -37,6 +56,10 @@ class Search(Limits):
     """Of documents: a regular expression; its first group is the fact's number where ``above`` or ``below`` ask."""
     flags: tuple[str, ...] = ()
     """Of results: HL7 v2 OBX-8."""
+    critical: Critical | None = None
+    """Of results: only critical values."""
+    uncritical: Critical | None = None
+    """Of results: none that is a critical value."""
     above: float | None = None
     below: float | None = None
     negated: bool = False
@@ -45,11 +68,17 @@ class Search(Limits):
     """Of procedures: whether it is an operation."""
 
     def needed(self) -> Iterator[tuple[str, ...]]:
-        """Yield the documents or vital signs that are looked through."""
-        if self.part == "documents" and self.types:
-            yield tuple(f"document:{type}" for type in self.types)
-        elif self.part == "vitals":
-            yield tuple(f"vital:{code}" for code in self.codes if not self.words) or ("vital:*",)
+        """Yield what is looked through: the documents, the vital signs, else any entry of the part."""
+        if self.part == "documents":
+            yield tuple(f"document:{type}" for type in self.types) or ("document:*",)
+        elif self.part in {"vitals", "results"}:
+            whole = bool(self.words) or any(code.endswith("*") for code in self.codes)
+            kind = self.part.removesuffix("s")
+            yield tuple(f"{kind}:{code}" for code in self.codes if not whole) or (f"{kind}:*",)
+        elif self.part == "procedures" and self.operation:
+            yield ("procedure:operation",)
+        else:
+            yield (_ENTRIES[self.part],)
 
 
 Span = tuple[int, int, int]
@@ -142,6 +171,10 @@ def _readings(record: Record, search: Search) -> Iterator[Fact]:
     for item in readings:
         if search.flags and not any(flag in search.flags for flag in item.flags):
             continue
+        if search.critical and not _is_critical(item, search.critical):
+            continue
+        if search.uncritical and _is_critical(item, search.uncritical):
+            continue
         if item.withdrawn or not _is_named(item, search) or not _within(item, search):
             continue
         name, value = item.title, item.value
@@ -164,6 +197,21 @@ def _is_named(item: ChartReading, search: Search) -> bool:
     if search.codes and not search.words:
         return False
     return matches(names, "", search)
+
+
+def _is_critical(item: ChartReading, critical: Critical) -> bool:
+    if any(flag in critical.flags for flag in item.flags):
+        return True
+    if any(word in note for note in (*item.notes, *item.report_notes) for word in critical.notes):
+        return True
+    bounds = [critical.bounds[code] for code, _ in item.item.codes if code in critical.bounds]
+    numbers = [float(value) for value in map(str.strip, item.values) if bounds and _NUMBER.fullmatch(value)]
+    return any(_is_out(number, one) for number in numbers for one in bounds)
+
+
+def _is_out(number: float, bounds: Bounds) -> bool:
+    too_high = bounds.above is not None and number >= bounds.above
+    return too_high or (bounds.below is not None and number <= bounds.below)
 
 
 def _within(item: ChartReading, search: Search) -> bool:

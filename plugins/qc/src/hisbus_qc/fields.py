@@ -37,17 +37,22 @@ class Field(Limits):
     """Only where the chart has one of these."""
     points: float | None = None
 
-    def needed(self) -> Iterator[tuple[str, ...]]:
-        """Yield the field where its absence is a finding."""
-        if self.required:
-            yield (f"field:{self.field}",)
-
 
 class Fields(Limits):
     """The checks of one kind of form."""
 
     documents: DocumentTypes
     checks: dict[str, Field]
+
+    def needed(self) -> Iterator[tuple[str, ...]]:
+        """Yield the forms."""
+        yield tuple(f"document:{type}" for type in self.documents)
+
+    def partly(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """Yield each field whose absence is a finding: one that no form ever had is not missing."""
+        for name, check in self.checks.items():
+            if check.required:
+                yield name, (f"field:{check.field}",)
 
 
 @takes(Fields)
@@ -61,7 +66,7 @@ def fields(rule: Rule, record: Record, limits: Fields) -> Said:
             values = pages.values(page, check.field)
             if not (values or check.required) or not _applies(record, page, check, codes):
                 continue
-            if check.required and not values:
+            if check.required and not values and record.brings(f"field:{check.field}"):
                 yield _finding(rule, page, name, check, rule.texts["required"], [_absent(page, check)])
             for value in values:
                 problem, proof = _problem(rule, record, check, value)

@@ -1,6 +1,6 @@
 """What a text must speak of: the next note of an order, a document of what it is for."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from hisbus_qc import evidence
 from hisbus_qc.clock import shown
@@ -31,6 +31,10 @@ class Contains(Limits):
     """By the name of the text that says what is missing."""
     sections: Mapping[str, tuple[str, ...]] = {}
     """Names of sections that stand for the words, unless they are empty."""
+    only_with: tuple[str, ...] = ()
+    """Words of which a document must hold one to be judged: one without any is not the whole of its kind."""
+    from_years: Mapping[str, int] = {}
+    """From which age on something is asked for, where it is not of everybody."""
     sex: str = ""
     """Only of patients of this sex."""
     least_years: int = 0
@@ -39,6 +43,10 @@ class Contains(Limits):
     """Only where there is one of these."""
     wards: tuple[str, ...] = ()
     """Or where the department's or ward's name holds one of these."""
+
+    def needed(self) -> Iterator[tuple[str, ...]]:
+        """Yield the documents: what ``when`` looks for only says of whom more is asked."""
+        yield tuple(f"document:{type}" for type in self.documents)
 
 
 @takes(NextNote)
@@ -71,9 +79,13 @@ def contains(rule: Rule, record: Record, limits: Contains) -> Said:
     if not documents or not _concerns(record, limits):
         return
     for item in documents:
-        if not item.text.strip():
+        if not item.text.strip() or (limits.only_with and not _says(item, limits.only_with, limits.only_with)):
             continue
-        missing = [name for name, words in limits.all.items() if not _says(item, words, limits.sections.get(name, ()))]
+        missing = [
+            name
+            for name, words in limits.all.items()
+            if not _says(item, words, limits.sections.get(name, ())) and _is_as_old(record, limits, name)
+        ]
         if missing:
             said = {"document": rule.texts["document"], "what": listed(rule.texts[name] for name in missing)}
             yield rule.finding(
@@ -99,6 +111,14 @@ def _concerns(record: Record, limits: Contains) -> bool:
         return True
     here = f"{record.chart.department} {record.chart.location.ward}"
     return any(ward in here for ward in limits.wards) or bool(limits.when and find(record, limits.when))
+
+
+def _is_as_old(record: Record, limits: Contains, name: str) -> bool:
+    """Tell whether something is asked of a patient of this age; of one whose age nobody knows only what is of all."""
+    least, patient, day = limits.from_years.get(name), record.chart.patient, record.day_admitted
+    if least is None:
+        return True
+    return bool(patient and patient.birth_date and day and years(patient.birth_date, day) >= least)
 
 
 def _says(item: ChartDocument, words: tuple[str, ...], sections: tuple[str, ...]) -> bool:

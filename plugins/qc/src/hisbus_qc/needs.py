@@ -13,8 +13,9 @@ from hisbus_schemas import Need
 CLASS = Need(item="class", after="admission")
 """Every rule's: only inpatients are judged, and of another class all would count as clean."""
 
-ANYTHING = (CLASS, *(Need(item=f"{kind}:*") for kind in ("document", "section", "field", "vital")))
-"""What a rule may need that only the hospital's own files know."""
+_KINDS = ("document", "section", "field", "vital", "order", "result", "charge", "diagnosis", "procedure", "allergy")
+ANYTHING = (CLASS, *(Need(item=f"{kind}:*", part=kind) for kind in _KINDS))
+"""What a rule may need that only the hospital's own files know; no part of it keeps the rule from being judged."""
 
 _MOMENTS = {
     "admitted": "admission",
@@ -33,7 +34,11 @@ _CALLED_FOR = {
     **dict.fromkeys(("C0032", "C0033", "C0035", "C0049", "ARCHIVE"), "discharge"),
 }
 """The fact that calls for a type of document, where the rule that reads it names none."""
-_OF_KIND = {"field": "discharge", "vital": "admission"}
+_OF_KIND = {
+    "field": "discharge",
+    **dict.fromkeys(("vital", "order", "result", "charge", "diagnosis"), "admission"),
+}
+"""What calls for other items. An operation, an allergy, a procedure comes where there is one: nothing calls for it."""
 
 
 def needs(rules: Mapping[str, Rule]) -> dict[str, tuple[Need, ...]]:
@@ -44,14 +49,23 @@ def needs(rules: Mapping[str, Rule]) -> dict[str, tuple[Need, ...]]:
 def _needs(rule: Rule) -> Iterator[Need]:
     yield CLASS
     yield from rule.needs
-    for part in rule.parts or (rule,):
-        limits = judge(part, part.id).limits
-        if (part is rule or part.enabled) and isinstance(limits, Limits):
-            moment = _MOMENTS.get(getattr(limits, "after", None) or "")
-            for items in limits.needed():
-                after = _after(items[0]) if moment is None or not items[0].startswith("document:") else moment
-                named = {"item": items[0]} if len(items) == 1 else {"any": items}
-                yield Need.model_validate(named | {"after": after})
+    parts = {part.part: list(_of_part(part)) for part in rule.parts or (rule,) if part is rule or part.enabled}
+    shared = [need for need in next(iter(parts.values()), []) if all(need in needs for needs in parts.values())]
+    yield from shared
+    for name, needs in parts.items():
+        yield from (need.model_copy(update={"part": need.part or name}) for need in needs if need not in shared)
+
+
+def _of_part(rule: Rule) -> Iterator[Need]:
+    limits = judge(rule, rule.id).limits
+    if not isinstance(limits, Limits):
+        return
+    moment = _MOMENTS.get(getattr(limits, "after", None) or "")
+    for part, items in [*(("", items) for items in limits.needed()), *limits.partly()]:
+        if items:
+            after = _after(items[0]) if moment is None or not items[0].startswith("document:") else moment
+            named = {"item": items[0]} if len(items) == 1 else {"any": items}
+            yield Need.model_validate(named | {"after": after, "part": part})
 
 
 def _after(item: str) -> str:

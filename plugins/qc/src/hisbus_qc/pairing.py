@@ -1,5 +1,6 @@
 """Orders and reports: what was ordered has a report, what was reported an order."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 
 from hisbus_qc import evidence
@@ -21,6 +22,12 @@ class Pairing(Limits):
     documents: Search | None = None
     """Documents that are reports too; they belong by the name of the service."""
     limit_hours: float
+
+    def needed(self) -> Iterator[tuple[str, ...]]:
+        """Yield orders, and what may be reports."""
+        yield from self.orders.needed()
+        yield from self.reports.needed()
+        yield from self.documents.needed() if self.documents else ()
 
 
 @takes(Pairing)

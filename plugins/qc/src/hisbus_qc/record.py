@@ -6,14 +6,19 @@ from pathlib import Path
 from typing import Any
 
 from hisbus_qc.clock import local, whole
-from hisbus_schemas import Chart, ChartDocument, ChartOrder, ChartProcedure
+from hisbus_schemas import Chart, ChartDocument, ChartOrder, ChartProcedure, Coverage
+
+EVERYTHING = Coverage()
+"""What is connected where nobody said anything: everything."""
 
 
 class Record:
     """The chart of a stay at one time. What a rule needs of it is looked up, not searched."""
 
-    def __init__(self, chart: Chart, now: datetime, terms: Path | None = None) -> None:
+    def __init__(self, chart: Chart, now: datetime, terms: Path | None = None, coverage: Coverage = EVERYTHING) -> None:
         self.chart = chart
+        self.coverage = coverage
+        """What this site's feeds bring."""
         self.terms = terms
         """The site's file of terminologies; it may not exist."""
         self.now = whole(now)
@@ -30,6 +35,10 @@ class Record:
         for document in chart.documents:
             if document.counts:
                 self._by_type.setdefault(document.type.code, []).append(document)
+
+    def brings(self, item: str) -> bool:
+        """Tell whether this site's feeds bring an item of this department's stays, as a ``Need`` names it."""
+        return self.coverage.brings(item, self.chart.department)
 
     def documents(self, types: tuple[str, ...]) -> list[ChartDocument]:
         """Return the documents of some types that were neither replaced nor withdrawn, first written first."""

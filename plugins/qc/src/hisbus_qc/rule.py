@@ -148,6 +148,10 @@ class Limits(BaseModel):
             elif not kinds:
                 yield from _needed(value)
 
+    def partly(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """Yield what only a part of what is judged needs, by its name; the rest is judged without."""
+        yield from ()
+
 
 def _needed(value: Any) -> Iterator[tuple[str, ...]]:
     if isinstance(value, Limits):
@@ -161,13 +165,11 @@ def _needed(value: Any) -> Iterator[tuple[str, ...]]:
 class Named:
     """Says of a limit that it names parts of the record which the rule cannot do without."""
 
-    kind: Literal["document", "field", "vital"]
+    kind: Literal["document"]
 
 
 DocumentTypes = Annotated[tuple[str, ...], Named("document")]
 """Types of documents, WS/T 500 or LOINC; any of them will do."""
-FieldName = Annotated[str, Named("field")]
-"""A field of the front page whose absence is a finding."""
 
 
 def _compiled(text: str) -> str:

@@ -15,9 +15,10 @@ from typing import Any, Literal
 
 from hisbus import ConfigError
 from hisbus_qc.needs import ANYTHING, needs
+from hisbus_qc.record import Record
 from hisbus_qc.rule import Rule
 from hisbus_qc.rulefiles import Folder, Judge, judge, load, rules, table_of
-from hisbus_schemas import EVERY_OTHER, Need
+from hisbus_schemas import EVERY_OTHER, Need, RuleInfo
 
 _MOST = {"minutes": 525_600, "hours": 87_600, "days": 3_650, "workdays": 3_650, "percent": 100, "characters": 100_000}
 """The largest number by unit: ten years, the whole, more than any note has."""
@@ -47,6 +48,12 @@ class Shelf:
         """What each rule needs of the record, and what those may need that a hospital adds."""
         return {**needs(self.rules), EVERY_OTHER: ANYTHING}
 
+    @property
+    def named(self) -> Mapping[str, RuleInfo]:
+        """What each rule is called and who demands it, of the packs that a site has if it names none."""
+        there = {id: rule for id, rule in self.rules.items() if {*rule.packs} & {*PACKS}}
+        return {id: RuleInfo(title=rule.title, source=rule.source) for id, rule in there.items()}
+
 
 def shelf(agent: str, folder: Folder, kinds: frozenset[Kind]) -> Shelf:
     """Read the rules of an agent.
@@ -73,6 +80,15 @@ class Book:
     ids: frozenset[str]
     together: Mapping[str, Rule]
     """The rules whose parts say one thing of one subject, by id."""
+    needs: Mapping[str, tuple[Need, ...]]
+    """What each rule needs of the record, by id."""
+
+    def lacking(self, record: Record) -> frozenset[tuple[str, str]]:
+        """Return the parts of rules of which this site's feeds do not bring what they need, by rule and part."""
+        if record.coverage.whole:
+            return frozenset()
+        at, said = record.coverage, record.chart.department
+        return frozenset((id, one.part) for id, all_ in self.needs.items() for one in all_ if one.lacking(at, said))
 
 
 def book(settings: Mapping[str, Any], of: Shelf = QC) -> Book:
@@ -127,7 +143,8 @@ def _plain(of: Shelf) -> Book:
 def _bound(rules: list[Rule]) -> Book:
     judges = [judge(part, part.id) for rule in rules for part in (rule.parts or (rule,)) if part.enabled]
     together = {rule.id: rule for rule in rules if rule.together}
-    return Book(tuple(rules), tuple(judges), frozenset(rule.id for rule in rules), together)
+    ids = frozenset(rule.id for rule in rules)
+    return Book(tuple(rules), tuple(judges), ids, together, needs({rule.id: rule for rule in rules}))
 
 
 def _with_folder(folder: Any, of: Shelf) -> Mapping[str, Rule]:

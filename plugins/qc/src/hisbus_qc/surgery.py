@@ -1,5 +1,7 @@
 """Operations: who signed the record, and what was left in the patient."""
 
+from collections.abc import Iterator
+
 from hisbus_qc import evidence
 from hisbus_qc.facts import Search, find, mention, sentence
 from hisbus_qc.moments import starts
@@ -29,6 +31,12 @@ class Tubes(Limits):
     orders: Search
     kept: tuple[str, ...]
     """Words of a patient who leaves with a tube."""
+
+    def needed(self) -> Iterator[tuple[str, ...]]:
+        """Yield where tubes are placed, and where their removal stands."""
+        yield tuple(f"document:{type}" for type in self.documents)
+        yield tuple(f"document:{type}" for type in self.notes)
+        yield from self.orders.needed()
 
 
 @takes(SurgeonSigns)

@@ -1,5 +1,6 @@
 """Windows: each stretch of time after a moment has a document of its own: every month, each of three days."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 
 from hisbus_qc.clock import last_second, local, shown
@@ -29,6 +30,15 @@ class Every(Limits):
     What was written on the day itself, after the moment, counts for it.
     """
     unless: Search | None = None
+
+    def needed(self) -> Iterator[tuple[str, ...]]:
+        """Yield what may be found to be missing, and what calls for it."""
+        due = [f"document:{type}" for type in self.documents]
+        due += [item for items in (self.needs.needed() if self.needs else ()) for item in items]
+        yield tuple(dict.fromkeys(due))
+        yield from self.facts.needed() if self.facts else ()
+        if self.after in {"operation_start", "operation_end"}:
+            yield ("procedure:operation",)
 
 
 @takes(Every, needs=("document",), words=("operation",))

@@ -18,7 +18,10 @@ from hisbus.testing.charts import NOW, make_case, make_chart, make_event
 from hisbus.testing.running import FakeLLM, reasons, run
 from hisbus_schemas import EVERY_OTHER, GRANTS, KINDS, PROPOSALS, Assessment, Chart, Entry, Evidence
 
-_CODED = ("document", "section", "field", "vital")
+_CODED = (
+    "document", "section", "field", "vital", "order", "result", "charge", "diagnosis", "procedure", "allergy",
+    "administration",
+)  # fmt: skip
 _OF_THE_STAY = ("class", "sex", "disposition")
 
 

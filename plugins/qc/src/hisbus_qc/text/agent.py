@@ -12,7 +12,7 @@ from hisbus_qc.agent import is_judged
 from hisbus_qc.record import Record
 from hisbus_qc.rulebook import Book, Shelf, book, shelf
 from hisbus_qc.text.question import Answer, Question, answer
-from hisbus_schemas import Assessment, Need, Text, Unevaluated
+from hisbus_schemas import Assessment, Need, RuleInfo, Text, Unevaluated
 
 _REMEMBERED = 2000
 """Answers, a few kilobytes each; the oldest is forgotten first."""
@@ -44,6 +44,11 @@ class TextAgent:
     def needs(self) -> Mapping[str, tuple[Need, ...]]:
         """What each rule needs of the record."""
         return text_shelf().needs
+
+    @property
+    def rules(self) -> Mapping[str, RuleInfo]:
+        """What each rule is called, and who demands it."""
+        return text_shelf().named
 
     async def assess(self, case: Case) -> Assessment:
         """Judge a case by every enabled rule of kind L; which stays are judged is as with ``qc``.
