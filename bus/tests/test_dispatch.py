@@ -16,7 +16,7 @@ from hisbus_bus.flow.dispatch import Dispatch
 from hisbus_bus.host.agents import AgentHost
 from hisbus_bus.host.calls import StoredCase
 from hisbus_bus.host.llm.turns import Priority
-from hisbus_bus.kernel import parked, tables, wakes
+from hisbus_bus.kernel import coverage, parked, tables, wakes
 from hisbus_bus.kernel.charts import StoredChart
 from hisbus_bus.kernel.consumer import BATCH_SIZE, Batch
 from hisbus_bus.kernel.database import Database
@@ -25,7 +25,7 @@ from hisbus_bus.kernel.log.sqlite import SqliteLog
 from hisbus_bus.kernel.settings import Settings
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.topics import Keys, digest
-from hisbus_schemas import Assessed, Assessment, Charted, Due
+from hisbus_schemas import Assessed, Assessment, Charted, Due, Need
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DUE = ("first_look", "replay 2026-03-01T12:00:00+00:00", "admission + 24 h")
@@ -109,6 +109,27 @@ def test_an_agent_gets_its_kinds_and_what_is_bound_for_it_alone(
     site: Site, host: Host, kind: str, agent: str, wanted: bool
 ) -> None:
     assert dispatch(site, host).wants(record(kind=kind, agent=agent)) is wanted
+
+
+def test_an_agent_whose_rules_need_something_hears_when_something_else_is_connected(site: Site, host: Host) -> None:
+    news = record(kind=coverage.KIND)
+    assert not dispatch(site, host).wants(news)
+    host.agents = [QC.model_copy(update={"needs": {"R01": (Need(item="document:C0034"),)}})]
+    assert dispatch(site, host).wants(news)
+
+
+async def test_an_agent_is_called_with_the_coverage_of_the_snapshot_and_its_answer_names_the_version(
+    site: Site, host: Host, log: Any, charted: Mapping[str, StoredChart]
+) -> None:
+    step = dispatch(site, host)
+    for state in ("not_connected", "connected"):
+        async with site.database.write() as connection:
+            words = [coverage.Word("document:C0034", "", state)]
+            await coverage.say(connection, site.headers, words, "user:qc")
+        await step.handle(batch(record(kind=coverage.KIND)))
+    assert [case.coverage.brings("document:C0034") for case in host.cases] == [False, True]
+    assert [Assessed.model_validate_json(out.value).coverage for out in log.appended] == [1, 2]
+    assert host.priorities == [Priority.BACKFILL, Priority.BACKFILL]
 
 
 def test_each_agent_has_a_group_of_its_own(site: Site, host: Host) -> None:

@@ -7,7 +7,7 @@ import asyncio
 import gc
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import Any
@@ -86,6 +86,7 @@ class App:
         self._now = now
         self._elsewhere: list[AgentState] = []
         self._llm: Client | None = None
+        self._rules: Mapping[str, Collection[str]] = {}
         self._calling: dict[str, Consumer] = {}
         self._sealer: Sealer
         self._signals: Signals
@@ -221,6 +222,7 @@ class App:
         trial = await tried(own, settings)
         if refused := refused + trial.refused:
             raise ConfigError("\n".join(refused))
+        self._rules = trial.rules
         for sentence in trial.left_out:
             log.warning("not evaluated", reason=sentence)
         if not settings.remote:
@@ -289,7 +291,7 @@ class App:
         async with self.site.database.write() as connection:
             await rules.forget(connection, [agent.name for agent in everybody])
         for host, agent in called:
-            dispatch = Dispatch(self.site, host, agent, everybody)
+            dispatch = Dispatch(self.site, host, agent, everybody, self._rules.get(agent.name, ()))
             await dispatch.first_look()
             part = self._controls.part(f"agent:{agent.name}", "step:dispatch")
             self._calling[agent.name] = self._consume(

@@ -8,7 +8,7 @@ from sqlalchemy import delete, select
 from hisbus_bus.desk import AgentState, ModelState
 from hisbus_bus.kernel import tables
 from hisbus_bus.kernel.site import Site
-from hisbus_schemas import Assessment, Opinion, Text
+from hisbus_schemas import Assessment, Opinion, Text, Unevaluated
 
 ZH = {"accept-language": "zh-CN,zh;q=0.9"}
 EN = {"accept-language": "en"}
@@ -52,6 +52,20 @@ async def test_the_case_says_what_could_not_be_judged_and_why(client: Any, site:
         "2 statement(s) of the model left out",
     ):
         assert word in english, word
+
+
+async def test_what_the_site_does_not_have_is_counted_and_said_on_the_page_of_rules(
+    client: Any, site: Site, coding: Any
+) -> None:
+    what = Text(zh="文书类型C0026", en="type of document C0026")
+    lacking = [Unevaluated(rule=rule, reason="not_connected", item="document:C0026", text=what) for rule in ("A", "B")]
+    async with site.database.write() as connection:
+        await connection.execute(delete(tables.assessment_heads))
+        await coding.put_heads(connection, coding.head("qc", Assessment(unevaluated=lacking)))
+    row = await finding(site, "R45")
+    page = (await client("viewer", page=True).get(f"/findings/{row.id}", headers=ZH)).text
+    assert '<a href="/rules#qc">2条规则的数据未接入，见规则页</a>' in page
+    assert "C0026" not in page and "项未能判断" not in page
 
 
 async def test_a_case_where_all_was_judged_says_nothing_of_it(client: Any, site: Site) -> None:

@@ -21,6 +21,7 @@ GROUPS = {
     "capture": "Files of messages as they came.",
     "codes": "Codes that people say the meaning of.",
     "config": "The configuration.",
+    "coverage": "What the feeds bring of what rules need.",
     "evaluate": "How good an agent is, on cases whose answers are known.",
     "llm": "The model's server.",
     "new": "Files to begin with.",

@@ -32,7 +32,9 @@ class Line:
 
     agent: str
     reasons: Sequence[tuple[UnevaluatedReason, Text, Sequence[str]]]
-    """Why which rules could not be judged."""
+    """Why which rules could not be judged of this stay. What the site does not have is said on the page of rules."""
+    not_connected: int
+    """Rules that need what the site does not have."""
     unverified: int
     models: Sequence[Model]
 
@@ -40,10 +42,21 @@ class Line:
 def lines(said: Iterable[Said]) -> list[Line]:
     """Return a line for each agent that has something to say of itself."""
     return [
-        Line(one.agent, _reasons(one.notes.unevaluated), one.notes.unverified, _models(one.notes.asked))
+        Line(
+            one.agent,
+            _reasons(own(one)),
+            len(one.notes.unevaluated) - len(own(one)),
+            one.notes.unverified,
+            _models(one.notes.asked),
+        )
         for one in said
         if one.notes.unevaluated or one.notes.unverified or one.notes.asked
     ]
+
+
+def own(said: Said) -> list[Unevaluated]:
+    """Return what could not be judged for a reason of the stay's own."""
+    return [one for one in said.notes.unevaluated if one.reason != "not_connected"]
 
 
 def _reasons(unevaluated: Iterable[Unevaluated]) -> list[tuple[UnevaluatedReason, Text, Sequence[str]]]:

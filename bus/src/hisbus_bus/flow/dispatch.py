@@ -56,8 +56,23 @@ class Dispatch:
     start = "end"
     stores = False
 
-    def __init__(self, site: Site, host: Host, info: AgentInfo, others: Collection[AgentInfo] = ()) -> None:
-        """Take one agent of a host; of the site's other agents those are told that asked for news of its proposals."""
+    def __init__(
+        self,
+        site: Site,
+        host: Host,
+        info: AgentInfo,
+        others: Collection[AgentInfo] = (),
+        goes_by: Collection[str] = (),
+    ) -> None:
+        """Take one agent of a host.
+
+        Args:
+            site: the site.
+            host: whoever calls it.
+            info: what it declares.
+            others: the site's other agents; those are told that asked for news of its proposals.
+            goes_by: the rules that it goes by under its settings; empty: not known.
+        """
         self.name = f"dispatch.{info.name}"
         self.group = site.group(self.name)
         self._agent = site.settings.agent(info.name)
@@ -69,6 +84,7 @@ class Dispatch:
         self._info = info
         self._heard = any(changed.KIND in other.kinds and other.name != info.name for other in others)
         self._goes_by: tuple[AgentInfo, str] | None = None
+        self._goes_by_rules = goes_by
         self._coverage = coverage.Reader()
         self._hears = [word.removesuffix("s") for word in PROPOSALS if word in info.grants]
 
@@ -77,7 +93,7 @@ class Dispatch:
         if record.headers.get("by") == self._info.name:
             return False
         bound_for, kind = record.headers.get("agent", ""), record.headers.get("kind")
-        if kind == coverage.KIND and self._info.needs:
+        if kind == coverage.KIND and self._declared.needs:
             return True
         return bound_for == self._info.name if bound_for else kind in self._info.kinds
 
@@ -133,7 +149,7 @@ class Dispatch:
             release = await asyncio.to_thread(releases.of_agent, info, self._agent.settings)
             async with self._site.database.write() as connection:
                 await releases.register(connection, release, author=f"step:{self.name}", made_from="start")
-                await rules.keep(connection, info)
+                await rules.keep(connection, info, self._goes_by_rules)
             self._goes_by = info, release.id
         return self._goes_by[1]
 

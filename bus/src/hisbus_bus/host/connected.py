@@ -30,7 +30,7 @@ def judged_by_what_comes(answer: Assessment, info: AgentInfo, coverage: Coverage
     if not lacking:
         return answer
     said = [
-        Unevaluated(rule=rule, reason=NOT_CONNECTED, item=items[0], text=not_connected(items))
+        Unevaluated(rule=rule, reason=NOT_CONNECTED, item=items[0], text=named(items))
         for rule, items in lacking.items()
     ]
     return answer.model_copy(
@@ -54,17 +54,13 @@ def lacks(info: AgentInfo, rule: str, coverage: Coverage, department: str) -> tu
     return whole or (next(iter(lacking.values())) if parts and parts <= gone else ())
 
 
-def not_connected(items: Sequence[str]) -> Text:
-    """Say what does not come: of several that would each do, all."""
-    named = [named_item(item) for item in items]
-    return Text(
-        zh=f"{'、'.join(one.zh for one in named)}未接入。",
-        en=f"Not connected: {', '.join(one.en for one in named)}.",
-    )
+def named(items: Sequence[str]) -> Text:
+    """Return in words what items are, of which each by itself would do."""
+    each = [_named(item) for item in items]
+    return Text(zh="或".join(one.zh for one in each), en=" or ".join(one.en for one in each))
 
 
-def named_item(item: str) -> Text:
-    """Return what an item is, in words, with its code."""
+def _named(item: str) -> Text:
     kind, _, code = item.removesuffix(":*").partition(":")
     what = WHAT.get(kind, OTHER)
     return Text(zh=f"{what.zh}{code}", en=f"{what.en} {code}".strip())

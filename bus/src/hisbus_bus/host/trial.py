@@ -39,6 +39,8 @@ class Tried:
     """Settings that agents refuse."""
     left_out: list[str] = field(default_factory=list)
     """What agents do not evaluate as the site is now, with the reason."""
+    rules: dict[str, frozenset[str]] = field(default_factory=dict)
+    """The rules that each agent goes by under its settings, as far as it says so of nobody."""
 
 
 async def tried(hosts: Iterable[Host], settings: Settings) -> Tried:
@@ -55,6 +57,7 @@ async def tried(hosts: Iterable[Host], settings: Settings) -> Tried:
             except BusError:
                 continue
             else:
+                result.rules[agent.name] = answer.evaluated | {one.rule for one in answer.unevaluated}
                 if its.enabled:
                     result.left_out += _left_out(agent.name, answer.unevaluated)
     return result

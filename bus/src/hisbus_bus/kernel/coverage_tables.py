@@ -12,6 +12,7 @@ agent_rules = Table(
     Column("title", Text, nullable=False),  # in both languages, JSON; empty: the agent does not say it
     Column("source", Text, nullable=False),
     Column("needs", Text, nullable=False),  # JSON
+    Column("enabled", Boolean, nullable=False),  # the agent goes by it under its settings
     Column("changed", Instant, nullable=False),  # of all rows of the agent at once
 )
 

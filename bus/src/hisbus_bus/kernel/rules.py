@@ -27,23 +27,31 @@ class Rule(NamedTuple):
     rule: str
     info: RuleInfo | None
     needs: tuple[Need, ...]
+    enabled: bool = True
+    """The agent goes by it under its settings."""
 
 
-async def keep(connection: "AsyncConnection", info: "AgentInfo") -> None:
-    """Keep what an agent declares of its rules, in place of what it declared before."""
-    wanted = {
-        name: (told.title.model_dump_json() if told else "", told.source if told else "", _written(info.needs_of(name)))
-        for name in sorted(info.needs.keys() | info.rules.keys())
-        for told in [info.rules.get(name)]
-    }
-    known = select(_row.rule, _row.title, _row.source, _row.needs).where(_row.agent == info.name)
+async def keep(connection: "AsyncConnection", info: "AgentInfo", goes_by: Collection[str] = ()) -> None:
+    """Keep what an agent declares of its rules, in place of what it declared before.
+
+    Args:
+        connection: of a transaction that writes.
+        info: what it declares.
+        goes_by: the rules that it goes by under its settings; empty: nobody knows, and all are taken for that.
+    """
+    wanted = {}
+    for name in sorted(info.needs.keys() | info.rules.keys() | set(goes_by)):
+        told = info.rules.get(name)
+        title, source = (told.title.model_dump_json(), told.source) if told else ("", "")
+        wanted[name] = (title, source, _written(info.needs_of(name)), name in goes_by or not goes_by)
+    known = select(_row.rule, _row.title, _row.source, _row.needs, _row.enabled).where(_row.agent == info.name)
     if {rule: tuple(said) for rule, *said in await connection.execute(known)} == wanted:
         return
     await connection.execute(delete(tables.agent_rules).where(_row.agent == info.name))
     beside = {"agent": info.name, "changed": datetime.now(UTC)}
     rows = [
-        beside | {"rule": rule, "title": title, "source": source, "needs": needs}
-        for rule, (title, source, needs) in wanted.items()
+        beside | {"rule": rule, "title": title, "source": source, "needs": needs, "enabled": enabled}
+        for rule, (title, source, needs, enabled) in wanted.items()
     ]
     await write(connection, Rows(tables.agent_rules, rows))
 
@@ -55,10 +63,11 @@ async def forget(connection: "AsyncConnection", agents: Collection[str]) -> None
 
 async def read(connection: "AsyncConnection") -> list[Rule]:
     """Return the rules of all agents, by agent and rule."""
-    query = select(_row.agent, _row.rule, _row.title, _row.source, _row.needs).order_by(_row.agent, _row.rule)
+    columns = (_row.agent, _row.rule, _row.title, _row.source, _row.needs, _row.enabled)
+    rows = await connection.execute(select(*columns).order_by(_row.agent, _row.rule))
     return [
-        Rule(agent, rule, _info(title, source), _NEEDS.validate_json(needs))
-        for agent, rule, title, source, needs in await connection.execute(query)
+        Rule(agent, rule, _info(title, source), _NEEDS.validate_json(needs), enabled)
+        for agent, rule, title, source, needs, enabled in rows
     ]
 
 

@@ -4,6 +4,7 @@ import os
 import re
 import secrets
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -54,6 +55,16 @@ class Site:
             recorded=datetime.now(UTC),
             **more,
         )
+
+
+def envelope(settings: Settings) -> Callable[..., dict[str, str]]:
+    """Return what makes headers as ``Site.headers`` does, for who opens the database alone.
+
+    Raises:
+        ConfigError: the secret cannot be read.
+    """
+    about: dict[str, Any] = {"site": settings.site, "keyid": Keys(load_secret(settings)).id}
+    return lambda **more: topics.headers(**about, recorded=datetime.now(UTC), **more)
 
 
 def open_database(settings: Settings, *, direct: bool = False) -> Database:

@@ -3,12 +3,12 @@
 from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
-from hisbus_bus.desk.pages import codes, login, losses, messages, operations, stay, users, work, worklist
+from hisbus_bus.desk.pages import codes, login, losses, messages, operations, rules, stay, users, work, worklist
 from hisbus_bus.desk.pages.frame import render
 from hisbus_bus.desk.problems import Problem
 
 router = APIRouter(include_in_schema=False)
-for part in (login, worklist, stay, messages, losses, work, operations, codes, users):
+for part in (login, worklist, stay, messages, losses, work, operations, codes, rules, users):
     router.include_router(part.router)
 
 

@@ -47,7 +47,7 @@ async def stay(request: Request, site: SiteOf, user: Reader, id: Word) -> Respon
         chosen=id,
         show_closed=chosen.closed,
         said=said.lines(shown.said),
-        unjudged=sum(len({its.rule for its in one.notes.unevaluated}) for one in shown.said),
+        unjudged=sum(len({its.rule for its in said.own(one)}) for one in shown.said),
         **_about(request),
     )
 

@@ -1,13 +1,14 @@
 """Counting what stays bring of what rules need, until that is settled. With ``default = "connected"`` nothing is.
 
-A row says that an item came on a stay, or that a fact of the stay called for it. What is settled gets no more rows, so
-an event of a site that has learned what its feeds bring costs a look at two numbers.
+A row says that an item came on a stay, or that a fact of the stay called for it. What is settled gets no more rows.
+Whether something else is settled or asked after by now is read once a second, and again before anything is written.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from time import monotonic
 from typing import Any
 
 from pydantic_core import from_json
@@ -24,6 +25,8 @@ from hisbus_bus.kernel.coverage import FOUND, Said, State, Word
 from hisbus_bus.kernel.site import Site
 from hisbus_schemas import ChartProcedure
 
+LOOK_S = 1.0
+"""How long what was read of the journal is gone by, seconds."""
 REMEMBERED = 2000
 """Stays of which is remembered what was counted on them; of others it is read."""
 
@@ -55,6 +58,7 @@ _CALLED = (
     .where(within(_needed.c.item, given("items")), _needed.c.seen.is_(False))
     .group_by(_needed.c.item, _needed.c.department)
 )
+_CALLED_IN = _CALLED.where(within(_needed.c.department, given("departments")))
 
 
 @dataclass(slots=True)
@@ -88,6 +92,11 @@ class Standing:
             self._pending[department] = frozenset(item for item in self.asked if not self._settled(item, department))
         return self._pending[department]
 
+    def may_lack(self, item: str, department: str) -> bool:
+        """Tell whether a department goes by the site until enough of its stays call for the item."""
+        found = self.found[item]
+        return found.get("") == "connected" and found.get(department, "observed") == "observed"
+
     def _settled(self, item: str, department: str) -> bool:
         if (item, "") in self._by_hand or (item, department) in self._by_hand:
             return True
@@ -104,6 +113,7 @@ class _New:
     seen: frozenset[str]
     needed: frozenset[str]
     operated: bool
+    before: Known
 
 
 class Counting:
@@ -116,6 +126,7 @@ class Counting:
         self._head = site.headers
         self._stamps: tuple[int, datetime | None] | None = None
         self._standing = Standing({}, [])
+        self._looks_again = 0.0
         self._known: OrderedDict[str, Known] = OrderedDict()
         self._under_way: list[_New] = []
 
@@ -135,7 +146,8 @@ class Counting:
         self._under_way = []
         if not self._on:
             return
-        await self._follow(connection)
+        if monotonic() >= self._looks_again:
+            await self._follow(connection)
         known = ((stay, from_json(stay.stay), patient) for stay, patient in stays if stay.version)
         shown = [
             (stay, said, from_json(patient.shown) if patient else {})
@@ -168,6 +180,7 @@ class Counting:
 
     async def _follow(self, connection: AsyncConnection) -> None:
         """Take in what agents ask after by now, and what was said of it."""
+        self._looks_again = monotonic() + LOOK_S
         stored, changed = (await connection.execute(_STAMPS)).one()
         if (stored, changed) != self._stamps:
             asked = rules.asked(await rules.read(connection))
@@ -202,7 +215,7 @@ class Counting:
         brought = {*brings.of_stay(said, patient), *(item for entry in entries for item in brings.of_entry(entry))}
         seen = (brought & pending) - known.seen
         needed = {item for item in pending - known.needed if self._standing.asked[item] & facts}
-        return _New(stay.id, department, frozenset(seen), frozenset(needed), operated)
+        return _New(stay.id, department, frozenset(seen), frozenset(needed), operated, known)
 
     async def _enter(self, connection: AsyncConnection, news: Sequence[_New]) -> None:
         """Write what was counted; where that is enough, say so.
@@ -211,33 +224,43 @@ class Counting:
         """
         await coverage.lock(connection)
         await self._follow(connection)
+        pending = self._standing.pending
         rows = [
             {"encounter": new.encounter, "item": item, "seen": seen, "department": new.department}
             for new in news
             for seen, items in ((True, new.seen), (False, new.needed))
-            for item in sorted(items)
+            for item in sorted(items & pending(new.department))
         ]
+        if not rows:
+            return
         await write(connection, Rows(tables.coverage_stays, rows, "keep"))
-        words = await self._words(connection, {item for new in news for item in new.seen | new.needed})
+        words = await self._words(connection, {pair for new in news for pair in self._telling(new)})
         if words:
             await coverage.say(connection, self._head, words, FOUND)
+            self._looks_again = 0.0
 
-    async def _words(self, connection: AsyncConnection, items: set[str]) -> list[Word]:
+    def _telling(self, new: _New) -> Iterator[tuple[str, str]]:
+        """Yield the items, with the stay's department, whose counts may be enough now and were not before.
+
+        What was called for and has not come cannot make them so; it can tell that a department is without it.
+        """
+        seen, needed = new.seen | new.before.seen, new.needed | new.before.needed
+        for item in (new.seen | new.needed) & self._standing.asked.keys():
+            came = item in seen and (item in needed or not self._standing.asked[item])
+            if came or self._standing.may_lack(item, new.department):
+                yield item, new.department
+
+    async def _words(self, connection: AsyncConnection, telling: set[tuple[str, str]]) -> list[Word]:
         """Return what is settled by now of items that were counted."""
-        seen = {item: count for item, count in await connection.execute(_SEEN, {"items": sorted(items)})}
-        standing = self._standing
-        enough = [
-            item
-            for item in sorted(items & standing.asked.keys())
-            if standing.found[item].get("") == "connected" or seen.get(item, 0) >= self._limits.stays
-        ]
-        counts: dict[str, dict[str, Count]] = {item: {} for item in enough}
-        for query, called in ((_CALLED, True), (_UNCALLED, False)):
-            if its := [item for item in enough if bool(standing.asked[item]) == called]:
-                for item, department, *count in await connection.execute(query, {"items": its}):
-                    counts[item][department] = Count(*count)
-        return [
-            word
-            for item, its in counts.items()
-            for word in observed.words(item, its, standing.found[item], self._limits)
-        ]
+        found, asked = self._standing.found, self._standing.asked
+        items = sorted({item for item, _ in telling})
+        seen = {item: count for item, count in await connection.execute(_SEEN, {"items": items})}
+        known = [item for item in items if found[item].get("") == "connected"]
+        learning = [item for item in items if item not in known and seen.get(item, 0) >= self._limits.stays]
+        called, uncalled = ([item for item in learning if bool(asked[item]) == calls] for calls in (True, False))
+        departments = {"items": known, "departments": sorted({department for _, department in telling})}
+        counts: dict[str, dict[str, Count]] = {item: {} for item in (*known, *learning)}
+        for query, its in ((_CALLED, {"items": called}), (_UNCALLED, {"items": uncalled}), (_CALLED_IN, departments)):
+            for item, department, *count in await connection.execute(query, its) if its["items"] else ():
+                counts[item][department] = Count(*count)
+        return [word for item, its in counts.items() for word in observed.words(item, its, found[item], self._limits)]

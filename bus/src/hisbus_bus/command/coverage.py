@@ -1,0 +1,68 @@
+"""``hisbus coverage``: what this site's feeds bring of what rules need, and what people say of it."""
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from hisbus_bus.command.chosen import chosen
+from hisbus_bus.command.printed import show, table_of
+from hisbus_bus.command.written import caller, with_database
+
+if TYPE_CHECKING:
+    from hisbus_bus.desk.read.coverage import Item
+    from hisbus_bus.kernel.database import Database
+
+commands = typer.Typer(no_args_is_help=True, help="What the feeds bring of what rules need.")
+Department = Annotated[str, typer.Option(help="Of this department alone, as the charts name it.")]
+
+
+@commands.command(name="list")
+def list_items(missing: Annotated[bool, typer.Option("--missing", help="Only what is not connected.")] = False) -> None:
+    """List what rules need: which ones, on how many stays it was seen until it was settled, and what holds of it."""
+    from hisbus_bus.desk.read import coverage
+
+    async def found(database: "Database") -> "list[Item]":
+        async with database.read() as connection:
+            return await coverage.items(connection)
+
+    table = table_of("item", "department", "state", "since", "by", "seen on", "called for", "rules")
+    for one in with_database(found):
+        if missing and one.connected:
+            continue
+        since = one.since.isoformat(timespec="minutes") if one.since else ""
+        counts = ("" if count is None else str(count) for count in (one.seen, one.called))
+        state = "connected" if one.connected else "not connected"
+        table.add_row(one.name, one.department, state, since, one.who, *counts, ", ".join(one.rules))
+    show(table)
+
+
+@commands.command(name="set")
+def set_item(
+    item: Annotated[str, typer.Argument(help="As `hisbus coverage list` shows it: document:C0026, class ....")],
+    state: Annotated[
+        Literal["connected", "not_connected", "observed"],
+        typer.Argument(help='"observed" takes an earlier word back: what was seen decides.'),
+    ],
+    department: Department = "",
+) -> None:
+    """Say that something comes, or does not, whatever was seen. The stays are judged again while the site runs."""
+    from pydantic import TypeAdapter, ValidationError
+
+    from hisbus.errors import ConfigError
+    from hisbus.names import Item
+    from hisbus_bus.kernel import coverage
+    from hisbus_bus.kernel.settings import load
+    from hisbus_bus.kernel.site import envelope
+
+    try:
+        name: str = TypeAdapter(Item).validate_python(item)
+    except ValidationError as error:
+        raise ConfigError(f"{item!r} is no item. Name one as `hisbus coverage list` does: document:C0026.") from error
+    head = envelope(load(chosen.path))
+
+    async def said(database: "Database") -> bool:
+        async with database.write() as connection:
+            return await coverage.say(connection, head, [coverage.Word(name, department, state)], caller())
+
+    changed = with_database(said)
+    typer.echo("What hangs on it is judged again while `hisbus up` runs." if changed else "Nothing changes: it is so.")

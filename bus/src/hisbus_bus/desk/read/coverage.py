@@ -1,0 +1,129 @@
+"""Which rules can judge by what this site's feeds bring, and on how many stays each thing was seen."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy import and_, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from hisbus_bus.host.connected import named
+from hisbus_bus.kernel import coverage, rules, tables
+from hisbus_bus.kernel.coverage import ANYTHING, FOUND, Said
+from hisbus_bus.kernel.rules import Rule
+from hisbus_schemas import Coverage, Need, Text
+
+_row, _other = tables.coverage_stays.c, tables.coverage_stays.alias("other")
+_CALLED = (
+    select(_row.item, func.count(), func.count(_other.c.encounter))
+    .outerjoin(_other, and_(_other.c.encounter == _row.encounter, _other.c.item == _row.item, _other.c.seen.is_(True)))
+    .where(_row.seen.is_(False))
+    .group_by(_row.item)
+)
+_SEEN = select(_row.item, func.count()).where(_row.seen.is_(True)).group_by(_row.item)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One thing that rules need."""
+
+    name: str
+    department: str
+    """Empty: the site; departments that differ from it follow."""
+    connected: bool
+    rules: Sequence[str] = ()
+    """Those that need it, ``AGENT RULE``."""
+    seen: int | None = None
+    """Stays that it came on, until it was settled; of a department it is not said."""
+    called: int | None = None
+    """Stays that call for it; None: nothing does."""
+    since: datetime | None = None
+    """When that was found or said; None: it holds since nothing was said."""
+    who: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One rule, and whether it can judge."""
+
+    rule: Rule
+    lacking: Text | None
+    """What does not come; None: it judges."""
+    elsewhere: Mapping[str, Text | None] = field(default_factory=dict)
+    """Departments where that is otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """The rules of one agent."""
+
+    name: str
+    rules: Sequence[Judged]
+
+    @property
+    def lacking(self) -> int:
+        """How many cannot judge, anywhere."""
+        return sum(one.lacking is not None and None not in one.elsewhere.values() for one in self.rules)
+
+
+async def items(connection: AsyncConnection) -> list[Item]:
+    """Return everything that rules need or that something was said of, with what holds of it."""
+    declared = [rule for rule in await rules.read(connection) if rule.enabled]
+    said = await coverage.journal(connection)
+    asked, now = rules.asked(declared), coverage.told(said)
+    called = {item: count for item, *count in await connection.execute(_CALLED)}
+    seen = {item: count for item, count in await connection.execute(_SEEN)}
+    needed: dict[str, list[str]] = {item: [] for item in asked}
+    for rule in declared:
+        for item in rules.asked([rule]):
+            needed[item].append(f"{rule.agent} {rule.rule}")
+    found: list[Item] = []
+    for name in sorted(needed.keys() | now.site.keys() | {item for its in now.departments.values() for item in its}):
+        calls, came = called.get(name, (0, 0)) if asked.get(name) else (None, seen.get(name, 0))
+        last = _deciding(said, now, name, "")
+        found.append(Item(name, "", now.brings(name), needed.get(name, ()), came, calls, *last))
+        for department, its in sorted(now.departments.items()):
+            if name in its and its[name] != now.brings(name):
+                last = _deciding(said, now, name, department)
+                found.append(Item(name, department, its[name], since=last[0], who=last[1]))
+    return found
+
+
+async def agents(connection: AsyncConnection) -> list[Agent]:
+    """Return the rules of every agent, each with what it lacks."""
+    now = await coverage.read(connection)
+    by_agent: dict[str, list[Judged]] = {}
+    for rule in await rules.read(connection):
+        if not rule.enabled:
+            continue
+        by_agent.setdefault(rule.agent, []).append(_judged(rule, now))
+    return [Agent(name, its) for name, its in sorted(by_agent.items())]
+
+
+def _judged(rule: Rule, now: Coverage) -> Judged:
+    whole = _lacking(rule.needs, now, "")
+    other = {department: _lacking(rule.needs, now, department) for department in sorted(now.departments)}
+    return Judged(rule, whole, {department: lacking for department, lacking in other.items() if lacking != whole})
+
+
+def _lacking(needs: Iterable[Need], now: Coverage, department: str) -> Text | None:
+    """Return all that a rule lacks."""
+    lacking = dict.fromkeys(items for need in needs if (items := need.lacking(now, department)))
+    each = [named(items) for items in lacking]
+    return Text(zh="；".join(one.zh for one in each), en="; ".join(one.en for one in each)) if each else None
+
+
+def _deciding(said: Sequence[Said], now: Coverage, item: str, department: str) -> tuple[datetime | None, str]:
+    """Return when, and by whom, that was found or said which holds of an item."""
+    about = [one for one in said if one.word[:2] == (item, department) and one.word.state != "observed"]
+    by_hand = [one for one in about if one.who != FOUND and _stands(one, said)]
+    found = [one for one in about if one.who == FOUND] if not now.others else []
+    general = [one for one in said if one.word.item == ANYTHING]
+    last = (by_hand or found or general)[-1:]
+    return (last[0].time, last[0].who) if last else (None, "")
+
+
+def _stands(one: Said, said: Sequence[Said]) -> bool:
+    """Tell whether nobody took a word back."""
+    later = [other for other in said if other.who != FOUND and other.word[:2] == one.word[:2]]
+    return later[-1].word.state != "observed"
