@@ -37,7 +37,7 @@ class Defect:
     late: Mapping[str, int] = field(default_factory=dict)
     """Minutes by which a part is signed and filed later."""
     swap: Mapping[str, tuple[str, Told]] = field(default_factory=dict)
-    """By part: a regular expression and what its text says instead."""
+    """By part: a regular expression and what its text says instead, in the words of the story's variant."""
     copy: Mapping[str, str] = field(default_factory=dict)
     """By part: the part whose text it repeats."""
     by: Mapping[str, str] = field(default_factory=dict)
@@ -69,8 +69,12 @@ def planted(plan: Plan) -> list[Defect]:
     return [found for name in named if (found := defects().get(name))]
 
 
-def spoil(facts: Iterable[Fact], plan: Plan, *, male: bool) -> list[Fact]:
+def spoil(facts: Iterable[Fact], plan: Plan, words: Mapping[str, Any], *, male: bool) -> list[Fact]:
     """Return a stay's facts with what its plan makes wrong.
+
+    Args:
+        words: of the story's variant.
+        male: whether the patient is a man.
 
     Raises:
         DefectError: a defect concerns a part that the story does not tell, or a text that it does not hold.
@@ -79,7 +83,7 @@ def spoil(facts: Iterable[Fact], plan: Plan, *, male: bool) -> list[Fact]:
     for defect in planted(plan):
         _check(told, defect)
         originals = {fact.part: fact for fact in told if isinstance(fact, Filed)}
-        told = [_spoilt(fact, defect, originals, male=male) for fact in told if fact.part not in defect.omit]
+        told = [_spoilt(fact, defect, originals, words, male=male) for fact in told if fact.part not in defect.omit]
     return told
 
 
@@ -95,7 +99,9 @@ def _check(told: list[Fact], defect: Defect) -> None:
         raise DefectError(f"The story tells no {', '.join(sorted(missing))}; it tells {', '.join(sorted(there))}.")
 
 
-def _spoilt(fact: Fact, defect: Defect, originals: Mapping[str, Filed], *, male: bool) -> Fact:
+def _spoilt(
+    fact: Fact, defect: Defect, originals: Mapping[str, Filed], words: Mapping[str, Any], *, male: bool
+) -> Fact:
     if fact.part in defect.late and isinstance(fact, Filed | Ordered):
         fact = _later(fact, timedelta(minutes=defect.late[fact.part]))
     if not isinstance(fact, Filed):
@@ -105,7 +111,7 @@ def _spoilt(fact: Fact, defect: Defect, originals: Mapping[str, Filed], *, male:
         fact = replace(fact, sections=(replace(fact.sections[0], text=text),))
     if fact.part in defect.swap:
         pattern, said = defect.swap[fact.part]
-        fact = replace(fact, sections=_swapped(fact.sections, pattern, chosen(said, male=male)))
+        fact = replace(fact, sections=_swapped(fact.sections, pattern, chosen(said, male=male).format(**words)))
     if fact.part in defect.by:
         fact = replace(fact, by=defect.by[fact.part])
     if fact.fields and defect.page:

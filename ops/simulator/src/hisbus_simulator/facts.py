@@ -44,6 +44,8 @@ class Reading:
     digits: int = 0
     alarm: str = ""
     """How the analyser flags it, where that is more than low or high: ``LL``, ``HH``."""
+    note: str = ""
+    """What the laboratory says of it: that it was reported as a critical value."""
 
     @property
     def flag(self) -> str:

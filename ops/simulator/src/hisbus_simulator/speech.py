@@ -221,21 +221,18 @@ def _obx(n: int, type: str, item: str, value: str, more: Mapping[int, str] | Non
 
 
 def _readings(readings: tuple[Reading, ...], at: datetime) -> list[str]:
-    return [
-        _obx(
-            n,
-            "NM",
-            f"{reading.code}^{escape(reading.name)}^LN",
-            reading.text,
-            {
-                6: escape(reading.unit),
-                7: f"{reading.low:g}-{reading.high:g}",
-                8: reading.flag,
-                14: stamp(at),
-            },
-        )
-        for n, reading in enumerate(readings, 1)
-    ]
+    told: list[str] = []
+    for n, reading in enumerate(readings, 1):
+        more = {
+            6: escape(reading.unit),
+            7: f"{reading.low:g}-{reading.high:g}",
+            8: reading.flag,
+            14: stamp(at),
+        }
+        told.append(_obx(n, "NM", f"{reading.code}^{escape(reading.name)}^LN", reading.text, more))
+        if reading.note:
+            told.append(_segment("NTE", {1: "1", 2: "L", 3: escape(reading.note)}))
+    return told
 
 
 def _texts(sections: Iterable[tuple[str, str, str]]) -> list[str]:

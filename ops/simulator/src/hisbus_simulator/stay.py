@@ -108,7 +108,7 @@ class Stay:
         told += [*self._first_documents(), *self._notes(), *self._surgery(), *self._papers(), *self._orders()]
         if self._left.date() < (end - _DAY).date():
             told += self._ending()
-        told = spoil(told, self.plan, male=self.cast.patient.male)
+        told = spoil(told, self.plan, self._variant, male=self.cast.patient.male)
         return [fact for fact in told if fact.at < end]
 
     def _rows(self, kind: str) -> list[dict[str, Any]]:
@@ -184,6 +184,7 @@ class Stay:
         return text.format(
             **self._variant,
             sex="男" if patient.male else "女",
+            married="已婚，配偶体健" if patient.married else "未婚",
             age=age_on(patient.birth, begun.date()),
             day=(at.date() - begun.date()).days,
             surgeon=self.cast.surgeon.name,
@@ -264,8 +265,8 @@ class Stay:
         for row in [*self._rows("labs"), *self._rows("images")]:
             taken = self._at(row)
             readings = tuple(
-                Reading(code, name, round(self._rng.gauss(mean, spread), digits), unit, low, high, digits, *alarm)
-                for code, name, unit, low, high, mean, spread, digits, *alarm in row.get("items", [])
+                Reading(code, name, round(self._rng.gauss(mean, spread), digits), unit, low, high, digits, *said)
+                for code, name, unit, low, high, mean, spread, digits, *said in row.get("items", [])
             )
             sections: tuple[Section, ...] = ()
             if "finding" in row:
