@@ -71,7 +71,6 @@ def test_a_stay_with_every_defect_has_one_finding_for_each(stay: Stay) -> None:
         {"patient_class": "outpatient"},
         {"patient_class": "emergency"},
         {"patient_class": ""},
-        {"patient_class": "day"},
     ],
 )
 def test_a_stay_that_owes_nothing_is_evaluated_so_that_findings_close(stay: Stay, facts: dict[str, str]) -> None:
@@ -81,6 +80,13 @@ def test_a_stay_that_owes_nothing_is_evaluated_so_that_findings_close(stay: Stay
     assert assessment.evaluated == ALL
     assert assessment.proposals == []
     assert assessment.wakes == []
+
+
+def test_a_stay_of_a_day_owes_its_operative_record_and_none_of_an_inpatients_notes(stay: Stay) -> None:
+    make_everything_wrong(stay)
+    stay.facts["patient_class"] = "day"
+    found = {item.rule for item in stay.assess(LONG_AFTER).proposals}
+    assert {"R10", "R27", "R48"} <= found and not found & {"R01", "R02", "R13", "R45"}
 
 
 def test_a_stay_that_is_only_registered_is_judged_once_its_admission_is_known(stay: Stay) -> None:

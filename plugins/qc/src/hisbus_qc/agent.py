@@ -24,8 +24,9 @@ class Agent:
     async def assess(self, case: Case) -> Assessment:
         """Judge a case by every enabled rule.
 
-        A stay that is not of class I, or was cancelled, owes nothing: all rules count as evaluated, so that what was
-        found earlier closes. So do those that do not concern the stay's department or day of admission.
+        A stay that is neither an inpatient's nor one of a day, or was cancelled, owes nothing: all rules count as
+        evaluated, so that what was found earlier closes. So do those that do not concern the stay's class, department
+        or day of admission.
 
         Raises:
             ConfigError: the settings or a rule file are wrong; the message names the key.
@@ -38,7 +39,7 @@ class Agent:
             for judge in rules.judges:
                 if {(judge.rule.id, judge.rule.part), (judge.rule.id, "")} & lacking:
                     continue
-                if not judge.filtered or judge.rule.concerns(record):
+                if judge.concerns(record):
                     said += judge.check(judge.rule, record, judge.limits)
         return Assessment(
             evaluated=rules.ids,
@@ -48,5 +49,5 @@ class Agent:
 
 
 def is_judged(chart: Chart) -> bool:
-    """Tell whether a stay owes a record: an inpatient's that was not cancelled."""
-    return chart.patient_class == "inpatient" and chart.status != "cancelled"
+    """Tell whether a stay owes a record: an inpatient's, or one of a day, that was not cancelled."""
+    return chart.patient_class in {"inpatient", "day"} and chart.status != "cancelled"

@@ -43,6 +43,8 @@ def zone(chart: Chart) -> ZoneInfo:
 
 
 def shown(chart: Chart, at: datetime) -> str:
-    """Return a time for a sentence, seconds only where there are some."""
+    """Return a time for a sentence, seconds only where there are some; the last second of a day is its 24:00."""
     there = local(chart, at)
+    if there.time() == time(23, 59, 59):
+        return f"{there:%Y-%m-%d} 24:00"
     return there.strftime("%Y-%m-%d %H:%M:%S" if there.second else "%Y-%m-%d %H:%M")

@@ -37,7 +37,7 @@ def complaint(rule: Rule, record: Record, limits: Complaints) -> Said:
             continue
         diagnosis, proof, ref = first
         known = [one.words for one in limits.diseases.values() if any(word in diagnosis for word in one.diagnoses)]
-        said = "".join(part.text for part in told)
+        said = "".join(part.text for part in told).strip("。；; \n")
         if not known or any(word in said for words in (limits.any, *known) for word in words):
             continue
         words = {"complaint": said, "diagnosis": diagnosis}

@@ -145,7 +145,7 @@ class Done:
         return evidence.signature(self.document) if self.document.signed else evidence.shown(self.document)
 
 
-@takes(Deadline, words=("hours", "operation", "name"))
+@takes(Deadline, words=("hours", "operation", "name", "value"))
 def deadline(rule: Rule, record: Record, limits: Deadline) -> Said:
     """Judge each moment of a chart: what is due after it must be there by the limit."""
     moments = starts(record, limits.after, limits.facts, own=limits.own)
@@ -213,7 +213,7 @@ def _due(
     chart = record.chart
     said: dict[str, str | Text] = {
         "hours": f"{rule.limits.get('limit_hours', 0):g}",
-        "limit_text": _length(rule),
+        "limit_text": length(rule),
         "start": shown(chart, start.moment.at),
         "limit": shown(chart, limit),
         **(named := start.words(rule)),
@@ -337,7 +337,7 @@ def _workdays(record: Record, limits: Deadline, at: datetime) -> datetime:
     return there.astimezone(at.tzinfo)
 
 
-def _length(rule: Rule) -> Text:
+def length(rule: Rule) -> Text:
     """Return the limit in words."""
     for name, text in _UNITS.items():
         if rule.limits.get(name) is not None:

@@ -63,7 +63,10 @@ class Start:
         """Return what a sentence calls it."""
         if self.operation:
             return {"operation": operation_name(rule, self.operation)}
-        return {"name": Text(zh=self.fact.name, en=self.fact.name)} if self.fact else {}
+        if self.fact is None:
+            return {}
+        name, value = self.fact.name, self.fact.value
+        return {"name": Text(zh=name, en=name), "value": Text(zh=value, en=value)}
 
     def owns(self, at: datetime) -> bool:
         """Tell whether what was signed at a time can be of this moment."""

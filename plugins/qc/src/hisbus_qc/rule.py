@@ -11,7 +11,9 @@ from typing import Annotated, Any, Literal, Protocol, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from hisbus_qc.record import Record
-from hisbus_schemas import Contract, Evidence, Finding, Need, Text, Wake
+from hisbus_schemas import Contract, Evidence, Finding, Need, PatientClass, Text, Wake
+
+INPATIENT: frozenset[PatientClass] = frozenset({"inpatient"})
 
 
 def _need(value: Any) -> Any:
@@ -46,6 +48,8 @@ class Rule(Contract):
     enabled: bool = True
     grace_s: float = Field(0, ge=0)
     """Seconds after a deadline in which what is done still counts as in time; the deadline itself stays."""
+    classes: frozenset[PatientClass] = INPATIENT
+    """Classes of stays that it judges; a stay of a day has a short record set of its own."""
     departments: frozenset[str] = frozenset()
     """Departments or wards that it judges; empty: all."""
     except_departments: frozenset[str] = frozenset()
@@ -104,7 +108,9 @@ class Rule(Contract):
         )
 
     def concerns(self, record: Record) -> bool:
-        """Tell whether a stay is of a department, and was admitted on a day, that the rule judges."""
+        """Tell whether a stay is of a class and a department, and was admitted on a day, that the rule judges."""
+        if record.chart.patient_class not in self.classes:
+            return False
         if self.departments or self.except_departments:
             here = {record.chart.department, record.chart.location.ward}
             if here & self.except_departments or (self.departments and not here & self.departments):

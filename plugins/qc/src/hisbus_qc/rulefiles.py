@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from hisbus import ConfigError
 from hisbus_qc import agreement, copied, deadlines, fields, mentions, pairing, vitals, windows
+from hisbus_qc.record import Record
 from hisbus_qc.rule import Check, Limits, Rule
 from hisbus_schemas import Text
 
@@ -53,7 +54,13 @@ class Judge:
     check: Check
     limits: Any
     filtered: bool
-    """Whether the rule does not concern every stay."""
+    """Whether the rule does not concern every inpatient."""
+
+    def concerns(self, record: Record) -> bool:
+        """Tell whether the rule judges a stay."""
+        if self.filtered or record.chart.patient_class != "inpatient":
+            return self.rule.concerns(record)
+        return True
 
 
 class Folder(Protocol):
@@ -223,7 +230,13 @@ def judge(rule: Rule, where: str) -> Judge:
 
 
 def _is_filtered(rule: Rule) -> bool:
-    return bool(rule.departments or rule.except_departments or rule.valid_from or rule.valid_until)
+    return bool(
+        "inpatient" not in rule.classes
+        or rule.departments
+        or rule.except_departments
+        or rule.valid_from
+        or rule.valid_until
+    )
 
 
 def table_of(value: Any, key: str) -> dict[str, Any]:

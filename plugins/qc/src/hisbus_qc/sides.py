@@ -9,7 +9,7 @@ from hisbus_qc import documents
 from hisbus_qc.record import Record
 from hisbus_qc.rule import DocumentTypes, Limits, Rule, Said, takes
 from hisbus_qc.text import passages
-from hisbus_schemas import Evidence, Text
+from hisbus_schemas import ChartDocument, Evidence, Text
 
 _DISEASE = 2
 """Characters behind the part that name the illness of it."""
@@ -48,7 +48,7 @@ def sides(rule: Rule, record: Record, limits: Sides) -> Said:
     A complaint is held against diagnoses by the part; diagnoses against each other by part and illness, for there
     may be another one of the other side. A place that names both sides contradicts nothing.
     """
-    places = list(_places(record, limits))
+    places = list(_places(rule, record, limits))
     said: set[str] = set()
     for number, (kind, one) in enumerate(places):
         for other_kind, other in places[number + 1 :]:
@@ -66,17 +66,23 @@ def sides(rule: Rule, record: Record, limits: Sides) -> Said:
                     )
 
 
-def _places(record: Record, limits: Sides) -> Iterator[tuple[str, list[_Side]]]:
+def _places(rule: Rule, record: Record, limits: Sides) -> Iterator[tuple[str, list[_Side]]]:
     """Yield each complaint and each list of diagnoses with the sides that it names."""
     for item in record.documents(limits.documents):
         for kind in ("complaint", "diagnosis"):
             found = [
-                _Side(*_read(match), documents.named(item), part.span(match.start(), match.end()), item.ref)
+                _Side(*_read(match), _named(rule, item, kind), part.span(match.start(), match.end()), item.ref)
                 for part in passages.find(item, (kind,))
                 for match in limits.pattern.finditer(part.text)
             ]
             if found:
                 yield kind, found
+
+
+def _named(rule: Rule, item: ChartDocument, kind: str) -> Text:
+    """Return what a place is called: the document with its complaint or its diagnosis."""
+    document = documents.named(item)
+    return Text(zh=document.zh + rule.texts[kind].zh, en=f"{rule.texts[kind].en} of the {document.en}")
 
 
 def _read(match: re.Match[str]) -> tuple[str, str, str]:

@@ -93,7 +93,7 @@ def questions(rules: Book, record: Record) -> list[Question]:
     """Return what there is to ask of a stay, in the order of the rules."""
     asked: list[Question] = []
     for judge in rules.judges:
-        if judge.rule.concerns(record):
+        if judge.concerns(record):
             asked += cast("Iterator[Question]", judge.check(judge.rule, record, judge.limits))
     return asked
 
