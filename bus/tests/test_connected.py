@@ -1,153 +1,27 @@
-"""A rule whose need this site's feeds do not bring is not judged, and what it had found is withdrawn."""
-
-import json
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+"""A rule that is judged in parts goes on without the part whose need the feeds do not bring."""
 
 import pytest
 
-from hisbus.frames import AgentInfo, Reply
-from hisbus.testing import NOW, make_chart, make_coverage, reasons
-from hisbus_bus.flow.review.proposals import Standing
-from hisbus_bus.flow.review.reconcile import reconcile
-from hisbus_bus.flow.review.states import EDITED, OPEN, RESOLVED, STALE, WITHDRAWN, State
-from hisbus_bus.host.calls import StoredCase, call_of, judged
-from hisbus_bus.host.connected import judged_by_what_comes
-from hisbus_bus.kernel.charts import StoredChart
-from hisbus_bus.kernel.settings import Settings
-from hisbus_bus.lab.evaluate.datasets import charts
-from hisbus_bus.lab.evaluate.run import run
-from hisbus_schemas import (
-    EVERY_OTHER,
-    Assessed,
-    Assessment,
-    ChartUnknown,
-    Code,
-    Coverage,
-    Finding,
-    Need,
-    Text,
-    Unevaluated,
-)
+from hisbus.frames import AgentInfo
+from hisbus_bus.host.connected import lacks
+from hisbus_schemas import Coverage, Need
 
-from .evaluate.conftest import DATA, SETTINGS, Looker
-
-NOTE, EITHER = Need(item="document:C0037"), Need(any=("document:C0032", "field:FP.SEX"))
-DOWN = Unevaluated(rule="R01", reason="model", text=Text(zh="模型无响应。", en="The model is down."))
-
-
-def agent(**needs: Sequence[Need]) -> AgentInfo:
-    return AgentInfo(name="qc", version="1", kinds=frozenset(), grants=frozenset(), needs=needs)
-
-
-def finding(rule: str) -> Finding:
-    return Finding(key=rule, rule=rule, message=Text(zh="缺", en="missing"))
-
-
-def answer(*rules: str, **more: Any) -> Assessment:
-    return Assessment(evaluated=frozenset(rules), proposals=[finding(rule) for rule in rules], **more)
+CONSENT = Need(item="document:C0026", part="consent")
+DISCUSSION = Need(item="document:C0047", part="discussion")
+OPERATION = Need(item="procedure:operation")
 
 
 @pytest.mark.parametrize(
-    ("need", "missing", "judged_all_the_same"),
+    "brings, missing",
     [
-        (NOTE, ["document:C0037"], False),
-        (NOTE, ["document:C0032"], True),
-        (EITHER, ["document:C0032"], True),
-        (EITHER, ["document:C0032", "field:FP.SEX"], False),
-        (Need(item="order:*"), ["order"], False),
+        (("procedure:operation", "document:C0026", "document:C0047"), ()),
+        (("procedure:operation", "document:C0026"), ()),
+        (("procedure:operation",), ("document:C0026",)),
+        (("document:C0026", "document:C0047"), ("procedure:operation",)),
     ],
+    ids=["everything", "one part alone", "no part", "what all of it needs is missing"],
 )
-def test_a_rule_is_out_where_nothing_comes_that_would_do(
-    need: Need, missing: list[str], judged_all_the_same: bool
-) -> None:
-    said = judged_by_what_comes(answer("R01", "R27"), agent(R01=[need]), make_coverage(*missing), "")
-    assert (said.evaluated == {"R01", "R27"}) is judged_all_the_same
-    assert {one.rule for one in said.proposals} == said.evaluated
-    assert [one.reason for one in said.unevaluated] == ([] if judged_all_the_same else ["not_connected"])
-
-
-def test_the_reason_says_what_does_not_come() -> None:
-    said = judged_by_what_comes(answer("R01", "R02"), agent(R01=[NOTE], R02=[EITHER]), Coverage(others=False), "")
-    first, second = said.unevaluated
-    assert (first.item, first.text.zh) == ("document:C0037", "文书类型C0037")
-    assert second.text.en == "type of document C0032 or field of the front page FP.SEX"
-
-
-def test_the_department_of_the_stay_decides() -> None:
-    here = Coverage(version=1, departments={"骨科": {"document:C0037": False}})
-    info = agent(R01=[NOTE])
-    for department, out in (("骨科", True), ("内科", False)):
-        left = judged(info, Reply(id=1, assessment=answer("R01")), 10, make_chart(department=department), here)
-        assert (left.evaluated == frozenset()) is out
-
-
-def test_what_could_not_be_judged_anyway_is_not_connected_first() -> None:
-    hidden = make_chart(unknown=[ChartUnknown(id="u", version="1", item="document:*", code=Code(code="X9"))])
-    reply = Reply(id=1, assessment=Assessment(unevaluated=[DOWN], evaluated=frozenset({"R02"})))
-    needs = {"R01": [NOTE], "R02": [NOTE]}
-    said = judged(agent(**needs), reply, 10, hidden, make_coverage("document:C0037"))
-    assert [(one.rule, one.reason) for one in said.unevaluated] == [("R01", "not_connected"), ("R02", "not_connected")]
-
-
-def test_every_other_rule_is_out_by_what_every_other_needs() -> None:
-    said = judged_by_what_comes(answer("H01"), agent(**{EVERY_OTHER: [NOTE]}), make_coverage("document:C0037"), "")
-    assert reasons(said).keys() == {"H01"}
-
-
-def test_where_everything_comes_the_answer_is_as_it_was() -> None:
-    before = answer("R01", unevaluated=[DOWN])
-    assert judged_by_what_comes(before, agent(R01=[NOTE]), Coverage(version=7), "骨科") is before
-
-
-# --- wherever it goes -------------------------------------------------------------------------------------------------
-
-
-def test_an_agent_is_told_what_comes() -> None:
-    stay = '{"visit":{"authority":"A","number":"V"},"status":"admitted","department":"骨科"}'
-    chart = StoredChart("e1", 1, NOW, "k", {}, stay)
-    covered = make_coverage("document:C0037", version=4)
-    sent = json.loads(call_of(StoredCase(None, chart, coverage=covered), agent(), Settings(site="test")))
-    assert Coverage.model_validate(sent["coverage"]) == covered
-    assert "coverage" not in json.loads(call_of(StoredCase(None, chart), agent(), Settings(site="test")))
-    assert chart.department == "骨科"
-
-
-async def test_an_evaluation_goes_by_the_coverage_of_its_cases(tmp_path: Path) -> None:
-    class Needing(Looker):
-        needs = {"R01": [NOTE]}
-
-    first = DATA.samples[0]
-    (tmp_path / "c1.chart.json").write_text(first.chart.model_dump_json())
-    (tmp_path / "c1.expected.json").write_text(first.expected.model_dump_json())
-    hashes = [DATA.sha256]
-    for missing, evaluated in (([], {"R01"}), (["document:C0037"], set())):
-        if missing:
-            (tmp_path / "coverage.json").write_text(make_coverage(*missing).model_dump_json())
-        data = charts.read(tmp_path)
-        (result,) = await run(Needing("bad"), data.samples, SETTINGS, None, lambda done, total: None)
-        assert result.assessment is not None and result.assessment.evaluated == evaluated
-        hashes.append(data.sha256)
-    assert len(set(hashes)) == 3, "of another site it is another data set"
-
-
-# --- what review makes of it ------------------------------------------------------------------------------------------
-
-
-def standing(state: State) -> Standing:
-    return Standing(
-        id="p", identity="p", revision=1, agent="qc", encounter="e1", key="R01", rule="R01", department="",
-        fingerprint="f", status=state.status, rectified=state.rectified, etag="", body=finding("R01").model_dump_json()
-        .encode(), release="", shadow=False,
-    )  # fmt: skip
-
-
-def test_what_waits_for_a_person_is_withdrawn_and_what_somebody_answered_stands() -> None:
-    said = judged_by_what_comes(answer("R01"), agent(R01=[NOTE]), make_coverage("document:C0037"), "")
-    about = {"id": "a", "agent": "qc", "agent_version": "1", "encounter": "e1", "version": 2, "event": "e", "key": "k"}
-    for state, after in ((OPEN, WITHDRAWN), (STALE, WITHDRAWN), (EDITED, None), (RESOLVED, None)):
-        changes = reconcile(Assessed(now=NOW, assessment=said, **about), [standing(state)], True)
-        assert [(one.values, one.told, one.why) for one in changes.updates] == (
-            [] if after is None else [(after._asdict(), "withdrawn", "not_connected")]
-        )
+def test_a_rule_is_not_connected_when_no_part_of_it_is_left(brings: tuple[str, ...], missing: tuple[str, ...]) -> None:
+    needs = {"R36": (OPERATION, CONSENT, DISCUSSION)}
+    info = AgentInfo(name="qc", version="1", kinds=frozenset(), grants=frozenset(), needs=needs)
+    assert lacks(info, "R36", Coverage(others=False, site=dict.fromkeys(brings, True)), "") == missing

@@ -48,7 +48,8 @@ def test_what_a_person_says_goes_before_what_was_found_whenever_it_was_said(by: 
     for words in ((OBSERVED, connected, no), (OBSERVED, no, connected)):
         assert not told(*words).brings(NOTE)
     assert told(OBSERVED, connected, lacking, yes).brings(NOTE, "骨科"), "of all departments"
-    assert not told(OBSERVED, connected, (by, NOTE, "骨科", "not_connected")).brings(NOTE, "骨科")
+    ward = (FOUND, NOTE, "骨科", "connected")
+    assert not told(OBSERVED, connected, ward, (by, NOTE, "骨科", "not_connected")).brings(NOTE, "骨科")
     assert told(no).brings(CONSENT) and not told(no).brings(NOTE), "also where nothing is observed"
 
 

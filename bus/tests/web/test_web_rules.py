@@ -72,6 +72,18 @@ async def test_a_department_that_differs_is_named(client: Any, site: Site) -> No
     assert "3条判断，0条数据未接入" in page and "其他规则" in page
 
 
+async def test_a_rule_of_which_a_part_can_judge_says_both(client: Any, site: Site) -> None:
+    consent, talk = Need(item="document:C0026", part="consent"), Need(item="document:C0047", part="discussion")
+    async with site.database.write() as connection:
+        await rules.keep(connection, QC.model_copy(update={"needs": {"R36": (consent, talk)}}))
+    await say(site, Word("document:C0026", "", "not_connected"))
+    page = (await client("viewer", page=True).get("/rules", headers={"accept-language": "zh"})).text
+    assert row(page, "R36") == "R36 判断 部分数据未接入 文书类型C0026"
+    await say(site, Word("document:C0047", "", "not_connected"))
+    page = (await client("viewer", page=True).get("/rules", headers={"accept-language": "zh"})).text
+    assert row(page, "R36") == "R36 数据未接入 文书类型C0026；文书类型C0047"
+
+
 async def test_a_rule_that_is_switched_off_is_not_shown(client: Any, site: Site) -> None:
     async with site.database.write() as connection:
         await rules.keep(connection, QC, ["R36"])

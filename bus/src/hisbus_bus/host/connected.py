@@ -3,11 +3,13 @@
 What would then be missing was never sent. So nothing of the rule opens, and what it had found is withdrawn.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
 
 from hisbus.frames import AgentInfo
 from hisbus_bus.host.needs import OTHER, WHAT
-from hisbus_schemas import Assessment, Coverage, Text, Unevaluated
+from hisbus_schemas import EVERY_OTHER, Assessment, Coverage, Need, Text, Unevaluated
 
 NOT_CONNECTED = "not_connected"
 
@@ -25,14 +27,13 @@ def judged_by_what_comes(answer: Assessment, info: AgentInfo, coverage: Coverage
     """
     if coverage.whole:
         return answer
+    out = _left_out(_Same(info), _Same(coverage), department)
+    other = out.get(EVERY_OTHER)
     rules = answer.evaluated | {one.rule for one in (*answer.proposals, *answer.unevaluated)}
-    lacking = {rule: items for rule in sorted(rules) if (items := lacks(info, rule, coverage, department))}
+    lacking = {rule: why for rule in sorted(rules) if (why := out.get(rule, other)) is not None}
     if not lacking:
         return answer
-    said = [
-        Unevaluated(rule=rule, reason=NOT_CONNECTED, item=items[0], text=named(items))
-        for rule, items in lacking.items()
-    ]
+    said = [why if why.rule == rule else why.model_copy(update={"rule": rule}) for rule, why in lacking.items()]
     return answer.model_copy(
         update={
             "evaluated": frozenset(answer.evaluated - lacking.keys()),
@@ -42,12 +43,42 @@ def judged_by_what_comes(answer: Assessment, info: AgentInfo, coverage: Coverage
     )
 
 
+class _Same:
+    """Stands for one object, and for no other that says the same: telling whether two do would take as long."""
+
+    __slots__ = ("it",)
+
+    def __init__(self, it: Any) -> None:
+        self.it = it
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.it is other.it
+
+    def __hash__(self) -> int:
+        return id(self.it)
+
+
+@lru_cache(maxsize=256)  # every call of an agent asks it, and the answer changes with the coverage alone
+def _left_out(info: _Same, coverage: _Same, department: str) -> Mapping[str, Unevaluated | None]:
+    """Return of each rule that is named why it is left out; None: it is not."""
+    found: dict[str, Unevaluated | None] = {}
+    for rule in info.it.needs:
+        items = lacks(info.it, rule, coverage.it, department)
+        why = Unevaluated(rule=rule, reason=NOT_CONNECTED, item=items[0], text=named(items)) if items else None
+        found[rule] = why
+    return found
+
+
 def lacks(info: AgentInfo, rule: str, coverage: Coverage, department: str) -> tuple[str, ...]:
-    """Return the items of the first need of a rule that are not connected; empty: it may be judged.
+    """Return the items of the first need of a rule that are not connected; empty: it may be judged."""
+    return lacked(info.needs_of(rule), coverage, department)
+
+
+def lacked(needs: Sequence[Need], coverage: Coverage, department: str) -> tuple[str, ...]:
+    """Return the items of the first of a rule's needs that are not connected; empty: it may be judged.
 
     What only a part needs takes the rule away where no other part is left.
     """
-    needs = info.needs_of(rule)
     lacking = {need: items for need in needs if (items := need.lacking(coverage, department))}
     parts, gone = {need.part for need in needs} - {""}, {need.part for need in lacking}
     whole = next((items for need, items in lacking.items() if not need.part), ())

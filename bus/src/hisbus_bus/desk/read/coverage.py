@@ -1,13 +1,13 @@
 """Which rules can judge by what this site's feeds bring, and on how many stays each thing was seen."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy import and_, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from hisbus_bus.host.connected import named
+from hisbus_bus.host.connected import lacked, named
 from hisbus_bus.kernel import coverage, rules, tables
 from hisbus_bus.kernel.coverage import ANYTHING, FOUND, Said
 from hisbus_bus.kernel.rules import Rule
@@ -47,10 +47,19 @@ class Judged:
     """One rule, and whether it can judge."""
 
     rule: Rule
-    lacking: Text | None
-    """What does not come; None: it judges."""
-    elsewhere: Mapping[str, Text | None] = field(default_factory=dict)
+    here: "State"
+    elsewhere: Mapping[str, "State"] = field(default_factory=dict)
     """Departments where that is otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Whether a rule can judge."""
+
+    judges: bool
+    """With a part of it, where something is lacking."""
+    lacking: Text | None
+    """What does not come; None: nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +72,7 @@ class Agent:
     @property
     def lacking(self) -> int:
         """How many cannot judge, anywhere."""
-        return sum(one.lacking is not None and None not in one.elsewhere.values() for one in self.rules)
+        return sum(not (one.here.judges or any(state.judges for state in one.elsewhere.values())) for one in self.rules)
 
 
 async def items(connection: AsyncConnection) -> list[Item]:
@@ -101,16 +110,17 @@ async def agents(connection: AsyncConnection) -> list[Agent]:
 
 
 def _judged(rule: Rule, now: Coverage) -> Judged:
-    whole = _lacking(rule.needs, now, "")
-    other = {department: _lacking(rule.needs, now, department) for department in sorted(now.departments)}
-    return Judged(rule, whole, {department: lacking for department, lacking in other.items() if lacking != whole})
+    here = _state(rule.needs, now, "")
+    other = {department: _state(rule.needs, now, department) for department in sorted(now.departments)}
+    return Judged(rule, here, {department: state for department, state in other.items() if state != here})
 
 
-def _lacking(needs: Iterable[Need], now: Coverage, department: str) -> Text | None:
-    """Return all that a rule lacks."""
+def _state(needs: Sequence[Need], now: Coverage, department: str) -> State:
+    """Return how a rule stands, with all that it lacks."""
     lacking = dict.fromkeys(items for need in needs if (items := need.lacking(now, department)))
     each = [named(items) for items in lacking]
-    return Text(zh="；".join(one.zh for one in each), en="; ".join(one.en for one in each)) if each else None
+    text = Text(zh="；".join(one.zh for one in each), en="; ".join(one.en for one in each)) if each else None
+    return State(not lacked(needs, now, department), text)
 
 
 def _deciding(said: Sequence[Said], now: Coverage, item: str, department: str) -> tuple[datetime | None, str]:
