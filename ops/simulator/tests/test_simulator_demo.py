@@ -136,7 +136,7 @@ async def test_a_failing_command_says_what_it_said(tmp_path, monkeypatch):
 
 def test_the_command_prints_what_must_be_found_and_the_feed():
     expected = CliRunner().invoke(app, ["expect", "--seed", "1"])
-    assert {"visit", "rule", "state", "subject"} == set(json.loads(expected.stdout)[0])
+    assert {"visit", "rule", "state", "subject", "rests"} == set(json.loads(expected.stdout)[0])
     feed = CliRunner().invoke(app, ["messages", "--patients", "2", "--visit", "ZY260300001"])
     assert feed.stdout.startswith("MSH|^~\\&|EMR|HOSP")
     assert CliRunner().invoke(app, ["send", "--to", "nowhere"]).exit_code == 2

@@ -72,11 +72,14 @@ async def read(connection: "AsyncConnection") -> list[Rule]:
 
 
 def asked(rules: Sequence[Rule]) -> Mapping[str, frozenset[str]]:
-    """Return the items that rules need, each with the facts of a stay that call for it; none: nothing does."""
+    """Return the items that rules need, each with the facts of a stay that call for it; none: nothing does.
+
+    Of several that will do the fact calls for the first: of a record of a death not every admission is asked.
+    """
     found: dict[str, set[str]] = {}
     for need in (need for rule in rules for need in rule.needs):
         for item in need.items:
-            found.setdefault(bare(item), set()).update({need.after} - {""})
+            found.setdefault(bare(item), set()).update({need.after} - {""} if item == need.items[0] else ())
     return {item: frozenset(facts) for item, facts in sorted(found.items())}
 
 

@@ -30,8 +30,6 @@ class Defect:
 
     expected: tuple[tuple[str, str], ...]
     """Rule and state of each finding that it asks for; none: it only looks like a defect."""
-    story: str = ""
-    """The only story that can hold it; empty: any that has its parts."""
     omit: tuple[str, ...] = ()
     """Parts that are not told."""
     late: Mapping[str, int] = field(default_factory=dict)
@@ -46,6 +44,8 @@ class Defect:
     """Fields of the front page; empty: the field is left out."""
     adds: Mapping[str, Any] = field(default_factory=dict)
     """Rows that are told besides the story's: ``papers``, ``orders``, ``labs``, ``charges``."""
+    rests: str = ""
+    """What a site must send for it to be seen, as ``sites.py`` names it; empty: what its rule says there."""
     woman: bool = False
     """The patient is one."""
 

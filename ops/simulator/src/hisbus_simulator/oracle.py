@@ -55,6 +55,8 @@ class Expected:
     rule: str
     state: str
     subject: str
+    rests: str = ""
+    """What a site must send for it to be seen, where that is not what its rule says (``sites.py``)."""
 
 
 def judge(facts: Iterable[Fact], clock: datetime) -> list[Expected]:
@@ -70,7 +72,7 @@ def planted(visit: str, plan: Plan) -> Iterator[Expected]:
     """Yield what must be found of a stay's defects beside those that the facts are judged for."""
     if "cancelled" not in plan.events:
         for defect in defects.planted(plan):
-            yield from (Expected(visit, rule, state, visit) for rule, state in defect.expected)
+            yield from (Expected(visit, rule, state, visit, defect.rests) for rule, state in defect.expected)
 
 
 @dataclass

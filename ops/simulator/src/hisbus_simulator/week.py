@@ -1,6 +1,6 @@
 """A ward's week: messages in the order of time, and what must be found at the end of it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from random import Random
@@ -8,10 +8,11 @@ from zoneinfo import ZoneInfo
 
 from hisbus_simulator import oracle, people, speech
 from hisbus_simulator.defects import planted
-from hisbus_simulator.facts import Fact, Place, Registered
+from hisbus_simulator.facts import Fact, Measured, Place, Registered
 from hisbus_simulator.oracle import Expected
 from hisbus_simulator.people import PEOPLE
-from hisbus_simulator.plan import Plan, plans
+from hisbus_simulator.plan import Plan, formerly, plans
+from hisbus_simulator.sites import SITES, Kind, expected
 from hisbus_simulator.stay import Cast, Stay, birthday, story
 
 START = date(2026, 3, 2)
@@ -25,6 +26,8 @@ _CHARSETS = {
     "both": ("UNICODE UTF-8", "GB 18030-2000"),
 }
 CHARSETS = tuple(_CHARSETS)
+_PAST = 50_000
+"""Numbers of what lies before the week begin so much higher."""
 _AFTERWARDS = timedelta(days=2)
 """How long after the week the last message comes: every deadline of the week has passed then."""
 
@@ -60,20 +63,44 @@ class Week:
     """The greatest source time sent."""
 
 
-def ward_week(seed: int = 1, patients: int = STAYS, start: date = START, charset: str = "both") -> Week:
+def ward_week(
+    seed: int = 1, patients: int = STAYS, start: date = START, charset: str = "both", site: Kind = "full"
+) -> Week:
     """Return a ward's week. The same arguments give the same bytes.
 
     Args:
         patients: stays; outpatients come besides.
         charset: ``utf-8``, ``gb18030``, or ``both``: then half of the patients each.
+        site: which kind of hospital sends it.
     """
+    return _tell(seed, plans(patients), start, charset, site)
+
+
+def past(seed: int = 1, stays: int = 200, start: date = START, site: Kind = "full") -> Week:
+    """Return what a site reads in before the week begins: a month earlier, other people, nothing wrong on purpose.
+
+    Of the vital signs the archive hands over the first of each stay.
+    """
+    told = _tell(seed + _PAST, formerly(stays), start - timedelta(weeks=4), "both", site, first=_PAST)
+    seen: set[str] = set()
+    kept = []
+    for message in told.messages:
+        if isinstance(message.fact, Measured) and message.visit in seen:
+            continue
+        if isinstance(message.fact, Measured):
+            seen.add(message.visit)
+        kept.append(message)
+    return Week(tuple(kept), told.expected, told.clock)
+
+
+def _tell(seed: int, planned: Sequence[Plan], start: date, charset: str, site: Kind, first: int = 0) -> Week:
     rng = Random(seed)  # noqa: S311 - a story, not a secret
     end = datetime.combine(start + timedelta(days=7), time(), ZONE)
     told: list[tuple[Fact, speech.Context, str]] = []
     wrong: list[Expected] = []
     speaks = _CHARSETS[charset]
-    for n, plan in enumerate(plans(patients)):
-        cast, provisional = _cast(plan, n, start, rng)
+    for n, plan in enumerate(planned):
+        cast, provisional = _cast(plan, n, start, rng, first)
         context = speech.Context(
             cast.patient, cast.place, _department(cast), cast.doctor, cast.surgeon, provisional=provisional
         )
@@ -81,12 +108,13 @@ def ward_week(seed: int = 1, patients: int = STAYS, start: date = START, charset
         for fact in sorted(Stay(cast, plan, rng).facts(end), key=lambda fact: fact.at):
             told.append((fact, context, speaks[n % len(speaks)]))
             context = context.after(fact)
-    told += [(fact, context, speaks[0]) for fact, context in _outpatients(start, end + _AFTERWARDS, rng)]
+    told += [(fact, context, speaks[0]) for fact, context in _outpatients(start, end + _AFTERWARDS, rng, first)]
     told.sort(key=lambda row: row[0].at)
-    messages = tuple(_message(f"{seed}-{n:05}", *row) for n, row in enumerate(told, 1))
-    clock = messages[-1].at
-    expected = sorted([*oracle.judge((fact for fact, _, _ in told), clock), *wrong])
-    return Week(messages, tuple(expected), clock)
+    clock = told[-1][0].at
+    truth = sorted([*oracle.judge((fact for fact, _, _ in told), clock), *wrong])
+    sent = [(fact, *row) for whole, *row in told if (fact := SITES[site].told(whole))]
+    messages = tuple(_message(f"{seed}-{n:05}", *row) for n, row in enumerate(sent, 1))
+    return Week(messages, expected(site, truth), clock)
 
 
 def _message(control_id: str, fact: Fact, context: speech.Context, charset: str) -> Message:
@@ -94,7 +122,7 @@ def _message(control_id: str, fact: Fact, context: speech.Context, charset: str)
     return Message(fact.at, control_id, fact.visit, fact, text, charset)
 
 
-def _cast(plan: Plan, n: int, start: date, rng: Random) -> tuple[Cast, str]:
+def _cast(plan: Plan, n: int, start: date, rng: Random, first: int) -> tuple[Cast, str]:
     """Return who takes part, and the number that the patient goes by before a merge."""
     told = story(plan.story)
     day = start + timedelta(days=plan.day)
@@ -107,7 +135,7 @@ def _cast(plan: Plan, n: int, start: date, rng: Random) -> tuple[Cast, str]:
         visit=f"ZY{start:%y%m}{n + 1:05}",
         patient=people.patient(
             rng,
-            f"{800001 + n}",
+            f"{800001 + first + n}",
             tuple(told["ages"]),
             day,
             turns,
@@ -118,7 +146,7 @@ def _cast(plan: Plan, n: int, start: date, rng: Random) -> tuple[Cast, str]:
         place=Place(told["ward"], f"{told['ward'][1:]}{n // 3 % 30 + 1:02}", str(n % 3 + 1)),
         admitted=datetime.combine(day, clock, ZONE),
     )
-    return cast, f"TMP{n + 1:05}" if "merge" in plan.events else ""
+    return cast, f"TMP{first + n + 1:05}" if "merge" in plan.events else ""
 
 
 def _department(cast: Cast) -> str:
@@ -126,7 +154,7 @@ def _department(cast: Cast) -> str:
     return department
 
 
-def _outpatients(start: date, last: datetime, rng: Random) -> Iterable[tuple[Fact, speech.Context]]:
+def _outpatients(start: date, last: datetime, rng: Random, first: int) -> Iterable[tuple[Fact, speech.Context]]:
     """Yield some visits a day, and one at the very end that moves the time on."""
     moments = [
         datetime.combine(start + timedelta(days=day), time(hour, rng.randrange(60), rng.randrange(60)), ZONE)
@@ -134,7 +162,7 @@ def _outpatients(start: date, last: datetime, rng: Random) -> Iterable[tuple[Fac
         for hour in (9, 15)
     ]
     for n, at in enumerate([*moments, last], 1):
-        patient = people.patient(rng, f"{900000 + n}", (18, 80), start)
+        patient = people.patient(rng, f"{900000 + first + n}", (18, 80), start)
         doctor = people.doctor(rng, f"D{rng.randint(301, 309)}")
         context = speech.Context(patient, Place("OPD", "", ""), "OPD", doctor, doctor)
         yield Registered(at=at, visit=f"MZ{start:%y%m}{n:05}"), context
