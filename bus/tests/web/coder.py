@@ -44,6 +44,7 @@ def span(words: str, text: str = DIAGNOSES, section: int = 3) -> Evidence:
 
 def coded() -> Coded:
     return Coded(
+        purpose="front_page",
         codes=[
             CodedEntry(
                 code="J15.900",
@@ -53,6 +54,7 @@ def coded() -> Coded:
                 poa="Y",
                 evidence=[span("社区获得性肺炎"), Evidence(path="diagnoses/dg", value="肺炎")],
                 confidence=0.84,
+                band="medium",
                 method="search",
                 alternatives=[
                     CodeOption(code="J18.900", display="肺炎", score=0.8),
@@ -96,6 +98,17 @@ def coded() -> Coded:
                 doubt=CodedDoubt(
                     reason=Text(zh="病历否认。", en="The record denies it."), evidence=[span("否认糖尿病", PAST, 2)]
                 ),
+            )
+        ],
+        candidates=[
+            CodedEntry(
+                code="Z79.800",
+                display="长期用药",
+                role="other",
+                evidence=[span("规律服用氨氯地平", PAST, 2)],
+                confidence=0.12,
+                band="low",
+                **TABLE,
             )
         ],
         verified_by="model",

@@ -41,15 +41,53 @@ async def approved(site: Site) -> Coded:
 @pytest.mark.parametrize(
     ("headers", "words"),
     [
-        (ZH, ["主要诊断", "入院时已有", "按检索", "备选：", "未能编码的诊断", "编码校验提示", "应另编病原体", "暂定"]),
-        (EN, ["principal", "present on admission", "by search", "Others:", "Diagnoses without a code", "needs an"]),
+        (
+            ZH,
+            [
+                "主要诊断",
+                "把握一般",
+                "用于病案首页",
+                "候选编码",
+                "入院时已有",
+                "按检索",
+                "备选：",
+                "未能编码的诊断",
+                "编码校验提示",
+                "应另编病原体",
+                "暂定",
+            ],
+        ),
+        (
+            EN,
+            [
+                "principal",
+                "medium",
+                "For the front page",
+                "Candidates",
+                "present on admission",
+                "by search",
+                "Others:",
+                "Diagnoses without a code",
+                "needs an",
+            ],
+        ),
     ],
 )
 async def test_each_code_is_shown_with_table_role_confidence_and_alternatives(
     client: Any, coded: Any, headers: dict[str, str], words: list[str]
 ) -> None:
     shown = card(await look(client, coded, headers), coded.id)
-    for word in (*words, "J15.900", "细菌性肺炎", "ICD-10-CN 2.0", "84 %", "J18.900", "气促", "use-additional"):
+    for word in (
+        *words,
+        "J15.900",
+        "细菌性肺炎",
+        "ICD-10-CN 2.0",
+        "95 %",
+        "J18.900",
+        "Z79.800",
+        "气促",
+        "use-additional",
+    ):
         assert word in shown, word
 
 
@@ -59,11 +97,12 @@ async def test_each_code_leads_to_its_words_and_a_span_that_is_not_there_is_show
     page = await look(client, coded, ZH)
     places = re.findall(r'class="place( missing)?" data-show="([^"]+)"', card(page, coded.id))
     missing = f"{coded.id}-3"
-    all_ = [f"{coded.id}-{n}" for n in range(8)]
+    all_ = [f"{coded.id}-{n}" for n in range(9)]
     assert places == [(" missing" if id == missing else "", id) for id in all_]
     marks = re.findall(r'<mark data-for="[^"]*" data-proof="([^"]*)" class="on">(.*?)</mark>', page, re.S)
     assert [(proofs.split()[-1], words) for proofs, words in marks] == [
         (f"{coded.id}-5", "气促"),
+        (f"{coded.id}-8", "规律服用氨氯地平"),
         (f"{coded.id}-7", "否认"),
         (f"{coded.id}-7", "糖尿病"),
         (f"{coded.id}-4", "青霉素皮试阴性"),
@@ -101,6 +140,25 @@ async def test_a_person_takes_back_what_a_model_rejected(client: Any, coded: Any
     assert (changed.codes[-1].code, changed.codes[-1].display) == ("E11.900", "2型糖尿病")
     assert [item.quote for item in changed.codes[-1].evidence] == ["糖尿病"]
     assert changed.rejected == []
+
+
+async def test_a_person_takes_a_candidate(client: Any, coded: Any, site: Site) -> None:
+    told = await answer(client, coded, decision="edit", candidate_0_code="Z79.800", candidate_0_role="other")
+    assert told.status_code == 200
+    changed = await approved(site)
+    assert (changed.codes[-1].code, changed.codes[-1].display) == ("Z79.800", "长期用药")
+    assert [item.quote for item in changed.codes[-1].evidence] == ["规律服用氨氯地平"]
+    assert changed.candidates == []
+
+
+async def test_sets_have_a_worklist_of_their_own_and_do_not_stand_among_findings(client: Any, coded: Any) -> None:
+    page = client("reviewer", page=True)
+    assert f"/findings/{coded.id}" not in (await page.get("/findings", headers=ZH)).text
+    own = (await page.get("/codesets", headers=ZH)).text
+    assert f"/findings/{coded.id}" in own and "编码工作列表" in own and 'href="/codesets?' in own
+    assert f"/findings/{coded.id}" not in (await page.get("/drafts", headers=ZH)).text
+    back = (await page.get(f"/findings/{coded.id}", headers=ZH)).text
+    assert 'class="back" href="/codesets"' in back
 
 
 async def test_questions_of_the_same_agent_stand_with_the_codes(

@@ -18,6 +18,8 @@ from hisbus_bus.kernel.site import Site
 
 PAGES = (
     "/findings",
+    "/codesets",
+    "/drafts",
     "/messages",
     "/messages/0.0",
     "/losses",

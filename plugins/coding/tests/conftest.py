@@ -16,6 +16,12 @@ def made_release(system: str, kind: str = "diagnosis", **more: Any) -> Release:
     return Release(system, kind, **(facts | {"licence": "made up"} | more))
 
 
+@pytest.fixture(scope="session")
+def release_of_tests() -> Callable[..., Release]:
+    """Make a release: ``release_of_tests(system, kind, ...)``."""
+    return made_release
+
+
 @pytest.fixture
 def load_table() -> Callable[..., None]:
     """Load a table, written as CSV, into a file: ``load_table(file, system, text, kind=...)``."""
@@ -24,6 +30,16 @@ def load_table() -> Callable[..., None]:
         read = table.read(text.encode())
         assert not read.broken
         store.load(file, made_release(system, kind), read.rows)
+
+    return load
+
+
+@pytest.fixture
+def load_crosswalk() -> Callable[..., None]:
+    """Load a crosswalk into a file: ``load_crosswalk(file, target, (from, to), ...)``."""
+
+    def load(file: Path, target: str, *pairs: tuple[str, str]) -> None:
+        store.load(file, made_release(f"X-{target}", "crosswalk", target=target), pairs=pairs)
 
     return load
 

@@ -62,9 +62,11 @@ class TestContract(AgentContract):
 
 def test_a_code_set_says_all_that_a_coder_needs(made_up_file: Path) -> None:
     proposed = code_set(assess(make_case(a_chart(), terms=made_up_file)))
-    first, second, third = proposed.payload["codes"]
+    first, second = proposed.payload["codes"]
+    (third,) = proposed.payload["candidates"]
     assert [one["code"] for one in (first, second, third)] == ["I21.0x1", "E11.9x1", "I10.x01"]
     assert [one["role"] for one in (first, second, third)] == ["principal", "other", "other"]
+    assert [one["band"] for one in (first, second, third)] == ["high", "high", "low"]
     assert first["system"] == "MADE-UP" and first["version"] == "1"
     assert first["display"] == "急性前壁心肌梗死"
     assert first["rank"] == 1 and first["method"] == "title" and 0.9 <= first["confidence"] <= 1
@@ -87,15 +89,33 @@ def test_a_code_set_says_all_that_a_coder_needs(made_up_file: Path) -> None:
     assert proposed.state == "discharged"
 
 
+def test_what_somebody_recorded_for_the_same_words_is_the_code_and_the_other_an_alternative(made_up_file: Path) -> None:
+    chart = a_chart("出院诊断：1.重症肺炎", diagnoses=[diagnosis("J15.9x1", "重症肺炎", 1)])
+    (only,) = code_set(assess(make_case(chart, terms=made_up_file))).payload["codes"]
+    assert only["code"] == "J15.9x1" and "J18.8x1" in {one["code"] for one in only["alternatives"]}
+
+
 def test_before_discharge_a_code_set_is_preliminary(made_up_file: Path) -> None:
     assert code_set(assess(make_case(a_chart(discharged=None), terms=made_up_file))).state == "running"
 
 
 def test_what_is_wrong_with_the_proposed_codes_stands_in_the_set(made_up_file: Path) -> None:
-    proposed = code_set(assess(make_case(a_chart("出院诊断：1.胸痛 2.急性心肌梗死"), terms=made_up_file)))
-    assert [edit["id"] for edit in proposed.payload["edits"]] == ["R51.grey", "R51.symptom", "symptom-with-cause"]
-    assert proposed.payload["edits"][0]["codes"] == ["R07.4x1"]
+    proposed = code_set(assess(make_case(a_chart("出院诊断：1.腹痛 2.急性阑尾炎"), terms=made_up_file)))
+    assert [edit["id"] for edit in proposed.payload["edits"]] == ["symptom-with-cause"]
+    assert "R10.4x1" in proposed.payload["edits"][0]["codes"]
     assert proposed.severity == "warning"
+
+
+def test_a_diagnosis_that_its_table_does_not_allow_as_principal_goes_behind_one_that_it_does(
+    made_up_file: Path,
+) -> None:
+    proposed = code_set(assess(make_case(a_chart("出院诊断：1.胸痛 2.肺炎"), terms=made_up_file)))
+    assert [(one["code"], one["role"]) for one in proposed.payload["codes"]] == [
+        ("J18.9x1", "principal"),
+        ("R07.4x1", "other"),
+    ]
+    alone = code_set(assess(make_case(a_chart("出院诊断：胸痛"), terms=made_up_file)))
+    assert [edit["id"] for edit in alone.payload["edits"]] == ["R51.grey"]
 
 
 def test_a_present_on_admission_flag_needs_documentation_of_the_admission(made_up_file: Path) -> None:

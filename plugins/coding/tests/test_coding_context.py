@@ -46,6 +46,18 @@ from hisbus_coding.mentions import in_document
         ("return for pneumonia", "pneumonia", "hypothetical"),
         ("status post pneumonia", "pneumonia", "history"),
         ("notable for pneumonia", "pneumonia", "asserted"),
+        ("肺炎支原体抗体阴性，发热", "肺炎", "negated"),
+        ("结核菌素试验阳性", "结核菌素", "hypothetical"),
+        ("糖尿病饮食", "糖尿病", "hypothetical"),
+        ("讲解肺炎的预防", "肺炎", "hypothetical"),
+        ("□肺炎 ☑哮喘", "肺炎", "negated"),
+        ("□肺炎 ☑哮喘", "哮喘", "asserted"),
+        ("舅舅患肺炎", "肺炎", "family"),
+        ("发热查因：肺炎", "肺炎", "uncertain"),
+        ("Lyme disease titer: elevated", "Lyme disease", "hypothetical"),
+        ("no sign of pneumonia", "pneumonia", "negated"),
+        ("we discussed that pneumonia may follow", "pneumonia", "hypothetical"),
+        ("her twin sister has pneumonia", "pneumonia", "family"),
     ],
 )
 def test_a_cue_says_what_is_said_of_a_diagnosis(text: str, name: str, status: str) -> None:
@@ -102,3 +114,48 @@ def test_an_abbreviation_counts_only_in_capitals(icd: Terms) -> None:
 
     assert named("Treated for CAP.") == ["CAP"]
     assert named("Wore a cap.") == []
+
+
+def listed(text: str, terms: Terms) -> list[tuple[str, str]]:
+    (release,) = terms.releases()
+    document = make_document("C0034", text, signed=NOW)
+    return [(one.text, one.status) for one in in_document(document, terms, release) if one.listed]
+
+
+ASSESSED = """ASSESSMENT AND PLAN
+The patient is a 58-year-old man who presents with gout.
+
+1. Asthma, no pneumonia.
+- Medical Reasoning: He has gout as well. - Medical Treatment: Prevent pneumonia.
+- Patient Education and Counseling: Pain and gout were discussed.
+
+2. Pain.
+3. Knee pain, likely gout.
+Patient Agreements: The patient understands hypertension.
+"""
+
+
+def test_only_short_lines_under_a_list_are_its_items_and_no_label_is(icd: Terms) -> None:
+    assert listed(ASSESSED, icd) == [
+        ("Asthma", "asserted"),
+        ("pneumonia", "negated"),
+        ("Knee pain", "asserted"),
+        ("gout", "uncertain"),
+    ]
+
+
+def test_what_a_plan_turns_to_is_as_good_as_an_item_of_a_list(icd: Terms) -> None:
+    text = "PLAN\nRegarding her diabetes, she goes on with metformin. Call us in case of pneumonia."
+    assert listed(text, icd) == [("diabetes", "asserted")]
+
+
+def test_the_impression_of_an_x_ray_is_no_list_of_diagnoses(icd: Terms) -> None:
+    assert listed("RESULTS\nX-ray of the chest. Impression: Pneumonia.", icd) == []
+    assert listed("RESULTS\nX-ray of the chest: normal.\n\nIMPRESSION\nPneumonia.", icd) == [("Pneumonia", "asserted")]
+
+
+def test_the_label_of_a_line_of_a_template_names_no_diagnosis(made_up: Terms) -> None:
+    (release,) = made_up.releases()
+    text = "护理评估：\n腹痛：无\n咳嗽：无\n肺炎患者，卧床。"
+    found = [one.text for one in in_document(make_document("C0034", text, signed=NOW), made_up, release)]
+    assert found == ["肺炎"]

@@ -72,6 +72,8 @@ def test_a_diagnosis_that_no_indicator_shows_is_asked_about(icd_file: Path) -> N
     assert query.key == "R58:unsupported:E87.6"
     assert query.evidence[0].quote == "hypokalemia"
     assert asked(icd_file, note) == [], "without a reading nothing speaks against it"
+    mild = [reading("2823-3", "3.4", "mmol/L", flags=["L"]), reading("2823-3", "3.9", "mmol/L")]
+    assert asked(icd_file, note, *mild) == [], "the laboratory calls one of them low"
 
 
 def test_a_diagnosis_that_is_written_and_recorded_is_asked_about_once(icd_file: Path) -> None:

@@ -43,6 +43,8 @@ class CodedEntry(Contract):
     """Where the record bears it. Empty: a person chose it."""
     confidence: float | None = None
     """0 to 1. None: a person chose it."""
+    band: str = ""
+    """The same as people read it: ``high``, ``medium`` or ``low``. Empty: a person chose it."""
     method: str = ""
     """How it was found: ``recorded``, ``title``, ``alias``, ``search`` ...."""
     assumed: list[str] = []
@@ -83,6 +85,10 @@ class Coded(Contract):
     """A set of codes for a stay."""
 
     codes: list[CodedEntry]
+    purpose: str = ""
+    """What it is for: ``front_page`` or ``settlement``. Empty: the front page."""
+    candidates: list[CodedEntry] = []
+    """Codes that are not sure enough to be of the set: a person may take one. None of them leaves by itself."""
     edits: list[CodedEdit] = []
     """What is wrong with the set as it was proposed."""
     unmatched: list[CodedOpen] = []

@@ -20,9 +20,10 @@ from hisbus_bus.command.chosen import run as run_to_end
 from hisbus_bus.command.printed import show, table_of
 from hisbus_bus.host.registry import Plugin
 from hisbus_bus.kernel.settings import LLMSettings, Settings
+from hisbus_bus.lab.evaluate import coding, datasets, html, labelled, report, rubric, store
 from hisbus_bus.lab.evaluate import compare as comparing
-from hisbus_bus.lab.evaluate import datasets, html, report, rubric, store
 from hisbus_bus.lab.evaluate.build import build
+from hisbus_bus.lab.evaluate.labelled import Labelled
 from hisbus_bus.lab.evaluate.report import AgentRun, DataUsed, Rate, Report
 from hisbus_bus.lab.evaluate.run import Progress, Result, agent_of, model, run
 
@@ -112,6 +113,47 @@ async def _evaluate(
     store.store(folder, {report.FILE: made.model_dump_json(indent=1), PAGE: html.page(made)})
     _say(made, folder)
     return any(not result.failed for result in results)
+
+
+@commands.command(name="coding")
+def evaluate_coding(
+    labels: Annotated[Path, typer.Argument(help="A TOML file of notes whose codes a person has labelled.")],
+    folder: Annotated[Path, typer.Option("--out", help="The folder for the report; it must not exist yet.")],
+    texts: Annotated[
+        Path | None, typer.Option(help="A CSV file or a folder with the texts, where they are not with the labels.")
+    ] = None,
+    agent: Annotated[str, typer.Option(help="Name of the agent that proposes codes.")] = "coding",
+) -> None:
+    """Say how right proposed codes are, by halves of the notes: precision, recall, principal diagnosis, calibration."""
+    store.check(folder)
+    notes = labelled.read(labels, texts)
+    results = run_to_end(_coded(chosen.settings, agent, notes))
+    made = coding.judge(labels.name, agent, zip(notes, results, strict=True))
+    store.store(folder, {coding.FILE: made.model_dump_json(indent=1), coding.PAGE: html.coding_page(made)})
+    for half in made.halves:
+        table = table_of(half.name or "all", "codes", "categories")
+        table.add_row("notes", str(half.notes), "")
+        table.add_row("precision, high band", _counted(half.top), "")
+        table.add_row("precision, shown set", _counted(half.shown), _counted(half.category_shown))
+        table.add_row("recall, shown set", _counted(half.recall), _counted(half.category_recall))
+        table.add_row("recall with candidates", _counted(half.offered), "")
+        table.add_row("principal diagnosis", _counted(half.principal), "")
+        for band in half.bands:
+            table.add_row(f"right of band {band.name} (mean {band.mean:.2f})", _counted(band.right), "")
+        table.add_row("neither right nor wrong", str(half.neither), "")
+        show(table)
+    out.print(f"{folder / coding.PAGE}")
+
+
+async def _coded(settings: Settings, name: str, notes: list[Labelled]) -> list[Result]:
+    _, agent = agent_of(settings, name)
+    async with model(settings) as client:
+        with _progress() as progress:
+            return await run(agent, [note.sample for note in notes], settings, client, progress)
+
+
+def _counted(rate: Rate) -> str:
+    return f"{_rate(rate)} {rate.good}/{rate.of}"
 
 
 @commands.command(name="compare")

@@ -36,6 +36,8 @@ class CodeLines:
     """Each with the words it rests on, and those by which a verifier doubts it."""
     unmatched: Sequence[tuple[CodedOpen, Sequence[Proof]]]
     rejected: Sequence[tuple[CodedRejected, Sequence[Proof], Sequence[Proof]]]
+    candidates: Sequence[tuple[CodedEntry, Sequence[Proof]]]
+    """Codes that are not sure enough to be of the set."""
 
     @property
     def rows(self) -> "Sequence[Row]":
@@ -60,10 +62,12 @@ class Row:
 
 
 def evidence(coded: Coded) -> list[Evidence]:
-    """Return all words that a set names: of each code in turn, of each diagnosis without one, of what was rejected."""
+    """Return all words that a set names: of each code, of each diagnosis without one, of what was rejected, of each
+    candidate."""
     named = [item for entry in coded.codes for item in (*entry.evidence, *_doubting(entry.doubt))]
     named += [item.evidence for item in coded.unmatched]
-    return named + [item for one in coded.rejected for item in (*one.evidence, *_doubting(one.doubt))]
+    named += [item for one in coded.rejected for item in (*one.evidence, *_doubting(one.doubt))]
+    return named + [item for entry in coded.candidates for item in entry.evidence]
 
 
 def lines(coded: Coded, proofs: Iterable[Proof]) -> CodeLines:
@@ -75,9 +79,9 @@ def lines(coded: Coded, proofs: Iterable[Proof]) -> CodeLines:
 
     codes = [(entry, next_(entry.evidence), next_(_doubting(entry.doubt))) for entry in coded.codes]
     unmatched = [(item, next_([item.evidence])) for item in coded.unmatched]
-    return CodeLines(
-        coded, codes, unmatched, [(one, next_(one.evidence), next_(_doubting(one.doubt))) for one in coded.rejected]
-    )
+    rejected = [(one, next_(one.evidence), next_(_doubting(one.doubt))) for one in coded.rejected]
+    candidates = [(entry, next_(entry.evidence)) for entry in coded.candidates]
+    return CodeLines(coded, codes, unmatched, rejected, candidates)
 
 
 def _doubting(doubt: CodedDoubt | None) -> Sequence[Evidence]:
@@ -85,7 +89,7 @@ def _doubting(doubt: CodedDoubt | None) -> Sequence[Evidence]:
 
 
 def rows(coded: Coded) -> list[Row]:
-    """Return the rows of the form: a code each, the diagnoses without one, what was rejected, then empty ones."""
+    """Return the rows of the form: codes, diagnoses without one, what was rejected, candidates, then empty ones."""
     entries = [
         Row(f"code-{n}", n + 1, entry, entry.alternatives, evidence=entry.evidence)
         for n, entry in enumerate(coded.codes)
@@ -100,11 +104,15 @@ def rows(coded: Coded) -> list[Row]:
         for n, one in enumerate(coded.rejected)
     ]
     before += rejected
+    before += [
+        Row(f"candidate-{n}", len(before) + n + 1, None, [_option(one)], one.display or one.code, one.evidence)
+        for n, one in enumerate(coded.candidates)
+    ]
     return [*before, *(Row(f"new-{n}", len(before) + n + 1, None, ()) for n in range(ADDED))]
 
 
-def _option(rejected: CodedRejected) -> CodeOption:
-    return CodeOption(code=rejected.code, display=rejected.display)
+def _option(one: CodedRejected | CodedEntry) -> CodeOption:
+    return CodeOption(code=one.code, display=one.display)
 
 
 def edited(coded: Coded, fields: Mapping[str, str]) -> dict[str, Any]:
@@ -126,10 +134,12 @@ def edited(coded: Coded, fields: Mapping[str, str]) -> dict[str, Any]:
         ranked.append(entry.model_copy(update={"rank": counts[operation]}))
     unmatched = [item for n, item in enumerate(coded.unmatched) if f"open-{n}" not in taken]
     rejected = [item for n, item in enumerate(coded.rejected) if f"rejected-{n}" not in taken]
+    candidates = [item for n, item in enumerate(coded.candidates) if f"candidate-{n}" not in taken]
     return {
         "codes": [entry.model_dump(mode="json", exclude_none=True) for entry in ranked],
         "unmatched": [item.model_dump(mode="json", exclude_none=True) for item in unmatched],
         "rejected": [item.model_dump(mode="json", exclude_none=True) for item in rejected],
+        "candidates": [item.model_dump(mode="json", exclude_none=True) for item in candidates],
     }
 
 
@@ -161,7 +171,7 @@ def _chosen(coded: Coded, row: Row, fields: Mapping[str, str]) -> CodedEntry | N
 def _table(coded: Coded, role: CodeRole) -> tuple[str, str]:
     """Return the table that codes of a role are taken from in this set."""
     operation = role == "operation"
-    alike = (entry for entry in coded.codes if (entry.role == "operation") == operation)
+    alike = (entry for entry in (*coded.codes, *coded.candidates) if (entry.role == "operation") == operation)
     return next(((entry.system, entry.version) for entry in alike), ("", ""))
 
 

@@ -106,6 +106,39 @@ def changes(rows: Sequence[tuple[str, int, int]], title: str) -> Markup:
     return _made(svg)
 
 
+def calibration(points: Sequence[tuple[str, float, Rate]], title: str) -> Markup:
+    """Draw how often what is called so sure is right, with 95 % intervals; on the line it is as often as that says.
+
+    Args:
+        points: a name, the mean confidence and the rate of being right of each.
+        title: of the plot.
+    """
+    side = 320
+    height, left, bottom = TOP + side + 40, LABELS, TOP + side
+    svg = _svg(height, title)
+
+    def across(value: float) -> float:
+        return left + value * side
+
+    def up(value: float) -> float:
+        return bottom - value * side
+
+    for step in range(5):
+        value = step / 4
+        _line(svg, across(value), up(0), across(value), up(1), "grid" if step else "axis")
+        _line(svg, across(0), up(value), across(1), up(value), "grid" if step else "axis")
+        _text(svg, across(value), bottom + 16, f"{value:g}", "middle")
+        _text(svg, left - 8, up(value) + 4, f"{value:g}", "end")
+    _line(svg, across(0), up(0), across(1), up(1), "axis")
+    for name, mean, rate in points:
+        if rate.value is None or rate.low is None or rate.high is None:
+            continue
+        _line(svg, across(mean), up(rate.low), across(mean), up(rate.high), "whisker", COLOURS[0])
+        _mark(svg, across(mean), up(rate.value), 0)
+        _text(svg, across(mean) + 8, up(rate.value) + 4, f"{name} ({rate.of})", "start")
+    return _made(svg)
+
+
 def key(series: int) -> Markup:
     """Return the mark of a series, for a legend."""
     svg = ET.Element(

@@ -6,6 +6,7 @@ import shutil
 import socket
 import sys
 from collections.abc import Coroutine
+from importlib.resources import as_file, files
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -13,6 +14,10 @@ from typing import Self, TypeVar
 T = TypeVar("T")
 
 _STOP_S = 20.0
+TABLE = "ICD-10-SIM"
+"""The hospital's table of diagnoses, ``codes/clinical.csv``: a small one, made up for the simulator in the form of the
+national clinical version."""
+_LOAD = ("--system", TABLE, "--version", "1", "--licence", "written for the simulator of hisbus")
 _CONFIGURATION = """\
 # Made anew by every demo.
 site = "demo"
@@ -31,6 +36,14 @@ send = "127.0.0.1:{send}"
 charset = "UTF-8"
 timezone = "Asia/Shanghai"
 clock = "feed"
+[agents.coding.settings]
+diagnosis = "{table}"
+[agents.coding.settings.systems]
+# What this hospital's messages call its codes.
+I10 = "{table}"
+[agents.coding-rules]
+# The questions that it asks are not among the answers that are known here.
+enabled = false
 """
 
 
@@ -61,7 +74,8 @@ class Child:
         self.log = folder / "hisbus.log"
         self._configuration = folder / "hisbus.toml"
         place = folder.absolute().as_posix()
-        text = _CONFIGURATION.format(folder=place, web=self.web, listen=self.listen, send=send)
+        ports = {"web": self.web, "listen": self.listen, "send": send}
+        text = _CONFIGURATION.format(folder=place, **ports, table=TABLE)
         self._configuration.write_text(text, "utf-8")
         self._process: asyncio.subprocess.Process | None = None
 
@@ -111,6 +125,15 @@ class Child:
             for pending in (task, stopped):
                 pending.cancel()
             await asyncio.gather(task, stopped, return_exceptions=True)
+
+    async def load_table(self) -> None:
+        """Load the hospital's table of diagnoses. It needs no restart.
+
+        Raises:
+            ChildError: the command failed.
+        """
+        with as_file(files("hisbus_simulator").joinpath("codes", "clinical.csv")) as table:
+            await self.ask("terms", "load", str(table), *_LOAD)
 
     async def ask(self, *arguments: str) -> str:
         """Run another command of hisbus and return the last line that it prints.

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from hisbus_simulator.api import Api, Reviewed, review
-from hisbus_simulator.child import Child, ChildError, free_port
+from hisbus_simulator.child import TABLE, Child, ChildError, free_port
 from hisbus_simulator.his import His
 from hisbus_simulator.outcome import Outcome, compare, shortcomings
 from hisbus_simulator.sender import Sender, SendError, feed
@@ -68,8 +68,7 @@ class Demo:
                 return await child.meanwhile(self._decide(api, his))
             self._console.print((await self._outcome(api, his, Reviewed((), ()))).table())
             self._console.print(f"The page: {child.url}  user: {USER}  password: {password}", soft_wrap=True)
-            load = f"hisbus --config {self._folder / 'hisbus.toml'} terms load icd-10-cm"
-            self._console.print(f"No codes are proposed: no table of codes is loaded. {load}", soft_wrap=True)
+            self._console.print(f"Sets of codes wait for a coder: {child.url}/codesets ({TABLE}).", soft_wrap=True)
             return await self._stay(child, his)
 
     @asynccontextmanager
@@ -84,13 +83,14 @@ class Demo:
                 yield child, api, his, password
 
     async def _enter(self, child: Child) -> tuple[str, str]:
-        """Wait until it answers, and return the reviewer's password and token."""
+        """Wait until it answers, load its table of codes, and return the reviewer's password and token."""
         async with Api(child.url) as api:
             deadline = time.monotonic() + _START_S
             while await api.lag() is None:
                 if time.monotonic() > deadline:
                     raise DemoError(f"hisbus did not answer within {_START_S:.0f} s.")
                 await asyncio.sleep(0.2)
+        await child.load_table()
         password = await child.ask("user", "add", USER, "--role", "reviewer")
         return password, await child.ask("user", "token", USER)
 

@@ -1,23 +1,21 @@
 """The agent ``coding``: proposes the codes of a stay. Where there is a model, it verifies them first."""
 
-import hashlib
-import json
-from collections.abc import Sequence
+from typing import NamedTuple
 
 from hisbus import Case
 from hisbus_coding import settings as configuration
-from hisbus_coding.codes import Coded, choose, offered, payload, rejections, unmatched
-from hisbus_coding.edits import Claim, Hit, judge
+from hisbus_coding.choice import choose, unmatched
+from hisbus_coding.codes import Coded
+from hisbus_coding.edits import Claim, judge
 from hisbus_coding.mentions import mentions
 from hisbus_coding.model import ModelVerifier
 from hisbus_coding.operations import operations
 from hisbus_coding.retrieval import Retrieval
+from hisbus_coding.sets import CODES, CodesFor, carried, proposal
 from hisbus_coding.tables import NEEDS, Tables, is_coded, tables, unevaluated
-from hisbus_coding.verify import AsRetrieved, Found, Verified, Verifier, found
+from hisbus_coding.verify import AsRetrieved, Verified, Verifier, as_recorded, found
 from hisbus_schemas import Assessment, Chart, CodeSet, Text, Unevaluated
 
-CODES = "codes"
-"""Rule and key of the set of codes."""
 VERIFICATION = "verification"
 """What is not evaluated while no model has looked at the codes."""
 
@@ -67,28 +65,50 @@ class Agent:
                 with the next answer; so the set waits, and what needs no model is another agent's.
             ConfigError: the settings are wrong; the message names the key. Or the file of terminologies is unreadable.
         """
-        its = configuration.read(case.settings)
-        rules = {CODES, VERIFICATION, *its.edits}
+        settings = configuration.read(case.settings)
+        rules = {CODES, VERIFICATION, *settings.edits}
         if not is_coded(case.chart):
             return Assessment(evaluated=frozenset(rules))
-        its_tables = tables(case, its)
+        its_tables = tables(case, settings)
         if isinstance(its_tables, Text):
             return Assessment(unevaluated=unevaluated(dict.fromkeys(sorted(rules), its_tables)))
-        named = [one for mention in mentions(case.chart, its_tables.terms, its_tables.diagnoses)
-                 for one in found(mention, its_tables.retrieval)]  # fmt: skip
-        verified = await self._verifier_of(case).verify(case, named)
-        codes = [*choose(verified.found), *_performed(case.chart, its_tables)]
-        wrong, unjudged = judge(its.edits, Claim(codes, case.chart, its_tables.terms, its_tables.diagnoses))
+        front = await self._chosen(case, its_tables)
+        codes = [*front.codes, *_performed(case.chart, its_tables)]
+        open_ = unmatched(front.verified.found)
+        sets = [CodesFor("front_page", its_tables, codes, front.candidates, open_, front.verified)]
+        other = its_tables.settlement
+        if other is not None and its_tables.crosswalk is not None:
+            sets.append(carried(front.codes, front.candidates, front.verified, other, its_tables.crosswalk))
+        elif other is not None:
+            its = await self._chosen(case, other)
+            open_ = unmatched(its.verified.found)
+            sets.append(CodesFor("settlement", other, its.codes, its.candidates, open_, its.verified))
+        proposals: list[CodeSet] = []
+        unjudged: dict[str, Text] = {}
+        for one in sets:
+            release = one.tables.diagnoses
+            wrong, left = judge(settings.edits, Claim(one.codes, case.chart, one.tables.terms, release))
+            unjudged |= left
+            proposals += proposal(case.chart, one, wrong, case.llm.model if case.llm is not None else "")
         not_judged = unevaluated(unjudged)
-        if verified.open is not None:
-            not_judged.append(Unevaluated(rule=VERIFICATION, reason="model", text=verified.open))
+        not_verified = next((one.verified.open for one in sets if one.verified.open is not None), None)
+        if not_verified is not None:
+            not_judged.append(Unevaluated(rule=VERIFICATION, reason="model", text=not_verified))
         return Assessment(
             evaluated=frozenset(rules - {one.rule for one in not_judged}),
             unevaluated=not_judged,
-            proposals=_code_set(
-                case.chart, codes, wrong, verified, its_tables, case.llm.model if case.llm and verified.by_model else ""
-            ),
-            unverified=verified.unverified,
+            proposals=proposals,
+            unverified=sum({id(one.verified): one.verified.unverified for one in sets}.values()),
+        )
+
+    async def _chosen(self, case: Case, tables: Tables) -> "_Chosen":
+        """Return what the chart names, coded with one table of diagnoses."""
+        named = [one for mention in mentions(case.chart, tables.terms, tables.diagnoses)
+                 for one in found(mention, tables.retrieval, tables.owns)]  # fmt: skip
+        verified = await self._verifier_of(case).verify(case, as_recorded(named))
+        codes = choose(verified.found, tables.retrieval)
+        return _Chosen(
+            [one for one in codes if one.band != "low"], [one for one in codes if one.band == "low"], verified
         )
 
     def _verifier_of(self, case: Case) -> Verifier:
@@ -99,73 +119,9 @@ def _performed(chart: Chart, tables: Tables) -> list[Coded]:
     return [] if tables.procedures is None else operations(chart, Retrieval(tables.terms, tables.procedures))
 
 
-def _code_set(
-    chart: Chart, codes: Sequence[Coded], wrong: Sequence[Hit], verified: Verified, tables: Tables, model: str
-) -> list[CodeSet]:
-    open_ = unmatched(verified.found)
-    if not codes and not open_ and not verified.rejected:
-        return []
-    release = tables.diagnoses
-    reads = {ref for coded in codes for ref in coded.reads} | {item.mention.ref for item in open_}
-    reads |= {mention.ref for one in verified.rejected for mention in one.mentions}
-    doubted = bool(wrong or verified.rejected or any(coded.verdict == "disputed" for coded in codes))
-    return [
-        CodeSet(
-            key=CODES,
-            rule=CODES,
-            model=model,
-            state="running" if chart.discharged is None else "discharged",
-            severity="warning" if doubted else "info",
-            message=_message(chart, codes, verified, f"{release.system} {release.version}"),
-            evidence=[coded.evidence[0] for coded in codes if coded.evidence],
-            reads=sorted(reads - {""}),
-            fingerprint=_fingerprint(codes, wrong, open_, verified, tables),
-            payload={
-                "codes": payload(codes, release, tables.procedures),
-                "edits": [_edit(hit) for hit in wrong],
-                "unmatched": [_open(item) for item in open_],
-                "rejected": rejections(verified.rejected),
-                "verified_by": "model" if verified.by_model else "",
-            },
-        )
-    ]
+class _Chosen(NamedTuple):
+    """What a record is coded with: the codes to propose, those that are not sure enough, and all that was found."""
 
-
-def _fingerprint(
-    codes: Sequence[Coded], wrong: Sequence[Hit], open_: Sequence[Found], verified: Verified, tables: Tables
-) -> str:
-    """Return what is the same as long as the codes are: what a model says of them, and how surely, does not count."""
-    said = [
-        [tables.diagnoses.system, tables.diagnoses.version],
-        [[coded.code, coded.role, coded.rank, coded.poa] for coded in codes],
-        [[hit.edit.id, *hit.codes] for hit in wrong],
-        [item.mention.text for item in open_],
-        sorted(one.candidate.code for one in verified.rejected),
-    ]
-    return hashlib.sha256(json.dumps(said, ensure_ascii=False).encode()).hexdigest()
-
-
-def _message(chart: Chart, codes: Sequence[Coded], verified: Verified, table: str) -> Text:
-    count, discharged = len(codes), chart.discharged is not None
-    zh = f"建议编码{count}项（{table}），{'出院' if discharged else '在院，暂定'}"
-    en = f"{count} codes proposed ({table}), {'at discharge' if discharged else 'preliminary'}"
-    if not verified.by_model:
-        return Text(zh=f"{zh}；未经模型核对。", en=f"{en}; not verified by a model.")
-    confirmed, uncertain, disputed = (
-        sum(coded.verdict == verdict for coded in codes) for verdict in ("confirmed", "uncertain", "disputed")
-    )
-    away = len(verified.rejected)
-    return Text(
-        zh=f"{zh}；模型核对：支持{confirmed}项，不确定{uncertain}项，有异议{disputed}项，另有{away}项未采纳。",
-        en=f"{en}; the model confirms {confirmed}, is unsure of {uncertain}, disputes {disputed}; {away} left out.",
-    )
-
-
-def _edit(hit: Hit) -> dict[str, object]:
-    message = hit.message.model_dump()
-    return {"id": hit.edit.id, "severity": hit.edit.severity, "codes": hit.codes, "message": message}
-
-
-def _open(item: Found) -> dict[str, object]:
-    evidence = item.mention.evidence().model_dump(mode="json", exclude_none=True)
-    return {"text": item.mention.text, "evidence": evidence, "alternatives": offered(item.candidates)}
+    codes: list[Coded]
+    candidates: list[Coded]
+    verified: Verified

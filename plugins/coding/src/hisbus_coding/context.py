@@ -20,7 +20,7 @@ PRIORITY: tuple[Status, ...] = ("family", "negated", "hypothetical", "uncertain"
 _COMMA = re.compile(r"，|,(?!\d)")
 _ONLY_NAMES = re.compile(r"[^，,。；;0-9年月有因行于示见诊为现查予患]{1,16}")
 _HISTORY = re.compile(r"病?史$")
-_NEAR, _NEAR_ENGLISH = 6, 24
+_NEAR, _NEAR_ENGLISH, _NEAR_TOUCHING = 6, 24, 1
 """Most characters between a mention and the cue after it."""
 
 
@@ -58,7 +58,8 @@ def _meanings(*places: str) -> dict[str, Status]:
 
 
 _BEFORE = _meanings("before", "wide")
-_AFTER = _meanings("after")
+_AFTER = _meanings("after", "touching")
+_TOUCHING = frozenset(_meanings("touching"))
 _WIDE = frozenset(_meanings("wide"))
 _AHEAD = _pattern([*_BEFORE, *DATA["nothing"]["before"]])
 _BEHIND = _pattern(_AFTER)
@@ -75,6 +76,7 @@ def cues(text: str, begin: int, end: int) -> list[Cue]:
             found.append(Cue(_BEFORE[word], match[0], match.start(), match.end(), last))
     for match in _BEHIND.finditer(text, begin, end):
         near = _NEAR_ENGLISH if _is_english(match[0]) else _NEAR
+        near = _NEAR_TOUCHING if match[0].casefold() in _TOUCHING else near
         status, first = _AFTER[match[0].casefold()], _clause(text, begin, match.start())
         found.append(Cue(status, match[0], match.start(), first, match.start(), near))
     return found

@@ -1,5 +1,6 @@
 """Diagnoses that documents and diagnosis lists name: each with its place, and with what is said of it."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -11,11 +12,23 @@ from hisbus_coding.context import DATA, Cue, Status, cues, status_of
 from hisbus_coding.passages import LISTS, Passage, passages, trimmed
 from hisbus_schemas import Chart, ChartDiagnosis, ChartDocument, Evidence
 
-_GENERAL = frozenset(key(name) for name in DATA["general"]["names"])
+_BARE = frozenset(key(name) for name in DATA["bare"]["names"])
+_GENERAL = _BARE | frozenset(key(name) for name in DATA["general"]["names"])
 _UNDER: dict[str, Status] = {"family": "family", "differential": "uncertain", "plan": "hypothetical", "past": "history"}
 """What is said of all diagnoses under a heading, where their own sentence says nothing else."""
+_IDLE = frozenset(DATA["modifiers"]["words"]) | frozenset(DATA["modifiers"]["joining"])
 _CUE_EDGE = " ?？,，、"
-_COMMAS = "，、,"
+_COMMA = re.compile("[，、,]")
+_AND = re.compile(r"\band\b|&", re.IGNORECASE)
+_DOUBTED = frozenset({"uncertain", "negated", "hypothetical"})
+TOPIC = "topic"
+"""Heading of a diagnosis that a plan turns to: ``Regarding her diabetes, ...``. As good as an item of a list."""
+_MANAGED = frozenset({"plan", "said"})
+_ABOUT = re.compile(
+    r"(?:regarding|in regards? to|with regards? to|with respect to|in terms of|as for) (?:his|her|the|their) $",
+    re.IGNORECASE,
+)
+_LABEL_AHEAD = re.compile(r"(?:^|\n)[ \t　•*–-]*$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +42,7 @@ class Mention:
     """The words that say so; empty where nothing or only the heading does."""
     heading: str
     """``discharge``, ``admission``, ``complication``, ``list``; ``final``, ``working`` or ``admitting`` of a recorded
-    diagnosis; ``past``, ``family``, ``differential``, ``plan``; else ``text``."""
+    diagnosis; ``reason``, ``past``, ``family``, ``differential``, ``results``, ``plan``, ``said``; else ``text``."""
     rank: int = 0
     """Place in its list, from 1."""
     document: ChartDocument | None = None
@@ -38,11 +51,13 @@ class Mention:
     end: int = 0
     entry: ChartDiagnosis | None = None
     """Set: a recorded diagnosis, of no document."""
+    part: bool = False
+    """Whether it is a known name within an item that says more."""
 
     @property
     def listed(self) -> bool:
         """Whether somebody named it as a diagnosis, not in passing."""
-        return self.entry is not None or self.heading in LISTS
+        return self.entry is not None or self.heading in LISTS or self.heading == TOPIC
 
     @property
     def ref(self) -> str:
@@ -84,9 +99,8 @@ def in_document(document: ChartDocument, terms: Terms, release: Release) -> Iter
             else:
                 found = _in_sentence(part.text, passage, terms, release)
             for begin, end, status, cue in found:
-                yield Mention(
-                    part.text[begin:end], status, cue, passage.kind, passage.rank, document, section, begin, end
-                )
+                kind = TOPIC if status == "asserted" and cue == TOPIC else passage.kind
+                yield Mention(part.text[begin:end], status, cue, kind, passage.rank, document, section, begin, end)
 
 
 def inside(mention: Mention, terms: Terms, release: Release) -> list[Mention]:
@@ -94,12 +108,26 @@ def inside(mention: Mention, terms: Terms, release: Release) -> list[Mention]:
     if mention.document is None:
         return []
     text = mention.document.sections[mention.section].text
-    places = [
-        (begin, end)
-        for begin, end in _names(text, mention.begin, mention.end, terms, release)
-        if key(text[begin:end]) not in _GENERAL
-    ]
-    return [replace(mention, text=text[begin:end], begin=begin, end=end) for begin, end in places]
+    around = cues(text, mention.begin, mention.end)
+    places = _names(text, mention.begin, mention.end, terms, release)
+    part = _says_more(text, mention, places)
+    found = []
+    for begin, end in places:
+        if key(text[begin:end]) not in _GENERAL:
+            status, cue = status_of(around, begin, end)
+            if status == "asserted":
+                status, cue = mention.status, mention.cue
+            its = replace(mention, text=text[begin:end], begin=begin, end=end, status=status, cue=cue, part=part)
+            found.append(its)
+    return found
+
+
+def _says_more(text: str, mention: Mention, places: list[tuple[int, int]]) -> bool:
+    """Tell whether an item has words beside the names in it that could make another code of them."""
+    return any(
+        word.text not in _IDLE and not any(begin <= mention.begin + word.begin < end for begin, end in places)
+        for word in words(text[mention.begin : mention.end])
+    )
 
 
 Found = tuple[int, int, Status, str]
@@ -107,19 +135,37 @@ Found = tuple[int, int, Status, str]
 
 def _in_item(text: str, passage: Passage, terms: Terms, release: Release) -> Iterator[Found]:
     """Yield the diagnoses of one item: all of it, or its parts between commas where each of them is a known name."""
-    parts = _parts(text, passage.begin, passage.end)
-    known = terms.named(release, key(text[passage.begin : passage.end]))
-    if len(parts) > 1 and not known and all(_names(text, *part, terms, release) for part in parts):
+    for first, last in _before_doubt(text, passage.begin, passage.end):
+        if key(text[first:last]) in _BARE:
+            continue
+        for cut in (_COMMA, _AND):
+            parts = _parts(text, first, last, cut)
+            known = len(parts) > 1 and terms.named(release, key(text[first:last]))
+            if len(parts) > 1 and not known and all(_names(text, *part, terms, release) for part in parts):
+                break
+        else:
+            parts = [(first, last)]
         for begin, end in parts:
             yield _without_cues(text, begin, end)
-    else:
-        yield _without_cues(text, passage.begin, passage.end)
 
 
-def _parts(text: str, begin: int, end: int) -> list[tuple[int, int]]:
-    cuts = [at for at in range(begin, end) if text[at] in _COMMAS]
-    edges = [begin - 1, *cuts, end]
-    parts = [trimmed(text, one + 1, other) for one, other in pairwise(edges)]
+def _before_doubt(text: str, begin: int, end: int) -> Iterator[tuple[int, int]]:
+    """Yield what an item says, and apart from it what it only suspects: ``knee pain, likely arthritis``."""
+    comma = _COMMA.search(text, begin, end)
+    while comma is not None:
+        rest, _ = trimmed(text, comma.end(), end)
+        if any(cue.begin <= rest and cue.status in _DOUBTED for cue in cues(text, rest, end)):
+            first, last = trimmed(text, begin, comma.start())
+            yield first, last
+            yield trimmed(text, rest, end)
+            return
+        comma = _COMMA.search(text, comma.end(), end)
+    yield begin, end
+
+
+def _parts(text: str, begin: int, end: int, cut: re.Pattern[str]) -> list[tuple[int, int]]:
+    edges = [(begin, begin), *(match.span() for match in cut.finditer(text, begin, end)), (end, end)]
+    parts = [trimmed(text, one[1], other[0]) for one, other in pairwise(edges)]
     return [(one, other) for one, other in parts if one < other]
 
 
@@ -160,11 +206,22 @@ def _without_cues(text: str, begin: int, end: int) -> Found:
 def _in_sentence(text: str, passage: Passage, terms: Terms, release: Release) -> Iterator[Found]:
     around: Sequence[Cue] | None = None
     for begin, end in _names(text, passage.begin, passage.end, terms, release):
-        if key(text[begin:end]) in _GENERAL:
+        if key(text[begin:end]) in _GENERAL or _is_label(text, begin, end, passage):
             continue
         if around is None:
             around = cues(text, passage.begin, passage.end)
         status, cue = status_of(around, begin, end)
-        if status == "asserted":
+        if status == "asserted" and passage.kind in _MANAGED and _ABOUT.search(text, passage.begin, begin):
+            cue = TOPIC
+        elif status == "asserted":
             status = _UNDER.get(passage.kind, status)
         yield begin, end, status, cue
+
+
+def _is_label(text: str, begin: int, end: int, passage: Passage) -> bool:
+    """Tell whether a name is the label of a line of a template, which says nothing by itself: ``Diarrhea: none``."""
+    return (
+        text[end : end + 1] in {":", "："}
+        and passage.kind not in {"past", "differential"}
+        and bool(_LABEL_AHEAD.search(text, 0, begin))
+    )

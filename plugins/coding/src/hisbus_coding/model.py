@@ -17,7 +17,7 @@ from hisbus import Case, NotEvaluated, Quote, grounded
 from hisbus.agent import LLM
 from hisbus.evidence import labelled
 from hisbus.terms.words import key
-from hisbus_coding.codes import certainty, choose, unmatched
+from hisbus_coding.choice import certainty, named, unmatched
 from hisbus_coding.mentions import Mention
 from hisbus_coding.retrieval import SURE, Candidate
 from hisbus_coding.verify import Doubt, Found, Rejected, Verdict, Verified
@@ -129,11 +129,11 @@ class ModelVerifier:
     async def _ask(self, chart: Chart, found: Sequence[Found], group: Sequence[Asked]) -> Answer:
         """Ask about some candidates; where the whole record is too long, by the documents that name them alone."""
         label = {entry.id: label for label, entry in labelled(chart)}
-        named = {one.label: _documents(found, one) for one in group}
+        where = {one.label: _documents(found, one) for one in group}
         # Codes and names of the site's table, and labels: nothing of the record stands outside of it.
         lines = [
             f"{one.label}: {one.candidate.code} {one.candidate.display} "
-            f"(named in {', '.join(label[id] for id in named[one.label] if id in label)})"
+            f"(named in {', '.join(label[id] for id in where[one.label] if id in label)})"
             for one in group
         ]
         question = "Judge these candidates:\n" + "\n".join(lines)
@@ -142,7 +142,7 @@ class ModelVerifier:
         except NotEvaluated as error:
             if error.code != "prompt_too_long":
                 raise
-            only = {id for ids in named.values() for id in ids}
+            only = {id for ids in where.values() for id in ids}
             answer = await self._llm.ask(system=_SYSTEM, question=question, answer=Answer, only=only)
         return answer
 
@@ -156,7 +156,7 @@ def asked(found: Sequence[Found]) -> list[Asked]:
     for place, item in enumerate(found):
         if certainty(item) and item.mention.document is not None:
             places.setdefault(item.candidates[0].code, []).append(place)
-    chosen = [(found[its[0]].candidates[0], its, True) for code in choose(found) if (its := places.get(code.code))]
+    chosen = [(found[its[0]].candidates[0], its, True) for code in named(found) if (its := places.get(code))]
     loose = [
         (candidate, [place], False)
         for item in unmatched(found)
@@ -210,14 +210,14 @@ class _Outcome:
             return
         words = grounded(self._chart, said.quotes).evidence
         rejected = said.verdict == "reject"
-        named = {place: its for place in one.places if (its := _naming(self.found[place], words, place_too=rejected))}
-        if not named:
+        quoted = {place: its for place in one.places if (its := _naming(self.found[place], words, place_too=rejected))}
+        if not quoted:
             self.unverified += 1
             self.leave([one])
         elif not rejected:
-            self._keep(one, list(named), said.confidence / 100)
+            self._keep(one, list(quoted), said.confidence / 100)
         elif one.assigned:
-            self._reject(one, named, REASONS[said.reason])
+            self._reject(one, quoted, REASONS[said.reason])
 
     def _keep(self, one: Asked, named: list[int], sure: float) -> None:
         trust = _LEAST_TRUST + (1 - _LEAST_TRUST) * sure

@@ -23,6 +23,8 @@ RULE = "R58"
 _NUMBER = re.compile(r"[<>≤≥]?\s*(\d+(?:\.\d+)?)")
 _NARROW = 2
 """Most ranges of codes that an indicator may have for its diagnosis to be nothing else."""
+_LOW, _HIGH = frozenset({"L", "LL", "A", "AA"}), frozenset({"H", "HH", "A", "AA"})
+"""Flags of a reading outside of the laboratory's own range (HL7 table 0078)."""
 _SHOWN = 3
 """Most readings that a question cites: the first, and those farthest out."""
 
@@ -42,6 +44,13 @@ class Indicator(Contract):
     def calls(self, value: float) -> bool:
         """Tell whether a value calls for a question."""
         return (self.below is not None and value < self.below) or (self.above is not None and value > self.above)
+
+    def shows(self, reading: ChartReading) -> bool:
+        """Tell whether the laboratory itself calls a reading too low or too high: it bears the diagnosis, if mildly."""
+        flags = {flag.strip().upper() for flag in reading.flags}
+        value = self.value(reading)
+        called = value is not None and self.calls(value)
+        return called or bool(flags & (_LOW if self.below is not None else _HIGH))
 
     def value(self, reading: ChartReading) -> float | None:
         """Return a reading's value in the unit of the limits; None where it is of another kind or cannot be read."""
@@ -80,7 +89,7 @@ def queries(chart: Chart, codes: Sequence[Coded], mentions: Sequence[Mention]) -
         documented = [coded for coded in codes if inside(coded.code, indicator.codes)]
         if calling and not documented:
             yield _short(indicator, calling)
-        elif readings and not calling and documented:
+        elif readings and documented and not any(indicator.shows(reading) for reading, _ in readings):
             yield from _unsupported(indicator, readings, documented)
     if chart.discharged is not None:
         yield from _uncertain(mentions)

@@ -1,5 +1,6 @@
 """Codes that a name may stand for: by exact name, by alias, and by the words that it shares with names of the table."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -8,8 +9,9 @@ from typing import Literal
 from hisbus.terms import Concept, Hit, Release, Terms, plain
 from hisbus.terms.words import key, short, tokens
 from hisbus_coding.aliases import aliases
+from hisbus_coding.context import DATA
 
-Method = Literal["recorded", "title", "inclusion", "synonym", "alias", "search"]
+Method = Literal["recorded", "title", "inclusion", "synonym", "alias", "search", "crosswalk"]
 
 MOST = 10
 SURE = 0.6
@@ -19,7 +21,7 @@ _WHOLE = 7
 _DEPTH = 60
 """Names that the search is asked for; several may lead to one code."""
 _SCORE: dict[Method, float] = {
-    "recorded": 0.95, "title": 0.95, "inclusion": 0.9, "synonym": 0.9, "alias": 0.85, "search": 0.8
+    "recorded": 0.95, "title": 0.95, "inclusion": 0.9, "synonym": 0.9, "alias": 0.85, "search": 0.8, "crosswalk": 0.95
 }  # fmt: skip
 _LOOSE = 0.02
 """Less for a name without its bracketed or unspecified part."""
@@ -70,8 +72,9 @@ class Retrieval:
     def each(self, text: str) -> Iterator[Candidate]:
         """Yield candidates by every way there is; one code may come several times."""
         forms = [text, *aliases().expanded(text)]
+        forms += [plainer for form in forms if (plainer := _unmodified(form)) and plainer != form]
         forms += [brief for form in forms if (brief := short(form)) and brief != form]
-        whole = set(aliases().meanings(text))
+        whole = set(aliases().meanings(text)) | set(aliases().meanings(_unmodified(text)))
         for number, form in enumerate(forms):
             for hit in self.terms.named(self.release, key(form)):
                 method: Method = "alias" if number and form != short(text) else _method(hit)
@@ -158,9 +161,35 @@ _VAGUE = frozenset({"unspecified", "site", "part", "type", "organism", "nos"})
 
 
 def _alike(wanted: frozenset[str], name: str) -> float:
-    """Return how alike two names are, 0 to 1: words in common, counted on both sides, those asked for double."""
+    """Return how alike two names are, 0 to 1: words in common, counted on both sides, those asked for double.
+
+    A name of the other side is not alike at all; words that no code tells count little.
+    """
     named = frozenset(tokens(name)) - _VAGUE
     if name.casefold().startswith(_RESIDUAL):
         named |= {_RESIDUAL}  # "Other ..." is for what is named and has no code of its own
+    if any(side in wanted and other in named and side not in named for side, other in _SIDES):
+        return 0.0
     shared = len(wanted & named)
-    return 3 * shared / (2 * len(wanted) + len(named)) if shared else 0.0
+    idle = (wanted - named) & _MODIFIERS
+    said = len(wanted) - len(idle)
+    return max(0.0, 3 * shared / (2 * said + len(named)) - _IDLE * len(idle)) if shared and said else 0.0
+
+
+_SIDES = (("right", "left"), ("left", "right"), ("右侧", "左侧"), ("左侧", "右侧"))
+_MODIFIERS = frozenset(DATA["modifiers"]["words"])
+_IDLE = 0.02
+"""Less for each word that no code tells."""
+
+
+def _unmodified(text: str) -> str:
+    """Return a name without the words that say how bad or how new it is."""
+    return " ".join(word for word in text.split() if word.strip(",.").casefold() not in _MODIFIERS)
+
+
+def sides(text: str) -> list[str]:
+    """Return what is on both sides as two names, one for each."""
+    return [_BOTH.sub(side, text) for side in ("right", "left")] if _BOTH.search(text) else []
+
+
+_BOTH = re.compile(r"\b(?:bilateral|both)\b", re.IGNORECASE)

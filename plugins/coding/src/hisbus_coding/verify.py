@@ -1,14 +1,15 @@
 """Between retrieval and the choice of codes: where a model may confirm, doubt or reject what was retrieved."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Literal, Protocol
 
 from hisbus import Case
+from hisbus.terms.words import key, short
 from hisbus_coding.mentions import Mention, inside
-from hisbus_coding.retrieval import MOST, SURE, Candidate, Retrieval
-from hisbus_schemas import Evidence, Text
+from hisbus_coding.retrieval import MOST, SURE, Candidate, Retrieval, sides
+from hisbus_schemas import Code, Evidence, Text
 
 Verdict = Literal["", "confirmed", "uncertain", "disputed"]
 """What a verifier makes of a mention's first candidate; empty: nothing."""
@@ -82,21 +83,45 @@ class AsRetrieved:
         return Verified(found, open=NO_MODEL)
 
 
-def found(mention: Mention, retrieval: Retrieval) -> list[Found]:
-    """Return a mention with its candidates; the known names inside it, where it is not known as a whole."""
+def found(mention: Mention, retrieval: Retrieval, owns: Callable[[Code], bool]) -> list[Found]:
+    """Return a mention with its candidates; the known names inside it, where it is not known as a whole.
+
+    Args:
+        mention: of a diagnosis.
+        retrieval: of the table that is coded with.
+        owns: tells whether a recorded code is one of that table.
+    """
     if mention.status in {"negated", "family", "hypothetical"}:
         return [Found(mention, ())]
-    whole = _candidates(mention, retrieval)
+    whole = _candidates(mention, retrieval, owns)
     if whole and whole[0].score >= SURE:
         return [Found(mention, whole)]
+    halves = [retrieval.candidates(half) for half in sides(mention.text)]
+    if mention.listed and halves and all(half and half[0].score >= SURE for half in halves):
+        return [Found(mention, half) for half in halves]
     parts = inside(mention, retrieval.terms, retrieval.release) if mention.listed else []
     return [Found(part, _joined(retrieval.candidates(part.text), whole)) for part in parts] or [Found(mention, whole)]
 
 
-def _candidates(mention: Mention, retrieval: Retrieval) -> list[Candidate]:
+def as_recorded(found: Sequence[Found]) -> list[Found]:
+    """Return what was found with the code that somebody recorded for the same words as a final diagnosis in front."""
+    recorded = {
+        key(short(item.mention.text)): item.candidates[0]
+        for item in found
+        if item.mention.heading == "final" and item.candidates and item.candidates[0].method == "recorded"
+    }
+    return [
+        replace(item, candidates=_joined([its], item.candidates))
+        if item.mention.document is not None and (its := recorded.get(key(short(item.mention.text)))) is not None
+        else item
+        for item in found
+    ]
+
+
+def _candidates(mention: Mention, retrieval: Retrieval, owns: Callable[[Code], bool]) -> list[Candidate]:
     found = retrieval.candidates(mention.text) if mention.text else []
-    entry = mention.entry
-    recorded = retrieval.recorded(entry.code.code) if entry is not None and entry.code.code else None
+    code = mention.entry.code if mention.entry is not None else None
+    recorded = retrieval.recorded(code.code) if code is not None and code.code and owns(code) else None
     return found if recorded is None or not recorded.concept.usable else _joined([recorded], found)
 
 

@@ -136,6 +136,7 @@ class DecisionBody(BaseModel):
 async def list_proposals(
     site: SiteOf,
     user: Reader,
+    kind: Word = "",
     status: Word = "",
     agent: Word = "",
     rule: Word = "",
@@ -145,7 +146,7 @@ async def list_proposals(
     cursor: Cursor = None,
 ) -> Items[ProposalBody]:
     """List proposals from the newest to the oldest; with `backfill` also those of stays that were read in later."""
-    wanted = Filter(status=status, agent=agent, rule=rule, department=department, backfill=backfill)
+    wanted = Filter(kind=kind, status=status, agent=agent, rule=rule, department=department, backfill=backfill)
     async with site.database.read() as connection:
         rows, following = await queue.page(connection, wanted, limit, cursors.read(cursor))
         items = await _bodies(connection, rows)

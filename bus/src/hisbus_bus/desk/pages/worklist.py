@@ -1,6 +1,9 @@
-"""The worklist: findings that wait, by status, rule and department."""
+"""The worklists: findings, sets of codes and drafts that wait, each apart, by status, rule and department."""
 
-from fastapi import APIRouter, Request
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
 from starlette.responses import RedirectResponse, Response
 
 from hisbus_bus.desk import cursors
@@ -32,21 +35,45 @@ async def start() -> Response:
     return RedirectResponse("/findings", 303)
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which lines of a worklist are asked for; ``status=all`` is every status, ``backfill`` old stays, too."""
+
+    status: Word = Proposed.OPEN
+    rule: Word = ""
+    department: Word = ""
+    backfill: bool = False
+    cursor: Cursor = None
+
+
+Wanted = Annotated[Asked, Depends()]
+
+
 @router.get("/findings")
-async def worklist(
-    request: Request,
-    site: SiteOf,
-    user: Reader,
-    status: Word = Proposed.OPEN,
-    rule: Word = "",
-    department: Word = "",
-    backfill: bool = False,
-    cursor: Cursor = None,
-) -> Response:
-    """Show findings from the newest to the oldest; ``status=all`` shows every status, ``backfill`` old stays, too."""
-    wanted = Filter(status="" if status == "all" else status, rule=rule, department=department, backfill=backfill)
+async def findings(request: Request, site: SiteOf, user: Reader, asked: Wanted) -> Response:
+    """Show what quality control has found, from the newest to the oldest."""
+    return await _worklist(request, site, user, asked, "finding")
+
+
+@router.get("/codesets")
+async def code_sets(request: Request, site: SiteOf, user: Reader, asked: Wanted) -> Response:
+    """Show the sets of codes that wait for a coder: they are no findings."""
+    return await _worklist(request, site, user, asked, "codeset")
+
+
+@router.get("/drafts")
+async def drafts(request: Request, site: SiteOf, user: Reader, asked: Wanted) -> Response:
+    """Show the drafts of documents."""
+    return await _worklist(request, site, user, asked, "draft")
+
+
+async def _worklist(request: Request, site: SiteOf, user: Reader, asked: Asked, kind: str) -> Response:
+    wanted = Filter(
+        kind=kind, status="" if asked.status == "all" else asked.status, rule=asked.rule, department=asked.department,
+        backfill=asked.backfill,
+    )  # fmt: skip
     async with site.database.read() as connection:
-        rows, following = await queue.page(connection, wanted, LIMIT, cursors.read(cursor))
+        rows, following = await queue.page(connection, wanted, LIMIT, cursors.read(asked.cursor))
         stays = await queue.stays(connection, (row.encounter for row in rows))
         counts = await queue.counts(connection, wanted, "status")
         rules = await queue.counts(connection, wanted, "rule")
@@ -62,7 +89,7 @@ async def worklist(
         rules=rules,
         departments={name: count for name, count in departments.items() if name},
         wanted=wanted,
-        status=status,
+        status=asked.status,
         following=following.word() if following else "",
-        later=bool(cursor),
+        later=bool(asked.cursor),
     )

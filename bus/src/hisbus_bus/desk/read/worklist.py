@@ -22,6 +22,8 @@ from hisbus_schemas import Chart, Location, Patient
 class Filter:
     """Which proposals; empty: any."""
 
+    kind: str = ""
+    """``finding``, ``codeset`` or ``draft``."""
     status: str = ""
     agent: str = ""
     rule: str = ""

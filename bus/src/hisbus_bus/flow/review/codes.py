@@ -34,7 +34,7 @@ def _kind(entry: CodedEntry) -> str:
 
 
 def _offered(proposed: Coded) -> Iterator[tuple[str, str]]:
-    for entry in proposed.codes:
+    for entry in (*proposed.codes, *proposed.candidates):
         yield from ((_kind(entry), code) for code in (entry.code, *(option.code for option in entry.alternatives)))
     yield from (("diagnosis", item.code) for item in proposed.rejected)
     for item in proposed.unmatched:

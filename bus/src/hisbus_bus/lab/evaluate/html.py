@@ -7,6 +7,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from hisbus_bus.lab import plots
+from hisbus_bus.lab.evaluate.coding import CodingReport
 from hisbus_bus.lab.evaluate.compare import Change, Comparison
 from hisbus_bus.lab.evaluate.documents import OTHER
 from hisbus_bus.lab.evaluate.report import LabelFigures, Rate, Report
@@ -76,6 +77,14 @@ def comparison_page(comparison: Comparison) -> str:
         plot=plots.changes(rows, "各规则或编码的变化病例数 / Cases that changed, by label"),
         verdict=verdict(comparison.cases),
     )  # fmt: skip
+
+
+def coding_page(report: CodingReport) -> str:
+    """Return the page of how right proposed codes are."""
+    title = "可信度校准 / Calibration of confidence"
+    plot = [plots.calibration([(one.name, one.mean, one.right) for one in half.steps], title) for half in report.halves]
+    halves = list(zip(report.halves, plot, strict=True))
+    return _environment().get_template("coding.html").render(report=report, halves=halves)
 
 
 def verdict(cases: Change | None) -> tuple[str, str] | None:
