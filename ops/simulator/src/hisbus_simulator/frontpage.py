@@ -49,6 +49,7 @@ def front_page(
         **_numbered("FP.OTHER_DIAGNOSIS", [" ".join(diagnosis) for diagnosis in diagnoses[1:]]),
         "FP.ALLERGY": "2" if drugs else "1",
         **({"FP.ALLERGY_DRUGS": "、".join(drugs)} if drugs else {}),
+        "FP.MORPHOLOGY": "-",  # an empty box has a stroke: no tumour
         "FP.DISPOSITION": "5" if died else "1",
         "FP.TOTAL_COST": f"{cost}.00",
     }

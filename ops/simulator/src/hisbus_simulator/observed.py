@@ -7,7 +7,6 @@ folded, and every chart is judged by the coverage that was found.
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from hisbus import Agent, Case
 from hisbus.answer import declared
@@ -17,7 +16,7 @@ from hisbus_bus.kernel import coverage, rules
 from hisbus_bus.kernel.settings import Settings
 from hisbus_schemas import Coverage
 from hisbus_simulator.export import FEED, SITE, folding
-from hisbus_simulator.sites import Kind
+from hisbus_simulator.sites import BY_HAND, Kind
 from hisbus_simulator.week import past, ward_week
 
 
@@ -32,15 +31,9 @@ class Judged:
     """The rules that are not connected on any stay, with the item that does not come."""
 
 
-async def judge(
-    kind: Kind, agent: Agent, seed: int = 1, by_hand: Mapping[str, Literal["connected", "not_connected"]] | None = None
-) -> Judged:
-    """Let an agent judge a site's week.
-
-    Args:
-        by_hand: what the configuration says of items, whatever was seen.
-    """
-    observed = {"default": "observed", "items": dict(by_hand or {})}
+async def judge(kind: Kind, agent: Agent, seed: int = 1) -> Judged:
+    """Let an agent judge a site's week."""
+    observed = {"default": "observed", "items": BY_HAND[kind]}
     settings = Settings.model_validate({"site": SITE, "connectors": [FEED], "coverage": observed})
     info, week = declared(agent), ward_week(seed, site=kind)
     async with folding(settings) as folder:

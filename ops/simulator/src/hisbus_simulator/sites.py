@@ -62,6 +62,14 @@ SITES: dict[Kind, Site] = {
     "small": Site(only=frozenset({"C0034", "C0035", "C0049", "C0050"}), orders=False, charges=False),
 }
 
+BY_HAND: dict[Kind, dict[str, Literal["connected", "not_connected"]]] = {
+    "full": {"document:C0006": "connected"},
+    "plain": {"document:C0019": "not_connected"},
+    "small": {"vital:8480-6": "not_connected"},
+}
+"""What each site's own people say of one item: examinations are reported as results there; the count sheets, which come,
+are those of one theatre only; blood pressure is that of a device that nobody trusts."""
+
 _RESTS: dict[str, str] = {
     "R01": "C0034", "R02": "C0037", "R03": "C0039", "R04": "C0039", "R05": "C0037", "R07": "order C0044",
     "R08": "order C0042", "R09": "order C0045", "R10": "C0009", "R11": "C0048", "R12": "C0038", "R13": "C0049",
@@ -76,7 +84,7 @@ _RESTS: dict[str, str] = {
 """What must be sent for the week's findings of a rule to be seen, all of it; unless the defect says otherwise."""
 
 _STANDS: dict[str, tuple[str, ...]] = {
-    "R06": ("C0043",),
+    "R06": ("C0042", "C0043"),
     "R23": ("C0034", "C0032"),
     "R34": ("order",),
     "R36": ("C0026", "C0027", "C0046"),
@@ -94,7 +102,9 @@ _STANDS: dict[str, tuple[str, ...]] = {
 def expected(kind: Kind, findings: Iterable[Expected]) -> tuple[Expected, ...]:
     """Return which findings of a week can be made at a kind of site."""
     site = SITES[kind]
-    return tuple(finding for finding in findings if all(map(site.sends, (finding.rests or _RESTS[finding.rule]).split())))
+    return tuple(
+        finding for finding in findings if all(map(site.sends, (finding.rests or _RESTS[finding.rule]).split()))
+    )
 
 
 def answer(kind: Kind, rule: str, findings: Iterable[Expected]) -> Answer:
@@ -105,9 +115,7 @@ def answer(kind: Kind, rule: str, findings: Iterable[Expected]) -> Answer:
 
 
 def is_connected(kind: Kind, rule: str) -> bool:
-    """Tell whether a kind of site sends what a rule judges by. No ward's week has a stage summary (R06)."""
-    if rule == "R06":
-        return False
+    """Tell whether a kind of site sends what a rule judges by."""
     site = SITES[kind]
     if rule in _STANDS:
         return any(map(site.sends, _STANDS[rule]))
