@@ -86,6 +86,16 @@ def test_broken_rows_are_named_with_their_line() -> None:
     ]
 
 
+def test_the_most_of_a_day_has_a_number_and_a_unit() -> None:
+    read = table.read("编码,名称,日最大剂量,剂量单位\nA,甲,4,g\nB,乙,,\nC,丙,4,\nD,丁,0,g\nE,戊,四,g\n".encode())
+    assert [(row.code, row.notes) for row in read.rows] == [("A", [("daily", "4 g")]), ("B", [])]
+    assert [(broken.line, broken.reason) for broken in read.broken] == [
+        (4, "daily has no unit"),
+        (5, "daily is no number above 0"),
+        (6, "daily is no number above 0"),
+    ]
+
+
 def test_a_row_whose_quotes_do_not_close_is_broken() -> None:
     read = table.read(b'code,name\nA1,one\nA2,"two"x\nA3,three\n')
     assert [row.code for row in read.rows] == ["A1", "A3"]

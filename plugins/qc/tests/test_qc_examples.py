@@ -8,6 +8,7 @@ import tomllib
 from collections import Counter
 from datetime import datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -27,7 +28,10 @@ def assessed(example: RuleExample, now: datetime | None = None) -> Assessment:
     packs = list(RULES[example.rule].packs)
     settings = {"only": [example.rule], "rules": rules, "packs": packs} | example.settings
     judged = example.chart.model_copy(update={"now": now or example.chart.now})
-    return asyncio.run(run(Agent(), Case(event=None, chart=judged, now=judged.now, settings=settings)))
+    with TemporaryDirectory() as folder:
+        terms = example.terms(Path(folder))
+        case = Case(event=None, chart=judged, now=judged.now, settings=settings, terms=terms)
+        return asyncio.run(run(Agent(), case))
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: f"{example.rule} {example.kind}: {example.name}")

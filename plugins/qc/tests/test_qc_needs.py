@@ -24,14 +24,32 @@ from hisbus_schemas import EVERY_OTHER, Chart, Coverage, Finding, Need
 SHELVES = (QC, text_shelf())
 WRITTEN = {f"document:C{number:04}" for number in range(1, 54)}
 """WS/T 500 has 53 kinds of documents."""
-UNSTATED = {"field:FP.NEWBORN_ADMISSION_WEIGHT"}
-"""A field of the front page that no case states."""
+UNSTATED = {"field:FP.NEWBORN_ADMISSION_WEIGHT", "field:FP.ARRIVAL"}
+"""Fields of the front page that no case states."""
 ENTRIES = ("document", "section", "field", "vital", "order", "result", "charge", "diagnosis", "procedure", "allergy")
+SECTIONS = ("ALLERGY", "SOCIAL", "PERSONAL", "MARITAL", "FAMILY", "PE", "EXAM")
+HEADINGS = (
+    "过敏史",
+    "月经史",
+    "个人史",
+    "婚育史",
+    "婚姻史",
+    "月经婚育史",
+    "家族史",
+    "体格检查",
+    "专科检查",
+    "专科情况",
+)
+"""What sections of an admission record are called where no code names them."""
 OTHERS = {
     *("class", "sex", "disposition", "document:ARCHIVE", "diagnosis:final", "diagnosis:admitting"),
-    *("procedure:operation", *(f"{kind}:*" for kind in ENTRIES)),
+    *(
+        "procedure:operation",
+        *(f"section:{name}" for name in (*SECTIONS, *HEADINGS)),
+        *(f"{kind}:*" for kind in ENTRIES),
+    ),
 }
-LOINC = re.compile(r"(document|vital|result):(\d{1,5})-(\d)")
+LOINC = re.compile(r"(document|vital|result|section):(\d{1,5})-(\d)")
 DOCUMENT = re.compile(r"C00\d\d")
 CASES = read()
 FIELDS = {
@@ -188,6 +206,31 @@ def test_an_indicator_that_the_feeds_cannot_show_is_not_missed() -> None:
     )
     assert {item.subject for item in answered(stay, "diagnosis", "order", "vital:59408-5", only=["R60"])}
     assert answered(stay, "diagnosis", only=["R60"]) == []
+
+
+def test_a_section_that_the_site_never_sends_is_not_missing_in_a_record_of_sections() -> None:
+    whole = {"CC": "胸痛3小时。", "HPI": "3小时前出现胸痛。", "PE": "双肺呼吸音清。"}
+    stay = made({"now": "04-20 00:00", "documents": [{"type": "C0034", "signed": "03-02 10:00", "sections": whole}]})
+    assert answered(stay, only=["R61"]) == []
+    (said,) = answered(stay, "section:10157-6", only=["R61"])
+    assert said.message.zh == "入院记录未记录家族史。"
+    text = "主诉：胸痛3小时。现病史：3小时前出现胸痛。既往史：体健。体格检查：双肺呼吸音清。"
+    plain = made({"now": "04-20 00:00", "documents": [{"type": "C0034", "signed": "03-02 10:00", "text": text}]})
+    (said,) = answered(plain, only=["R61"])
+    assert "家族史" in said.message.zh, "in a text all of it can stand"
+
+
+def test_what_the_record_could_never_say_of_an_indicator_nobody_is_asked_for() -> None:
+    diagnoses = [{"what": "I63.900 脑梗死", "rank": 1}]
+    stay = made({"now": "04-20 00:00", "discharged": "03-10 10:00", "diagnoses": diagnoses})
+    said = [item for item in answered(stay, "diagnosis", only=["R59"]) if item.state == "not_determinable"]
+    assert said == []
+    (said,) = [
+        item
+        for item in answered(stay, "diagnosis", "field:FP.ARRIVAL", only=["R59"])
+        if item.state == "not_determinable"
+    ]
+    assert "NIHSS" in said.message.zh and "血脂" not in said.message.zh
 
 
 @pytest.mark.parametrize("rule", ["R16", "R36", "R11", "R12", "R38"])

@@ -13,7 +13,7 @@ from hisbus.testing import AgentContract
 from hisbus_qc import Agent
 from hisbus_qc.examples import chart, read
 from hisbus_qc.rulebook import RULES, configured
-from hisbus_schemas import Finding
+from hisbus_schemas import Finding, Text
 
 NEW = """
 id = "H01"
@@ -217,7 +217,11 @@ def test_what_is_missing_before_one_operation_is_one_card() -> None:
     assert isinstance(card, Finding)
     assert (card.key, card.state, card.points) == ("R36:OP1", "absent", 10)
     assert card.payload["title"]["zh"] == "术前文书不齐或晚于手术开始"
-    assert "术前讨论" in card.message.zh and "手术知情同意书" in card.message.zh
+    assert card.message == Text(
+        zh="手术“腹腔镜阑尾切除术”开始（2026-03-03 10:30）前未见已签名的术前讨论或术前小结、已签名的手术知情同意书。",
+        en="No signed pre-operative discussion or summary, signed consent to the operation before the start of the "
+        "operation “腹腔镜阑尾切除术” (2026-03-03 10:30).",
+    )
     assert card.payload["source"] == "病历书写基本规范（2010）第二十二条（十二）；病历书写基本规范（2010）第二十三条"
     assert len({proof.model_dump_json() for proof in card.evidence}) == len(card.evidence)
 

@@ -27,9 +27,9 @@ def load(
     source: Annotated[str, typer.Argument(help="A CSV or TSV file; or icd-10-cm, which came with hisbus.")],
     system: Annotated[str, typer.Option(help="Short name of the code system; an earlier load of it is replaced.")] = "",
     version: Annotated[str, typer.Option(help="Version of the table.")] = "",
-    kind: Annotated[str, typer.Option(help="diagnosis, procedure, item (limits of charges) or crosswalk.")] = (
-        "diagnosis"
-    ),
+    kind: Annotated[
+        str, typer.Option(help="diagnosis, procedure, item (limits of charges), drug (most of a day) or crosswalk.")
+    ] = ("diagnosis"),
     target: Annotated[str, typer.Option(help="Crosswalk: the system that it leads to.")] = "",
     licence: Annotated[str, typer.Option(help="A note on who may use the table.")] = "",
     column: Annotated[

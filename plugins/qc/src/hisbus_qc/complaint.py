@@ -24,12 +24,14 @@ class Complaints(Limits):
     documents: DocumentTypes
     any: tuple[str, ...]
     """Words that may stand for whatever was found: an examination, a planned treatment, a general complaint."""
+    symptoms: tuple[str, ...]
+    """Words of which a complaint holds one that names what brought the patient: another is not judged."""
     diseases: dict[str, Brought]
 
 
 @takes(Complaints)
 def complaint(rule: Rule, record: Record, limits: Complaints) -> Said:
-    """Judge each signed document with a complaint and a diagnosis; a disease that is not listed is not judged."""
+    """Judge the first sentence of each signed document's complaint; a disease that is not listed is not judged."""
     for item in record.signed(limits.documents):
         told = passages.find(item, ("complaint",))
         first = _first(record, item)
@@ -37,15 +39,17 @@ def complaint(rule: Rule, record: Record, limits: Complaints) -> Said:
             continue
         diagnosis, proof, ref = first
         known = [one.words for one in limits.diseases.values() if any(word in diagnosis for word in one.diagnoses)]
-        said = "".join(part.text for part in told).strip("。；; \n")
-        if not known or any(word in said for words in (limits.any, *known) for word in words):
+        said = (told[0].opening.quote or "").strip("。；; \n")
+        if not known or not any(word in said for word in limits.symptoms):
+            continue
+        if any(word in said for words in (limits.any, *known) for word in words):
             continue
         words = {"complaint": said, "diagnosis": diagnosis}
         yield rule.finding(
             rule.say("found", **words),
             title=rule.titled("found", **words),
             subject=item.id,
-            evidence=[told[0].proof, proof],
+            evidence=[told[0].opening, proof],
             reads=list(dict.fromkeys((item.ref, ref))),
         )
 

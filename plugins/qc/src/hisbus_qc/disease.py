@@ -82,7 +82,8 @@ class Chosen(Limits):
     def partly(self) -> Iterator[tuple[str, tuple[str, ...]]]:
         """Yield, for each indicator, what each of its groups is looked for in."""
         for name in self.sets:
-            yield name, tuple(f"document:{type}" for type in SETS[name].arrival_documents)
+            field = f"field:{SETS[name].arrival_field}"
+            yield name, (field, *(f"document:{type}" for type in SETS[name].arrival_documents))
             for id, asked in SETS[name].items.items():
                 for group in (*asked.groups, asked.before, asked.if_found, asked.unless, asked.told):
                     items = (item for search in group for each in search.needed() for item in each)
@@ -162,9 +163,26 @@ def indicators(rule: Rule, record: Record, limits: Chosen) -> Said:
                 )
         if due:
             yield Wake(name=rule.key(name), due=min(due) + timedelta(seconds=1))
-        unknown = [item for item in abstraction.items if item.status == "not_determinable"]
+        unknown = [
+            item
+            for item in abstraction.items
+            if item.status == "not_determinable" and _could_come(record, SETS[name], item)
+        ]
         if unknown and record.ended:
             yield _unknown(rule, record, abstraction, unknown)
+
+
+def _could_come(record: Record, disease: Indicators, item: Item) -> bool:
+    """Tell whether the record could say what is not determinable: what this site's feeds never bring it cannot."""
+    asked = disease.items[item.id]
+    if item.why == "unknown_start" and asked.after == "arrival":
+        return record.brings(f"field:{disease.arrival_field}")
+    if item.why not in {"no_data", "unknown_start"}:
+        return True
+    searches = (*asked.before, *(search for group in asked.groups for search in group))
+    return all(any(record.brings(one) for items in search.needed() for one in items) for search in searches) or any(
+        _any(record, search) for search in searches
+    )
 
 
 def _unknown(rule: Rule, record: Record, abstraction: Abstraction, unknown: list[Item]) -> Finding:

@@ -12,6 +12,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from hisbus import ConfigError
+from hisbus.terms import Release, store, table
 from hisbus_schemas import (
     Chart,
     ChartAllergy,
@@ -47,6 +48,17 @@ class RuleExample:
     expects: tuple[str, ...]
     settings: dict[str, Any]
     chart: Chart
+    drugs: str = ""
+    """A table of drugs that the hospital loaded, as CSV."""
+
+    def terms(self, folder: Path) -> Path | None:
+        """Write the file of terminologies that the example is judged with; None: there is none."""
+        if not self.drugs:
+            return None
+        file, loaded = folder / "terms.db", "2026-03-01T00:00:00+00:00"
+        release = Release("DRUGS", "drug", "1", "drugs.csv", "0" * 64, loaded, "made up")
+        store.load(file, release, table.read(self.drugs.encode()).rows)
+        return file
 
 
 def read(rules: Path | None = None) -> list[RuleExample]:
@@ -58,10 +70,10 @@ def read(rules: Path | None = None) -> list[RuleExample]:
     there = rules.iterdir() if rules else files("hisbus_qc").joinpath("rules").iterdir()
     folder = sorted(there, key=lambda item: item.name)
     return [
-        rule_example(file.name.removesuffix(".examples.toml"), table)
+        rule_example(file.name.removesuffix(".examples.toml"), one)
         for file in folder
         if file.name.endswith(".examples.toml")
-        for table in tomllib.loads(file.read_text(encoding="utf-8"))["example"]
+        for one in tomllib.loads(file.read_text(encoding="utf-8"))["example"]
     ]
 
 
@@ -78,10 +90,10 @@ def moment(text: str | None) -> Moment | None:
 def rule_example(rule: str, table: dict[str, Any]) -> RuleExample:
     """Return an example from its table."""
     expects = tuple(sorted(table.pop("expects", ())))
-    about = {name: table.pop(name, {} if name == "settings" else "") for name in ("name", "kind", "settings")}
+    about = {name: table.pop(name, {} if name == "settings" else "") for name in ("name", "kind", "settings", "drugs")}
     if about["kind"] not in KINDS or (about["kind"] == "positive") != bool(expects):
         raise ConfigError(f"{rule}: the example “{about['name']}” is positive with what it expects, negative or near")
-    return RuleExample(rule, about["name"], about["kind"], expects, about["settings"], chart(table))
+    return RuleExample(rule, about["name"], about["kind"], expects, about["settings"], chart(table), about["drugs"])
 
 
 def chart(table: dict[str, Any]) -> Chart:

@@ -1,6 +1,7 @@
 """What a text must speak of: the next note of an order, a document of what it is for."""
 
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 
 from hisbus_qc import evidence
 from hisbus_qc.clock import shown
@@ -10,6 +11,10 @@ from hisbus_qc.record import Record, written
 from hisbus_qc.rule import DocumentTypes, Limits, Rule, Said, listed, takes
 from hisbus_schemas import ChartDocument
 
+_HEADS = frozenset(
+    {"CC", "HPI", "PMH", "PE", "DX", "10154-3", "10164-2", "11348-0", "29545-1", "主诉", "现病史", "既往史"}
+)
+"""Names of sections by which an admission record is known to come in sections."""
 _WORD = 4
 """First characters of a medicine's or service's name by which a note may call it."""
 
@@ -48,6 +53,17 @@ class Contains(Limits):
         """Yield the documents: what ``when`` looks for only says of whom more is asked."""
         yield tuple(f"document:{type}" for type in self.documents)
 
+    def partly(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """Yield the sections: one that this site never sends is not missing where documents come in sections."""
+        for name, sections in self.sections.items():
+            if sections:
+                yield name, (*(f"section:{section}" for section in sections), "section:*")
+
+    @cached_property
+    def known(self) -> frozenset[str]:
+        """The names of all sections that are asked for, or by which a document is known to come in sections."""
+        return frozenset((*self.only_with, *_HEADS, *(name for names in self.sections.values() for name in names)))
+
 
 @takes(NextNote)
 def next_note(rule: Rule, record: Record, limits: NextNote) -> Said:
@@ -84,7 +100,9 @@ def contains(rule: Rule, record: Record, limits: Contains) -> Said:
         missing = [
             name
             for name, words in limits.all.items()
-            if not _says(item, words, limits.sections.get(name, ())) and _is_as_old(record, limits, name)
+            if not _says(item, words, limits.sections.get(name, ()))
+            and _is_as_old(record, limits, name)
+            and _may_come(record, item, limits, name)
         ]
         if missing:
             said = {"document": rule.texts["document"], "what": listed(rule.texts[name] for name in missing)}
@@ -113,6 +131,14 @@ def _concerns(record: Record, limits: Contains) -> bool:
     return any(ward in here for ward in limits.wards) or bool(limits.when and find(record, limits.when))
 
 
+def _may_come(record: Record, item: ChartDocument, limits: Contains, name: str) -> bool:
+    """Tell whether the feeds could bring something: in a text anything can stand, in sections what they send."""
+    sections = limits.sections.get(name, ())
+    if not sections or not any({section.name, section.title} & limits.known for section in item.sections):
+        return True
+    return any(record.brings(f"section:{section}") for section in sections)
+
+
 def _is_as_old(record: Record, limits: Contains, name: str) -> bool:
     """Tell whether something is asked of a patient of this age; of one whose age nobody knows only what is of all."""
     least, patient, day = limits.from_years.get(name), record.chart.patient, record.day_admitted
@@ -122,5 +148,5 @@ def _is_as_old(record: Record, limits: Contains, name: str) -> bool:
 
 
 def _says(item: ChartDocument, words: tuple[str, ...], sections: tuple[str, ...]) -> bool:
-    named = any(section.name in sections and section.text.strip() for section in item.sections)
+    named = any({section.name, section.title} & {*sections} and section.text.strip() for section in item.sections)
     return named or any(word in section.text for word in words for section in item.sections)

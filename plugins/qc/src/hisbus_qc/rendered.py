@@ -10,6 +10,7 @@ import string
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from hisbus import Case
 from hisbus_qc.agent import Agent
@@ -31,6 +32,9 @@ SAMPLES = {
     "at": _same("2026-03-02 09:20"),
     "before": _same("2026-03-03 09:00"),
     "code": _same("I10.x00"),
+    "daily": _same("6 g"),
+    "most": _same("4 g"),
+    "frequency": _same("qid"),
     "day": _same("2026-03-03"),
     "days": _same("3"),
     "diagnosis": Text(zh="低钾血症", en="hypokalaemia"),
@@ -99,8 +103,10 @@ def _found(example: RuleExample) -> list[Finding]:
     rule = RULES[example.rule]
     settings = {"only": [rule.id], "rules": {rule.id: {"enabled": True}}, "packs": list(rule.packs)}
     chart = example.chart
-    case = Case(event=None, chart=chart, now=chart.now, settings=settings | example.settings)
-    return [item for item in asyncio.run(Agent().assess(case)).proposals if isinstance(item, Finding)]
+    with TemporaryDirectory() as folder:
+        terms = example.terms(Path(folder))
+        case = Case(event=None, chart=chart, now=chart.now, settings=settings | example.settings, terms=terms)
+        return [item for item in asyncio.run(Agent().assess(case)).proposals if isinstance(item, Finding)]
 
 
 def _rule(rule: Rule, findings: list[Finding]) -> str:

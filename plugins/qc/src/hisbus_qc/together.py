@@ -1,6 +1,7 @@
 """One card for one defect: what the parts of a rule find about one operation, one transfusion, stands together."""
 
 from collections.abc import Iterable, Mapping
+from itertools import takewhile
 
 from hisbus_qc.rule import Rule
 from hisbus_schemas import Evidence, Finding, Text
@@ -34,7 +35,8 @@ def _one(rule: Rule, items: list[Finding]) -> Finding:
             "severity": max((item.severity for item in items), key=_SEVERITIES.index),
             "points": max(item.points for item in items),
             "message": Text(
-                zh="".join(item.message.zh for item in items), en=" ".join(item.message.en for item in items)
+                zh=_joined([item.message.zh for item in items], "未见", ("，", "。"), "、"),
+                en=_joined([item.message.en for item in items], "No ", (" before ", " within "), ", "),
             ),
             "evidence": _once(items),
             "reads": list(dict.fromkeys(ref for item in items for ref in item.reads)),
@@ -42,6 +44,30 @@ def _one(rule: Rule, items: list[Finding]) -> Finding:
             "payload": first.payload | (several if len(items) > 1 else {}),
         }
     )
+
+
+def _joined(sentences: list[str], begin: str, ends: tuple[str, ...], comma: str) -> str:
+    """Return sentences as one where they miss several things of one moment; else one after the other.
+
+    Args:
+        sentences: of one language.
+        begin: behind which a sentence names what is missing.
+        ends: before which it has named it.
+        comma: between two of the things.
+    """
+    head = _beginning(sentences)
+    tail = _beginning([sentence[::-1] for sentence in sentences])[::-1]
+    starts = [at for mark in ends if (at := tail.find(mark)) >= 0]
+    if len(sentences) < 2 or begin not in head or not starts:
+        return ("" if comma == "、" else " ").join(sentences)
+    head, tail = head[: head.rfind(begin) + len(begin)], tail[min(starts) :]
+    return head + comma.join(sentence[len(head) : len(sentence) - len(tail)] for sentence in sentences) + tail
+
+
+def _beginning(sentences: list[str]) -> str:
+    """Return how all of them begin."""
+    alike = takewhile(lambda marks: len(set(marks)) == 1, zip(*sentences, strict=False))
+    return "".join(marks[0] for marks in alike)
 
 
 def _once(items: list[Finding]) -> list[Evidence]:

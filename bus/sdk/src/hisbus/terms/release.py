@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-KINDS = ("diagnosis", "procedure", "item", "crosswalk")
-"""What a release holds: codes of diagnoses, of procedures, of charged items with their limits, or a map of codes."""
+KINDS = ("diagnosis", "procedure", "item", "drug", "crosswalk")
+"""What a release holds: codes of diagnoses, of procedures, of charged items with their limits, of drugs with the most
+of a day, or a map of codes."""
 
 
 @dataclass(frozen=True, slots=True)

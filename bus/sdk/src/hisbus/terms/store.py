@@ -71,7 +71,7 @@ class Row:
     terms: list[tuple[str, str]] = field(default_factory=list)
     """Further names: (``inclusion`` or ``synonym``, text)."""
     notes: list[tuple[str, str]] = field(default_factory=list)
-    """(``excludes1``, ``code_first``, ``use_additional`` ..., text)."""
+    """(``excludes1``, ``code_first``, ``use_additional`` ..., text); of a drug ``daily``, the most of a day."""
     seventh: dict[str, str] = field(default_factory=dict)
     """Seventh characters of the codes under it, and what they mean."""
     named: bool = True

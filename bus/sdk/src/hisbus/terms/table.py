@@ -15,12 +15,15 @@ field           known headers                                                   
 ``sex``         sex, 性别, 性别限制                                               M or 男, F or 女; empty: both
 ``least_age``   least_age, 最小年龄                                               whole years; empty: none
 ``most_age``    most_age, 最大年龄                                                whole years; empty: none
+``daily``       daily, 日最大剂量, 最大日剂量                                       drugs: the most of a day
+``unit``        unit, 剂量单位, 单位                                               drugs: its unit
 ``target``      target, 对应编码, 目标编码                                         crosswalk: the code it leads to
 ==============  ==============================================================  =======================================
 """
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -37,11 +40,14 @@ HEADERS: Mapping[str, tuple[str, ...]] = {
     "sex": ("sex", "性别", "性别限制"),
     "least_age": ("least_age", "最小年龄"),
     "most_age": ("most_age", "最大年龄"),
+    "daily": ("daily", "日最大剂量", "最大日剂量"),
+    "unit": ("unit", "剂量单位", "单位"),
     "target": ("target", "对应编码", "目标编码"),
 }
 _YES = {"1", "y", "yes", "true", "是", "√"}
 _NO = {"0", "n", "no", "false", "否", "×"}
 _SEX = {"": "", "m": "male", "男": "male", "f": "female", "女": "female"}
+_AMOUNT = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,6})?")
 _BYTES_OF_HEADER = 4096
 
 
@@ -173,7 +179,19 @@ def _row(values: Mapping[str, str]) -> Row:
             for name in values.get("synonyms", "").replace("；", ";").split(";")
             if name.strip()
         ],
+        notes=_daily(values.get("daily", ""), values.get("unit", "")),
     )
+
+
+def _daily(number: str, unit: str) -> list[tuple[str, str]]:
+    """Return the most of a day as a note, ``4 g``; empty where the table says none."""
+    if not number:
+        return []
+    if not _AMOUNT.fullmatch(number) or not float(number):
+        raise ValueError("daily is no number above 0")
+    if not unit or " " in unit:
+        raise ValueError("daily has no unit")
+    return [("daily", f"{number} {unit}")]
 
 
 def _truth(value: str, name: str, *, default: bool) -> bool:
