@@ -72,7 +72,9 @@ async def stage(settings: Settings, connector: str = "") -> AsyncIterator[Stage]
         ConfigError: the configuration is wrong, or it must be said which connector takes the messages.
     """
     tables_ = [{**table, "clock": "feed"} for table in settings.connectors]
-    settings = settings.model_copy(update={"connectors": tables_, "retry": HURRY})
+    # An empty site has seen nothing yet, and a conversation says what a site finds that has.
+    connected = settings.coverage.model_copy(update={"default": "connected"})
+    settings = settings.model_copy(update={"connectors": tables_, "retry": HURRY, "coverage": connected})
     made = connectors(settings)
     takes = _feed(made, connector)
     async with AsyncExitStack() as stack:
