@@ -49,7 +49,8 @@ def front_page(
         **_numbered("FP.OTHER_DIAGNOSIS", [" ".join(diagnosis) for diagnosis in diagnoses[1:]]),
         "FP.ALLERGY": "2" if drugs else "1",
         **({"FP.ALLERGY_DRUGS": "、".join(drugs)} if drugs else {}),
-        "FP.MORPHOLOGY": "-",  # an empty box has a stroke: no tumour
+        "FP.PATHOLOGY": pathology or "-",  # an empty box has a stroke
+        "FP.MORPHOLOGY": "-",
         "FP.DISPOSITION": "5" if died else "1",
         "FP.TOTAL_COST": f"{cost}.00",
     }
@@ -57,7 +58,7 @@ def front_page(
         fields |= _numbered("FP.OPERATION", [f"{operation.code} {operation.name}" for operation in operations])
         fields |= _numbered("FP.OPERATION_DATE", [f"{operation.start:%Y%m%d}" for operation in operations])
         fields |= {"FP.INCISION_GRADE": incision, "FP.INCISION_HEALING": "甲"}
-    return fields | ({"FP.PATHOLOGY": pathology} if pathology else {})
+    return fields
 
 
 def _numbered(name: str, values: Sequence[str]) -> dict[str, str]:

@@ -65,21 +65,22 @@ SITES: dict[Kind, Site] = {
 BY_HAND: dict[Kind, dict[str, Literal["connected", "not_connected"]]] = {
     "full": {"document:C0006": "connected"},
     "plain": {"document:C0019": "not_connected"},
-    "small": {"vital:8480-6": "not_connected"},
+    "small": {"disposition": "not_connected"},
 }
-"""What each site's own people say of one item: examinations are reported as results there; the count sheets, which come,
-are those of one theatre only; blood pressure is that of a device that nobody trusts."""
+"""What each site's own people say of one item, whatever was seen: all reports of examinations come, as results; the
+count sheets come of one theatre only; how a patient left is a constant."""
 
 _RESTS: dict[str, str] = {
     "R01": "C0034", "R02": "C0037", "R03": "C0039", "R04": "C0039", "R05": "C0037", "R07": "order C0044",
-    "R08": "order C0042", "R09": "order C0045", "R10": "C0009", "R11": "C0048", "R12": "C0038", "R13": "C0049",
-    "R14": "C0050", "R15": "C0032", "R16": "C0046", "R21": "C0034", "R23": "C0034 C0032", "R24": "C0034",
-    "R26": "C0034", "R27": "", "R29": "C0038", "R30": "C0032", "R31": "order C0038", "R33": "order", "R34": "order C0028",
-    "R35": "C0045 C0038", "R36": "C0026", "R37": "C0008", "R38": "charge C0009", "R39": "C0009", "R40": "C0026",
-    "R41": "C0019", "R42": "C0009 C0038", "R43": "C0017 C0038", "R44": "order C0049", "R45": "C0038",
-    "R46": "C0037 C0039", "R47": "C0034", "R48": "C0032", "R49": "C0032", "R50": "FP.TOTAL_COST", "R51": "C0032",
-    "R52": "C0032", "R53": "C0032", "R54": "C0032", "R55": "C0032", "R56": "C0032", "R57": "charge", "R59": "order",
-    "R60": "order", "R61": "C0034", "R62": "C0039", "R63": "C0049", "R65": "C0038", "R66": "C0034",
+    "R08": "order C0042", "R09": "order C0045", "R10": "C0009", "R11": "C0048", "R12": "C0038",
+    "R13": "C0049 disposition", "R14": "C0050 disposition", "R15": "C0032", "R16": "C0046", "R21": "C0034",
+    "R23": "C0034 C0032", "R24": "C0034", "R26": "C0034", "R27": "", "R29": "C0038", "R30": "C0032",
+    "R31": "order C0038", "R33": "order", "R34": "order C0028", "R35": "C0045 C0038", "R36": "C0026",
+    "R37": "C0008", "R38": "charge C0009", "R39": "C0009", "R40": "C0026", "R41": "C0019", "R42": "C0009 C0038",
+    "R43": "C0017 C0038", "R44": "order C0049", "R45": "C0038", "R46": "C0037 C0039", "R47": "C0034",
+    "R48": "C0032", "R49": "C0032", "R50": "FP.TOTAL_COST", "R51": "C0032", "R52": "C0032", "R53": "C0032",
+    "R54": "C0032", "R55": "C0032", "R56": "C0032", "R57": "charge", "R59": "order", "R60": "order", "R61": "C0034",
+    "R62": "C0039", "R63": "C0049", "R65": "C0038", "R66": "C0034",
 }  # fmt: skip
 """What must be sent for the week's findings of a rule to be seen, all of it; unless the defect says otherwise."""
 
@@ -88,6 +89,7 @@ _STANDS: dict[str, tuple[str, ...]] = {
     "R23": ("C0034", "C0032"),
     "R34": ("order",),
     "R36": ("C0026", "C0027", "C0046"),
+    "R41": ("C0009", "C0011"),
     "R40": ("C0026", "C0009", "C0032"),
     "R47": ("C0034", "C0037", "C0049"),
     "R50": ("C0032",),
@@ -101,10 +103,8 @@ _STANDS: dict[str, tuple[str, ...]] = {
 
 def expected(kind: Kind, findings: Iterable[Expected]) -> tuple[Expected, ...]:
     """Return which findings of a week can be made at a kind of site."""
-    site = SITES[kind]
-    return tuple(
-        finding for finding in findings if all(map(site.sends, (finding.rests or _RESTS[finding.rule]).split()))
-    )
+    rests = ((finding, finding.rests or _RESTS[finding.rule]) for finding in findings)
+    return tuple(finding for finding, what in rests if all(_counts(kind, one) for one in what.split()))
 
 
 def answer(kind: Kind, rule: str, findings: Iterable[Expected]) -> Answer:
@@ -116,10 +116,15 @@ def answer(kind: Kind, rule: str, findings: Iterable[Expected]) -> Answer:
 
 def is_connected(kind: Kind, rule: str) -> bool:
     """Tell whether a kind of site sends what a rule judges by."""
-    site = SITES[kind]
     if rule in _STANDS:
-        return any(map(site.sends, _STANDS[rule]))
-    return all(map(site.sends, _RESTS[rule].split()))
+        return any(_counts(kind, what) for what in _STANDS[rule])
+    return all(_counts(kind, what) for what in _RESTS[rule].split())
+
+
+def _counts(kind: Kind, what: str) -> bool:
+    """Tell whether something comes and its people do not say that it is not to be gone by."""
+    by_hand = BY_HAND[kind]
+    return SITES[kind].sends(what) and "not_connected" not in {by_hand.get(what), by_hand.get(f"document:{what}")}
 
 
 def connected(kind: Kind) -> tuple[str, ...]:

@@ -63,6 +63,9 @@ _TITLES = {
 _ONE_MORE_SENTENCE = "今晨诉咽部轻度干痒不适，嘱其淡盐水漱口。"
 _DAY = timedelta(days=1)
 _MINUTE = timedelta(minutes=1)
+_MENOPAUSE = 52
+"""Years."""
+_MENSES = ("月经周期规则，无痛经，近期无停经及异常阴道出血", "已绝经，绝经后无异常阴道出血")
 _LEAST = timedelta(minutes=2)
 """What was done before the admission, in the emergency room, is sent this long after it."""
 
@@ -184,6 +187,7 @@ class Stay:
         return text.format(
             **self._variant,
             sex="男" if patient.male else "女",
+            menses=_MENSES[age_on(patient.birth, begun.date()) >= _MENOPAUSE],
             married="已婚，配偶体健" if patient.married else "未婚",
             age=age_on(patient.birth, begun.date()),
             day=(at.date() - begun.date()).days,

@@ -1,14 +1,14 @@
 """A ward's week: messages in the order of time, and what must be found at the end of it."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from random import Random
 from zoneinfo import ZoneInfo
 
 from hisbus_simulator import oracle, people, speech
 from hisbus_simulator.defects import planted
-from hisbus_simulator.facts import Fact, Measured, Place, Registered
+from hisbus_simulator.facts import Fact, Filed, Measured, Place, Registered
 from hisbus_simulator.oracle import Expected
 from hisbus_simulator.people import PEOPLE
 from hisbus_simulator.plan import Plan, formerly, plans
@@ -26,8 +26,8 @@ _CHARSETS = {
     "both": ("UNICODE UTF-8", "GB 18030-2000"),
 }
 CHARSETS = tuple(_CHARSETS)
-_PAST = 50_000
-"""Numbers of what lies before the week begin so much higher."""
+_PAST, _NEXT = 50_000, 60_000
+"""Numbers of what lies before the week, and of what follows it, begin so much higher."""
 _AFTERWARDS = timedelta(days=2)
 """How long after the week the last message comes: every deadline of the week has passed then."""
 
@@ -61,6 +61,8 @@ class Week:
     """What is open once everything has been taken."""
     clock: datetime
     """The greatest source time sent."""
+    contexts: Mapping[str, speech.Context]
+    """By visit: who and where, as it was at the end."""
 
 
 def ward_week(
@@ -74,6 +76,29 @@ def ward_week(
         site: which kind of hospital sends it.
     """
     return _tell(seed, plans(patients), start, charset, site)
+
+
+def onward(seed: int = 1, start: date = START, site: Kind = "full") -> Week:
+    """Return the next week of the same ward, which begins when the last deadline of this one has passed."""
+    return _tell(seed + _NEXT, plans(STAYS), start + timedelta(days=9), "both", site, first=_NEXT)
+
+
+def signed(seed: int, patients: int, visit: str, type: str, site: Kind = "full") -> Message | None:
+    """Return the message that tells a document of a stay as it is when nothing is wrong with it; None: there is none.
+
+    It is signed when it should have been, and comes after everything else of the week.
+    """
+    right = [
+        replace(plan, variants={}) if _visit(START, n) == visit else plan for n, plan in enumerate(plans(patients))
+    ]
+    told = _tell(seed, right, START, "both", site)
+    there = [(message, message.fact) for message in told.messages if message.visit == visit]
+    found = [(message, fact) for message, fact in there if isinstance(fact, Filed) and fact.type == type]
+    if not found:
+        return None
+    message, fact = found[-1]
+    late, id = replace(fact, at=told.clock, number=f"{visit}-{type}"), f"{visit}-{type}"
+    return _message(id, late, told.contexts[visit], message.charset)
 
 
 def past(seed: int = 1, stays: int = 200, start: date = START, site: Kind = "full") -> Week:
@@ -90,7 +115,7 @@ def past(seed: int = 1, stays: int = 200, start: date = START, site: Kind = "ful
         if isinstance(message.fact, Measured):
             seen.add(message.visit)
         kept.append(message)
-    return Week(tuple(kept), told.expected, told.clock)
+    return replace(told, messages=tuple(kept))
 
 
 def _tell(seed: int, planned: Sequence[Plan], start: date, charset: str, site: Kind, first: int = 0) -> Week:
@@ -98,6 +123,7 @@ def _tell(seed: int, planned: Sequence[Plan], start: date, charset: str, site: K
     end = datetime.combine(start + timedelta(days=7), time(), ZONE)
     told: list[tuple[Fact, speech.Context, str]] = []
     wrong: list[Expected] = []
+    contexts: dict[str, speech.Context] = {}
     speaks = _CHARSETS[charset]
     for n, plan in enumerate(planned):
         cast, provisional = _cast(plan, n, start, rng, first)
@@ -108,13 +134,15 @@ def _tell(seed: int, planned: Sequence[Plan], start: date, charset: str, site: K
         for fact in sorted(Stay(cast, plan, rng).facts(end), key=lambda fact: fact.at):
             told.append((fact, context, speaks[n % len(speaks)]))
             context = context.after(fact)
+        contexts[cast.visit] = context
     told += [(fact, context, speaks[0]) for fact, context in _outpatients(start, end + _AFTERWARDS, rng, first)]
     told.sort(key=lambda row: row[0].at)
     clock = told[-1][0].at
     truth = sorted([*oracle.judge((fact for fact, _, _ in told), clock), *wrong])
-    sent = [(fact, *row) for whole, *row in told if (fact := SITES[site].told(whole))]
+    shown = ((SITES[site].told(fact), context, speaks) for fact, context, speaks in told)
+    sent = [(fact, context, speaks) for fact, context, speaks in shown if fact is not None]
     messages = tuple(_message(f"{seed}-{n:05}", *row) for n, row in enumerate(sent, 1))
-    return Week(messages, expected(site, truth), clock)
+    return Week(messages, expected(site, truth), clock, contexts)
 
 
 def _message(control_id: str, fact: Fact, context: speech.Context, charset: str) -> Message:
@@ -132,7 +160,7 @@ def _cast(plan: Plan, n: int, start: date, rng: Random, first: int) -> tuple[Cas
     else:
         clock = time(rng.randint(8, 15), rng.randrange(60), rng.randrange(60))
     cast = Cast(
-        visit=f"ZY{start:%y%m}{n + 1:05}",
+        visit=_visit(start, first + n),
         patient=people.patient(
             rng,
             f"{800001 + first + n}",
@@ -147,6 +175,10 @@ def _cast(plan: Plan, n: int, start: date, rng: Random, first: int) -> tuple[Cas
         admitted=datetime.combine(day, clock, ZONE),
     )
     return cast, f"TMP{first + n + 1:05}" if "merge" in plan.events else ""
+
+
+def _visit(start: date, n: int) -> str:
+    return f"ZY{start:%y%m}{n + 1:05}"
 
 
 def _department(cast: Cast) -> str:
@@ -165,4 +197,4 @@ def _outpatients(start: date, last: datetime, rng: Random, first: int) -> Iterab
         patient = people.patient(rng, f"{900000 + first + n}", (18, 80), start)
         doctor = people.doctor(rng, f"D{rng.randint(301, 309)}")
         context = speech.Context(patient, Place("OPD", "", ""), "OPD", doctor, doctor)
-        yield Registered(at=at, visit=f"MZ{start:%y%m}{n:05}"), context
+        yield Registered(at=at, visit=f"MZ{start:%y%m}{first + n:05}"), context
