@@ -7,7 +7,6 @@ from datetime import timedelta
 import pytest
 from typer.testing import CliRunner
 
-from hisbus.addresses import address
 from hisbus_simulator import ward_week
 from hisbus_simulator.cli import app
 from hisbus_simulator.facts import Filed
@@ -73,15 +72,12 @@ async def test_the_command_sends_it_once():
 
 
 def test_five_things_to_try_name_their_addresses():
-    said = to_try("http://127.0.0.1:1", to="127.0.0.1:2", folder="var/demo", visit="V1", finding="p1", agent=77)
-    assert [line[:2] for line in said] == ["1.", "2.", "3.", "4.", "5."]
-    for part, line in zip(
-        ("/proposals/p1", "sign V1 C0037", "kill -9 77", "[llm]", "make demo-kafka"), said, strict=True
-    ):
-        assert part in line
-    without = to_try("http://127.0.0.1:1", to="127.0.0.1:2", folder="d", visit="V1", finding="p1", agent=None)
-    assert "kill" not in without[2] and "/agents" in without[2]
-    assert address("127.0.0.1:2") == ("127.0.0.1", 2)
+    given = {"command": "sign {visit} C0037 --to 127.0.0.1:2", "folder": "var/demo", "visit": "V1", "finding": "p1"}
+    said = to_try("http://127.0.0.1:1", agent=77, **given)
+    assert [line[:2] for line in said if not line.startswith(" ")] == ["1.", "2.", "3.", "4.", "5."]
+    for part in ("127.0.0.1:1/findings/p1", "sign V1 C0037", "kill -9 77", "[llm] url", "make demo-kafka"):
+        assert part in "\n".join(said)
+    assert "kill" not in "\n".join(to_try("http://127.0.0.1:1", agent=None, **given))
 
 
 @pytest.mark.parametrize(

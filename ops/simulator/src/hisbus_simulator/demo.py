@@ -1,7 +1,9 @@
 """The demo: a fresh hisbus, a ward's week, its findings, decisions and write-backs."""
 
 import asyncio
+import os
 import signal
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -105,7 +107,7 @@ class Demo:
         if there:
             lines += to_try(
                 child.url,
-                to=f"127.0.0.1:{child.listen}",
+                command=self._signing(child),
                 folder=str(self._folder),
                 visit=(unsigned or there)[0]["visit"],
                 finding=there[0]["id"],
@@ -145,6 +147,15 @@ class Demo:
         await child.ask("user", "number", DOCTOR, doctor.id)
         password = await child.ask("user", "add", USER, "--role", "reviewer")
         return password, await child.ask("user", "token", USER)
+
+    def _signing(self, child: Child) -> str:
+        """Return the command that signs a first progress note, with what tells this week from the usual one."""
+        wanted = self._wanted
+        program = os.path.relpath(Path(sys.executable).with_name("hisbus-simulator"))
+        given = {"seed": wanted.seed, "patients": wanted.patients, "site": wanted.site}
+        usual = {"seed": 1, "patients": STAYS, "site": "full"}
+        more = "".join(f" --{name} {value}" for name, value in given.items() if value != usual[name])
+        return f"{program} sign {{visit}} C0037 --to 127.0.0.1:{child.listen}{more}"
 
     def _doctor(self) -> Doctor:
         """Return who attends the first stay: drafts of its documents are that doctor's to accept."""
@@ -221,8 +232,8 @@ class Demo:
             with self._console.status("") as line:
                 while True:
                     line.update(
-                        f"In the ward it is {now:%Y-%m-%d %H:%M}; messages: {self._sent}. "
-                        f"Documents that reached the HIS: {his.effects.total()}. Ctrl-C ends it."
+                        f"{now:%m-%d %H:%M} in the ward; {self._sent} messages in, "
+                        f"{his.effects.total()} documents out; Ctrl-C ends it"
                     )
                     await asyncio.sleep(1)
 

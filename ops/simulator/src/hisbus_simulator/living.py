@@ -43,12 +43,12 @@ def _seconds(at: datetime, first: datetime, hour_s: float) -> float:
     return (at - first) / timedelta(hours=1) * hour_s
 
 
-def to_try(url: str, *, to: str, folder: str, visit: str, finding: str, agent: int | None) -> list[str]:
-    """Return five things to try, one paragraph each.
+def to_try(url: str, *, command: str, folder: str, visit: str, finding: str, agent: int | None) -> list[str]:
+    """Return five things to try, in lines.
 
     Args:
         url: of the page.
-        to: HOST:PORT where messages go.
+        command: with ``{visit}`` in it: what signs the first progress note of a stay.
         folder: of the demo.
         visit: a stay whose first progress note is missing.
         finding: id of a finding to accept.
@@ -56,9 +56,9 @@ def to_try(url: str, *, to: str, folder: str, visit: str, finding: str, agent: i
     """
     kill = f"kill -9 {agent}" if agent else f"end the process of qc ({url}/agents names the agents)"
     return [
-        f"1. Accept one: {url}/proposals/{finding} (press a); the document that leaves is counted below.",
-        f"2. Sign what is missing: hisbus-simulator sign {visit} C0037 --to {to}, and watch its finding close within a "
-        f"second on {url}/worklist",
+        f"1. Accept one: {url}/findings/{finding} (press a); the document that leaves is counted below.",
+        f"2. Sign what is missing: {command.format(visit=visit)}",
+        f"   and watch its finding close within a second: {url}/findings",
         f"3. Kill the agent: {kill}; it is back in seconds, and nothing is lost: {url}/agents",
         f'4. Give it a model: [llm] url = "https://HOST:PORT" and model = "NAME" in {folder}/hisbus.toml, then '
         "hisbus up with that file (or make test-vllm's: python -m hisbus_servers vllm prints the lines)",
