@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from hisbus_bus.kernel.people import users
 from hisbus_servers import fake_model as fake
 from hisbus_servers.fake_model import FakeServer, Said
 from hisbus_simulator.his import His
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.long
 
 DRAFTING = {"documentation": {"enabled": True}, "qc": {"enabled": False}}
 HEAD = "MSH|^~\\&|EMR|HOSP|HISBUS|QC|{at}+0800||{type}|{n}|P|2.5||||||UNICODE UTF-8\rEVN||{at}+0800\r"
-WHO = "PID|1||P{visit}^^^HOSP^MR||王^芳||19890105|F\rPV1|1|{kind}|W3^301^2||||||||||||||||{visit}^^^HOSP"
+WHO = "PID|1||P{visit}^^^HOSP^MR||王^芳||19890105|F\rPV1|1|{kind}|W3^301^2||||D1^李||||||||||||{visit}^^^HOSP"
 HISTORY = (
     "患者3天前受凉后发热，体温最高39.5℃，伴咳嗽，否认胸痛。",
     "既往左膝关节手术史。",
@@ -74,6 +75,20 @@ async def decide(bus: Any, draft: dict[str, Any], **answer: Any) -> Any:
     return await bus.post(f"{path}/decision", answer, **{"If-Match": tag})
 
 
+def filled(draft: dict[str, Any]) -> dict[str, Any]:
+    """Return the payload with a person's words in each section that the document must have and that says nothing."""
+    sections = [
+        part | {"sentences": [{"text": "医师补充。"}]} if part["required"] and not part["sentences"] else part
+        for part in draft["payload"]["sections"]
+    ]
+    return {"sections": sections}
+
+
+async def signs(bus: Any, number: str = "D1") -> None:
+    """Let the one user be the doctor of a staff number."""
+    await users.add_number(bus.app.site.database, "tester", number, "HOSP")
+
+
 class Person:
     """Somebody at the page, logged in."""
 
@@ -113,6 +128,7 @@ async def test_a_discharge_makes_a_draft_that_leaves_once_a_person_accepts_it_an
     hospital: Any,
 ) -> None:
     async with His() as his, hospital(agents=DRAFTING, send="{}:{}".format(*his.address)) as bus:
+        await signs(bus)
         await bus.send(STAY[:2])
         await bus.idle()
         assert {item["rule"] for item in await drafts(bus)} == {"first-progress-note"}
@@ -130,7 +146,11 @@ async def test_a_discharge_makes_a_draft_that_leaves_once_a_person_accepts_it_an
         assert all(line in page for line in (*HISTORY, "出院记录", "右下肺肺炎（J18.900）。", "未使用模型"))
         assert his.received == [] and await bus.everything("writebacks") == [], "nothing leaves before the decision"
 
-        assert (await decide(bus, draft, decision="accept")).status_code == 200
+        assert "缺必填内容：入院诊断、诊疗经过、出院医嘱" in page and "补全前不能提交" in draft["message"]["zh"]
+        for answer in ({"decision": "accept"}, {"decision": "edit", "payload": {"note": "已核对"}}):
+            refused = await decide(bus, draft, **answer)
+            assert (refused.status_code, refused.json()["code"]) == (422, "incomplete")
+        assert (await decide(bus, draft, decision="edit", payload=filled(draft))).status_code == 200
         await bus.idle()
         (left,) = his.documents.values()
         assert await drafts(bus) == []
@@ -142,6 +162,7 @@ async def test_a_discharge_makes_a_draft_that_leaves_once_a_person_accepts_it_an
 
 async def test_what_a_person_edits_on_the_page_is_what_leaves(hospital: Any) -> None:
     async with His() as his, hospital(agents=DRAFTING, send="{}:{}".format(*his.address)) as bus:
+        await signs(bus)
         await bus.send(STAY)
         await bus.idle()
         (draft,) = await drafts(bus)
@@ -150,7 +171,8 @@ async def test_what_a_person_edits_on_the_page_is_what_leaves(hospital: Any) -> 
         page = await person.read(f"/findings/{draft['id']}")
         (tag,) = set(re.findall(r'name="etag" value="([^"]+)"', page))
         codes = [part["code"] for part in draft["payload"]["sections"]]
-        fields = {"section-0": HISTORY[0], f"section-{codes.index('ADVICE')}": "两周后门诊复诊。"}
+        written = {"ADMISSION_DX": "肺炎。", "COURSE": "抗感染治疗。", "ADVICE": "两周后门诊复诊。"}
+        fields = {"section-0": HISTORY[0]} | {f"section-{codes.index(code)}": line for code, line in written.items()}
         await person.send(f"/findings/{draft['id']}/decision", decision="edit", etag=tag, **fields)
         await bus.idle()
         (left,) = his.documents.values()
@@ -166,6 +188,13 @@ async def test_what_a_person_rejects_stays_rejected_until_the_record_changes_and
         await bus.send(STAY)
         await bus.idle()
         (draft,) = await drafts(bus)
+        refused = await decide(bus, draft, decision="reject", reason="not_relevant")
+        assert (refused.status_code, refused.json()["code"]) == (403, "not_author"), "an admin is not its author"
+        person = Person(bus)
+        await person.log_in()
+        assert "此草稿只能由其作者（工号D1）处理" in await person.read(f"/findings/{draft['id']}")
+        await signs(bus)
+        assert 'data-act="reject"' in await person.read(f"/findings/{draft['id']}")
         assert (await decide(bus, draft, decision="reject", reason="not_relevant")).status_code == 200
         await bus.send([document(4, "N9", "C0001", "20260306110000", "与出院记录无关。")])
         await bus.idle()
@@ -232,7 +261,8 @@ async def test_a_models_sentences_are_checked_and_what_nothing_bears_is_taken_ou
         person = Person(bus)
         await person.log_in()
         page = await person.read(f"/findings/{draft['id']}")
-        await decide(bus, draft, decision="accept")
+        await signs(bus)
+        assert (await decide(bus, draft, decision="edit", payload=filled(draft))).status_code == 200
         await bus.idle()
         (left,) = his.documents.values()
         assert await bus.everything("parked") == []
@@ -300,6 +330,7 @@ async def test_a_draft_whose_source_changed_is_stale_until_it_is_drafted_anew(
         server.otherwise = fake.after(held, server.otherwise)
         await bus.send([document(4, "N2", "C0034", "20260306110000", "患者5天前发热。", replaces="N1")])
         await server.until(lambda: len(server.requests) > before)
+        await signs(bus)
         assert (await decide(bus, draft, decision="accept")).status_code in {409, 412}
         person = Person(bus)
         await person.log_in()
@@ -340,8 +371,9 @@ async def test_a_transcript_that_comes_as_a_document_makes_a_visit_note(hospital
     async with His() as his, hospital(agents=DRAFTING, llm=llm(server), send="{}:{}".format(*his.address)) as bus:
         await bus.send([visit, transcript])
         await bus.idle()
+        await signs(bus)
         (draft,) = await drafts(bus)
-        await decide(bus, draft, decision="accept")
+        assert (await decide(bus, draft, decision="edit", payload=filled(draft))).status_code == 200
         await bus.idle()
         (left,) = his.documents.values()
     assert draft["rule"] == "visit-note" and draft["payload"]["language"] == "en"
@@ -349,3 +381,24 @@ async def test_a_transcript_that_comes_as_a_document_makes_a_visit_note(hospital
     assert said(draft, "PLAN") == ["Start meloxicam 15 mg once a day."]
     assert draft["payload"]["removed"] == {"dose": 1, "laterality": 1}
     assert (left.type, left.completion, left.availability) == ("C0002", "PA", "UN")
+
+
+@pytest.mark.parametrize("backbone", ["embedded"], indirect=True)
+async def test_without_a_model_what_was_said_is_a_transcript_that_cannot_be_sent(hospital: Any) -> None:
+    visit = message(1, "ADT^A04^ADT_A01", "20260302080000", "V3", kind="O")
+    transcript = document(2, "T1", "TRANSCRIPT", "20260302083000", *SPOKEN, visit="V3", kind="O")
+    async with His() as his, hospital(agents=DRAFTING, send="{}:{}".format(*his.address)) as bus:
+        await bus.send([visit, transcript])
+        await bus.idle()
+        await signs(bus)
+        (draft,) = await drafts(bus)
+        for answer in ({"decision": "accept"}, {"decision": "edit", "payload": filled(draft)}):
+            refused = await decide(bus, draft, **answer)
+            assert (refused.status_code, refused.json()["code"]) == (422, "no_document")
+        person = Person(bus)
+        await person.log_in()
+        page = await person.read(f"/findings/{draft['id']}")
+        assert (await decide(bus, draft, decision="reject", reason="not_relevant")).status_code == 200
+        await bus.idle()
+    assert draft["payload"]["form"] == "transcript" and "不是病历" in page
+    assert his.received == []

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from hisbus import NotEvaluated
 from hisbus.testing import FakeLLM, make_chart, make_document, make_event, make_patient
 from hisbus_documentation import Agent
 from hisbus_documentation.instructions import is_instruction
 from hisbus_documentation.model import Answer, Said
-from hisbus_schemas import Chart, Code, Document, Draft, Drafted, Event, Section, Stay, VisitId
+from hisbus_schemas import Chart, Code, Document, Draft, Drafted, Event, Person, Section, Stay, VisitId
 
 Drafts = Callable[..., dict[str, Draft]]
 Read = Callable[[Draft], Drafted]
@@ -39,9 +40,13 @@ def visit(text: str, **more: Any) -> Chart:
     )
 
 
-def test_a_visit_note_holds_what_each_said_where_it_belongs(draft_for: Drafts, said: Text, document: Read) -> None:
+def test_without_a_model_what_each_said_is_sorted_and_called_a_transcript(
+    draft_for: Drafts, said: Text, document: Read
+) -> None:
     draft = draft_for(visit(SPOKEN))["visit-note:t1"]
-    assert document(draft).type.code == "C0002" and document(draft).language == "en"
+    assert document(draft).form == "transcript" and document(draft).language == "en"
+    assert document(draft).type.code == "" and document(draft).title.zh == "就诊对话标注稿"
+    assert "no document" in draft.message.en and "不是病历" in draft.message.zh
     assert said(draft, "CC").splitlines() == [
         "Patient: my right knee hurts when i climb stairs.",
         "Patient: it started two weeks ago.",
@@ -52,11 +57,40 @@ def test_a_visit_note_holds_what_each_said_where_it_belongs(draft_for: Drafts, s
     assert document(draft).removed == {}
 
 
-def test_a_visit_note_in_chinese(draft_for: Drafts, said: Text) -> None:
+def test_a_transcript_in_chinese(draft_for: Drafts, said: Text) -> None:
     draft = draft_for(visit(CHINESE))["visit-note:t1"]
     assert said(draft, "CC") == "患者述：我右膝疼痛两周了。"
     assert said(draft, "PE") == "医生：查体右膝压痛。"
     assert said(draft, "PLAN") == "医生：建议口服塞来昔布0.2g每日一次。"
+
+
+def test_with_a_model_it_is_a_visit_note_and_says_what_it_lacks(draft_for: Drafts, document: Read) -> None:
+    """The model answers for the complaint alone; words that were only said do not fill the other sections."""
+
+    def answer(question: str) -> Answer:
+        if "(CC)" not in question:
+            raise NotEvaluated("no usable answer", code="bad_answer")
+        return Answer(sentences=[Said(text="The patient denies fever.", labels=["D1"])])
+
+    draft = draft_for(visit(SPOKEN), FakeLLM(answer))["visit-note:t1"]
+    note = document(draft)
+    assert (note.form, note.type.code) == ("document", "C0002")
+    assert [part.code for part in note.sections if part.sentences] == ["CC"]
+    assert [part.code for part in note.lacking()] == ["PE", "DX", "PLAN"]
+    assert draft.message.en.startswith("It lacks: Physical examination, Assessment, Plan; it cannot be sent")
+    assert draft.message.zh.startswith("缺体格检查、诊断、处理，补全前不能提交；")
+
+
+def test_a_draft_is_of_who_spoke_else_of_the_attending_doctor(draft_for: Drafts) -> None:
+    spoken = make_document("TRANSCRIPT", SPOKEN, id="t1").model_copy(update={"author": Person(id="D7")})
+    attended = visit(SPOKEN).model_copy(update={"attending": Person(id="D1", name="李")})
+    nobody, attending, speaker = (
+        draft_for(chart)["visit-note:t1"]
+        for chart in (visit(SPOKEN), attended, attended.model_copy(update={"documents": [spoken]}))
+    )
+    assert [one.author for one in (nobody, attending, speaker)] == ["", "D1", "D7"]
+    assert len({one.fingerprint for one in (nobody, attending, speaker)}) == 3, "whoever rejects it, rejects their own"
+    assert attended.stay_ref("attending.id") in attending.reads
 
 
 def test_a_signed_note_after_the_transcript_ends_the_draft(draft_for: Drafts) -> None:

@@ -87,6 +87,8 @@ class Draft(_Proposed):
     """A document drafted for a person to finish; the payload is a ``Drafted``."""
 
     kind: Literal["draft"] = "draft"
+    author: str = ""
+    """Staff number of who is to finish and sign it, as the HIS sends it. Nobody else may decide; empty: nobody may."""
 
 
 Proposal = Annotated[Finding | CodeSet | Draft, Field(discriminator="kind")]

@@ -24,6 +24,8 @@ class DraftedSection(Contract):
     loinc: str = ""
     element: str = ""
     """Data element of WS/T 363 that the section's text is (WS/T 500 names it): ``DE06.00.296.00`` ...."""
+    required: bool = False
+    """Without it the document must not leave."""
     written: Literal["assembled", "model"] = "assembled"
     sentences: list[DraftedSentence] = []
     """Empty: the record says nothing of it."""
@@ -33,6 +35,8 @@ class Drafted(Contract):
     """A drafted document."""
 
     template: str
+    form: Literal["document", "transcript"] = "document"
+    """``transcript``: what was said, sorted by what it is about. It is for reading, is no document and never leaves."""
     type: Code
     """WS/T 500 code of the document it is to become: ``C0049`` ...."""
     loinc: str = ""
@@ -43,3 +47,8 @@ class Drafted(Contract):
     sections: list[DraftedSection]
     removed: dict[str, int] = {}
     """Sentences that were taken out because nothing in the record bears them, by reason."""
+
+    def lacking(self) -> list[DraftedSection]:
+        """Return the sections that it must have and that say nothing."""
+        empty = (section for section in self.sections if not any(one.text.strip() for one in section.sentences))
+        return [section for section in empty if section.required]

@@ -22,6 +22,7 @@ _CHANGES = frozenset(
         "encounter.discharge_cancelled",
         "encounter.cancelled",
         "encounter.moved",
+        "encounter.attending_changed",
         "patient.merged",
         "patient.updated",
         "document.filed",
@@ -60,6 +61,8 @@ class Agent:
     async def assess(self, case: Case) -> Assessment:
         """Draft every document that is due and not signed; nothing is drafted for a stay that was cancelled.
 
+        What was said makes no document without a model: it is sorted by what it is about, and called a transcript.
+
         ``unevaluated`` names ``TEMPLATE.model`` where the model gave no usable answer for a document: it is assembled.
 
         Raises:
@@ -81,7 +84,7 @@ class Agent:
                 if any(section.model == "unusable" for section in written):
                     name = f"{template.id}.model"
                     unusable[name] = Unevaluated(rule=name, reason="model", text=UNUSABLE)
-                item = draft(material, written, facts, case.llm.model if case.llm else "")
+                item = draft(material, written, facts, chart, case.llm.model if case.llm else "")
                 drafts += [item] if item else []
         return Assessment(
             evaluated=frozenset(template.id for template in wanted.templates),

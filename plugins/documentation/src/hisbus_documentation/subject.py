@@ -27,6 +27,11 @@ class Subject:
     reads: tuple[str, ...] = field(default=())
     """Refs of what makes it due."""
 
+    def author(self, chart: Chart) -> str:
+        """Return the staff number of who is to sign it: who spoke or operated, else the attending doctor."""
+        its = self.transcript.author if self.transcript else self.operation.surgeon if self.operation else None
+        return next((person.id for person in (its, chart.attending) if person is not None and person.id), "")
+
     def covers(self, time: datetime | None) -> bool:
         """Tell whether a fact of this time belongs into it; one without a time does where it covers all."""
         if time is None:

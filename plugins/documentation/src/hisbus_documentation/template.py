@@ -46,6 +46,8 @@ class SectionTemplate(_Table):
     loinc: str = ""
     element: str = ""
     """Data element of WS/T 363."""
+    required: bool = False
+    """The document must say something here (医疗机构病历书写基本规范)."""
     feeds: list[Feed]
 
 
@@ -57,6 +59,8 @@ class Template(_Table):
     """WS/T 500 code."""
     loinc: str
     title: Text
+    spoken: Text | None = None
+    """Of what was said: what it is called where no model wrote it. Words that were said are no document."""
     events: list[str]
     """What makes it due."""
     due: Literal["admission", "discharge", "operation", "month", "transcript"]

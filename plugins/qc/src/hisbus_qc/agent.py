@@ -1,6 +1,7 @@
 """The agent ``qc``: runs every enabled rule over a stay."""
 
 from hisbus import Case
+from hisbus_qc.memory import Memory
 from hisbus_qc.record import Record
 from hisbus_qc.rulebook import QC, book
 from hisbus_qc.rulefiles import KINDS
@@ -17,9 +18,14 @@ class Agent:
     grants = frozenset(
         {"patient", "documents", "diagnoses", "procedures", "orders", "results", "vitals", "charges", "allergies"}
     )
+    latest_only = True
 
     needs = QC.needs
     rules = QC.named
+
+    def __init__(self) -> None:
+        self.memory = Memory()
+        """What its rules said of late."""
 
     async def assess(self, case: Case) -> Assessment:
         """Judge a case by every enabled rule.
@@ -35,12 +41,11 @@ class Agent:
         said: list[Finding | Wake] = []
         if is_judged(case.chart):
             record = Record(case.chart, case.now, case.terms, case.coverage)
-            lacking = rules.lacking(record)
-            for judge in rules.judges:
+            lacking, answers = rules.lacking(record), self.memory.answers(record, rules)
+            for number, judge in enumerate(rules.judges):
                 if {(judge.rule.id, judge.rule.part), (judge.rule.id, "")} & lacking:
                     continue
-                if judge.concerns(record):
-                    said += judge.check(judge.rule, record, judge.limits)
+                said += answers.of(number, record)
         return Assessment(
             evaluated=rules.ids,
             proposals=together((item for item in said if isinstance(item, Finding)), rules.together),

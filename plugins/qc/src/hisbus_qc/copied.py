@@ -137,10 +137,7 @@ def _held(grams: set[str], text: str, least: float) -> int | None:
 
 def _text(record: Record, item: ChartDocument) -> str:
     """Return what is compared of a document, worked out once for all rules."""
-    found: str | None = record.kept.get(item.id)
-    if found is None:
-        found = record.kept[item.id] = compared(item.text)
-    return found
+    return record.once(("text", item.id), lambda: compared(item.text))
 
 
 def _grams(text: str, size: int) -> set[str]:

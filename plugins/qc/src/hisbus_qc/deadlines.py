@@ -73,7 +73,7 @@ class Deadline(Limits):
     counts: Literal["signed", "written", "about"] = "signed"
     """Which time of a document: its signature; that of its message where it is not signed; what it is about."""
     own: bool = True
-    """One document does for one moment only; False: also one of an earlier time, or for several moments."""
+    """What will do comes after the moment, and of an operation does for it only; False: also what came earlier."""
     unless: Search | None = None
     """Nothing is due where there is one of these."""
     when: Search | None = None
@@ -82,6 +82,8 @@ class Deadline(Limits):
     """Nothing is due if the stay ended before the limit."""
     first: bool = False
     """Only the first such moment."""
+    once_a_day: bool = False
+    """Of facts of one name on one day only the first."""
     days: int = 1
     """The facts must come on so many days in a row; the first of the last day starts the clock."""
 
@@ -148,12 +150,14 @@ class Done:
 @takes(Deadline, words=("hours", "operation", "name", "value"))
 def deadline(rule: Rule, record: Record, limits: Deadline) -> Said:
     """Judge each moment of a chart: what is due after it must be there by the limit."""
-    moments = starts(record, limits.after, limits.facts, own=limits.own)
+    moments = starts(record, limits.after, limits.facts)
     if moments and limits.unless and find(record, limits.unless):
         return
     called_for = find(record, limits.when) if moments and limits.when else []
     if moments and limits.when and not called_for:
         return
+    if limits.once_a_day:
+        moments = _once_a_day(record, moments)
     if limits.days > 1:
         moments = _in_a_row(record, moments, limits.days)
     for start in moments[:1] if limits.first else moments:
@@ -261,8 +265,7 @@ def _done(record: Record, limits: Deadline, start: Start) -> Iterator[Done]:
 def _belongs(limits: Deadline, start: Start, at: datetime) -> bool:
     """Tell whether a time can be that of the moment's record."""
     if limits.after == "facts":
-        after = not limits.own or start.at <= at
-        return after and (start.closes is None or at < start.closes)
+        return not limits.own or start.at <= at
     return not limits.own or start.owns(at)
 
 
@@ -297,6 +300,14 @@ def _was_there(item: ChartDocument, seen: str, surgeon: Person | None) -> bool:
         return False
     pattern = seen.replace("{surgeon}", re.escape(surgeon.name) if surgeon.name else "(?!)")
     return any(re.search(pattern, section.text) for section in item.sections)
+
+
+def _once_a_day(record: Record, moments: list[Start]) -> list[Start]:
+    """Return, of the facts of one name on one day, the first."""
+    first: dict[tuple[str, date], Start] = {}
+    for start in moments:
+        first.setdefault((start.fact.name if start.fact else "", record.day(start.at)), start)
+    return list(first.values())
 
 
 def _in_a_row(record: Record, moments: list[Start], days: int) -> list[Start]:

@@ -7,7 +7,7 @@ Among documents it finds words, and passes over those that a negation stands bef
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Literal
 
 from hisbus_qc import evidence
@@ -81,6 +81,8 @@ class Search(Limits):
             yield (_ENTRIES[self.part],)
 
 
+_NEVER = datetime.max.replace(tzinfo=UTC)
+
 Span = tuple[int, int, int]
 """Section, first character, first character after."""
 
@@ -117,13 +119,12 @@ class Fact:
 
 def find(record: Record, search: Search) -> list[Fact]:
     """Return what is there, first first; entries without a time come last."""
-    found: list[Fact] | None = record.found.get(id(search))
-    if found is None:
-        found = list(_FINDERS[search.part](record, search))
-        if len(found) > 1:
-            found.sort(key=lambda fact: (fact.at is None, fact.at or record.now, fact.id))
-        record.found[id(search)] = found  # a search lives as long as its rule, longer than any record
-    return found
+    # A search lives as long as its rule, longer than any record.
+    return record.once(("facts", id(search)), lambda: sorted(_FINDERS[search.part](record, search), key=_when))
+
+
+def _when(fact: Fact) -> tuple[bool, datetime, str]:
+    return fact.at is None, fact.at or _NEVER, fact.id
 
 
 def mention(document: ChartDocument, words: tuple[str, ...], *, negated: bool = False) -> Evidence | None:

@@ -73,21 +73,17 @@ class Start:
         return (self.opens is None or self.opens < at) and (self.closes is None or at <= self.closes)
 
 
-def starts(record: Record, after: After, search: Search | None = None, *, own: bool = True) -> list[Start]:
+def starts(record: Record, after: After, search: Search | None = None) -> list[Start]:
     """Return the moments of a chart.
 
     Args:
         record: the chart.
         after: which moments.
         search: what to look for, for ``facts``.
-        own: each of these facts has a record of its own; else one record may do for many.
     """
     if after == "facts":
-        return list(_found(record, search, own=own)) if search else []
-    found: list[Start] | None = record.moments.get(after)
-    if found is None:
-        found = record.moments[after] = list(_FINDERS[after](record))
-    return found
+        return list(_found(record, search)) if search else []
+    return record.once(("moments", after), lambda: list(_FINDERS[after](record)))
 
 
 def _admitted(record: Record) -> Iterator[Start]:
@@ -155,11 +151,8 @@ def operation_name(rule: Rule, item: ChartProcedure) -> Text:
     return rule.say("operation", name=name) if name else rule.say("unnamed")
 
 
-def _found(record: Record, search: Search, *, own: bool) -> Iterator[Start]:
-    """Yield facts that have a time; with ``own`` a record is of the fact that last came before it was signed."""
-    facts = [fact for fact in find(record, search) if fact.at and fact.moment]
-    times = sorted({fact.at for fact in facts if fact.at}) if own and len(facts) > 1 else []
-    for fact in facts:
+def _found(record: Record, search: Search) -> Iterator[Start]:
+    """Yield facts that have a time. Several may come before their record is written, and one record speak of all."""
+    for fact in find(record, search):
         if fact.at and fact.moment:
-            closes = next((time for time in times if time > fact.at), None)
-            yield Start(fact.moment, fact.at, fact.clock, (), fact.id, closes=closes, fact=fact)
+            yield Start(fact.moment, fact.at, fact.clock, (), fact.id, fact=fact)

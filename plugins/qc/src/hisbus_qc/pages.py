@@ -82,10 +82,7 @@ def newest(record: Record, types: tuple[str, ...]) -> ChartDocument | None:
 
 def diagnoses(record: Record, types: tuple[str, ...]) -> list[Coded]:
     """Return the diagnoses of the front page; without one, the final diagnoses of the chart."""
-    found: list[Coded] | None = record.kept.get(("diagnoses", types))
-    if found is None:
-        found = record.kept["diagnoses", types] = _diagnoses(record, newest(record, types))
-    return found
+    return record.once(("diagnoses", types), lambda: _diagnoses(record, newest(record, types)))
 
 
 def _diagnoses(record: Record, page: ChartDocument | None) -> list[Coded]:

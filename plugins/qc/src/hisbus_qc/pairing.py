@@ -86,7 +86,7 @@ def _unordered(rule: Rule, record: Record, limits: Pairing, orders: list[ChartOr
     }
     there = {fact.id for fact in find(record, limits.reports)} if unpaired else set()
     for number, reading in unpaired.items():
-        if reading.id not in there:
+        if reading.id not in there or _is_earlier(record, reading):
             continue
         time = shown(record.chart, whole(reading.time.at)) if reading.time else ""
         values = ", ".join(reading.values)
@@ -99,6 +99,12 @@ def _unordered(rule: Rule, record: Record, limits: Pairing, orders: list[ChartOr
             evidence=[evidence.at(f"results/{reading.id}", values)] if values else [_item(reading)],
             reads=[reading.ref],
         )
+
+
+def _is_earlier(record: Record, reading: ChartReading) -> bool:
+    """Tell whether a report is of before admission: it was ordered elsewhere."""
+    admitted = record.chart.admitted
+    return bool(admitted and reading.time and reading.time.at < admitted.at)
 
 
 def _item(reading: ChartReading) -> Evidence:

@@ -1,40 +1,76 @@
 """A chart, indexed once for all rules that judge it."""
 
+from collections.abc import Callable
 from datetime import date, datetime
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from hisbus_qc.clock import local, whole
+from hisbus_qc.watched import COVERAGE, NOW, TERMS, Stamps, Watched
 from hisbus_schemas import Chart, ChartDocument, ChartOrder, ChartProcedure, Coverage
+
+T = TypeVar("T")
 
 EVERYTHING = Coverage()
 """What is connected where nobody said anything: everything."""
 
 
 class Record:
-    """The chart of a stay at one time. What a rule needs of it is looked up, not searched."""
+    """The chart of a stay at one time: looked up, not searched, and what a rule looks at is noted."""
 
     def __init__(self, chart: Chart, now: datetime, terms: Path | None = None, coverage: Coverage = EVERYTHING) -> None:
-        self.chart = chart
-        self.coverage = coverage
-        """What this site's feeds bring."""
-        self.terms = terms
-        """The site's file of terminologies; it may not exist."""
-        self.now = whole(now)
-        """The present, UTC, to the second."""
-        self.found: dict[int, Any] = {}
-        """What was looked for and found, by what was asked: many rules ask for the same."""
-        self.kept: dict[Any, Any] = {}
-        """What was worked out of a document or part, for all rules that need it."""
-        self.moments: dict[str, Any] = {}
-        """The moments of the stay and its operations, by kind."""
-        self._documents: dict[tuple[str, ...], list[ChartDocument]] = {}
-        self._signed: dict[tuple[str, ...], list[ChartDocument]] = {}
+        self.chart = cast("Chart", Watched(chart, self._look))
+        self.encounter, self.version = chart.encounter, chart.version
+        self.present = whole(now)
+        """The present, UTC, to the second, for whoever runs rules."""
+        self.stamps = Stamps(chart, coverage, terms)
+        """How what rules look at stands."""
+        self._coverage, self._terms = coverage, terms
+        self._looked_at: set[str] = set()
+        self._known: dict[Any, tuple[Any, frozenset[str]]] = {}
         self._by_type: dict[str, list[ChartDocument]] = {}
         for document in chart.documents:
             if document.counts:
                 self._by_type.setdefault(document.type.code, []).append(document)
+
+    def _look(self, part: str) -> None:
+        self._looked_at.add(part)
+
+    def watched(self, work: Callable[[], T]) -> tuple[T, frozenset[str]]:
+        """Return what some work comes to, and which parts it looked at, itself or by what was known already."""
+        outer, self._looked_at = self._looked_at, set()
+        try:
+            return work(), frozenset(self._looked_at)
+        finally:
+            self._looked_at |= outer
+
+    def once(self, key: Any, work: Callable[[], T]) -> T:
+        """Return what some work comes to, which is done once for all rules; each of them has looked at its parts."""
+        known = self._known.get(key)
+        if known is None:
+            known = self._known[key] = self.watched(work)
+        self._looked_at |= known[1]
+        value: T = known[0]
+        return value
+
+    @property
+    def now(self) -> datetime:
+        """The present, UTC, to the second."""
+        self._look(NOW)
+        return self.present
+
+    @property
+    def terms(self) -> Path | None:
+        """The site's file of terminologies; it may not exist."""
+        self._look(TERMS)
+        return self._terms
+
+    @property
+    def coverage(self) -> Coverage:
+        """What this site's feeds bring."""
+        self._look(COVERAGE)
+        return self._coverage
 
     def brings(self, item: str) -> bool:
         """Tell whether this site's feeds bring an item of this department's stays, as a ``Need`` names it."""
@@ -42,63 +78,61 @@ class Record:
 
     def documents(self, types: tuple[str, ...]) -> list[ChartDocument]:
         """Return the documents of some types that were neither replaced nor withdrawn, first written first."""
-        found = self._documents.get(types)
-        if found is None:
-            found = [document for type in types for document in self._by_type.get(type, ())]
-            if len(found) > 1:
-                found.sort(key=lambda item: (written(item), item.id))
-            self._documents[types] = found
+        return self.once(("documents", types), lambda: self._of_types(types))
+
+    def _of_types(self, types: tuple[str, ...]) -> list[ChartDocument]:
+        self._looked_at |= {f"documents:{type}" for type in types}
+        found = [document for type in types for document in self._by_type.get(type, ())]
+        if len(found) > 1:
+            found.sort(key=lambda item: (written(item), item.id))
         return found
 
     def signed(self, types: tuple[str, ...]) -> list[ChartDocument]:
         """Return the signed ones of them, first signed first."""
-        found = self._signed.get(types)
-        if found is None:
-            found = [item for item in self.documents(types) if item.status == "signed" and item.signed]
-            self._signed[types] = found
-        return found
+        return self.once(("signed", types), lambda: self._signed(types))
 
-    @cached_property
+    def _signed(self, types: tuple[str, ...]) -> list[ChartDocument]:
+        return [item for item in self.documents(types) if item.status == "signed" and item.signed]
+
+    @property
     def orders(self) -> list[tuple[str, ChartOrder]]:
         """The orders that were not cancelled, with their names."""
-        there = self.chart.orders
-        return [(item.title, item) for item in there if item.counts]
+        return self.once("orders", lambda: [(item.title, item) for item in self.chart.orders if item.counts])
 
-    @cached_property
+    @property
     def order_names(self) -> str:
         """All their names, for a quick look whether a word is there at all."""
-        return "\n".join(name for name, _ in self.orders)
+        return self.once("order names", lambda: "\n".join(name for name, _ in self.orders))
 
     def reading_names(self, part: str) -> tuple[set[str], str]:
         """Return all codes of the results or vital signs, and all their names, for a quick look."""
-        found = self.kept.get(part)
-        if found is None:
-            there = self.chart.results if part == "results" else self.chart.vitals
-            named = {code for item in there for code in (item.item, item.service)}
-            codes = {code for each in named for code, _ in each.codes}
-            found = self.kept[part] = codes, "\n".join(f"{each.text} {each.alternate_text}" for each in named)
-        names: tuple[set[str], str] = found
-        return names
+        return self.once(("names", part), lambda: self._reading_names(part))
 
-    @cached_property
+    def _reading_names(self, part: str) -> tuple[set[str], str]:
+        there = self.chart.results if part == "results" else self.chart.vitals
+        named = {code for item in there for code in (item.item, item.service)}
+        codes = {code for each in named for code, _ in each.codes}
+        return codes, "\n".join(f"{each.text} {each.alternate_text}" for each in named)
+
+    @property
     def operations(self) -> list[ChartProcedure]:
         """The operations that have started."""
-        return [item for item in self.chart.procedures if item.operation and item.start]
+        return self.once("operations", lambda: [one for one in self.chart.procedures if one.operation and one.start])
 
-    @cached_property
+    @property
     def ended(self) -> datetime | None:
         """When the stay ended, None while it goes on."""
         chart = self.chart
         return whole(chart.discharged.at) if chart.status == "discharged" and chart.discharged else None
 
-    @cached_property
+    @property
     def hours(self) -> float | None:
         """How long a stay that ended was."""
         if self.ended is None or self.chart.admitted is None:
             return None
         return (self.ended - whole(self.chart.admitted.at)).total_seconds() / 3600
 
-    @cached_property
+    @property
     def day_admitted(self) -> date | None:
         """The day of admission, on the clock of the ward."""
         return self.day(self.chart.admitted.at) if self.chart.admitted else None

@@ -50,9 +50,8 @@ class Shelf:
 
     @property
     def named(self) -> Mapping[str, RuleInfo]:
-        """What each rule is called and who demands it, of the packs that a site has if it names none."""
-        there = {id: rule for id, rule in self.rules.items() if {*rule.packs} & {*PACKS}}
-        return {id: RuleInfo(title=rule.title, source=rule.source) for id, rule in there.items()}
+        """What each rule is called and who demands it; those that a site goes by are told apart by its settings."""
+        return {id: RuleInfo(title=rule.title, source=rule.source) for id, rule in self.rules.items()}
 
 
 def shelf(agent: str, folder: Folder, kinds: frozenset[Kind]) -> Shelf:

@@ -1,7 +1,7 @@
 """R63: the side of one part of the body, in complaint and diagnosis, within a document and across documents."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,14 +20,17 @@ class Sides(Limits):
 
     documents: DocumentTypes
     parts: tuple[str, ...]
+    """With 关节 behind it or without, it is the same part."""
+    called: Mapping[str, str] = {}
+    """Other words for a part."""
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
         """What finds a side with its part, in either order."""
-        parts = "|".join(map(re.escape, sorted(self.parts, key=len, reverse=True)))
+        parts = "|".join(map(re.escape, sorted((*self.parts, *self.called), key=len, reverse=True)))
         return re.compile(
-            rf"(?P<side>双侧?|左右|左侧?|右侧?)(?P<part>{parts})(?P<ill>[\u4e00-\u9fff]{{0,{_DISEASE}}})"
-            rf"|(?P<part2>{parts})(?P<side2>双侧?|左|右)[侧叶]?(?P<ill2>[\u4e00-\u9fff]{{0,{_DISEASE}}})"
+            rf"(?P<side>双侧?|左右|左侧?|右侧?)(?P<part>{parts})(?:关节)?(?P<ill>[\u4e00-\u9fff]{{0,{_DISEASE}}})"
+            rf"|(?P<part2>{parts})(?:关节)?(?P<side2>双侧?|左|右)[侧叶]?(?P<ill2>[\u4e00-\u9fff]{{0,{_DISEASE}}})"
         )
 
 
@@ -71,7 +74,7 @@ def _places(rule: Rule, record: Record, limits: Sides) -> Iterator[tuple[str, li
     for item in record.documents(limits.documents):
         for kind in ("complaint", "diagnosis"):
             found = [
-                _Side(*_read(match), _named(rule, item, kind), part.span(match.start(), match.end()), item.ref)
+                _Side(*_read(match, limits), _named(rule, item, kind), part.span(match.start(), match.end()), item.ref)
                 for part in passages.find(item, (kind,))
                 for match in limits.pattern.finditer(part.text)
             ]
@@ -85,9 +88,10 @@ def _named(rule: Rule, item: ChartDocument, kind: str) -> Text:
     return Text(zh=document.zh + rule.texts[kind].zh, en=f"{rule.texts[kind].en} of the {document.en}")
 
 
-def _read(match: re.Match[str]) -> tuple[str, str, str]:
+def _read(match: re.Match[str], limits: Sides) -> tuple[str, str, str]:
     side = (match["side"] or match["side2"]).rstrip("侧")
-    return match["part"] or match["part2"], match["ill"] or match["ill2"] or "", side
+    part = match["part"] or match["part2"]
+    return limits.called.get(part, part), match["ill"] or match["ill2"] or "", side
 
 
 def _against(one: list[_Side], other: list[_Side], *, by_illness: bool) -> Iterator[tuple[_Side, _Side]]:

@@ -45,7 +45,7 @@ class Every(Limits):
 def every(rule: Rule, record: Record, limits: Every) -> Said:
     """Judge the windows that have passed. One in which the stay ended, and those after it, owe nothing."""
     length = timedelta(days=limits.limit_days)
-    for start in starts(record, limits.after, limits.facts, own=False):
+    for start in starts(record, limits.after, limits.facts):
         if limits.unless and find(record, limits.unless):
             return
         done = [written(item) for item in record.signed(limits.documents)]

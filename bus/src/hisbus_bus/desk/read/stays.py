@@ -17,9 +17,10 @@ from hisbus_bus.desk.proofs import Proof, prove
 from hisbus_bus.desk.read import sources
 from hisbus_bus.desk.read import worklist as queue
 from hisbus_bus.desk.read.sources import Source
-from hisbus_bus.flow.review import notes, opinions, proposals
+from hisbus_bus.flow.review import drafts, notes, opinions, proposals
 from hisbus_bus.flow.review.notes import Said
 from hisbus_bus.kernel import audit, charts, tables
+from hisbus_bus.kernel.people import Object
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.states import Decided, Proposed, WrittenBack
 from hisbus_schemas import Chart, Decision, Drafted, Evidence, Opinion, Proposal, Query, Text
@@ -80,6 +81,11 @@ class Finding:
     def verified(self) -> bool:
         """Tell whether it has evidence, and all of it is there."""
         return bool(self.proofs) and all(proof.verified for proof in self.proofs)
+
+    @property
+    def about(self) -> Object:
+        """Return what a decision on it is about."""
+        return drafts.object_of(self.said, self.row.department)
 
     @property
     def draft(self) -> Drafted | None:

@@ -14,8 +14,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hisbus import payloads
 from hisbus.errors import Forbidden
-from hisbus_bus.flow.review import codes, proposals
-from hisbus_bus.flow.review.errors import AlreadyDecided, Changed, Closed, Invalid, PreconditionRequired, Unknown
+from hisbus_bus.flow.review import codes, drafts, proposals
+from hisbus_bus.flow.review.errors import (
+    AlreadyDecided,
+    Changed,
+    Closed,
+    Invalid,
+    NotAuthor,
+    PreconditionRequired,
+    Unknown,
+)
 from hisbus_bus.flow.review.proposals import Standing
 from hisbus_bus.kernel import charts, outbox, people, tables
 from hisbus_bus.kernel.log import NewRecord
@@ -88,6 +96,8 @@ async def decide(
             row = await locked(connection, proposal_id)
             if not may(acting, "decide", Object("proposal", department=row.department)):
                 raise Forbidden
+            if not may(acting, "decide", drafts.object_of(proposals.body(row), row.department)):
+                raise NotAuthor
             _still_waiting(row, if_match)
             chart = await charts.chart(connection, row.encounter)
             if await proposals.refresh(connection, row, chart) == Proposed.OPEN:
@@ -167,10 +177,19 @@ def _made(
         user=user,
         decided=datetime.now(UTC),
         etag=row.etag,
-        approved=_edited(proposals.body(row), edit),
+        approved=_approved(proposals.body(row), decision, edit),
         release=row.release,
         shadow=row.shadow,
     )
+
+
+def _approved(proposal: Proposal, decision: str, edit: _Edit | None) -> Proposal:
+    """Return what a person answered to, with their changes. Raises where that may not leave."""
+    approved = _edited(proposal, edit)
+    document = payloads.drafted(approved)
+    if document is not None and decision != "reject":
+        drafts.check(document)
+    return approved
 
 
 def _edited(proposal: Proposal, edit: _Edit | None) -> Proposal:

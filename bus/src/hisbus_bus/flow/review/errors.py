@@ -66,6 +66,27 @@ class BadCodes(Refused):
     status = 422
 
 
+class NotAuthor(Refused):
+    """A draft is answered by its author alone: who spoke or operated, else the attending doctor, by staff number."""
+
+    code = "not_author"
+    status = 403
+
+
+class Incomplete(Refused):
+    """A section that the document must have says nothing. Write it, then send the document."""
+
+    code = "incomplete"
+    status = 422
+
+
+class NoDocument(Refused):
+    """A transcript is for reading. It is no document and cannot be sent."""
+
+    code = "no_document"
+    status = 422
+
+
 class PreconditionRequired(Refused):
     """Say with If-Match what you saw."""
 

@@ -24,6 +24,7 @@ Kind = Literal[
     "message",
     "stay",
     "proposal",
+    "draft",
     "writeback",
     "parked",
     "audit",
@@ -51,6 +52,8 @@ class User:
     role: str
     csrf: str = ""
     """The session's token for forms; empty with a bearer token."""
+    numbers: frozenset[str] = frozenset()
+    """Staff numbers, under whichever authority, where they were asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,8 @@ class Object:
     """Of a user, a connector, a step or an agent."""
     department: str = ""
     """Of a stay, and of what was found in it."""
+    author: str = ""
+    """Staff number of who is to sign a draft; nobody else answers it."""
 
 
 SITE = Object("site")
@@ -70,6 +75,8 @@ SITE = Object("site")
 def may(user: User | None, action: Action, object: Object = SITE) -> bool:
     """Return whether somebody may do something. Nobody (None) and a role that is not known may nothing."""
     if user is None or action not in _MAY.get(user.role, frozenset()):
+        return False
+    if object.kind == "draft" and action == "decide" and object.author not in user.numbers:
         return False
     oneself = object.kind == "user" and object.name == user.name
     return not (action == "give_role" and oneself)

@@ -67,7 +67,13 @@ async def acting(connection: "AsyncConnection", name: str, *, lock: bool = False
     users = tables.users
     wanted = select(users.c.name, users.c.role).where(users.c.name == name, users.c.active)
     row = (await connection.execute(wanted.with_for_update(read=True) if lock else wanted)).one_or_none()
-    return User(row.name, row.role) if row else None
+    return User(row.name, row.role, numbers=await numbers_of(connection, name)) if row else None
+
+
+async def numbers_of(connection: "AsyncConnection", name: str) -> frozenset[str]:
+    """Return a user's staff numbers, under whichever authority."""
+    table = tables.staff_numbers
+    return frozenset(await connection.scalars(select(table.c.number).where(table.c.user == name)))
 
 
 async def once_known(connection: "AsyncConnection", name: str) -> User | None:

@@ -18,13 +18,14 @@ from hisbus_qc.record import Record
 
 def addressed(record: Record, shows: frozenset[str] | None) -> bool:
     """Tell whether something that the model would be shown speaks to it: an entry, or what is said of the stay."""
-    there: dict[str, bool] | None = record.kept.get("addressed")
-    if there is None:
-        stay = {name: getattr(record.chart, name) for name in ("department", "disposition", "patient_class")}
-        there = {entry.id: _speaks(entry.model_dump(mode="json")) for entry in record.chart.entries()}
-        there[""] = _speaks(stay)
-        record.kept["addressed"] = there
+    there = record.once("addressed", lambda: _addressed(record))
     return there[""] or any(speaks for id, speaks in there.items() if shows is None or id in shows)
+
+
+def _addressed(record: Record) -> dict[str, bool]:
+    stay = {name: getattr(record.chart, name) for name in ("department", "disposition", "patient_class")}
+    there = {entry.id: _speaks(entry.model_dump(mode="json")) for entry in record.chart.entries()}
+    return {**there, "": _speaks(stay)}
 
 
 def speaks(text: str) -> bool:

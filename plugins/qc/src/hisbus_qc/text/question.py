@@ -182,11 +182,7 @@ def question(
 
 def label(record: Record, entry: Entry) -> str:
     """Return what the model is shown an entry as: ``D2``."""
-    labels = record.kept.get("labels")
-    if labels is None:
-        labels = record.kept["labels"] = {shown.id: name for name, shown in labelled(record.chart)}
-    named: str = labels[entry.id]
-    return named
+    return record.once("labels", lambda: {shown.id: name for name, shown in labelled(record.chart)})[entry.id]
 
 
 async def answer(llm: LLM, record: Record, question: Question) -> Answer:
