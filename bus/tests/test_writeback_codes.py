@@ -73,6 +73,14 @@ def test_each_code_leaves_with_its_role_table_and_the_words_it_rests_on() -> Non
     assert writeback.document == Code(), "it is a notice: the HIS assigns the codes"
 
 
+def test_a_set_says_what_it_is_for_and_no_candidate_leaves() -> None:
+    low = CodedEntry(code="Z79.800", display="长期用药", role="other", band="low")
+    coded = CODED.model_copy(update={"purpose": "settlement", "candidates": [low]})
+    said = lines(sent(code_set(coded.model_dump(mode="json"))))
+    assert said[:2] == ["编码", "用于医保结算清单"]
+    assert not any("Z79.800" in line for line in said)
+
+
 def test_a_set_of_a_shape_of_its_own_leaves_as_a_notice() -> None:
     writeback = sent(code_set({"codes": "J18.900"}))
     assert sections(writeback) == []

@@ -1,6 +1,7 @@
 """Nobody is accused for want of data: a site learns what its feeds bring, and a person has the last word."""
 
 import asyncio
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from hisbus_bus.command.main import app as command
-from hisbus_bus.kernel import coverage, rules
+from hisbus_bus.command.replay import replay_stays
+from hisbus_bus.kernel import coverage, rules, tables
 from hisbus_schemas import Assessed
 
 HEAD = "MSH|^~\\&|EMR|HOSP|HISBUS|QC|{time}+0800||{type}|{visit}-{time}|P|2.5||||||UNICODE UTF-8\rEVN||{time}+0800\r"
@@ -132,6 +134,20 @@ async def test_a_persons_word_withdraws_what_is_open_and_gives_it_back(hospital:
         await hisbus("set", "document:C0034", "connected")
         await bus.idle()
         assert await findings(bus) == {(BLAMED, "R01")}
+
+
+@pytest.mark.parametrize("backbone", ["embedded"], indirect=True)  # as the command
+async def test_a_dry_run_goes_by_the_coverage_of_the_site(hospital: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    async with hospital(agents=QC) as bus:
+        await bus.send([admitted(BLAMED), later()])
+        await bus.idle()
+        word = {"item": "document:C0034", "department": "", "state": "not_connected", "who": "user:qc", "version": 1}
+        async with bus.app.site.database.write() as connection:  # by hand, so that nobody is told of it
+            await connection.execute(tables.coverage.insert(), word | {"time": datetime.now(UTC)})
+        await replay_stays(bus.app.settings, "qc", closed=False, dry_run=True)
+        lines = [line.split("│")[1:-1] for line in capsys.readouterr().out.splitlines() if line.startswith("│")]
+        assert [[cell.strip() for cell in line] for line in lines] == [["R01", "0", "0", "0", "1", "0"]]
+        assert await findings(bus) == {(BLAMED, "R01")}, "nothing was written"
 
 
 @pytest.mark.usefixtures("observing")

@@ -19,7 +19,7 @@ CASES = Path(__file__).parents[1] / "cases"
 DEADLINES = ("R01", "R02", "R03", "R04", "R10", "R13", "R29")
 LIMITS = (1, 10_000)
 """Hours: one that every stay has passed, and one that none ever will."""
-FATES = ("open", "superseded", "resolved", "again")
+FATES = ("open", "superseded", "resolved", "withdrawn", "again")
 
 
 @pytest.fixture

@@ -59,6 +59,7 @@ def draft(chart: Any) -> Draft:
     return Draft(
         key="discharge-record",
         rule="discharge-record",
+        author="D1",
         severity="info",
         message=Text(zh="出院记录草稿。", en="Draft of the discharge record."),
         evidence=evidence,
@@ -71,6 +72,8 @@ def draft(chart: Any) -> Draft:
 async def drafted(site: Site, rows: Any) -> Any:
     chart = rows.pneumonia()
     async with site.database.write() as connection:
+        mine = {"authority": "HOSP", "number": "D1", "user": "reviewer"}
+        await connection.execute(tables.staff_numbers.insert(), mine)
         id = await rows.put_finding(connection, chart, draft(chart), datetime.now(UTC))
         return (await connection.execute(select(tables.proposals).where(tables.proposals.c.id == id))).one()
 

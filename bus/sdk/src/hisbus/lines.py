@@ -15,6 +15,8 @@ _LABELS = {
     "drafted": Text(zh="草稿", en="Drafted"),
     "proposed": Text(zh="编码建议", en="Codes proposed"),
     "verified": Text(zh="编码建议，经模型核对", en="Codes proposed, verified by a model"),
+    "front_page": Text(zh="用于病案首页", en="For the front page"),
+    "settlement": Text(zh="用于医保结算清单", en="For the settlement list"),
     "principal": Text(zh="主要诊断", en="Principal"),
     "other": Text(zh="其他诊断", en="Other"),
     "complication": Text(zh="并发症", en="Complication"),
@@ -74,7 +76,8 @@ def _sections(drafted: Drafted) -> Iterator[Section]:
 
 def _codes(coded: Coded, writeback: WriteBack) -> Section:
     """Return the section that says which codes were approved, each with the words it rests on."""
-    said = [line for entry in coded.codes for line in _code(entry, writeback)]
+    said = [_label(writeback, coded.purpose)] if coded.purpose in _LABELS else []
+    said += [line for entry in coded.codes for line in _code(entry, writeback)]
     said += [f"{_label(writeback, 'uncoded')}: {item.text}" for item in coded.unmatched]
     return Section(name=CODES, title=_label(writeback, "codes"), text="\n".join([*said, *_notes(writeback)]))
 

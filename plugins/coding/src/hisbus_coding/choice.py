@@ -24,6 +24,7 @@ _SIGNS = "R"
 _NO_DISEASE = frozenset("RVWXYZU")
 """Chapters whose names in running text are no diagnoses: signs, external causes, reasons for contact."""
 _EXAMINATIONS = ("Z00", "Z01", "Z02")
+_SIDES = frozenset({"right", "left", "side", "sided", "bilateral", "both", "左", "右", "双", "侧"})
 _OPEN_CAUSES = frozenset({"待查", "查因"})
 
 
@@ -108,7 +109,7 @@ def _piles(found: Sequence[Found]) -> dict[str, _Pile]:
         first, *others = item.candidates
         place = _place(item, lists)
         pile = piles.setdefault(first.code, _Pile(first, place))
-        found_so = confidence(place, first, part=item.mention.part)
+        found_so = confidence(place, first, part=_is_part(item))
         if item.verdict == "confirmed":
             found_so = max(found_so, _CONFIRMED)
         pile.mentions.append(item.mention)
@@ -123,6 +124,12 @@ def _piles(found: Sequence[Found]) -> dict[str, _Pile]:
 
 _GRAVITY: tuple[Verdict, ...] = ("confirmed", "", "uncertain", "disputed")
 """Of several verdicts on one code the gravest stands."""
+
+
+def _is_part(item: Found) -> bool:
+    """Tell whether a list says more than the name that was found in it. A side says nothing where no code has one."""
+    besides = item.mention.besides
+    return bool(besides - _SIDES) or bool(besides and "unspecified" in item.candidates[0].display.casefold())
 
 
 def _is_examination(mention: Mention, candidate: Candidate) -> bool:

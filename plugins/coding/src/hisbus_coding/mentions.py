@@ -51,8 +51,8 @@ class Mention:
     end: int = 0
     entry: ChartDiagnosis | None = None
     """Set: a recorded diagnosis, of no document."""
-    part: bool = False
-    """Whether it is a known name within an item that says more."""
+    besides: frozenset[str] = frozenset()
+    """Of a known name within an item that is not known as a whole: the words of the item that are in no name of it."""
 
     @property
     def listed(self) -> bool:
@@ -110,23 +110,26 @@ def inside(mention: Mention, terms: Terms, release: Release) -> list[Mention]:
     text = mention.document.sections[mention.section].text
     around = cues(text, mention.begin, mention.end)
     places = _names(text, mention.begin, mention.end, terms, release)
-    part = _says_more(text, mention, places)
+    besides = _besides(text, mention, places)
     found = []
     for begin, end in places:
         if key(text[begin:end]) not in _GENERAL:
             status, cue = status_of(around, begin, end)
             if status == "asserted":
                 status, cue = mention.status, mention.cue
-            its = replace(mention, text=text[begin:end], begin=begin, end=end, status=status, cue=cue, part=part)
+            its = replace(mention, text=text[begin:end], begin=begin, end=end, status=status, cue=cue, besides=besides)
             found.append(its)
     return found
 
 
-def _says_more(text: str, mention: Mention, places: list[tuple[int, int]]) -> bool:
-    """Tell whether an item has words beside the names in it that could make another code of them."""
-    return any(
-        word.text not in _IDLE and not any(begin <= mention.begin + word.begin < end for begin, end in places)
+def _besides(text: str, mention: Mention, places: list[tuple[int, int]]) -> frozenset[str]:
+    """Return the words of an item that stand beside the names in it and could make another code of them."""
+    return frozenset(
+        word.text
         for word in words(text[mention.begin : mention.end])
+        if word.text not in _IDLE
+        and not word.text.isdigit()
+        and not any(begin <= mention.begin + word.begin < end for begin, end in places)
     )
 
 
