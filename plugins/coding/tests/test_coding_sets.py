@@ -88,11 +88,12 @@ def test_a_code_of_another_system_is_no_invalid_icd_10_cm_code(icd_file: Path) -
 
 
 def test_a_code_is_judged_by_the_table_of_its_own_system(both: Path) -> None:
-    own = {"diagnosis": "CLINICAL", "systems": {"I10": "CLINICAL", "YB": "INSURANCE"}}
+    own = {"diagnosis": "CLINICAL", "systems": {"YB": "INSURANCE"}}
     assert judged(recorded("K35.800", "I10"), both, **own) == set()
     assert judged(recorded("K35.999", "I10"), both, **own) == {"R51.invalid"}
     assert judged(recorded("I21.0", "YB"), both, **own) == {"R51.grey"}, "grey in the insurance's table alone"
-    assert judged(recorded("I21.000", "I10"), both, **own) == set()
+    assert judged(recorded("I21.000", "clinical"), both, **own) == set()
+    assert judged(recorded("I21.999", "SNOMED"), both, **own) == set(), "that is not loaded"
 
 
 def test_a_recorded_code_of_another_system_is_not_taken_for_one_of_the_table(both: Path) -> None:

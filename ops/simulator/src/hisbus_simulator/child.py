@@ -40,12 +40,7 @@ send = "127.0.0.1:{send}"
 charset = "UTF-8"
 timezone = "Asia/Shanghai"
 clock = "feed"
-{observed}[agents.coding.settings]
-diagnosis = "{table}"
-[agents.coding.settings.systems]
-# What this hospital's messages call its codes.
-I10 = "{table}"
-[agents.coding-rules]
+{observed}[agents.coding-rules]
 # The questions that it asks are not among the answers that are known here.
 enabled = false
 """
@@ -136,7 +131,7 @@ class Child:
         if observed is not None:
             items = "\n".join(f'"{item}" = "{said}"' for item, said in BY_HAND[observed].items())
             seen = _OBSERVED.format(past=self.past, items=items)
-        text = _CONFIGURATION.format(folder=place, **ports, **where, observed=seen, table=TABLE)
+        text = _CONFIGURATION.format(folder=place, **ports, **where, observed=seen)
         self._configuration.write_text(text, "utf-8")
         self._process: asyncio.subprocess.Process | None = None
 

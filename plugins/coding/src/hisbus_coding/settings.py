@@ -26,7 +26,7 @@ class Settings:
     """The code system to use of each kind, where it was named."""
     edits: Mapping[str, Edit]
     own: Mapping[str, str] = field(default_factory=dict)
-    """Tables by what the feeds call their code systems: ``I10`` says only that it is some ICD-10."""
+    """Tables by what the feeds call their code systems, where that is not the table's own name."""
 
     def release(self, terms: Terms, kind: str) -> Release | Text:
         """Return the release to code with: the one that is named, else the only one of its kind; or why none."""
@@ -59,20 +59,22 @@ class Settings:
         Args:
             terms: what is loaded.
             code: as it was recorded.
-            usual: the site's table, for codes that name no system.
+            usual: the site's table, for codes of which it is only said that they are of ICD-10, or nothing.
         """
         named = code.system.strip()
-        if not named:
-            foreign = usual.system == CM and _NATIONAL.fullmatch(code.code.strip())
-            return None if foreign and terms.concept(usual, code.code) is None else usual
         known = _CM | {one.casefold(): system for one, system in self.own.items()}
         system = known.get(named.casefold(), named)
+        if system.casefold() in _SOME_ICD_10:
+            foreign = usual.system == CM and _NATIONAL.fullmatch(code.code.strip())
+            return None if foreign and terms.concept(usual, code.code) is None else usual
         return next((one for one in terms.releases() if one.system.casefold() == system.casefold()), None)
 
 
 CM = "ICD-10-CM"
 _CM = dict.fromkeys(("icd-10-cm", "icd10cm", "i10c", "http://hl7.org/fhir/sid/icd-10-cm"), CM)
 """What ICD-10-CM is called in messages (HL7 table 0396, FHIR)."""
+_SOME_ICD_10 = frozenset({"", "i10", "icd10", "icd-10"})
+"""Names that do not say which of them a code is of."""
 _NATIONAL = re.compile(r"[A-Z]\d\d\.(?:\d{3}|x\d\d)(?:x\d{3})?[+*\u2020]?")
 """The form of the Chinese national versions. A code of it that ICD-10-CM lacks is one of theirs, and not wrong."""
 
