@@ -150,7 +150,7 @@ def test_the_whole_demo_ends_well_without_a_terminal(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     summary = json.loads((tmp_path / "demo-summary.json").read_text())
     expected = sum(counts["expected"] for counts in summary["findings"].values())
-    assert expected == summary["decided"] == 5
+    assert expected == summary["decided"] == 12
     assert summary["accepted"] == summary["written_back"] == summary["acknowledged"] > 0
     assert (summary["unexpected"], summary["parked"]) == (0, 0)
 

@@ -133,9 +133,12 @@ class Child:
             seen = _OBSERVED.format(past=self.past, items=items)
         text = _CONFIGURATION.format(folder=place, **ports, **where, observed=seen)
         self._configuration.write_text(text, "utf-8")
+        self._servers = servers
         self._process: asyncio.subprocess.Process | None = None
 
     async def __aenter__(self) -> Self:
+        if self._servers is not None:
+            await self.ask("topics", "apply")
         with self.log.open("wb") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *self._command("up"),
