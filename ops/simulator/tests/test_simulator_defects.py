@@ -19,7 +19,8 @@ from hisbus_simulator.export import charts_of
 from hisbus_simulator.facts import Filed, Place
 from hisbus_simulator.oracle import JUDGED, RULES
 from hisbus_simulator.plan import Plan, plans
-from hisbus_simulator.stay import Cast, Stay
+from hisbus_simulator.scribe import Cast
+from hisbus_simulator.stay import Stay
 from hisbus_simulator.week import STAYS
 
 ZONE = ZoneInfo("Asia/Shanghai")

@@ -30,7 +30,8 @@ from hisbus_simulator.plan import Plan
 JUDGED = ("R01", "R02", "R10", "R13", "R14", "R27", "R45", "R48")
 """The rules whose answer follows from the facts."""
 _NOT_HERE = {17, 18, 19, 20, 22, 25, 28, 32, 58, 64}
-"""R17 and R18 are of another country, R32 is off as it is delivered, R64 is not there; the others ask a model."""
+"""R17 and R18 are of another country, R32 is off as it is delivered, R64 waits for a table of drugs; the others ask a
+model. R67 is of stays of a day, for which HL7 has no class."""
 RULES = tuple(f"R{number:02}" for number in range(1, 67) if number not in _NOT_HERE)
 """The rules whose answer is known: those of a Chinese hospital that ask no model."""
 

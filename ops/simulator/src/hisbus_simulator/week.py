@@ -12,8 +12,9 @@ from hisbus_simulator.facts import Fact, Filed, Measured, Place, Registered
 from hisbus_simulator.oracle import Expected
 from hisbus_simulator.people import PEOPLE
 from hisbus_simulator.plan import Plan, formerly, plans
+from hisbus_simulator.scribe import Cast, story
 from hisbus_simulator.sites import SITES, Kind, expected
-from hisbus_simulator.stay import Cast, Stay, birthday, story
+from hisbus_simulator.stay import Stay, birthday
 
 START = date(2026, 3, 2)
 """A Monday."""
