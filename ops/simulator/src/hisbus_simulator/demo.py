@@ -27,6 +27,7 @@ USER, DOCTOR = "reviewer", "doctor"
 
 _START_S = 60.0
 _QUIET_S = 180.0
+_READ_IN_S = 1200.0
 _LANES = 8
 """Connections over which the past comes."""
 
@@ -165,8 +166,9 @@ class Demo:
         """Send what was there before, which tells what this hospital's feeds bring."""
         before = past(self._wanted.seed, self._wanted.past, site=self._wanted.site).messages
         self._console.print(f"Reading in {self._wanted.past} earlier stays ({len(before)} messages) ...")
-        await feed(before, [Sender("127.0.0.1", child.past) for _ in range(_LANES)])
-        await self._quiet(api)
+        whole = sorted(before, key=lambda message: message.visit)  # stay by stay: few are open at a time
+        await feed(whole, [Sender("127.0.0.1", child.past) for _ in range(_LANES)])
+        await self._quiet(api, _READ_IN_S)
 
     async def _send(self, child: Child) -> None:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -179,14 +181,14 @@ class Demo:
 
             await feed(self._week.messages, [Sender("127.0.0.1", child.listen)], sent=count)
 
-    async def _quiet(self, api: Api) -> None:
+    async def _quiet(self, api: Api, patience_s: float = _QUIET_S) -> None:
         """Wait until nothing waits anywhere, twice in a row."""
-        deadline, quiet = time.monotonic() + _QUIET_S, 0
+        deadline, quiet = time.monotonic() + patience_s, 0
         while quiet < 2:
             lag = await api.lag()
             quiet = quiet + 1 if lag is not None and not any(lag.values()) else 0
             if time.monotonic() > deadline:
-                raise DemoError(f"After {_QUIET_S:.0f} s there was still work left: {lag}.")
+                raise DemoError(f"After {patience_s:.0f} s there was still work left: {lag}.")
             await asyncio.sleep(0.2)
 
     async def _decide(self, api: Api, his: His) -> int:
