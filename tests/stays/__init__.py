@@ -16,8 +16,10 @@ from hisbus import Case
 from hisbus.testing import run
 from hisbus_qc import Agent
 from hisbus_qc.examples import chart
+from hisbus_qc.rulebook import QC
 from hisbus_schemas import Chart, Coverage, Finding
 
+_ALWAYS = frozenset({"class", "sex", "disposition", "section"})
 FOLDER = Path(__file__).parent
 
 
@@ -65,14 +67,22 @@ def read(folder: Path = FOLDER) -> list[Stay]:
 def _stay(file: Path) -> Stay:
     table: dict[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))
     brings = table.get("brings")
-    everything = Coverage()
-    some = Coverage(version=1, others=False, site=dict.fromkeys(brings or (), True))
     expected = Counter(one["rule"] for one in table.get("expected", ()))
     tolerated = frozenset(one["rule"] for one in table.get("tolerated", ()))
     if not all(one["because"] for one in (*table.get("expected", ()), *table.get("tolerated", ()))):
         raise ValueError(f"{file.name}: each defect says why it is one")
-    coverage = everything if brings is None else some
+    coverage = Coverage() if brings is None else _brought(frozenset(brings))
     return Stay(file.stem, table["title"], chart(table["stay"]), coverage, expected, tolerated)
+
+
+def _brought(brings: frozenset[str]) -> Coverage:
+    """Return the coverage of a hospital that sends these: a kind stands for all of it, a stay's own facts come."""
+    items = {item for needs in QC.needs.values() for need in needs for item in need.items}
+    whole = {item.removesuffix(":*") for item in brings} | _ALWAYS
+    site = {
+        item: item in brings or item.removesuffix(":*") in whole or item.partition(":")[0] in whole for item in items
+    }
+    return Coverage(version=1, site=site)
 
 
 def findings(stay: Stay) -> list[Finding]:

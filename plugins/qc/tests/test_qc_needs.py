@@ -164,6 +164,7 @@ def test_what_calls_for_a_need_is_the_moment_from_which_its_rule_counts() -> Non
         "document:C0049": "discharge",
         "document:C0050": "death",
         "document:C0035": "death",
+        "document:C0036": "death",
     }
     assert after("R09") == {"document:C0045": "", "order:*": "admission"}, "an order calls for the note"
     assert after("R43")["vital:8310-5"] == "admission"

@@ -74,12 +74,14 @@ async def read(connection: "AsyncConnection") -> list[Rule]:
 def asked(rules: Sequence[Rule]) -> Mapping[str, frozenset[str]]:
     """Return the items that rules need, each with the facts of a stay that call for it; none: nothing does.
 
-    Of several that will do the fact calls for the first: of a record of a death not every admission is asked.
+    Of several that will do a fact calls for the first: of the others one stay in a hundred may have one.
     """
     found: dict[str, set[str]] = {}
     for need in (need for rule in rules for need in rule.needs):
-        for item in need.items:
-            found.setdefault(bare(item), set()).update({need.after} - {""} if item == need.items[0] else ())
+        for number, item in enumerate(need.items):
+            facts = found.setdefault(bare(item), set())
+            if number == 0 and need.after:
+                facts.add(need.after)
     return {item: frozenset(facts) for item, facts in sorted(found.items())}
 
 

@@ -129,6 +129,8 @@ def calibration(points: Sequence[tuple[str, float, Rate]], title: str) -> Markup
         _line(svg, across(0), up(value), across(1), up(value), "grid" if step else "axis")
         _text(svg, across(value), bottom + 16, f"{value:g}", "middle")
         _text(svg, left - 8, up(value) + 4, f"{value:g}", "end")
+    _text(svg, across(0.5), bottom + 34, "可信度 / Confidence", "middle")
+    _text(svg, left - 40, up(0.5) + 4, "正确率 / Right", "end")
     _line(svg, across(0), up(0), across(1), up(1), "axis")
     for name, mean, rate in points:
         if rate.value is None or rate.low is None or rate.high is None:

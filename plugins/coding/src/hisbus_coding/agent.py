@@ -43,7 +43,7 @@ class Agent:
     """Codes an inpatient stay: candidates by retrieval, verified by a model where there is one, judged by edits."""
 
     name = "coding"
-    version = "2"
+    version = "3"
     kinds = CHANGES | {"procedure.started", "procedure.ended", "frontpage.submitted"}
     grants = frozenset({"patient", "documents", "diagnoses", "procedures"})
     latest_only = True

@@ -231,6 +231,7 @@ def _coded(pile: _Pile, rank: int) -> Coded:
         reads=frozenset(mention.ref for mention in mentions),
         confidence=pile.confidence,
         band=shown,
+        listed=any(mention.listed for mention in mentions),
         method=pile.candidate.method,
         alternatives=tuple(sorted(pile.alternatives.values(), key=lambda other: (-other.score, other.code))[:9]),
         assumed=pile.candidate.assumed,

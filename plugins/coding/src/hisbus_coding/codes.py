@@ -30,6 +30,8 @@ class Coded:
     reads: frozenset[str] = frozenset()
     confidence: float = 1.0
     band: Band = "high"
+    listed: bool = True
+    """Whether a list of diagnoses names it."""
     method: str = "recorded"
     alternatives: tuple[Candidate, ...] = ()
     assumed: tuple[str, ...] = ()

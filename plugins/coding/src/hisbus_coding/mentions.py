@@ -19,6 +19,8 @@ _UNDER: dict[str, Status] = {"family": "family", "differential": "uncertain", "p
 _IDLE = frozenset(DATA["modifiers"]["words"]) | frozenset(DATA["modifiers"]["joining"])
 _CUE_EDGE = " ?？,，、"
 _COMMA = re.compile("[，、,]")
+_CHINESE = re.compile(r"[，、]|(?<=[^\x00-\x7f])[ 　]+|[ 　]+(?=[^\x00-\x7f])")
+_DEGREE = re.compile("|".join(DATA["modifiers"]["degrees"]), re.IGNORECASE)
 _AND = re.compile(r"\band\b|&", re.IGNORECASE)
 _DOUBTED = frozenset({"uncertain", "negated", "hypothetical"})
 TOPIC = "topic"
@@ -141,13 +143,15 @@ def _in_item(text: str, passage: Passage, terms: Terms, release: Release) -> Ite
     for first, last in _before_doubt(text, passage.begin, passage.end):
         if key(text[first:last]) in _BARE:
             continue
-        for cut in (_COMMA, _AND):
-            parts = _parts(text, first, last, cut)
-            known = len(parts) > 1 and terms.named(release, key(text[first:last]))
-            if len(parts) > 1 and not known and all(_names(text, *part, terms, release) for part in parts):
+        parts = [(first, last)]
+        for cut in () if terms.named(release, key(text[first:last])) else (_CHINESE, _COMMA, _AND):
+            cuts = [part for part in _parts(text, first, last, cut) if not _DEGREE.fullmatch(text, *part)]
+            named = sum(bool(_names(text, *part, terms, release)) for part in cuts)
+            # In Chinese a space or comma parts diagnoses; in English a comma may belong to a name.
+            enough = named == len(cuts) or (cut is _CHINESE and 2 <= named and len(cuts) <= 2 * named)
+            if cuts and enough and cuts != parts:
+                parts = cuts
                 break
-        else:
-            parts = [(first, last)]
         for begin, end in parts:
             yield _without_cues(text, begin, end)
 

@@ -27,7 +27,7 @@ class Rules:
     """Judges recorded codes, and documentation that is short of a diagnosis."""
 
     name = "coding-rules"
-    version = "1"
+    version = "2"
     kinds = CHANGES | {"result.reported"}
     grants = frozenset({"patient", "documents", "diagnoses", "results"})
     latest_only = True

@@ -82,7 +82,7 @@ def _carried(coded: Coded, to: Candidate) -> Coded:
 
 
 def proposal(chart: Chart, its: CodesFor, wrong: Sequence[Hit], model: str) -> list[CodeSet]:
-    """Return a set as a proposal; none where a person would find neither a code nor a diagnosis to code.
+    """Return a set as a proposal; none where no list names a diagnosis that could be coded.
 
     Args:
         chart: of the stay.
@@ -91,7 +91,8 @@ def proposal(chart: Chart, its: CodesFor, wrong: Sequence[Hit], model: str) -> l
         model: that was asked.
     """
     rejected = its.verified.rejected if its.purpose == "front_page" else ()
-    if not its.codes and not its.unmatched and not its.unmapped and not rejected:
+    listed = any(coded.listed for coded in its.candidates)
+    if not (its.codes or its.unmatched or its.unmapped or rejected or listed):
         return []
     release = its.tables.diagnoses
     reads = {ref for coded in its.codes for ref in coded.reads} | {item.mention.ref for item in its.unmatched}

@@ -14,6 +14,11 @@ _DOSE = re.compile(r"[\s\d(（:：].*$", re.DOTALL)
 """From the first dose, number or bracket on, it is no longer the medicine's name."""
 
 
+_SENTENCE = re.compile(r"[^。；;\n]+")
+_ONLY_IF = re.compile(r"如|若|必要时|酌情|视.{0,8}情况|可考虑")
+"""What is advised for a case that may not come."""
+
+
 class Advice(Limits):
     """Where a consultation advises, what of, and where that must be found."""
 
@@ -37,6 +42,19 @@ class Medicines(Limits):
     """A regular expression of what stands before a medicine's name in an order."""
     none: tuple[str, ...]
     """Words of a list that holds none."""
+    medicine: Regex = ""
+    """How a medicine is known among other advice in such a list: it has a dose or a form. Empty: each is one."""
+    salts: Regex = ""
+    """What stands before a medicine's name in one place and not in another: ``盐酸``."""
+    forms: Regex = ""
+    """What stands behind it: ``缓释片``."""
+
+    def named(self, text: str) -> str:
+        """Return a medicine's name without its dose, its salt and its form."""
+        name = _DOSE.sub("", text.strip())
+        for pattern in (self.forms, self.salts):
+            name = re.sub(pattern, "", name) or name if pattern else name
+        return name
 
 
 @takes(Advice)
@@ -68,9 +86,14 @@ def _advised(item: ChartDocument, heading: str, term: str) -> tuple[str, Evidenc
     """Return a term with the words that advise it."""
     for section in item.sections:
         match = re.search(heading, section.text) or re.search(heading, section.title or section.name)
-        if match and term in (section.text[match.end() :] if match.string == section.text else section.text):
-            proof = mention(item, (term,))
-            return (term, proof) if proof else None
+        if match is None:
+            continue
+        begin = match.end() if match.string == section.text else 0
+        for said in _SENTENCE.finditer(section.text, begin):
+            at = said[0].find(term)
+            if at >= 0 and not _ONLY_IF.search(said[0], 0, at):
+                proof = mention(item, (term,))
+                return (term, proof) if proof else None
     return None
 
 
@@ -86,14 +109,16 @@ def _taken_up(record: Record, limits: Advice, item: ChartDocument, term: str) ->
 @takes(Medicines)
 def medicines(rule: Rule, record: Record, limits: Medicines) -> Said:
     """R44: the medicines of the discharge record are those ordered. Without such orders only nothing can be told."""
-    orders = [(fact, _medicine(re.sub(limits.prefix, "", fact.name))) for fact in find(record, limits.orders)]
+    orders = [(fact, limits.named(re.sub(limits.prefix, "", fact.name))) for fact in find(record, limits.orders)]
     orders = [(fact, name) for fact, name in orders if name]
     records = record.signed(limits.documents)
     if not orders or not records:
         return
     item = records[-1]
+    listed = _listed(item, limits)
+    texts = [name for name, _ in listed] or [section.text for section in item.sections]
     for fact, name in orders:
-        if not any(name in section.text for section in item.sections):
+        if not any(name in text or text in name for text in texts):
             yield rule.finding(
                 rule.say("unlisted", name=name),
                 title=rule.titled("unlisted", name=name),
@@ -101,7 +126,7 @@ def medicines(rule: Rule, record: Record, limits: Medicines) -> Said:
                 evidence=[*fact.proof, *evidence.shown(item)],
                 reads=[fact.ref, item.ref],
             )
-    for name, proof in _listed(item, limits):
+    for name, proof in listed:
         if not any(name in ordered or ordered in name for _, ordered in orders):
             yield rule.finding(
                 rule.say("unordered", name=name),
@@ -120,13 +145,9 @@ def _listed(item: ChartDocument, limits: Medicines) -> list[tuple[str, Evidence]
         if not match:
             continue
         for part in re.finditer(r"[^、，,；;。\n]+", section.text[match.end() :].split("。")[0]):
-            name = _medicine(re.sub(r"^\s*\d+[.．、]\s*", "", part[0]))
-            if len(name) > 1 and not any(word in part[0] for word in limits.none):
+            name = limits.named(re.sub(r"^\s*\d+[.．、]\s*", "", part[0]))
+            wanted = not limits.medicine or re.search(limits.medicine, part[0])
+            if wanted and len(name) > 1 and not any(word in part[0] for word in limits.none):
                 begin = match.end() + part.start()
                 found.append((name, evidence.span(item, index, begin, begin + len(part[0]))))
     return found
-
-
-def _medicine(text: str) -> str:
-    """Return a medicine's name without its dose."""
-    return _DOSE.sub("", text.strip())

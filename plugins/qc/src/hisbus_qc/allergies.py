@@ -12,6 +12,11 @@ from hisbus_qc.record import Record
 from hisbus_qc.rule import DocumentTypes, GroupRegex, Limits, Regex, Rule, Said, takes
 from hisbus_schemas import Evidence
 
+_CLAUSE = re.compile(r"[^，。；;\n]+")
+_RELATIVE = re.compile(r"[父母兄弟姐妹妻夫]|祖|家族|家人|家属|配偶|[子女]儿?(?:对|有)")
+_DENIAL = re.compile(r"否认|无|未")
+_NEGATIVE = re.compile(r"(?:皮试|试验)[^，。；]{0,4}(?:阴性|[(（]-[)）])")
+_OTHERS = re.compile(r"其[他它余]")
 _LEAST = 2
 """Characters of an allergen's name that can be looked for in an order."""
 
@@ -120,18 +125,40 @@ def _recorded(record: Record, limits: Allergies) -> Iterator[_Stated]:
 
 
 def _in_text(record: Record, limits: Allergies) -> list[_Stated]:
-    """Return the first statement of each document; one that is denied is not read as stated."""
+    """Return what each document states, else what it denies, of the first section that speaks of allergies."""
     found = []
     for item in record.documents(limits.documents):
         for index, section in enumerate(item.sections):
-            patterns = [(False, pattern) for pattern in limits.denied] + [(True, pattern) for pattern in limits.named]
-            match = next(((has, at) for has, pattern in patterns if (at := re.search(pattern, section.text))), None)
-            if match:
-                has, at = match
-                proof = evidence.span(item, index, at.start(), at.end())
-                found += [_Stated(has, _drug(name), proof, item.ref) for name in _names(at[1] if has else "")]
-                break
+            said = [one for clause in _CLAUSE.finditer(section.text) for one in _of_clause(clause, limits)]
+            if not said:
+                continue
+            stated = [(begin, end, name) for begin, end, name in said if name is not None]
+            for begin, end, name in stated or said[:1]:
+                proof = evidence.span(item, index, begin, end)
+                names = _names(name) if name is not None else [""]
+                found += [_Stated(name is not None, _drug(one), proof, item.ref) for one in names]
+            break
     return found
+
+
+def _of_clause(clause: re.Match[str], limits: Allergies) -> Iterator[tuple[int, int, str | None]]:
+    """Yield where a clause states an allergy, and to what; None: it denies those to medicines.
+
+    What it says of relatives, of food alone, or of other medicines than those that were named is neither.
+    """
+    text = clause[0]
+    if _RELATIVE.search(text) or _NEGATIVE.search(text):
+        return
+    for pattern in limits.named:
+        match = re.search(pattern, text)
+        if match and not _DENIAL.search(text, 0, match.start()):
+            yield clause.start() + match.start(), clause.start() + match.end(), match[1]
+            return
+    for pattern in limits.denied:
+        match = re.search(pattern, text)
+        if match and not _OTHERS.search(text) and not ("食物" in text and "药" not in text):
+            yield clause.start() + match.start(), clause.start() + match.end(), None
+            return
 
 
 def _names(text: str) -> list[str]:

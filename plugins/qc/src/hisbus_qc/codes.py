@@ -32,7 +32,7 @@ class Principal(Limits):
 
     def needed(self) -> Iterator[tuple[str, ...]]:
         """Yield the front page; without one the final diagnoses will do."""
-        yield (*(f"document:{type}" for type in self.documents), "diagnosis:final")
+        yield (*(f"document:{type}" for type in self.documents), "diagnosis:*")
 
 
 class Fit(Limits):
@@ -53,7 +53,7 @@ class SexAge(Limits):
 
     def needed(self) -> Iterator[tuple[str, ...]]:
         """Yield the front page; without one the final diagnoses will do."""
-        yield (*(f"document:{type}" for type in self.documents), "diagnosis:final")
+        yield (*(f"document:{type}" for type in self.documents), "diagnosis:*")
 
 
 class Behaviour(Limits):
@@ -88,7 +88,7 @@ class Delivery(Limits):
 
     def needed(self) -> Iterator[tuple[str, ...]]:
         """Yield the front page; without one the final diagnoses will do."""
-        yield (*(f"document:{type}" for type in self.documents), "diagnosis:final")
+        yield (*(f"document:{type}" for type in self.documents), "diagnosis:*")
 
 
 @takes(Principal)

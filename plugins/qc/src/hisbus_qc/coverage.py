@@ -27,8 +27,8 @@ class Coverage(Limits):
 
     def partly(self) -> Iterator[tuple[str, tuple[str, ...]]]:
         """Yield what is held against the page, and the field that is missing where a readmission is planned."""
-        yield "missing", ("procedure:operation",)
-        yield "outpatient", ("diagnosis:admitting",)
+        yield "missing", ("procedure:*",)
+        yield "outpatient", ("diagnosis:*",)
         yield "duplicate", (f"field:{pages.PRINCIPAL}",)
         yield "purpose", (f"field:{self.purpose}",)
 

@@ -17,7 +17,13 @@ from hisbus_qc.rule import Limits, Regex
 from hisbus_schemas import ChartDocument, ChartReading, Entry, Evidence, Moment
 
 _NEGATED = re.compile(r"(?:否认|没有|未|无|不伴|排除|除外|禁忌)[^，。；,;\n]{0,6}$")
-_ENTRIES = {"orders": "order:*", "diagnoses": "diagnosis:*", "procedures": "procedure:*", "charges": "charge:*"}
+_ENTRIES = {
+    "orders": "order:*",
+    "results": "result:*",
+    "diagnoses": "diagnosis:*",
+    "procedures": "procedure:*",
+    "charges": "charge:*",
+}
 _SENTENCE = re.compile(r"[^。；;\n]*")
 _NUMBER = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?")
 
@@ -71,12 +77,8 @@ class Search(Limits):
         """Yield what is looked through: the documents, the vital signs, else any entry of the part."""
         if self.part == "documents":
             yield tuple(f"document:{type}" for type in self.types) or ("document:*",)
-        elif self.part in {"vitals", "results"}:
-            whole = bool(self.words) or any(code.endswith("*") for code in self.codes)
-            kind = self.part.removesuffix("s")
-            yield tuple(f"{kind}:{code}" for code in self.codes if not whole) or (f"{kind}:*",)
-        elif self.part == "procedures" and self.operation:
-            yield ("procedure:operation",)
+        elif self.part == "vitals":
+            yield tuple(f"vital:{code}" for code in self.codes if not self.words) or ("vital:*",)
         else:
             yield (_ENTRIES[self.part],)
 

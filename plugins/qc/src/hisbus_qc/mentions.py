@@ -1,6 +1,7 @@
 """What a text must speak of: the next note of an order, a document of what it is for."""
 
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from functools import cached_property
 
 from hisbus_qc import evidence
@@ -26,6 +27,8 @@ class NextNote(Limits):
     documents: DocumentTypes
     words: tuple[str, ...]
     """Any of which will do, beside the name itself."""
+    within_hours: float = 24
+    """Notes of so long after the order may speak of it as well as the next one."""
 
 
 class Contains(Limits):
@@ -67,16 +70,17 @@ class Contains(Limits):
 
 @takes(NextNote)
 def next_note(rule: Rule, record: Record, limits: NextNote) -> Said:
-    """Judge the first note signed after each order; without one nothing is judged yet."""
+    """Judge the notes of a day after each order, at least the next one; without one nothing is judged yet."""
     notes = record.signed(limits.documents)
     if not notes:
         return
     for fact in find(record, limits.facts):
-        after = next((note for note in notes if fact.at and written(note) >= fact.at), None)
-        if fact.at is None or after is None:
+        later = [note for note in notes if fact.at and written(note) >= fact.at]
+        if fact.at is None or not later:
             continue
-        words = (fact.name[:_WORD], *limits.words)
-        if sentence(after, words, negated=True):
+        after, words = later[0], (fact.name[:_WORD], *limits.words)
+        until = fact.at + timedelta(hours=limits.within_hours)
+        if any(sentence(note, words, negated=True) for note in later if note is after or written(note) <= until):
             continue
         said = {"time": shown(record.chart, fact.at), "name": fact.name, "note": shown(record.chart, written(after))}
         yield rule.finding(

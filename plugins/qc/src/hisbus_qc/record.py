@@ -12,6 +12,9 @@ from hisbus_schemas import Chart, ChartDocument, ChartOrder, ChartProcedure, Cov
 
 T = TypeVar("T")
 
+STOPS = ("停", "取消", "撤销")
+"""How an order begins that ends another."""
+
 EVERYTHING = Coverage()
 """What is connected where nobody said anything: everything."""
 
@@ -96,8 +99,17 @@ class Record:
 
     @property
     def orders(self) -> list[tuple[str, ChartOrder]]:
-        """The orders that were not cancelled, with their names."""
-        return self.once("orders", lambda: [(item.title, item) for item in self.chart.orders if item.counts])
+        """The orders that were not cancelled, with their names; one that only ends another (停……) is none."""
+        return self.once("orders", lambda: [one for one in self._written if not one[0].startswith(STOPS)])
+
+    @property
+    def stops(self) -> list[tuple[str, ChartOrder]]:
+        """The orders that say of another that it ends."""
+        return self.once("stops", lambda: [one for one in self._written if one[0].startswith(STOPS)])
+
+    @property
+    def _written(self) -> list[tuple[str, ChartOrder]]:
+        return [(item.title, item) for item in self.chart.orders if item.counts]
 
     @property
     def order_names(self) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hisbus import ConfigError
-from hisbus_qc.needs import ANYTHING, needs
+from hisbus_qc.needs import ANYTHING, CLASS, needs
 from hisbus_qc.record import Record
 from hisbus_qc.rule import Rule
 from hisbus_qc.rulefiles import Folder, Judge, judge, load, rules, table_of
@@ -87,7 +87,9 @@ class Book:
         if record.coverage.whole:
             return frozenset()
         at, said = record.coverage, record.chart.department
-        return frozenset((id, one.part) for id, all_ in self.needs.items() for one in all_ if one.lacking(at, said))
+        return frozenset(
+            (id, one.part) for id, all_ in self.needs.items() for one in all_ if one != CLASS and one.lacking(at, said)
+        )
 
 
 def book(settings: Mapping[str, Any], of: Shelf = QC) -> Book:

@@ -38,7 +38,7 @@ class Every(Limits):
         yield tuple(dict.fromkeys(due))
         yield from self.facts.needed() if self.facts else ()
         if self.after in {"operation_start", "operation_end"}:
-            yield ("procedure:operation",)
+            yield ("procedure:*",)
 
 
 @takes(Every, needs=("document",), words=("operation",))
