@@ -4,7 +4,7 @@ PY := .venv/bin/python
 MEMBERS := $(patsubst %/pyproject.toml,%,$(wildcard */pyproject.toml */*/pyproject.toml))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-servers test-busy test-vllm soak servers jars bench picture explore mutants check format setup wheels
+.PHONY: help demo demo-kafka test test-servers test-busy test-vllm soak servers jars bench picture explore mutants check format setup wheels
 
 help: ## print this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -19,6 +19,10 @@ setup: .venv/.ready ## what the other targets begin with: an environment with ev
 
 demo: .venv/.ready ## the imaginary hospital: messages in, findings, decisions, write-backs
 	$(PY) -m hisbus_simulator demo
+
+demo-kafka: .venv/.ready jars ## the same on a real Kafka and PostgreSQL, which come and go with it
+	$(PY) -m hisbus_servers run -- sh -c \
+		'$(PY) -m hisbus_simulator demo --kafka "$$HISBUS_TEST_KAFKA" --database "$$HISBUS_TEST_POSTGRES"'
 
 test: .venv/.ready ## every test but test-vllm's; those marked kafka and postgres where the machine has what they need
 	$(PY) -m pytest -q -n 3 --dist worksteal -m "not kafka and not postgres and not vllm and not long"

@@ -13,8 +13,7 @@ from pathlib import Path
 from playwright.async_api import async_playwright
 from rich.console import Console
 
-from hisbus_simulator.demo import USER, Demo
-from hisbus_simulator.week import ward_week
+from hisbus_simulator.demo import USER, Demo, Wanted
 
 PLACE = Path(__file__).parents[2] / "ops" / "page.png"
 ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
@@ -44,7 +43,7 @@ async def look(url: str, password: str, to: Path) -> None:
 async def main() -> None:
     """Play the demo until nothing waits, and look at it."""
     with tempfile.TemporaryDirectory() as folder:
-        demo = Demo(Path(folder) / "demo", ward_week(SEED, PATIENTS), SEED, Console(file=sys.stderr))
+        demo = Demo(Path(folder) / "demo", Wanted(SEED, PATIENTS), Console(file=sys.stderr))
         async with demo.fed() as (child, _, _, password):
             await look(child.url, password, PLACE)
 

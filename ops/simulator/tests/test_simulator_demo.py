@@ -10,11 +10,13 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
+from hisbus_bus.kernel.settings import load
 from hisbus_simulator.api import review
-from hisbus_simulator.child import Child, ChildError, free_port
+from hisbus_simulator.child import Child, ChildError, Servers, free_port
 from hisbus_simulator.cli import app
 from hisbus_simulator.oracle import Expected
 from hisbus_simulator.outcome import Outcome, compare, shortcomings
+from hisbus_simulator.sites import BY_HAND
 
 pytestmark = pytest.mark.long
 
@@ -110,6 +112,29 @@ def test_a_taken_port_is_replaced_by_a_free_one():
         assert free_port(port) != port
 
 
+def test_a_demo_with_a_past_goes_by_what_was_seen(tmp_path):
+    child = Child(tmp_path / "demo", 1, "plain")
+    settings = load(tmp_path / "demo" / "hisbus.toml")
+    assert (settings.coverage.default, dict(settings.coverage.items)) == ("observed", BY_HAND["plain"])
+    before = {one["name"]: one.get("backfill", False) for one in settings.connectors}
+    assert before == {"his": False, "past": True}
+    assert child.past != child.listen and child.agents() == {}
+
+
+def test_without_one_everything_is_judged_at_once(tmp_path):
+    Child(tmp_path / "demo", 1)
+    settings = load(tmp_path / "demo" / "hisbus.toml")
+    assert settings.coverage.default == "connected" and [one["name"] for one in settings.connectors] == ["his"]
+
+
+def test_a_demo_on_real_servers_has_their_addresses_and_a_secret_that_nobody_else_reads(tmp_path):
+    Child(tmp_path / "demo", 1, servers=Servers("127.0.0.1:9092", "postgresql://postgres@127.0.0.1/postgres"))
+    settings = load(tmp_path / "demo" / "hisbus.toml")
+    assert settings.log.url == "kafka://127.0.0.1:9092" and settings.log.durability == "single-broker"
+    assert settings.database.url == "postgresql://postgres@127.0.0.1/postgres"
+    assert settings.secret_file is not None and settings.secret_file.stat().st_mode & 0o777 == 0o600
+
+
 async def test_work_ends_when_the_child_stops(tmp_path, monkeypatch):
     monkeypatch.setattr(Child, "_command", lambda self, *arguments: [sys.executable, "-c", "raise SystemExit(3)"])
     async with Child(tmp_path / "demo", 1) as child:
@@ -136,7 +161,9 @@ async def test_a_failing_command_says_what_it_said(tmp_path, monkeypatch):
 
 def test_the_command_prints_what_must_be_found_and_the_feed():
     expected = CliRunner().invoke(app, ["expect", "--seed", "1"])
-    assert {"visit", "rule", "state", "subject"} == set(json.loads(expected.stdout)[0])
+    assert {"visit", "rule", "state", "subject", "rests"} == set(json.loads(expected.stdout)[0])
+    plain = CliRunner().invoke(app, ["expect", "--site", "plain"])
+    assert len(json.loads(plain.stdout)) < len(json.loads(expected.stdout))
     feed = CliRunner().invoke(app, ["messages", "--patients", "2", "--visit", "ZY260300001"])
     assert feed.stdout.startswith("MSH|^~\\&|EMR|HOSP")
     assert CliRunner().invoke(app, ["send", "--to", "nowhere"]).exit_code == 2
@@ -150,7 +177,7 @@ def test_the_whole_demo_ends_well_without_a_terminal(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     summary = json.loads((tmp_path / "demo-summary.json").read_text())
     expected = sum(counts["expected"] for counts in summary["findings"].values())
-    assert expected == summary["decided"] == 5
+    assert expected == summary["decided"] == 12
     assert summary["accepted"] == summary["written_back"] == summary["acknowledged"] > 0
     assert (summary["unexpected"], summary["parked"]) == (0, 0)
 

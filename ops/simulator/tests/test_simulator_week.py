@@ -10,12 +10,16 @@ from hl7apy.parser import parse_message
 
 from hisbus_hl7v2.message import Message
 from hisbus_simulator import ward_week
+from hisbus_simulator.defects import defects
 from hisbus_simulator.facts import Filed
-from hisbus_simulator.oracle import RULES, similarity
+from hisbus_simulator.oracle import similarity
 from hisbus_simulator.people import PEOPLE, age_on, check_digit
 from hisbus_simulator.plan import plans
+from hisbus_simulator.week import STAYS
 
 SEEDS = (1, 2, 3)
+MOVED = ("R01", "R02", "R10", "R13", "R27", "R45", "R48")
+"""The rules whose defects move a document or a value; those of the others are in defects.toml."""
 LATE, ABSENT = ("late",), ("absent",)
 INTENT = {
     "absent": ABSENT,
@@ -39,6 +43,8 @@ HARMLESS_READINGS = {"8310-5=42", "8480-6=280", "9279-1=60"}
 
 
 def intended(rule, variant):
+    if f"{rule} {variant}" in defects():
+        return ()
     if rule == "R27":
         return () if variant in HARMLESS_READINGS else ("",)
     return INTENT[variant]
@@ -67,10 +73,10 @@ def test_it_can_begin_on_any_day(start):
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_truth_is_what_the_plan_intends(seed):
-    expected = Counter((finding.visit, finding.rule, finding.state) for finding in ward_week(seed).expected)
+    expected = Counter((f.visit, f.rule, f.state) for f in ward_week(seed).expected if f.rule in MOVED)
     meant = Counter(
         (f"ZY2603{n:05}", rule, state)
-        for n, plan in enumerate(plans(25), 1)
+        for n, plan in enumerate(plans(STAYS), 1)
         if "cancelled" not in plan.events
         for rule, variant in plan.variants.items()
         for state in intended(rule, variant)
@@ -79,8 +85,8 @@ def test_the_truth_is_what_the_plan_intends(seed):
 
 
 def test_each_rule_has_two_defects_and_a_near_miss():
-    variants = [(rule, intended(rule, variant)) for plan in plans(25) for rule, variant in plan.variants.items()]
-    for rule in RULES:
+    variants = [(rule, intended(rule, variant)) for plan in plans(STAYS) for rule, variant in plan.variants.items()]
+    for rule in MOVED:
         assert sum(1 for of, states in variants if of == rule and states) >= 2
         assert sum(1 for of, states in variants if of == rule and not states) >= 1
 
@@ -88,9 +94,9 @@ def test_each_rule_has_two_defects_and_a_near_miss():
 @pytest.mark.parametrize("seed", SEEDS)
 def test_it_is_a_week_of_a_ward(seed):
     week = ward_week(seed)
-    assert 700 <= len(week.messages) <= 1000
+    assert 1200 <= len(week.messages) <= 1700
     stays = Counter(message.visit for message in week.messages if message.visit.startswith("ZY"))
-    assert len(stays) == 25
+    assert len(stays) == STAYS
     assert stays.total() / len(stays) >= 30
     assert all(earlier.at <= later.at for earlier, later in pairwise(week.messages))
     assert len({message.control_id for message in week.messages}) == len(week.messages)
@@ -136,7 +142,7 @@ def test_identity_cards_are_valid_and_agree_with_the_patient(seed):
             assert card[6:14] == pid[7]
             assert int(card[16]) % 2 == (pid[8] == "M")
             cards.add(card)
-    assert len(cards) >= 25
+    assert len(cards) >= STAYS
 
 
 def test_the_year_of_age_turns_on_the_birthday():
@@ -181,7 +187,7 @@ def test_notes_differ_from_each_other_unless_the_plan_copies_them(seed):
     for message in ward_week(seed).messages:
         if isinstance(message.fact, Filed) and message.fact.type == "C0038":
             notes.setdefault(message.visit, []).append(message.fact)
-    copying = {f"ZY2603{n:05}" for n, plan in enumerate(plans(25), 1) if plan.variant("R45")}
+    copying = {f"ZY2603{n:05}" for n, plan in enumerate(plans(STAYS), 1) if plan.variant("R45")}
     likeness = []
     for visit, written in notes.items():
         written.sort(key=lambda note: note.about)
@@ -193,7 +199,7 @@ def test_notes_differ_from_each_other_unless_the_plan_copies_them(seed):
 
 
 def test_a_note_with_one_sentence_more_is_near_the_limit_and_below_it():
-    (visit,) = (f"ZY2603{n:05}" for n, plan in enumerate(plans(25), 1) if plan.variant("R45") == "changed")
+    (visit,) = (f"ZY2603{n:05}" for n, plan in enumerate(plans(STAYS), 1) if plan.variant("R45") == "changed")
     told = [message.fact for message in ward_week(1).messages if message.visit == visit]
     notes = sorted((f for f in told if isinstance(f, Filed) and f.type == "C0038"), key=lambda note: note.about)
     assert 0.85 < max(similarity(one.text, other.text) for one, other in pairwise(notes)) < 0.95

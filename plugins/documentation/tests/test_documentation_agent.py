@@ -172,7 +172,8 @@ def test_a_corrected_patient_makes_a_first_note_stale(ward: Ward, chart_of: Fold
     chart = chart_of(unwritten(ward[APPENDICITIS])[:6])
     draft = draft_for(chart)["first-progress-note"]
     assert chart.patient is not None
-    corrected = chart.model_copy(update={"patient": chart.patient.model_copy(update={"sex": "male"})})
+    other = "female" if chart.patient.sex == "male" else "male"
+    corrected = chart.model_copy(update={"patient": chart.patient.model_copy(update={"sex": other})})
     assert not all(corrected.holds(ref) for ref in draft.reads)
 
 

@@ -14,10 +14,12 @@ from rich.progress import Progress
 
 from hisbus.addresses import address
 from hisbus_simulator import demo as demonstration
+from hisbus_simulator.child import Servers
 from hisbus_simulator.his import MANNERS, Behaviour, His
 from hisbus_simulator.load import fire, hospital, lanes
 from hisbus_simulator.sender import Sender, SendError, feed
-from hisbus_simulator.week import CHARSETS, STAYS, Message, ward_week
+from hisbus_simulator.sites import Kind
+from hisbus_simulator.week import CHARSETS, STAYS, Message, signed, ward_week
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -46,13 +48,53 @@ def _address(value: str) -> tuple[str, int]:
 Charset = Annotated[str, typer.Option(callback=_charset, help="utf-8, gb18030, or both: half of the patients each.")]
 
 
+Site = Annotated[Kind, typer.Option(help="What kind of hospital sends it: full, plain or small.")]
+
+
 @app.command()
 def demo(
-    seed: Seed = 1, patients: Patients = STAYS, folder: Annotated[Path, typer.Option()] = Path("var/demo")
+    seed: Seed = 1,
+    patients: Patients = STAYS,
+    folder: Annotated[Path, typer.Option()] = Path("var/demo"),
+    site: Site = "full",
+    past: Annotated[int, typer.Option(min=0, help="Earlier stays that are read in first, for coverage.")] = 0,
+    kafka: Annotated[str, typer.Option(help="HOST:PORT of a broker; with --database. Default: embedded ones.")] = "",
+    database: Annotated[str, typer.Option(help="Address of an empty PostgreSQL database.")] = "",
 ) -> None:
     """Start a fresh hisbus and play a ward's week to it. Without a terminal or with DEMO_ONCE=1 a script decides."""
     once = os.environ.get("DEMO_ONCE") == "1" or not (sys.stdin.isatty() and sys.stdout.isatty())
-    raise typer.Exit(asyncio.run(demonstration.run(folder, seed=seed, patients=patients, once=once, console=out)))
+    if bool(kafka) != bool(database):
+        raise typer.BadParameter("--kafka and --database go together")
+    if site != "full" and not past:
+        raise typer.BadParameter(
+            "a site that sends less must have been seen to: give --past, 200 for one", param_hint="--site"
+        )
+    servers = Servers(kafka, database) if kafka else None
+    wanted = demonstration.Wanted(seed, patients, site, past, servers)
+    raise typer.Exit(asyncio.run(demonstration.run(folder, wanted, once=once, console=out)))
+
+
+@app.command()
+def sign(
+    visit: Annotated[str, typer.Argument(help="Of the demo's week: ZY260300003.")],
+    type: Annotated[str, typer.Argument(help="Type of the document: C0037.")],
+    to: Annotated[str, typer.Option(help="HOST:PORT")] = "127.0.0.1:2575",
+    seed: Seed = 1,
+    patients: Patients = STAYS,
+    site: Site = "full",
+) -> None:
+    """Send a document of a stay as it should have been: there, and signed in time."""
+    host, port = _address(to)
+    message = signed(seed, patients, visit, type, site)
+    if message is None:
+        typer.echo(f"Stay {visit} of this week has no {type}. `hisbus-simulator expect` lists what is wrong.", err=True)
+        raise typer.Exit(1)
+    try:
+        asyncio.run(feed([message], [Sender(host, port)]))
+    except SendError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+    out.print(f"Sent: {type} of {visit}.")
 
 
 @app.command()
@@ -61,12 +103,13 @@ def send(
     seed: Seed = 1,
     patients: Patients = STAYS,
     charset: Charset = "both",
+    site: Site = "full",
     pace: Annotated[float, typer.Option(min=0, help="Messages a second; 0: as fast as acknowledged.")] = 0,
     connections: Annotated[int, typer.Option(min=1, help="The order of time holds within each stay only.")] = 1,
 ) -> None:
     """Send a ward's week to any hisbus."""
     host, port = _address(to)
-    messages = ward_week(seed, patients, charset=charset).messages
+    messages = ward_week(seed, patients, charset=charset, site=site).messages
     senders = [Sender(host, port) for _ in range(connections)]
     with Progress(console=out) as progress:
         bar = progress.add_task("messages", total=len(messages))
@@ -129,9 +172,9 @@ def receive(
 
 
 @app.command()
-def expect(seed: Seed = 1, patients: Patients = STAYS) -> None:
+def expect(seed: Seed = 1, patients: Patients = STAYS, site: Site = "full") -> None:
     """Print what must be found once the week has been taken, as JSON."""
-    typer.echo(json.dumps([asdict(finding) for finding in ward_week(seed, patients).expected], indent=1))
+    typer.echo(json.dumps([asdict(finding) for finding in ward_week(seed, patients, site=site).expected], indent=1))
 
 
 @app.command()

@@ -7,7 +7,8 @@ files: a message is recorded at its source time.
 import asyncio
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -28,7 +29,7 @@ from hisbus_simulator.oracle import RULES, Expected
 from hisbus_simulator.week import Message, Week
 
 SITE = "simulator"
-_FEED = {
+FEED = {
     "name": "his", "type": "hl7v2", "listen": "127.0.0.1:1", "charset": "UTF-8", "timezone": "Asia/Shanghai",
     "clock": "feed",
 }  # fmt: skip
@@ -57,30 +58,50 @@ def export(week: Week, folder: Path) -> int:
 
 async def charts_of(week: Week) -> list[Chart]:
     """Return the chart of every visit as it stands at the end of the week."""
-    settings = Settings(site=SITE, connectors=[_FEED])
-    (feed,) = mappings(connectors(settings))
+    async with folding(Settings(site=SITE, connectors=[FEED])) as folder:
+        await folder.take(week.messages)
+        return await folder.charts(week)
+
+
+class Folder:
+    """The chart step on a database of its own."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        (self._feed,) = mappings(connectors(site.settings))
+        self._step = ChartStep(site)
+        self._at = 0
+
+    async def take(self, messages: Sequence[Message], *, backfill: bool = False) -> None:
+        """Fold messages; ``backfill``: of before the site was connected."""
+        for some in _rounds(messages):
+            records = [_record(self._feed, message, self._at + n, backfill) for n, message in enumerate(some)]
+            self._at += len(records)
+            await self._step.handle(Batch(records, {0: self._at}))
+
+    async def charts(self, week: Week) -> list[Chart]:
+        """Return the chart of every visit of a week that was taken, as of its end."""
+        visits = {message.visit for message in week.messages}
+        async with self.site.database.read() as connection:
+            ids = list(await connection.scalars(tables.encounters.select().with_only_columns(tables.encounters.c.id)))
+            found = await charts.charts(connection, ids)
+        ended = [chart.model_copy(update={"now": week.clock}) for chart in found.values()]
+        return sorted((one for one in ended if one.visit.number in visits), key=lambda chart: chart.visit.number)
+
+
+@asynccontextmanager
+async def folding(settings: Settings) -> AsyncIterator[Folder]:
+    """Give the chart step an empty database; both are gone behind the block."""
     with TemporaryDirectory(prefix="hisbus-export-") as place:
         log = await SqliteLog.open(Path(place, "log.db"))
         database = Database(f"sqlite:///{place}/hisbus.db")
         try:
             async with database.write() as connection:
                 await connection.run_sync(tables.metadata.create_all)
-            step = ChartStep(Site(settings, Keys(SITE.encode()), log, database))
-            at = 0
-            for some in _rounds(week.messages):
-                records = [_record(feed, message, at + n) for n, message in enumerate(some)]
-                at += len(records)
-                await step.handle(Batch(records, {0: at}))
-            async with database.read() as connection:
-                ids = list(
-                    await connection.scalars(tables.encounters.select().with_only_columns(tables.encounters.c.id))
-                )
-                found = await charts.charts(connection, ids)
+            yield Folder(Site(settings, Keys(SITE.encode()), log, database))
         finally:
             await database.close()
             await log.close()
-    ended = [chart.model_copy(update={"now": week.clock}) for chart in found.values()]
-    return sorted(ended, key=lambda chart: chart.visit.number)
 
 
 def _rounds(messages: Iterable[Message]) -> Iterable[Sequence[Message]]:
@@ -92,7 +113,7 @@ def _rounds(messages: Iterable[Message]) -> Iterable[Sequence[Message]]:
         yield [told[number] for told in left.values() if number < len(told)]
 
 
-def _record(feed: Mapping, message: Message, offset: int) -> Record:
+def _record(feed: Mapping, message: Message, offset: int, backfill: bool) -> Record:
     """Return what translate would append for a message."""
     id = digest(SITE, message.control_id)
     position = Position(recorded=message.at, partition=0, offset=int(message.control_id.rpartition("-")[2]))
@@ -106,6 +127,7 @@ def _record(feed: Mapping, message: Message, offset: int) -> Record:
             ordinal=n,
             connector=feed.connector.name,
             position=position,
+            backfill=backfill,
         )
         for n, fact in enumerate(facts)
     ]

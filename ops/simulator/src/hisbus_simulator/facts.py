@@ -22,6 +22,8 @@ class Operation:
     name: str
     start: datetime
     minutes: int
+    kind: str = "O"
+    """PR1-6: ``O`` an operation, ``D`` a diagnostic or therapeutic procedure at the bed."""
 
     @property
     def end(self) -> datetime:
@@ -40,6 +42,15 @@ class Reading:
     low: float
     high: float
     digits: int = 0
+    alarm: str = ""
+    """How the analyser flags it, where that is more than low or high: ``LL``, ``HH``."""
+    note: str = ""
+    """What the laboratory says of it: that it was reported as a critical value."""
+
+    @property
+    def flag(self) -> str:
+        """Return the abnormal flag."""
+        return self.alarm or ("L" if self.value < self.low else "H" if self.value > self.high else "N")
 
     @property
     def text(self) -> str:
@@ -62,14 +73,21 @@ class Fact:
 
     at: datetime
     visit: str
+    part: str = ""
+    """What its story calls it, so that a plan can leave it out; no message says it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admitted(Fact):
-    """A stay began. `diagnoses`: pairs of code and text, the principal one first."""
+    """A stay began.
+
+    `diagnoses`: pairs of code and text, the principal one first. `allergies`: pairs of kind (``DA`` a drug, ``FA`` a
+    food) and name.
+    """
 
     admitted: datetime
     diagnoses: tuple[tuple[str, str], ...] = ()
+    allergies: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +144,24 @@ class Measured(Fact):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ordered(Fact):
+    """An order was given, at `ordered`."""
+
+    number: str
+    code: str
+    name: str
+    ordered: datetime
+    medicine: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charged(Fact):
+    """The stay was charged for: code, name and amount of each item."""
+
+    items: tuple[tuple[str, str, int], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reported(Fact):
     """A laboratory or imaging report: `readings` or `sections`."""
 
@@ -148,6 +184,8 @@ class Filed(Fact):
     sections: tuple[Section, ...] = ()
     fields: dict[str, str] = field(default_factory=dict)
     replaces: str = ""
+    by: str = "doctor"
+    """Who wrote it: ``doctor`` or ``surgeon``."""
 
     @property
     def text(self) -> str:

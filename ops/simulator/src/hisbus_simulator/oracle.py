@@ -1,6 +1,7 @@
-"""What must be found: the seven rules, judged from the facts and from nothing that was sent.
+"""What must be found: judged from the facts and from what was planted, and from nothing that was sent.
 
-Written from the rules' texts alone; it shares no line with the agent that it checks.
+Written from the rules' texts alone; it shares no line with the agent that it checks. Eight rules are judged from the
+facts (``JUDGED``), of the others the defects of the plan say what is wrong, and of all (``RULES``) nothing else is.
 """
 
 import re
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from itertools import pairwise
 
+from hisbus_simulator import defects
 from hisbus_simulator.facts import (
     AdmissionCancelled,
     Admitted,
@@ -23,8 +25,15 @@ from hisbus_simulator.facts import (
     Updated,
 )
 from hisbus_simulator.people import age_on
+from hisbus_simulator.plan import Plan
 
-RULES = ("R01", "R02", "R10", "R13", "R27", "R45", "R48")
+JUDGED = ("R01", "R02", "R10", "R13", "R14", "R27", "R45", "R48")
+"""The rules whose answer follows from the facts."""
+_NOT_HERE = {17, 18, 19, 20, 22, 25, 28, 32, 58, 64}
+"""R17 and R18 are of another country, R32 is off as it is delivered, R64 waits for a table of drugs; the others ask a
+model. R67 is of stays of a day, for which HL7 has no class."""
+RULES = tuple(f"R{number:02}" for number in range(1, 67) if number not in _NOT_HERE)
+"""The rules whose answer is known: those of a Chinese hospital that ask no model."""
 
 _POSSIBLE = {
     "8310-5": (34, 42),
@@ -47,6 +56,8 @@ class Expected:
     rule: str
     state: str
     subject: str
+    rests: str = ""
+    """What a site must send for it to be seen, where that is not what its rule says (``sites.py``)."""
 
 
 def judge(facts: Iterable[Fact], clock: datetime) -> list[Expected]:
@@ -56,6 +67,13 @@ def judge(facts: Iterable[Fact], clock: datetime) -> list[Expected]:
         by_visit.setdefault(fact.visit, []).append(fact)
     stays = [stay for told in by_visit.values() if (stay := _fold(told))]
     return sorted(finding for stay in stays for finding in (*_deadlines(stay, clock), *_contents(stay)))
+
+
+def planted(visit: str, plan: Plan) -> Iterator[Expected]:
+    """Yield what must be found of a stay's defects beside those that the facts are judged for."""
+    if "cancelled" not in plan.events:
+        for defect in defects.planted(plan):
+            yield from (Expected(visit, rule, state, visit, defect.rests) for rule, state in defect.expected)
 
 
 @dataclass
@@ -112,7 +130,7 @@ def _deadlines(stay: _Stay, clock: datetime) -> Iterator[Expected]:
         if stay.discharged is None or stay.discharged >= limit:
             for state in _missed(limit, stay.signed(type), clock):
                 yield Expected(stay.visit, rule, state, stay.visit)
-    for operation in stay.operations.values():
+    for operation in (one for one in stay.operations.values() if one.kind == "O"):
         for state in _missed(operation.end + _DAY, _records(stay, operation), clock):
             yield Expected(stay.visit, "R10", state, operation.number)
     if stay.discharged is not None:
@@ -121,6 +139,8 @@ def _deadlines(stay: _Stay, clock: datetime) -> Iterator[Expected]:
             records += stay.signed("C0035")
         for state in _missed(stay.discharged + _DAY, records, clock):
             yield Expected(stay.visit, "R13", state, stay.visit)
+        for state in _missed(stay.discharged + _DAY, stay.signed("C0050"), clock) if stay.died else ():
+            yield Expected(stay.visit, "R14", state, stay.visit)
 
 
 def _contents(stay: _Stay) -> Iterator[Expected]:
@@ -138,11 +158,11 @@ def _contents(stay: _Stay) -> Iterator[Expected]:
 
 def _records(stay: _Stay, operation: Operation) -> list[datetime]:
     """Return when records of this operation were signed: each counts for the one that last started before it."""
+    operations = [one for one in stay.operations.values() if one.kind == "O"]
     return [
         moment
         for moment in stay.signed("C0009")
-        if max((o for o in stay.operations.values() if o.start < moment), key=lambda o: o.start, default=None)
-        == operation
+        if max((one for one in operations if one.start < moment), key=lambda one: one.start, default=None) == operation
     ]
 
 

@@ -70,9 +70,22 @@ def doctor(rng: Random, id: str) -> Doctor:
     return Doctor(id, *_name(rng, male=rng.random() < 0.5))
 
 
-def patient(rng: Random, number: str, ages: tuple[int, int], day: date, birthday: date | None = None) -> Patient:
-    """Return a patient whose age on a day lies within `ages`; with `birthday` the year turns on that date."""
-    male = rng.random() < 0.5
+def patient(
+    rng: Random,
+    number: str,
+    ages: tuple[int, int],
+    day: date,
+    birthday: date | None = None,
+    *,
+    male: bool | None = None,
+) -> Patient:
+    """Return a patient whose age on a day lies within `ages`; with `birthday` the year turns on that date.
+
+    Args:
+        male: where the plan asks for a man or a woman.
+    """
+    drawn = rng.random() < 0.5
+    male = drawn if male is None else male
     age = rng.randint(*ages)
     if birthday is None:
         birth = day - timedelta(days=age * 365 + age // 4 + rng.randint(20, 330))

@@ -54,6 +54,19 @@ def plans(stays: int) -> list[Plan]:
     return [known[n % len(known)] for n in range(stays)]
 
 
+def formerly(stays: int) -> list[Plan]:
+    """Return the plans of so many stays that lie before the week: each story in turn, nothing wrong, some transferred.
+
+    All left within their week.
+    """
+    rows = tomllib.loads(resources.files(__package__).joinpath("week.toml").read_text("utf-8"))["past"]
+    moved = frozenset({"transfer"})
+    return [
+        Plan(row["story"], n % 2, row["days"], events=moved if row.get("transfer") and n % 4 else frozenset())
+        for n, row in ((n, rows[n % len(rows)]) for n in range(stays))
+    ]
+
+
 def signing(variant: str, limit: datetime, usual: datetime, rng: Random) -> tuple[datetime, datetime | None] | None:
     """Return when a document arrives and when it was signed (None: never); None if there is no document.
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from hisbus_simulator.facts import (
     AdmissionCancelled,
     Admitted,
+    Charged,
     DischargeCancelled,
     Discharged,
     Fact,
@@ -14,6 +15,7 @@ from hisbus_simulator.facts import (
     Measured,
     Merged,
     Operation,
+    Ordered,
     Place,
     Reading,
     Registered,
@@ -78,7 +80,11 @@ def _told(fact: Fact, context: Context) -> tuple[str, list[str]]:
     match fact:
         case Admitted():
             visit = _pv1(fact, context, {44: stamp(fact.admitted)})
-            return "ADT^A01^ADT_A01", [*head, visit, *_dg1(fact.diagnoses, "A", fact.at)]
+            allergies = [
+                _segment("AL1", {1: str(n), 2: kind, 3: f"^{escape(name)}"})
+                for n, (kind, name) in enumerate(fact.allergies, 1)
+            ]
+            return "ADT^A01^ADT_A01", [*head, visit, *allergies, *_dg1(fact.diagnoses, "A", fact.at)]
         case Registered():
             return "ADT^A04^ADT_A01", [*head, _pv1(fact, context, {2: "O"})]
         case AdmissionCancelled():
@@ -99,6 +105,10 @@ def _told(fact: Fact, context: Context) -> tuple[str, list[str]]:
         case Measured():
             obr = _obr(fact.number, ("VITALS", "生命体征"), fact.at, fact.at)
             return "ORU^R01^ORU_R01", [head[1], _pv1(fact, context), obr, *_readings(fact.readings, fact.at)]
+        case Ordered():
+            return "ORM^O01^ORM_O01", [head[1], _pv1(fact, context), *_order(fact, context)]
+        case Charged():
+            return "DFT^P03^DFT_P03", [*head, _pv1(fact, context), *_ft1(fact)]
         case Reported():
             obr = _obr(fact.number, fact.service, fact.ordered, fact.at)
             obx = _readings(fact.readings, fact.ordered) or _texts((s.code, s.title, s.text) for s in fact.sections)
@@ -165,13 +175,39 @@ def _pr1(operations: tuple[Operation, ...], context: Context) -> list[str]:
                 1: str(n),
                 3: f"{operation.code}^{escape(operation.name)}^I9C",
                 5: stamp(operation.start),
-                6: "O",
+                6: operation.kind,
                 7: str(operation.minutes),
                 11: _xcn(context.surgeon),
                 19: operation.number,
             },
         )
         for n, operation in enumerate(operations, 1)
+    ]
+
+
+def _order(fact: Ordered, context: Context) -> list[str]:
+    number, what = f"{fact.number}^EMR", f"{fact.code}^{escape(fact.name)}^L"
+    orc = _segment("ORC", {1: "NW", 2: number, 9: stamp(fact.ordered), 12: _xcn(context.doctor)})
+    if fact.medicine:
+        return [orc, _segment("RXO", {1: what})]
+    return [orc, _segment("OBR", {1: "1", 2: number, 4: what, 7: stamp(fact.ordered)})]
+
+
+def _ft1(fact: Charged) -> list[str]:
+    return [
+        _segment(
+            "FT1",
+            {
+                1: str(n),
+                2: f"{fact.visit}-C{n:03}",
+                4: stamp(fact.at),
+                6: "CG",
+                7: f"{code}^{escape(name)}^L",
+                10: "1",
+                11: f"{amount}.00",
+            },
+        )
+        for n, (code, name, amount) in enumerate(fact.items, 1)
     ]
 
 
@@ -185,21 +221,18 @@ def _obx(n: int, type: str, item: str, value: str, more: Mapping[int, str] | Non
 
 
 def _readings(readings: tuple[Reading, ...], at: datetime) -> list[str]:
-    return [
-        _obx(
-            n,
-            "NM",
-            f"{reading.code}^{escape(reading.name)}^LN",
-            reading.text,
-            {
-                6: escape(reading.unit),
-                7: f"{reading.low:g}-{reading.high:g}",
-                8: "L" if reading.value < reading.low else "H" if reading.value > reading.high else "N",
-                14: stamp(at),
-            },
-        )
-        for n, reading in enumerate(readings, 1)
-    ]
+    told: list[str] = []
+    for n, reading in enumerate(readings, 1):
+        more = {
+            6: escape(reading.unit),
+            7: f"{reading.low:g}-{reading.high:g}",
+            8: reading.flag,
+            14: stamp(at),
+        }
+        told.append(_obx(n, "NM", f"{reading.code}^{escape(reading.name)}^LN", reading.text, more))
+        if reading.note:
+            told.append(_segment("NTE", {1: "1", 2: "L", 3: escape(reading.note)}))
+    return told
 
 
 def _texts(sections: Iterable[tuple[str, str, str]]) -> list[str]:
@@ -208,7 +241,7 @@ def _texts(sections: Iterable[tuple[str, str, str]]) -> list[str]:
 
 
 def _txa(fact: Filed, context: Context) -> str:
-    author = _xcn(context.surgeon if fact.type == "C0009" else context.doctor)
+    author = _xcn(context.surgeon if fact.by == "surgeon" else context.doctor)
     fields = {1: "1", 2: f"{fact.type}^{escape(fact.title)}", 3: "TX", 4: stamp(fact.about), 9: author}
     fields |= {12: fact.number, 13: fact.replaces, 17: "AU" if fact.signed else "IP", 19: "AV"}
     if fact.signed:

@@ -1,24 +1,20 @@
 """Tell a stay from its story, its patient and its plan: the facts, in no particular order."""
 
-import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
-from functools import cache
-from importlib import resources
-from random import Random
-from typing import Any
+from datetime import date, datetime, timedelta
 
+from hisbus_simulator.defects import chosen, planted, spoil
 from hisbus_simulator.facts import (
     AdmissionCancelled,
     Admitted,
+    Charged,
     DischargeCancelled,
     Discharged,
     Fact,
     Filed,
     Measured,
     Merged,
-    Operation,
+    Ordered,
     Place,
     Reading,
     Reported,
@@ -27,55 +23,19 @@ from hisbus_simulator.facts import (
     Updated,
 )
 from hisbus_simulator.frontpage import front_page, spoilt
-from hisbus_simulator.people import PEOPLE, Doctor, Patient, age_on
+from hisbus_simulator.people import PEOPLE
 from hisbus_simulator.plan import Plan, signing
-from hisbus_simulator.vitals import measured
+from hisbus_simulator.scribe import TITLES, Scribe
 
-_TITLES = {
-    "C0009": "手术记录",
-    "C0032": "住院病案首页",
-    "C0034": "入院记录",
-    "C0035": "24小时内入出院记录",
-    "C0037": "首次病程记录",
-    "C0038": "日常病程记录",
-    "C0039": "上级医师查房记录",
-    "C0049": "出院记录",
-    "C0050": "死亡记录",
-}
 _ONE_MORE_SENTENCE = "今晨诉咽部轻度干痒不适，嘱其淡盐水漱口。"
 _DAY = timedelta(days=1)
+_MINUTE = timedelta(minutes=1)
+_LEAST = timedelta(minutes=2)
+"""What was done before the admission, in the emergency room, is sent this long after it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cast:
-    """Who takes part in a stay, where and when."""
-
-    visit: str
-    patient: Patient
-    doctor: Doctor
-    surgeon: Doctor
-    place: Place
-    admitted: datetime
-
-
-@cache
-def story(name: str) -> dict[str, Any]:
-    """Return a story's texts and numbers."""
-    text = resources.files(__package__).joinpath("stories", f"{name}.toml").read_text("utf-8")
-    return tomllib.loads(text)
-
-
-class Stay:
+class Stay(Scribe):
     """One stay, ready to be told."""
-
-    def __init__(self, cast: Cast, plan: Plan, rng: Random) -> None:
-        self.cast, self.plan, self._rng = cast, plan, rng
-        self._story = story(plan.story)
-        self._variant = rng.choice(self._story["variants"])
-        self._numbers = 0
-        self._left = self._leaves()
-        self._vitals = list(measured(self._story["course"], cast.admitted, self._left, rng))
-        self._operations = list(self._operated())
 
     def facts(self, end: datetime) -> list[Fact]:
         """Return what happens until the end of the week; who leaves later is still in bed then."""
@@ -84,35 +44,11 @@ class Stay:
             cancelled = AdmissionCancelled(at=mistake, visit=self.cast.visit)
             return [self._admission(), *(fact for fact in self._measurements() if fact.at < mistake), cancelled]
         told = [self._admission(), *self._measurements(), *self._reports(), *self._course_of_the_stay()]
-        told += [*self._first_documents(), *self._notes(), *self._surgery()]
+        told += [*self._first_documents(), *self._notes(), *self._surgery(), *self._papers(), *self._orders()]
         if self._left.date() < (end - _DAY).date():
             told += self._ending()
+        told = spoil(told, self.plan, self._variant, male=self.cast.patient.male)
         return [fact for fact in told if fact.at < end]
-
-    # When
-
-    def _leaves(self) -> datetime:
-        begun = self.cast.admitted
-        if not self.plan.days:
-            return begun + timedelta(hours=17, minutes=self._rng.randrange(60))
-        hour = time(5, 20) if self._story["ending"] == "C0050" else time(10, 30)
-        return self._jitter(datetime.combine(begun.date() + self.plan.days * _DAY, hour, begun.tzinfo), 20)
-
-    def _at(self, row: dict[str, Any]) -> datetime:
-        """Return when a row of the story happens: minutes after admission, or a time on a day (-1: before the last)."""
-        begun = self.cast.admitted
-        if "after" in row:
-            return begun + timedelta(minutes=row["after"], seconds=self._rng.randrange(240))
-        day = row["day"] if row["day"] >= 0 else self.plan.days + row["day"]
-        clock = time.fromisoformat(row.get("time", "09:30"))
-        return self._jitter(datetime.combine(begun.date() + day * _DAY, clock, begun.tzinfo), 12)
-
-    def _jitter(self, moment: datetime, minutes: int) -> datetime:
-        return moment + timedelta(seconds=self._rng.randrange(60 * minutes))
-
-    def _number(self, kind: str) -> str:
-        self._numbers += 1
-        return f"{self.cast.visit}-{kind}{self._numbers:03}"
 
     # Vital signs
 
@@ -130,55 +66,17 @@ class Stay:
     def _with(reading: Reading, value: float) -> Reading:
         return Reading(reading.code, reading.name, value, reading.unit, reading.low, reading.high, reading.digits)
 
-    # Texts
-
-    def _write(self, text: str, at: datetime) -> str:
-        """Return a text of the story, filled with what holds for this patient at this time."""
-        patient, begun = self.cast.patient, self.cast.admitted
-        taken = max((moment, n) for n, (moment, _) in enumerate(self._vitals) if moment <= at or n == 0)[1]
-        now, first = self._vitals[taken][1], self._vitals[0][1]
-        return text.format(
-            **self._variant,
-            sex="男" if patient.male else "女",
-            age=age_on(patient.birth, begun.date()),
-            day=(at.date() - begun.date()).days,
-            surgeon=self.cast.surgeon.name,
-            t=now["temperature"].text,
-            p=now["pulse"].text,
-            r=now["respiration"].text,
-            bp=f"{now['systolic'].text}/{now['diastolic'].text}",
-            spo2=now["oxygen"].text,
-            again=self._story["reoperation"]["course"] if "reoperation" in self.plan.events else "",
-            admission_bp=f"{first['systolic'].text}/{first['diastolic'].text}",
-        )
-
-    def _sections(self, rows: list[list[str]], at: datetime) -> tuple[Section, ...]:
-        return tuple(Section(code, title, self._write(text, at)) for code, title, text in rows)
-
-    def _file(self, type: str, when: tuple[datetime, datetime | None], about: datetime, *rows: Section) -> Filed:
-        filed, signed = when
-        return Filed(
-            at=filed,
-            visit=self.cast.visit,
-            number=self._number("D"),
-            type=type,
-            title=_TITLES[type],
-            about=about,
-            signed=signed,
-            sections=rows,
-        )
-
-    def _due(self, rule: str, type: str, start: datetime, hours: int, usual: datetime, part: str) -> Iterator[Filed]:
-        """File a document that a deadline asks for, as the plan says."""
-        when = signing(self.plan.variant(rule), start + timedelta(hours=hours), usual, self._rng)
-        if when:
-            yield self._file(type, when, usual, *self._sections(self._story[part]["sections"], usual))
-
     # What is told
 
     def _admission(self) -> Admitted:
         diagnoses = self._diagnoses("admitting")
-        return Admitted(at=self.cast.admitted, visit=self.cast.visit, admitted=self.cast.admitted, diagnoses=diagnoses)
+        return Admitted(
+            at=self.cast.admitted,
+            visit=self.cast.visit,
+            admitted=self.cast.admitted,
+            diagnoses=diagnoses,
+            allergies=tuple((kind, name) for kind, name in self._variant.get("allergies", [])),
+        )
 
     def _diagnoses(self, kind: str) -> tuple[tuple[str, str], ...]:
         return tuple((code, text) for code, text in self._story["diagnoses"][kind])
@@ -191,28 +89,69 @@ class Stay:
             usual = begun + timedelta(minutes=self._rng.randint(210, 420), seconds=self._rng.randrange(60))
             yield from self._due("R01", "C0034", begun, 24, usual, "admission")
 
-    def _reports(self) -> Iterator[Reported]:
-        for row in [*self._story["labs"], *self._story["images"]]:
+    def _reports(self) -> Iterator[Ordered | Reported]:
+        for row in [*self._rows("labs"), *self._rows("images")]:
             taken = self._at(row)
             readings = tuple(
-                Reading(code, name, round(self._rng.gauss(mean, spread), digits), unit, low, high, digits)
-                for code, name, unit, low, high, mean, spread, digits in row.get("items", [])
+                Reading(code, name, round(self._rng.gauss(mean, spread), digits), unit, low, high, digits, *said)
+                for code, name, unit, low, high, mean, spread, digits, *said in row.get("items", [])
             )
             sections: tuple[Section, ...] = ()
             if "finding" in row:
                 rows = [["FINDING", "检查所见", row["finding"]], ["IMPRESSION", "诊断意见", row["impression"]]]
                 sections = self._sections(rows, taken)
-            reported = taken + timedelta(minutes=self._rng.randint(15, 45))
-            if self.cast.admitted < reported < self._left:
+            reported = max(taken + timedelta(minutes=self._rng.randint(15, 45)), self.cast.admitted + _LEAST)
+            if reported < self._left:
+                code, name = row["service"]
+                if row.get("ordered", True):
+                    yield self._order(code, name, taken - 12 * _MINUTE, part=code)
                 yield Reported(
                     at=reported,
                     visit=self.cast.visit,
                     number=self._number("L"),
-                    service=(row["service"][0], row["service"][1]),
+                    service=(code, name),
                     ordered=taken,
                     readings=readings,
                     sections=sections,
                 )
+
+    def _papers(self) -> Iterator[Filed]:
+        """Tell the documents that the story has beside those whose deadlines a plan moves."""
+        for row in self._rows("papers"):
+            for at, operation in self._moments(row):
+                if at < self._left or "before_leaving" in row:
+                    sections = self._sections(row["sections"], at, operation)
+                    filed = max(at + timedelta(seconds=self._rng.randint(2, 90)), self.cast.admitted + _LEAST)
+                    by = row.get("by", "doctor")
+                    yield self._file(row["type"], (filed, at), at, *sections, part=row["part"], by=by)
+
+    def _orders(self) -> Iterator[Ordered]:
+        for row in self._rows("orders"):
+            for at, operation in self._moments(row):
+                if at < self._left:
+                    code, text = row["code"]
+                    name = self._write(text, at, operation)
+                    part, medicine = row.get("part", code), row.get("medicine", False)
+                    yield self._order(code, name, at, part=part, medicine=medicine)
+
+    def _order(self, code: str, name: str, at: datetime, *, part: str, medicine: bool = False) -> Ordered:
+        return Ordered(
+            at=max(at, self.cast.admitted + _LEAST / 2),
+            visit=self.cast.visit,
+            part=part,
+            number=self._number("R"),
+            code=code,
+            name=name,
+            ordered=at,
+            medicine=medicine,
+        )
+
+    def _charges(self) -> tuple[tuple[str, str, int], ...]:
+        """Return what the stay is charged for: the story's items, a bed for each day, what a defect adds."""
+        rows = [*self._story["charges"], ["BED", "床位费", 60 * max(self.plan.days, 1)]]
+        rows += [row for defect in planted(self.plan) for row in defect.adds.get("charges", [])]
+        male = self.cast.patient.male
+        return tuple((code, chosen(name, male=male), amount) for code, name, amount in rows)
 
     def _notes(self) -> Iterator[Filed]:
         notes = self._story.get("notes", [])
@@ -227,15 +166,30 @@ class Stay:
             if copied == "changed" and n == 2:
                 text += _ONE_MORE_SENTENCE
             previous = template
-            yield self._progress("C0038", about, Section("NOTE", "病程记录", text))
-        for row in self._story.get("rounds", []):
+            text += self._more(day, len(days))
+            yield self._progress("C0038", about, Section("NOTE", "病程记录", text), f"note{day}")
+        for n, row in enumerate(self._story.get("rounds", []), 1):
             about = self._at(row | {"time": "10:20"})
             if about < self._left:
-                yield self._progress("C0039", about, Section("ROUND", "查房记录", self._write(row["text"], about)))
+                section = Section("ROUND", "查房记录", self._write(row["text"], about))
+                yield self._progress("C0039", about, section, f"round{n}")
 
-    def _progress(self, type: str, about: datetime, section: Section) -> Filed:
+    def _more(self, day: int, last: int) -> str:
+        """Return what a note says besides: that the surgeon came the day after an operation, that a drain is out."""
+        said = ""
+        if any(operation.kind == "O" and self._day(operation.start) == day - 1 for operation in self._operations):
+            said += f"手术者{self.cast.surgeon.name}医师术后查看患者，对恢复情况满意。"
+        if "reoperation" in self.plan.events and day == last:
+            said += "盆腔引流液减少，今日拔除引流管。"
+        return said
+
+    def _day(self, at: datetime) -> int:
+        return (at.date() - self.cast.admitted.date()).days
+
+    def _progress(self, type: str, about: datetime, section: Section, part: str) -> Filed:
         signed = about + timedelta(minutes=self._rng.randint(10, 70))
-        return self._file(type, (signed + timedelta(seconds=self._rng.randint(2, 90)), signed), about, section)
+        filed = signed + timedelta(seconds=self._rng.randint(2, 90))
+        return self._file(type, (filed, signed), about, section, part=part)
 
     def _course_of_the_stay(self) -> Iterator[Fact]:
         visit, begun = self.cast.visit, self.cast.admitted
@@ -248,27 +202,20 @@ class Stay:
                 at=begun + timedelta(hours=30), visit=visit, place=Place("W9", "901", self.cast.place.bed)
             )
 
-    def _operated(self) -> Iterator[Operation]:
-        rows = [*self._story.get("operations", [])]
-        if "reoperation" in self.plan.events:
-            rows.append(self._story["reoperation"])
-        for n, row in enumerate(rows, 1):
-            code, name = row["code"]
-            start = self._at(row).replace(second=0)
-            yield Operation(f"{self.cast.visit}-OP{n}", code, name, start, row["minutes"])
-
     def _surgery(self) -> Iterator[Fact]:
-        rows = [*self._story.get("operations", []), self._story.get("reoperation", {})]
-        for n, (operation, row) in enumerate(zip(self._operations, rows, strict=False)):
+        for n, (operation, row) in enumerate(zip(self._operations, self._operation_rows(), strict=True)):
             known = operation.end + timedelta(minutes=3)
             yield Updated(at=known, visit=self.cast.visit, operations=(operation,))
+            if operation.kind != "O":
+                continue
             usual = operation.end + timedelta(minutes=self._rng.randint(40, 260))
             variant = self.plan.variant("R10") if n == 0 else ""
             if self.plan.variant("R10") == "second-absent":
                 variant = "absent" if n else ""
             when = signing(variant, operation.end + _DAY, usual, self._rng)
             if when:
-                yield self._file("C0009", when, operation.start, *self._sections(row["sections"], usual))
+                sections = self._sections(row["sections"], usual, operation)
+                yield self._file("C0009", when, operation.start, *sections, part=f"operation{n + 1}", by="surgeon")
 
     def _ending(self) -> Iterator[Fact]:
         left, visit = self._left, self.cast.visit
@@ -276,6 +223,8 @@ class Stay:
             early = left - 2 * _DAY
             yield Discharged(at=early, visit=visit, discharged=early)
             yield DischargeCancelled(at=early + timedelta(hours=27, minutes=12), visit=visit)
+        charges = self._charges()
+        yield Charged(at=left - 20 * _MINUTE, visit=visit, items=charges, part="charges")
         yield Discharged(
             at=left,
             visit=visit,
@@ -296,8 +245,14 @@ class Stay:
             self._left,
             ward=PEOPLE["wards"][self.cast.place.ward]["name"],
             payment=self._rng.choice(PEOPLE["payments"]),
-            diagnosis=self._diagnoses("final")[0],
-            operations=self._operations,
+            outpatient=self._diagnoses("admitting")[0],
+            diagnoses=self._diagnoses("final"),
+            operations=[operation for operation in self._operations if operation.kind == "O"],
+            cost=sum(amount for _, _, amount in self._charges()),
+            died=self._story["ending"] == "C0050",
+            drugs=[name for kind, name in self._variant.get("allergies", []) if kind == "DA"],
+            pathology=self._write(self._story.get("pathology", ""), signed),
+            incision=self._story.get("incision", ""),
         )
         first = self._front(spoilt(right, patient, variant), signed)
         yield first
@@ -310,7 +265,8 @@ class Stay:
             visit=self.cast.visit,
             number=self._number("F"),
             type="C0032",
-            title=_TITLES["C0032"],
+            part="frontpage",
+            title=TITLES["C0032"],
             about=self._left,
             signed=signed,
             fields=fields,
