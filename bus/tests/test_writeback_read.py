@@ -80,6 +80,12 @@ def test_a_deadline_that_has_passed_asks_to_be_mended_now() -> None:
     assert "请处理: 核实后补正" in sent(late)
 
 
+def test_what_would_be_right_leaves_for_the_doctor_to_copy() -> None:
+    right = Correction(text=Text(zh="50", en="50"), evidence=[Evidence(path=f"vitals/{PULSE.id}", value="500")])
+    said = sent(FOUND.model_copy(update={"expected": right}))
+    assert said[said.index("应为: 50") + 1].startswith("请处理"), "its evidence stands above already"
+
+
 def test_a_site_that_wants_it_gets_english_too() -> None:
     said = sent(languages=("zh", "en"))
     assert said[0] == "病历质控 Record quality R24: 生命体征疑似录入错误 Vital sign probably mistyped"

@@ -58,6 +58,21 @@ def test_no_two_examples_of_a_rule_have_one_name() -> None:
     assert max(names.values()) == 1
 
 
+def test_what_would_be_right_is_said_where_the_record_says_it() -> None:
+    said = {
+        (one.rule, name): one.expected.text.zh
+        for name, example in {
+            example.name: example for example in EXAMPLES if example.rule in {"R30", "R44", "R48"}
+        }.items()
+        for one in assessed(example).proposals
+        if isinstance(one, Finding) and one.expected is not None
+    }
+    assert said["R48", "another age"] == "65"
+    assert {text for (rule, _), text in said.items() if rule == "R30"} >= {"低钾血症"}
+    assert any(rule == "R44" and "片" in text for (rule, _), text in said.items())
+    assert ("R48", "another sex") not in said, "which of the two is right, nobody can tell"
+
+
 AHEAD = [example for example in EXAMPLES if assessed(example).wakes]
 
 

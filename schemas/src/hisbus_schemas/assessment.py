@@ -71,10 +71,21 @@ class _Proposed(Contract):
         return hashlib.sha256(json.dumps(said, ensure_ascii=False, sort_keys=True).encode()).hexdigest()
 
 
+class Correction(Contract):
+    """What would be right in place of what was found, for who mends it to copy. It is never written by itself."""
+
+    text: Text
+    """The value or sentence as it would stand in the record."""
+    evidence: list[Evidence] = []
+    """Why that is right; ``reads`` of the finding names what it rests on, too."""
+
+
 class Finding(_Proposed):
     """A defect of the record (QC)."""
 
     kind: Literal["finding"] = "finding"
+    expected: Correction | None = None
+    """Where the record itself says what would be right; None: only a person knows."""
 
 
 class CodeSet(_Proposed):

@@ -28,6 +28,7 @@ _LABELS = {
     "place": Text(zh="病区床位", en="Place"),
     "evidence": Text(zh="依据", en="Evidence"),
     "wanted": Text(zh="请处理", en="Please"),
+    "expected": Text(zh="应为", en="It would be"),
     "by": Text(zh="于 {} 前补正", en="mend it by {}"),
     "now": Text(zh="核实后补正", en="check and mend it"),
     "points": Text(zh="扣分", en="Points"),
@@ -116,7 +117,10 @@ def _said(writeback: WriteBack) -> Iterator[str]:
 
 
 def _asked(found: Finding, writeback: WriteBack) -> Iterator[str]:
-    """Yield what the doctor is asked to do and by when, and what it costs by which text."""
+    """Yield what would be right, what the doctor is asked to do and by when, and what it costs by which text."""
+    if found.expected is not None:
+        yield f"{_label(writeback, 'expected')}: {_in(writeback, found.expected.text)}"
+        yield from _evidence(writeback, [one for one in found.expected.evidence if one not in found.evidence])
     due = found.due if found.due is not None and found.due > writeback.decided else None
     name, when = ("by", _local(due, writeback)) if due else ("now", "")
     yield f"{_label(writeback, 'wanted')}: {_label(writeback, name).replace('{}', when)}"

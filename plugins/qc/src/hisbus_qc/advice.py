@@ -5,10 +5,10 @@ from datetime import timedelta
 
 from hisbus_qc import evidence
 from hisbus_qc.clock import shown
-from hisbus_qc.facts import Search, find, sentence
+from hisbus_qc.facts import Fact, Search, find, sentence
 from hisbus_qc.record import Record, written
 from hisbus_qc.rule import DocumentTypes, Limits, Regex, Rule, Said, takes
-from hisbus_schemas import ChartDocument, Evidence, Wake
+from hisbus_schemas import ChartDocument, Correction, Evidence, Text, Wake
 
 _DRUG = re.compile(
     r"\d\s*(?:mg|g|ug|μg|ml|IU|U|片|粒|支|袋|丸|万)"
@@ -113,6 +113,7 @@ def medicines(rule: Rule, record: Record, limits: Medicines) -> Said:
                 subject=f"unlisted:{fact.id}",
                 evidence=[*fact.proof, *evidence.shown(item)],
                 reads=[fact.ref, item.ref],
+                expected=_ordered(re.sub(limits.prefix, "", fact.name), fact),
             )
     for name, proof in _listed(item, limits):
         if not any(_core(name) in ordered or _core(ordered) in name for _, ordered in orders):
@@ -129,6 +130,11 @@ def _prescribed(item: ChartDocument, heading: str) -> list[str]:
     """Return what stands behind the heading of the medicines; without one, the whole text."""
     found = [section.text[match.end() :] for section in item.sections if (match := re.search(heading, section.text))]
     return found or [section.text for section in item.sections]
+
+
+def _ordered(text: str, fact: Fact) -> Correction:
+    """Return what the record would say: the medicine as it was ordered."""
+    return Correction(text=Text(zh=text, en=text), evidence=fact.proof)
 
 
 def _listed(item: ChartDocument, limits: Medicines) -> list[tuple[str, Evidence]]:

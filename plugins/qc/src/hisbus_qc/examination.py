@@ -8,7 +8,7 @@ from hisbus_qc.facts import Fact, Search, find, mention, sentence
 from hisbus_qc.pages import diagnoses
 from hisbus_qc.record import Record, named, written
 from hisbus_qc.rule import DocumentTypes, GroupRegex, Limits, Rule, Said, takes
-from hisbus_schemas import Evidence, Text
+from hisbus_schemas import Correction, Evidence, Text
 
 
 class Pulse(Limits):
@@ -112,6 +112,7 @@ def laboratory(rule: Rule, record: Record, limits: Laboratory) -> Said:
             subject=name,
             evidence=[*facts[0].proof, *treatment, evidence.at("discharged", record.chart.stay("discharged"))],
             reads=[facts[0].ref, *ref, record.chart.stay_ref("discharged")],
+            expected=Correction(text=implied.label, evidence=facts[0].proof),
         )
 
 

@@ -1,13 +1,14 @@
 """The front page."""
 
 import re
+from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
 from hisbus_qc import evidence
 from hisbus_qc.record import Record
 from hisbus_qc.rule import Rule, Said
-from hisbus_schemas import Chart, Evidence, Text
+from hisbus_schemas import Chart, Correction, Evidence, Text
 
 _ID_CARD = re.compile(r"[0-9]{17}[0-9Xx]")
 _BIRTH_DATE = re.compile(r"[0-9]{8}")
@@ -32,7 +33,11 @@ def identity(rule: Rule, record: Record, limits: Any) -> Said:
             reads.append(chart.stay_ref("admitted"))
         what = [rule.texts[name] for name in wrong]
         joined = Text(zh="；".join(item.zh for item in what), en="; ".join(item.en for item in what))
-        yield rule.finding(rule.say("found", what=joined), subject=page.id, evidence=proof, reads=reads)
+        expected = None
+        if [*wrong] == ["age"] and (age := _age(page.fields, record.day_admitted)) is not None:
+            expected = Correction(text=Text(zh=str(age), en=str(age)), evidence=proof[1:])
+        said = rule.say("found", what=joined)
+        yield rule.finding(said, subject=page.id, evidence=proof, reads=reads, expected=expected)
 
 
 def disagreements(fields: dict[str, str], admitted: date | None) -> dict[str, tuple[str, ...]]:
@@ -54,6 +59,11 @@ def disagreements(fields: dict[str, str], admitted: date | None) -> dict[str, tu
 def years(born: date, day: date) -> int:
     """Return the age in whole years on a day."""
     return day.year - born.year - ((day.month, day.day) < (born.month, born.day))
+
+
+def _age(fields: Mapping[str, str], admitted: date | None) -> int | None:
+    born = _date(fields.get("FP.BIRTH_DATE", "").strip())
+    return years(born, admitted) if born and admitted else None
 
 
 def _date(value: str) -> date | None:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Protocol, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from hisbus_qc.record import Record
-from hisbus_schemas import Contract, Evidence, Finding, Need, PatientClass, Text, Wake
+from hisbus_schemas import Contract, Correction, Evidence, Finding, Need, PatientClass, Text, Wake
 
 INPATIENT: frozenset[PatientClass] = frozenset({"inpatient"})
 
@@ -90,6 +90,7 @@ class Rule(Contract):
         due: datetime | None = None,
         points: float | None = None,
         title: Text | None = None,
+        expected: Correction | None = None,
         **payload: Any,
     ) -> Finding:
         """Return a finding of this rule with its severity, points and title (or others), and its source."""
@@ -104,6 +105,7 @@ class Rule(Contract):
             evidence=evidence,
             reads=reads,
             due=due,
+            expected=expected,
             payload={"title": (title or self.title).model_dump(), "source": self.source, **payload},
         )
 

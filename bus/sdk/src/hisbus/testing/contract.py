@@ -16,7 +16,7 @@ from hisbus.frames import AgentInfo
 from hisbus.resolve import cited, resolves, stands, value_at
 from hisbus.testing.charts import NOW, make_case, make_chart, make_event
 from hisbus.testing.running import FakeLLM, reasons, run
-from hisbus_schemas import EVERY_OTHER, GRANTS, KINDS, PROPOSALS, Assessment, Chart, Entry, Evidence
+from hisbus_schemas import EVERY_OTHER, GRANTS, KINDS, PROPOSALS, Assessment, Chart, Entry, Evidence, Finding
 
 _CODED = (
     "document", "section", "field", "vital", "order", "result", "charge", "diagnosis", "procedure", "allergy",
@@ -234,6 +234,8 @@ def _identities(answer: Assessment | None) -> list[tuple[str, str]]:
 def _evidence(answer: Assessment) -> Iterator[Evidence]:
     for said in (*answer.proposals, *answer.opinions):
         yield from said.evidence
+        if isinstance(said, Finding) and said.expected is not None:
+            yield from said.expected.evidence
 
 
 def _proof(chart: Chart, evidence: Evidence) -> Entry | None:

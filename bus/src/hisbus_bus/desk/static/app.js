@@ -64,6 +64,15 @@ function act(card, name) {
   else panels(card, name === "close" ? null : name);
 }
 
+// What would be right, for the doctor to paste where it belongs. Pages without HTTPS have no clipboard but this one.
+function copyText(part) {
+  const range = document.createRange();
+  range.selectNodeContents(part);
+  getSelection().removeAllRanges();
+  getSelection().addRange(range);
+  document.execCommand("copy");
+}
+
 function reject(card, number) {
   const panel = card && one("[data-panel=reject]:not([hidden])", card);
   const button = panel && one(`[data-reason="${number}"]`, panel);
@@ -89,6 +98,8 @@ document.addEventListener("click", (event) => {
   }
   const mark = target.closest("mark");
   if (mark) return select(one(`[data-finding="${mark.dataset.for.split(" ")[0]}"]`), false);
+  const copy = target.closest("[data-copy]");
+  if (copy) { copyText(one("[data-text]", copy.parentElement)); return; }
   const button = target.closest("[data-act]");
   if (button && button.type === "button") return act(button.closest("[data-finding]"), button.dataset.act);
   const card = target.closest("[data-finding]");
