@@ -10,7 +10,7 @@ import pytest
 from hisbus.lines import lines
 from hisbus.testing import make_chart, make_document, make_patient, make_vital
 from hisbus_bus.flow.writeback.document import Approved, compose
-from hisbus_schemas import Code, Decision, Evidence, Finding, Language, Location, Section, Text
+from hisbus_schemas import Code, Correction, Decision, Evidence, Finding, Language, Location, Section, Text
 
 ROW: Any = SimpleNamespace(id="w1", connector="his", proposal="p1", decision="d1")
 AT = datetime(2026, 3, 6, 4, tzinfo=UTC)

@@ -14,7 +14,7 @@ import psycopg
 from tests.bench.processes import BenchError, Server, free_port, listens, peak_rss_mb, run, wait_until
 
 from hisbus_bus.kernel.topics import FLOW
-from hisbus_simulator.oracle import RULES
+from hisbus_simulator.oracle import JUDGED
 
 KAFKA = os.environ.get("HISBUS_TEST_KAFKA", "")
 POSTGRES = os.environ.get("HISBUS_TEST_POSTGRES", "")
@@ -102,7 +102,7 @@ def make(folder: Path, name: str, *, servers: bool = True) -> Site:
         log, database = f'url = "kafka://{KAFKA}"\ndurability = "single-broker"', _new_database(name)
     site = Site(name, folder, free_port(), free_port(), database)
     places = {"name": name, "folder": folder, "log": log, "database": database, "web": site.web, "mllp": site.mllp}
-    text = CONFIGURATION.format(**places, rules=json.dumps(RULES))
+    text = CONFIGURATION.format(**places, rules=json.dumps(JUDGED))
     (folder / "hisbus.toml").write_text(text, "utf-8")
     if servers:
         run(site.command("topics", "apply"))

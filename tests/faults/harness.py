@@ -27,7 +27,7 @@ from hisbus_bus.kernel.site import open_database, open_reader
 from hisbus_bus.kernel.topics import FLOW, TOPICS, Name, group_name
 from hisbus_servers.process import free_ports
 from hisbus_simulator.his import His
-from hisbus_simulator.oracle import RULES
+from hisbus_simulator.oracle import JUDGED
 
 KILLER = Path(__file__).with_name("killer.py")
 DEADLINE_S = 240.0
@@ -146,7 +146,7 @@ class Site:
         self.config.write_text(
             CONFIGURATION.format(
                 name=self.name, folder=folder, backbone=backbone.toml(), web=self.web_port, mllp=self.mllp,
-                his=his.address[1], rules=json.dumps(RULES),
+                his=his.address[1], rules=json.dumps(JUDGED),
             )
             + more
         )  # fmt: skip

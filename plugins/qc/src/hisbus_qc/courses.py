@@ -11,6 +11,9 @@ from hisbus_qc.record import Record, written
 from hisbus_qc.rule import DocumentTypes, Limits, Rule, Said, takes
 from hisbus_schemas import Evidence, Text, Wake
 
+_DAILY = frozenset({"C0038", "C0039"})
+"""Notes of the day: where a site sends none of them, nothing is told of gaps between them."""
+
 
 class Gaps(Limits):
     """Which documents are progress notes, and the days between two by the level that an order set."""
@@ -29,7 +32,8 @@ class Gaps(Limits):
 
     def needed(self) -> Iterator[tuple[str, ...]]:
         """Yield the notes: where no order sets a level, the patient is taken for stable."""
-        yield tuple(f"document:{type}" for type in self.documents)
+        daily = [type for type in self.documents if type in _DAILY]
+        yield tuple(f"document:{type}" for type in daily or self.documents)
 
 
 @takes(Gaps)

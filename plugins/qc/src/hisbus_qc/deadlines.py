@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import cached_property
+from itertools import takewhile
 from typing import Literal
 
 from pydantic import model_validator
@@ -34,6 +35,10 @@ _UNITS = {
     "limit_days": Text(zh="{}天", en="{} d"),
     "limit_workdays": Text(zh="{}个工作日", en="{} working days"),
 }
+
+
+_COMMON = frozenset({"document:C0037", "document:C0038"})
+"""Notes of every stay."""
 
 
 class Deadline(Limits):
@@ -88,10 +93,15 @@ class Deadline(Limits):
     """The facts must come on so many days in a row; the first of the last day starts the clock."""
 
     def needed(self) -> Iterator[tuple[str, ...]]:
-        """Yield what may be found to be missing, what calls for it, and the documents that make an exception."""
+        """Yield what may be found to be missing, what calls for it, and the documents that make an exception.
+
+        A document that may also stand in a common note must come by itself: that notes come does not say that this site
+        writes it there.
+        """
         due = [f"document:{type}" for type in self.documents]
         due += [item for items in (self.needs.needed() if self.needs else ()) for item in items]
-        yield tuple(dict.fromkeys(due))
+        itself = list(takewhile(lambda item: item not in _COMMON, due))
+        yield tuple(dict.fromkeys(itself or due))
         for search in filter(None, (self.facts, self.when)):
             yield from search.needed()
         if self.unless and self.unless.part == "documents":
