@@ -1,5 +1,6 @@
 """``hisbus coverage``: what this site's feeds bring of what rules need, and what people say of it."""
 
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -50,6 +51,7 @@ def set_item(
 
     from hisbus.errors import ConfigError
     from hisbus.names import Item
+    from hisbus_bus.desk.read import coverage as listed
     from hisbus_bus.kernel import coverage
     from hisbus_bus.kernel.settings import load
     from hisbus_bus.kernel.site import envelope
@@ -61,6 +63,11 @@ def set_item(
     head = envelope(load(chosen.path))
 
     async def said(database: "Database") -> bool:
+        async with database.read() as connection:
+            known = {one.name for one in await listed.items(connection)}
+        if known and name not in known:
+            near = ", ".join(get_close_matches(name, sorted(known))) or "`hisbus coverage list` names them"
+            raise ConfigError(f"No rule needs {name!r}, so saying so changes nothing. Did you mean: {near}?")
         async with database.write() as connection:
             return await coverage.say(connection, head, [coverage.Word(name, department, state)], caller())
 

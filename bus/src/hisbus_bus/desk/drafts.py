@@ -22,6 +22,11 @@ def edited(draft: Drafted, fields: Mapping[str, str]) -> dict[str, Any]:
     return {"sections": [section.model_dump(mode="json") for section in sections]}
 
 
+def typed(draft: Drafted, fields: Mapping[str, str]) -> Drafted:
+    """Return a draft as a person has it in their form, so that nothing of theirs is lost where it was refused."""
+    return Drafted.model_validate(draft.model_dump(mode="json") | edited(draft, fields))
+
+
 def _sentences(section: DraftedSection, text: str) -> list[DraftedSentence]:
     known = {sentence.text: sentence for sentence in section.sentences}
     lines = (line.strip() for line in text.splitlines())

@@ -80,9 +80,11 @@ async def decision(request: Request, site: SiteOf, user: Reader, id: Word) -> Re
         refusal = error
     if "hx-request" not in request.headers and refusal is None:
         return RedirectResponse(f"/findings/{id}", 303)
-    finding = await _finding(site, id)
+    finding, draft = await _finding(site, id), payloads.drafted(proposal)
+    wrote = refusal is not None and draft is not None and fields.get("decision") == "edit"
+    typed = drafts.typed(draft, fields) if wrote and draft is not None else None
     await viewed(site, actor(user), "proposal.viewed", id, encounter=finding.row.encounter)
-    about = _about(request) | {"refused": refusal.code if refusal else ""}
+    about = _about(request) | {"refused": refusal.code if refusal else "", "typed": typed}
     status = refusal.status if refusal else 200
     return render(request, "card.html", user, http=status, finding=finding, chosen=id, **about)
 
@@ -136,4 +138,5 @@ def _about(request: Request) -> dict[str, Any]:
         "now": datetime.now(UTC),
         "grace": timedelta(seconds=site_of(request).settings.review.grace_s),
         "refused": "",
+        "typed": None,
     }

@@ -17,6 +17,7 @@ from hisbus.errors import Forbidden
 from hisbus_bus.flow.review import codes, drafts, proposals
 from hisbus_bus.flow.review.errors import (
     AlreadyDecided,
+    BadCodes,
     Changed,
     Closed,
     Invalid,
@@ -96,7 +97,9 @@ async def decide(
             row = await locked(connection, proposal_id)
             if not may(acting, "decide", Object("proposal", department=row.department)):
                 raise Forbidden
-            if not may(acting, "decide", drafts.object_of(proposals.body(row), row.department)):
+            about = drafts.object_of(proposals.body(row), row.department)
+            nobodys = decision == "reject" and about.kind == "draft" and not about.author
+            if not nobodys and not may(acting, "decide", about):
                 raise NotAuthor
             _still_waiting(row, if_match)
             chart = await charts.chart(connection, row.encounter)
@@ -186,9 +189,11 @@ def _made(
 def _approved(proposal: Proposal, decision: str, edit: _Edit | None) -> Proposal:
     """Return what a person answered to, with their changes. Raises where that may not leave."""
     approved = _edited(proposal, edit)
-    document = payloads.drafted(approved)
+    document, coded = payloads.drafted(proposal), payloads.coded(approved)
     if document is not None and decision != "reject":
-        drafts.check(document)
+        drafts.check(document, payloads.drafted(approved))
+    if coded is not None and decision != "reject" and not coded.codes:
+        raise BadCodes
     return approved
 
 

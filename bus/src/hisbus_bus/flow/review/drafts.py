@@ -1,8 +1,8 @@
 """A drafted document: who may answer it, and what may leave."""
 
-from hisbus_bus.flow.review.errors import Incomplete, NoDocument
+from hisbus_bus.flow.review.errors import Incomplete, Invalid, NoDocument
 from hisbus_bus.kernel.people import Object
-from hisbus_schemas import Draft, Drafted, Proposal
+from hisbus_schemas import Draft, Drafted, DraftedSection, Proposal
 
 
 def object_of(proposal: Proposal, department: str) -> Object:
@@ -12,14 +12,28 @@ def object_of(proposal: Proposal, department: str) -> Object:
     return Object("proposal", department=department)
 
 
-def check(approved: Drafted) -> None:
-    """Let a document pass that may be sent as it is.
+def check(proposed: Drafted, approved: Drafted | None) -> None:
+    """Let a document pass that may be sent. A person changes what its sections say, and nothing else of it.
 
     Raises:
         NoDocument: it is a transcript.
+        Invalid: it is no document any more, or another one, or lacks a section that was drafted.
         Incomplete: a section that it must have says nothing.
     """
-    if approved.form != "document":
+    if proposed.form != "document":
         raise NoDocument
-    if approved.lacking():
+    if approved is None or _form(approved) != _form(proposed):
+        raise Invalid
+    if any(not _says(section) for section in approved.sections if section.required):
         raise Incomplete
+
+
+def _form(document: Drafted) -> object:
+    """Return what of a document nobody changes."""
+    sections = [(one.code, one.title, one.loinc, one.element, one.required) for one in document.sections]
+    return document.template, document.form, document.type, document.loinc, document.title, document.language, sections
+
+
+def _says(section: DraftedSection) -> bool:
+    """Tell whether a section says something: a letter or a figure, not signs alone."""
+    return any(sign.isalnum() for one in section.sentences for sign in one.text)

@@ -60,7 +60,7 @@ class Invalid(Refused):
 
 
 class BadCodes(Refused):
-    """The codes cannot be recorded: one has no known form or stands twice, or two diagnoses are principal."""
+    """The codes cannot be recorded: there is none, one has no known form or stands twice, or two are principal."""
 
     code = "bad_codes"
     status = 422
