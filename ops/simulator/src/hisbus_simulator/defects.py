@@ -28,8 +28,8 @@ class DefectError(ValueError):
 class Defect:
     """One thing that is wrong, and what it makes of a stay."""
 
-    expected: tuple[tuple[str, str], ...]
-    """Rule and state of each finding that it asks for; none: it only looks like a defect."""
+    expected: tuple[tuple[str, str, str], ...]
+    """Rule and state of each finding that it asks for, and what that rests on; none: it only looks like a defect."""
     omit: tuple[str, ...] = ()
     """Parts that are not told."""
     late: Mapping[str, int] = field(default_factory=dict)
@@ -57,7 +57,8 @@ def defects() -> Mapping[str, Defect]:
     found = {}
     for rule, variants in tomllib.loads(text).items():
         for name, row in variants.items():
-            expected = tuple((of, state) for of, state in row.pop("expected"))
+            rests = row.get("rests", "")
+            expected = tuple((of, state, *more, rests)[:3] for of, state, *more in row.pop("expected"))
             swap = {part: (pattern, told) for part, (pattern, told) in row.pop("swap", {}).items()}
             found[f"{rule} {name}"] = Defect(expected=expected, swap=swap, **row)
     return found

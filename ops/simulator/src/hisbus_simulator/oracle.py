@@ -73,7 +73,7 @@ def planted(visit: str, plan: Plan) -> Iterator[Expected]:
     """Yield what must be found of a stay's defects beside those that the facts are judged for."""
     if "cancelled" not in plan.events:
         for defect in defects.planted(plan):
-            yield from (Expected(visit, rule, state, visit, defect.rests) for rule, state in defect.expected)
+            yield from (Expected(visit, rule, state, visit, rests) for rule, state, rests in defect.expected)
 
 
 @dataclass
