@@ -84,6 +84,16 @@ def filled(draft: dict[str, Any]) -> dict[str, Any]:
     return {"sections": sections}
 
 
+def nothing_of_it(draft: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return edits by which an empty document, or another one, would leave."""
+    sections = filled(draft)["sections"]
+    signs_alone = [part | {"sentences": [{"text": "——。"}]} for part in sections]
+    unasked = [part | {"required": False, "sentences": []} for part in sections]
+    said = [part for part in sections if not part["required"]]
+    other = {"sections": sections, "type": draft["payload"]["type"] | {"code": "C0034"}}
+    return [{"sections": []}, {"sections": said}, {"sections": unasked}, {"sections": signs_alone}, other]
+
+
 async def signs(bus: Any, number: str = "D1") -> None:
     """Let the one user be the doctor of a staff number."""
     await users.add_number(bus.app.site.database, "tester", number, "HOSP")
@@ -150,6 +160,10 @@ async def test_a_discharge_makes_a_draft_that_leaves_once_a_person_accepts_it_an
         for answer in ({"decision": "accept"}, {"decision": "edit", "payload": {"note": "已核对"}}):
             refused = await decide(bus, draft, **answer)
             assert (refused.status_code, refused.json()["code"]) == (422, "incomplete")
+        for changed in nothing_of_it(draft):
+            refused = await decide(bus, draft, decision="edit", payload=changed)
+            assert refused.status_code == 422, changed
+        assert his.received == []
         assert (await decide(bus, draft, decision="edit", payload=filled(draft))).status_code == 200
         await bus.idle()
         (left,) = his.documents.values()
