@@ -103,15 +103,17 @@ async def test_saying_the_same_again_says_nothing(site: Site) -> None:
     assert not await say(site, Word(CONSENT, "", "observed")), "nothing was said of it"
 
 
-async def test_those_are_told_who_are_not_closed_or_wait_for_a_person(site: Site) -> None:
+async def test_those_are_told_who_are_not_closed_or_wait_for_a_person_or_had_something_withdrawn(site: Site) -> None:
     for id, status in (("e1", "admitted"), ("e2", "discharged"), ("e3", "discharged"), ("e4", "cancelled")):
         await stay(site, id, status)
+    await stay(site, "e5", "discharged")
     await proposal(site, "e2", "stale")
     await proposal(site, "e3", "accepted")
+    await proposal(site, "e5", "withdrawn")
     await say(site, Word(NOTE, "", "not_connected"))
     async with site.database.read() as connection:
         keys = list(await connection.scalars(select(tables.outbox.c.key).order_by(tables.outbox.c.key)))
-    assert keys == ["key-e1", "key-e2"]
+    assert keys == ["key-e1", "key-e2", "key-e5"]
 
 
 async def test_what_changes_nothing_that_is_judged_makes_no_version(site: Site) -> None:

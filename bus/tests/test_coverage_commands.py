@@ -89,6 +89,13 @@ def test_what_is_no_item_is_refused(hisbus: Hisbus, item: str) -> None:
     assert "is no item" in hisbus("set", item, "connected", code=1)
 
 
+@pytest.mark.usefixtures("database")
+@pytest.mark.parametrize("item", ["document:C34", "document:c0034", "documents:C0034"])
+def test_a_word_about_what_no_rule_needs_is_refused_with_what_may_be_meant(hisbus: Hisbus, item: str) -> None:
+    assert NOTE in hisbus("set", item, "not_connected", code=1)
+    assert rows(hisbus("list", "--missing")) == []
+
+
 def test_any_of_a_kind_is_the_kind(hisbus: Hisbus) -> None:
     hisbus("set", "field:*", "not_connected")
     assert [row[0] for row in rows(hisbus("list"))] == ["field"]
