@@ -205,8 +205,8 @@ async def test_an_agent_judges_current_charts_again(hospital: Any, said: Any) ->
         await bus.idle()
         assert await findings(bus) == ["V1 R02 late open"]
     for limit_hours, expected, told_of in (
-        (6, ["V1 R02 late open", "V2 R02 late open"], ["R02", "1", "0", "0", "0"]),
-        (9, ["V1 R02 late resolved", "V2 R02 late resolved"], ["R02", "0", "0", "2", "0"]),
+        (6, ["V1 R02 late open", "V2 R02 late open"], ["R02", "1", "0", "0", "0", "0"]),
+        (9, ["V1 R02 late resolved", "V2 R02 late resolved"], ["R02", "0", "0", "2", "0", "0"]),
     ):
         agents = {"qc": {"settings": {"rules": {"R02": {"limit_hours": limit_hours}}}}}
         async with hospital(agents=agents, user=f"user{limit_hours}") as bus:
