@@ -1,4 +1,4 @@
-"""What the rules say of stays that were written by hand is what two physicians said of them."""
+"""What the rules say of stays that were written by hand is what their readers said; no physician has judged them."""
 
 from tests.stays import findings, read, score
 
