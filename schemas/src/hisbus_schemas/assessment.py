@@ -63,6 +63,10 @@ class _Proposed(Contract):
     """The model that judged it, or helped to (``case.llm.model``). Empty: rules alone."""
     payload: dict[str, Any] = {}
 
+    def cites(self) -> list[Evidence]:
+        """Return everything that it names as proof, each once."""
+        return self.evidence
+
     def stamp(self) -> str:
         """Return the fingerprint: the same as long as the proposal says the same."""
         if self.fingerprint:
@@ -86,6 +90,11 @@ class Finding(_Proposed):
     kind: Literal["finding"] = "finding"
     expected: Correction | None = None
     """Where the record itself says what would be right; None: only a person knows."""
+
+    def cites(self) -> list[Evidence]:
+        """Return what proves the defect, and what proves how it would be right."""
+        right = self.expected.evidence if self.expected is not None else []
+        return [*self.evidence, *(one for one in right if one not in self.evidence)]
 
 
 class CodeSet(_Proposed):

@@ -120,7 +120,7 @@ def _asked(found: Finding, writeback: WriteBack) -> Iterator[str]:
     """Yield what would be right, what the doctor is asked to do and by when, and what it costs by which text."""
     if found.expected is not None:
         yield f"{_label(writeback, 'expected')}: {_in(writeback, found.expected.text)}"
-        yield from _evidence(writeback, [one for one in found.expected.evidence if one not in found.evidence])
+        yield from _evidence(writeback, found.cites()[len(found.evidence) :])
     due = found.due if found.due is not None and found.due > writeback.decided else None
     name, when = ("by", _local(due, writeback)) if due else ("now", "")
     yield f"{_label(writeback, 'wanted')}: {_label(writeback, name).replace('{}', when)}"

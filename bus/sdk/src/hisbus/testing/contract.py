@@ -16,7 +16,7 @@ from hisbus.frames import AgentInfo
 from hisbus.resolve import cited, resolves, stands, value_at
 from hisbus.testing.charts import NOW, make_case, make_chart, make_event
 from hisbus.testing.running import FakeLLM, reasons, run
-from hisbus_schemas import EVERY_OTHER, GRANTS, KINDS, PROPOSALS, Assessment, Chart, Entry, Evidence, Finding
+from hisbus_schemas import EVERY_OTHER, GRANTS, KINDS, PROPOSALS, Assessment, Chart, Entry, Evidence
 
 _CODED = (
     "document", "section", "field", "vital", "order", "result", "charge", "diagnosis", "procedure", "allergy",
@@ -114,7 +114,7 @@ class AgentContract:
         for case, answer in self._answers():
             seen = case.chart.project(self.agent.grants)
             for proposal in answer.proposals:
-                for evidence in proposal.evidence:
+                for evidence in proposal.cites():
                     entry = _proof(seen, evidence)
                     assert entry is None or entry.ref in proposal.reads, (
                         "evidence cites a document that `reads` does not name: add its ref"
@@ -232,10 +232,10 @@ def _identities(answer: Assessment | None) -> list[tuple[str, str]]:
 
 
 def _evidence(answer: Assessment) -> Iterator[Evidence]:
-    for said in (*answer.proposals, *answer.opinions):
-        yield from said.evidence
-        if isinstance(said, Finding) and said.expected is not None:
-            yield from said.expected.evidence
+    for proposal in answer.proposals:
+        yield from proposal.cites()
+    for opinion in answer.opinions:
+        yield from opinion.evidence
 
 
 def _proof(chart: Chart, evidence: Evidence) -> Entry | None:

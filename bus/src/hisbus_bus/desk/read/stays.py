@@ -24,7 +24,6 @@ from hisbus_bus.kernel.people import Object
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.states import Decided, Proposed, WrittenBack
 from hisbus_schemas import Chart, Decision, Drafted, Evidence, Opinion, Proposal, Query, Text
-from hisbus_schemas import Finding as Defect
 
 SEVERITY = ("critical", "warning", "info")
 PREPARING = timedelta(minutes=1)
@@ -254,10 +253,7 @@ def _shown(said: Proposal, answer: Decision | None) -> Proposal:
 def _evidence(proposal: Proposal) -> Sequence[Evidence]:
     """Return all that a proposal rests on; each code of a set brings its own."""
     coded = payloads.coded(proposal)
-    if coded is not None:
-        return codes.evidence(coded)
-    expected = proposal.expected.evidence if isinstance(proposal, Defect) and proposal.expected else []
-    return [*proposal.evidence, *(one for one in expected if one not in proposal.evidence)]
+    return proposal.cites() if coded is None else codes.evidence(coded)
 
 
 def _voices(chart: Chart | None, row: Row[Any], voices: Iterable[opinions.Voice]) -> list[Voice]:

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 from hisbus import payloads
 from hisbus.resolve import cited
-from hisbus_schemas import Chart, ChartDocument, Entry, Evidence, Finding, Ground, Moment, Proposal, Text
+from hisbus_schemas import Chart, ChartDocument, Entry, Evidence, Ground, Moment, Proposal, Text
 
 _FACTS = {
     "admitted": Text(zh="入院时间", en="Admitted"),
@@ -45,9 +45,7 @@ _OTHER = Text(zh="病历", en="Record")
 
 def evidence_of(proposal: Proposal) -> Iterator[Evidence]:
     """Yield what a proposal rests on: its own evidence, and of a set of codes that of each."""
-    yield from proposal.evidence
-    if isinstance(proposal, Finding) and proposal.expected is not None:
-        yield from proposal.expected.evidence
+    yield from proposal.cites()
     coded = payloads.coded(proposal)
     for entry in coded.codes if coded else ():
         yield from entry.evidence
