@@ -30,6 +30,10 @@ class DraftedSection(Contract):
     sentences: list[DraftedSentence] = []
     """Empty: the record says nothing of it."""
 
+    def says_something(self) -> bool:
+        """Tell whether there is a letter or a figure in it, and not signs alone."""
+        return any(sign.isalnum() for sentence in self.sentences for sign in sentence.text)
+
 
 class Drafted(Contract):
     """A drafted document."""
@@ -49,6 +53,5 @@ class Drafted(Contract):
     """Sentences that were taken out because nothing in the record bears them, by reason."""
 
     def lacking(self) -> list[DraftedSection]:
-        """Return the sections that it must have and that say nothing."""
-        empty = (section for section in self.sections if not any(one.text.strip() for one in section.sentences))
-        return [section for section in empty if section.required]
+        """Return the sections that it must have and that say nothing: no letter and no figure, whatever signs."""
+        return [one for one in self.sections if one.required and not one.says_something()]

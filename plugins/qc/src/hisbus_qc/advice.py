@@ -105,8 +105,9 @@ def medicines(rule: Rule, record: Record, limits: Medicines) -> Said:
     if not orders or not records:
         return
     item = records[-1]
+    prescribed = _prescribed(item, limits.heading)
     for fact, name in orders:
-        if not any(_core(name) in text for text in _prescribed(item, limits.heading)):
+        if not any(_core(name) in text for text in prescribed):
             yield rule.finding(
                 rule.say("unlisted", name=name),
                 title=rule.titled("unlisted", name=name),

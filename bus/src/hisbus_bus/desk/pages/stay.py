@@ -81,8 +81,8 @@ async def decision(request: Request, site: SiteOf, user: Reader, id: Word) -> Re
     if "hx-request" not in request.headers and refusal is None:
         return RedirectResponse(f"/findings/{id}", 303)
     finding, draft = await _finding(site, id), payloads.drafted(proposal)
-    wrote = refusal is not None and draft is not None and fields.get("decision") == "edit"
-    typed = drafts.typed(draft, fields) if wrote and draft is not None else None
+    kept = refusal is not None and fields.get("decision") == "edit"
+    typed = drafts.typed(draft, fields) if kept and draft else None
     await viewed(site, actor(user), "proposal.viewed", id, encounter=finding.row.encounter)
     about = _about(request) | {"refused": refusal.code if refusal else "", "typed": typed}
     status = refusal.status if refusal else 200

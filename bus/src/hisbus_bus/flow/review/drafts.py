@@ -2,7 +2,7 @@
 
 from hisbus_bus.flow.review.errors import Incomplete, Invalid, NoDocument
 from hisbus_bus.kernel.people import Object
-from hisbus_schemas import Draft, Drafted, DraftedSection, Proposal
+from hisbus_schemas import Draft, Drafted, Proposal
 
 
 def object_of(proposal: Proposal, department: str) -> Object:
@@ -24,7 +24,7 @@ def check(proposed: Drafted, approved: Drafted | None) -> None:
         raise NoDocument
     if approved is None or _form(approved) != _form(proposed):
         raise Invalid
-    if any(not _says(section) for section in approved.sections if section.required):
+    if approved.lacking():
         raise Incomplete
 
 
@@ -32,8 +32,3 @@ def _form(document: Drafted) -> object:
     """Return what of a document nobody changes."""
     sections = [(one.code, one.title, one.loinc, one.element, one.required) for one in document.sections]
     return document.template, document.form, document.type, document.loinc, document.title, document.language, sections
-
-
-def _says(section: DraftedSection) -> bool:
-    """Tell whether a section says something: a letter or a figure, not signs alone."""
-    return any(sign.isalnum() for one in section.sentences for sign in one.text)
