@@ -1,6 +1,5 @@
 """While a stay has a code that nobody has answered, the rules that hang on it are not judged, and that is said."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -15,25 +14,14 @@ from hisbus_bus.host.needs import judged_by_what_is_known
 from hisbus_bus.kernel.charts import StoredChart
 from hisbus_bus.lab.evaluate.run import run
 from hisbus_bus.lab.evaluate.sample import Sample
-from hisbus_schemas import EVERY_OTHER, Assessment, ChartUnknown, Code, Finding, Need, Text, Unevaluated
+from hisbus_schemas import EVERY_OTHER, Assessment, ChartUnknown, Code, Need, Text, Unevaluated
 
 from .evaluate.conftest import DATA, SETTINGS, Looker
+from .needing import agent, answer, finding
 
 
 def unknown(item: str, code: str = "X9", text: str = "") -> ChartUnknown:
     return ChartUnknown(id=f"unknown-{item}-{code}", version="1", item=item, code=Code(code=code, text=text))
-
-
-def agent(**needs: Sequence[Need]) -> AgentInfo:
-    return AgentInfo(name="qc", version="1", kinds=frozenset(), grants=frozenset(), needs=needs)
-
-
-def finding(rule: str) -> Finding:
-    return Finding(key=rule, rule=rule, message=Text(zh="缺", en="missing"))
-
-
-def answer(*rules: str, **more: Any) -> Assessment:
-    return Assessment(evaluated=frozenset(rules), proposals=[finding(rule) for rule in rules], **more)
 
 
 NOTE, PAGE = Need(item="document:C0037"), Need(any=("document:C0032", "field:FP.SEX"))

@@ -1,13 +1,11 @@
 """A rule whose need this site's feeds do not bring is not judged, and what it had found is withdrawn."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from hisbus.frames import AgentInfo, Reply
+from hisbus.frames import Reply
 from hisbus.testing import NOW, make_chart, make_coverage, reasons
 from hisbus_bus.flow.review.proposals import Standing
 from hisbus_bus.flow.review.reconcile import reconcile
@@ -25,28 +23,16 @@ from hisbus_schemas import (
     ChartUnknown,
     Code,
     Coverage,
-    Finding,
     Need,
     Text,
     Unevaluated,
 )
 
 from .evaluate.conftest import DATA, SETTINGS, Looker
+from .needing import agent, answer, finding
 
 NOTE, EITHER = Need(item="document:C0037"), Need(any=("document:C0032", "field:FP.SEX"))
 DOWN = Unevaluated(rule="R01", reason="model", text=Text(zh="模型无响应。", en="The model is down."))
-
-
-def agent(**needs: Sequence[Need]) -> AgentInfo:
-    return AgentInfo(name="qc", version="1", kinds=frozenset(), grants=frozenset(), needs=needs)
-
-
-def finding(rule: str) -> Finding:
-    return Finding(key=rule, rule=rule, message=Text(zh="缺", en="missing"))
-
-
-def answer(*rules: str, **more: Any) -> Assessment:
-    return Assessment(evaluated=frozenset(rules), proposals=[finding(rule) for rule in rules], **more)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ with another id it adds a rule. Whatever is wrong is named with its file and key
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -18,7 +18,8 @@ from hisbus_qc.needs import ANYTHING, CLASS, needs
 from hisbus_qc.record import Record
 from hisbus_qc.rule import Rule
 from hisbus_qc.rulefiles import Folder, Judge, judge, load, rules, table_of
-from hisbus_schemas import EVERY_OTHER, Need, RuleInfo
+from hisbus_qc.watched import COVERAGE
+from hisbus_schemas import EVERY_OTHER, Coverage, Need, RuleInfo
 
 _MOST = {"minutes": 525_600, "hours": 87_600, "days": 3_650, "workdays": 3_650, "percent": 100, "characters": 100_000}
 """The largest number by unit: ten years, the whole, more than any note has."""
@@ -26,6 +27,8 @@ _SETTINGS = ("rules", "rules_folder", "only", "grace_s", "packs")
 PACKS = ("cn",)
 """The packs of rules that are judged by where a site names none."""
 _LONGEST_GRACE_S = 86_400
+_REMEMBERED = 256
+"""Departments, at one coverage each."""
 
 
 Kind = Literal["T", "D", "X", "L"]
@@ -81,15 +84,24 @@ class Book:
     """The rules whose parts say one thing of one subject, by id."""
     needs: Mapping[str, tuple[Need, ...]]
     """What each rule needs of the record, by id."""
+    _lacking: dict[tuple[str, str], frozenset[tuple[str, str]]] = field(default_factory=dict, compare=False, repr=False)
+    """What was left out of late, by coverage and department: every case asks, and the answer changes seldom."""
 
     def lacking(self, record: Record) -> frozenset[tuple[str, str]]:
         """Return the parts of rules of which this site's feeds do not bring what they need, by rule and part."""
         if record.coverage.whole:
             return frozenset()
-        at, said = record.coverage, record.chart.department
-        return frozenset(
-            (id, one.part) for id, all_ in self.needs.items() for one in all_ if one != CLASS and one.lacking(at, said)
-        )
+        at = record.stamps.of(COVERAGE), record.chart.department
+        found = self._lacking.get(at)
+        if found is None:
+            if len(self._lacking) >= _REMEMBERED:
+                self._lacking.clear()
+            found = self._lacking[at] = self._lacks(record.coverage, record.chart.department)
+        return found
+
+    def _lacks(self, coverage: Coverage, department: str) -> frozenset[tuple[str, str]]:
+        needs = ((id, one) for id, its in self.needs.items() for one in its if one != CLASS)
+        return frozenset((id, one.part) for id, one in needs if one.lacking(coverage, department))
 
 
 def book(settings: Mapping[str, Any], of: Shelf = QC) -> Book:
