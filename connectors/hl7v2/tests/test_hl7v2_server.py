@@ -239,6 +239,17 @@ async def test_a_message_that_does_not_end_in_time_is_answered_and_the_connectio
         assert site.stored == []
 
 
+async def test_who_is_still_sending_when_the_time_is_over_gets_the_answer_all_the_same() -> None:
+    async with running(frame_s=1) as site:
+        peer = await site.peer()
+        await peer.send(b"\x0b" + message())
+        first = await peer.reader.readexactly(1)
+        await peer.send(b"|" + b"x" * 20_000_000)
+        peer.writer.write_eof()
+        assert (first + await peer.reader.read()).count(b"\rMSA|AE|A-1") == 1
+        assert site.stored == []
+
+
 async def test_a_connection_without_messages_is_closed_even_if_bytes_trickle_in() -> None:
     async with running(idle_s=0.05) as site:
         peer = await site.peer()

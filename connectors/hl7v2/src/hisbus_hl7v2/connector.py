@@ -31,7 +31,7 @@ from hisbus_hl7v2.tls import make
 from hisbus_hl7v2.writeback import CharsetError, document, escaped
 from hisbus_schemas import Effect, Receipt, WriteBack
 
-_CLOSES: dict[str, Then] = {"too_large": "close"}
+_CLOSES: dict[str, Then] = {"too_large": "close", "frame_timeout": "close"}
 """Verdicts after which it is not known where the next message begins."""
 
 _NOT_SHOWN = frozenset({"sender_not_allowed", "type_not_allowed"})
@@ -183,7 +183,8 @@ class Hl7v2Connector:
         if frame.fault and frame.fault != "too_large":
             # Only a part of a message, so it is never handed on. Who can be told is told, and sends it again.
             told = frame.fault != "truncated" and header.get(10)
-            return Reply(examiner.reply(header, id, frame.fault) if told else None, frame.fault, id)
+            then = _CLOSES.get(frame.fault, "go_on")
+            return Reply(examiner.reply(header, id, frame.fault) if told else None, frame.fault, id, then)
         if sink is None:
             raise BusError("A frame came before anybody listened.")
         clients = self._settings.clients
@@ -193,7 +194,7 @@ class Hl7v2Connector:
             verdict = await sink(arrival)
         except RetryLater:
             code = "retry_later"
-            then: Then = "close" if arrival.refusal in _CLOSES else "pause"
+            then = "close" if arrival.refusal in _CLOSES else "pause"
             return Reply(examiner.reply(header, id, code), code, id, then)
         ack = verdict.acknowledgement
         return Reply(ack.encode(header.encoding) if ack else None, verdict.code, id, _CLOSES.get(verdict.code, "go_on"))

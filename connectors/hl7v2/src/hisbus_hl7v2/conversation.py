@@ -166,6 +166,8 @@ class Conversation(asyncio.Protocol):
         self._open = False
         if self._transport.can_write_eof():
             self._transport.write_eof()
+        if self._ending == "frame_timeout":
+            self._ending = ""  # its sender is still there, and may be sending
         self._expire_in(self._limits.frame_s)
         if not self._ending:
             await self._read_on()

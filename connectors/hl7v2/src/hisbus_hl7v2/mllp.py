@@ -66,7 +66,7 @@ class Decoder:
         self._position = 0
         self._flags: list[str] = []
         self.over = False
-        """A frame was over the cap: the rest of the stream is ignored, for where it ends is not known."""
+        """A frame was over the cap or given up: the rest of the stream is ignored, for where it ends is not known."""
         self.discarded = 0
         """Bytes outside of frames so far."""
 
@@ -96,11 +96,15 @@ class Decoder:
         return frames
 
     def finish(self, fault: Fault = "truncated") -> Frame | None:
-        """Give up the open frame and return what there is of it, if any. It is never a message."""
+        """Give up the open frame and return what there is of it, if any. It is never a message.
+
+        The rest of the stream is ignored then, as after a frame over the cap.
+        """
         if not self._open or self.over or not self._buffer:
             return None
         frame = self._frame(len(self._buffer), len(self._buffer), fault)
         self._open = False
+        self.over = True
         return frame
 
     def _is_one_frame(self, data: bytes) -> bool:
