@@ -83,11 +83,14 @@ def dispatch(site: Site, host: Host) -> Dispatch:
     return Dispatch(site, cast(AgentHost, host), QC)
 
 
-def record(encounter: str = "e1", version: int = 5, kind: str = "document.filed", agent: str = "") -> Record:
+def record(
+    encounter: str = "e1", version: int = 5, kind: str = "document.filed", agent: str = "", backfill: str = ""
+) -> Record:
     value = Charted(
         id=f"{encounter}.{version}", encounter=encounter, version=version, event="ev", kind=kind, key="k", agent=agent
     )
-    headers = {"kind": kind, "ce_correlationid": encounter} | ({"agent": agent} if agent else {})
+    more = {"agent": agent, "backfill": backfill}
+    headers = {"kind": kind, "ce_correlationid": encounter} | {name: said for name, said in more.items() if said}
     return Record("charted", 0, version, encounter, value.model_dump_json().encode(), headers, NOON)
 
 
@@ -109,6 +112,14 @@ def test_an_agent_gets_its_kinds_and_what_is_bound_for_it_alone(
     site: Site, host: Host, kind: str, agent: str, wanted: bool
 ) -> None:
     assert dispatch(site, host).wants(record(kind=kind, agent=agent)) is wanted
+    assert not dispatch(site, host).wants(record(kind=kind, agent=agent, backfill="all")), "nobody is called"
+
+
+@pytest.mark.parametrize(("agent", "wanted"), [("", True), ("qc", True), ("coding", False)])
+def test_with_what_a_stay_of_backfill_goes_on_is_for_every_agent(
+    site: Site, host: Host, agent: str, wanted: bool
+) -> None:
+    assert dispatch(site, host).wants(record(kind="order.placed", agent=agent, backfill="ends")) is wanted
 
 
 def test_an_agent_whose_rules_need_something_hears_when_something_else_is_connected(site: Site, host: Host) -> None:
@@ -116,6 +127,7 @@ def test_an_agent_whose_rules_need_something_hears_when_something_else_is_connec
     assert not dispatch(site, host).wants(news)
     host.agents = [QC.model_copy(update={"needs": {"R01": (Need(item="document:C0034"),)}})]
     assert dispatch(site, host).wants(news)
+    assert not dispatch(site, host).wants(record(kind=coverage.KIND, backfill="all"))
 
 
 async def test_an_agent_is_called_with_the_coverage_of_the_snapshot_and_its_answer_names_the_version(
@@ -215,6 +227,16 @@ async def test_a_record_ahead_of_the_stored_chart_waits(
         await dispatch(site, host).handle(batch(record(version=6)))
     assert caught.value.code == "chart_behind"
     assert (host.cases, log.appended) == ([], [])
+
+
+async def test_a_stay_that_a_replay_has_made_backfill_since_is_done_with_unless_its_chart_is_behind(
+    site: Site, host: Host, log: Any, charted: dict[str, StoredChart]
+) -> None:
+    charted["e2"] = StoredChart("e2", 5, NOON, "key-e2", {"backfill": "true"}, "{}")
+    await dispatch(site, host).handle(batch(record("e2"), record("e1")))
+    assert [out.key for out in log.appended] == ["e1"]
+    with pytest.raises(RetryLater):
+        await dispatch(site, host).handle(batch(record("e2", version=6)))
 
 
 async def test_a_stay_that_is_no_more_is_done_with(

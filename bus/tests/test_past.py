@@ -1,4 +1,4 @@
-"""What is left of an answer about a stay that was read in later, and whose deadlines it is held to once it goes on."""
+"""Whose deadlines a stay is held to that was read in and goes on."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -34,15 +34,6 @@ def chart(**more: Any) -> Any:
 @given(found=FOUND)
 def test_property_a_stay_that_came_as_it_happened_is_held_to_all(found: Any) -> None:
     assert held_to_the_present(answer(found), chart()) == answer(found)
-
-
-@given(found=FOUND)
-def test_property_a_stay_of_backfill_is_held_to_no_deadline_and_nothing_of_these_rules_closes(found: Any) -> None:
-    said = held_to_the_present(answer(found), chart(backfill=True))
-    past = {rule for rule, hours in found if hours is not None}
-    assert {one.rule for one in said.proposals} == {rule for rule, _ in found} - past
-    assert said.evaluated == frozenset("ABC") - past and said.wakes == []
-    assert {(one.rule, one.reason) for one in said.unevaluated} == {(rule, "backfill") for rule in past}
 
 
 @given(found=FOUND, since=HOURS)

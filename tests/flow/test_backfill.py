@@ -1,11 +1,11 @@
-"""Messages of before the site was connected are read in: charts have them, and nobody is held to their deadlines."""
+"""Messages of before the site was connected are read in: charts have them, and no agent is called for them."""
 
 from typing import Any
 
 import pytest
 from sqlalchemy import func, select
 
-from hisbus_bus.command.replay import replay_messages
+from hisbus_bus.command.replay import replay_messages, replay_stays
 from hisbus_bus.kernel import tables
 
 HEAD = "MSH|^~\\&|EMR|HOSP|HISBUS|QC|{time}+0800||{type}|{id}|P|2.5||||||UNICODE UTF-8\rEVN||{time}+0800\r"
@@ -53,13 +53,14 @@ async def replayed(bus: Any, **more: str) -> None:
     await bus.idle()
 
 
-async def test_stays_of_2005_open_no_deadline_and_what_they_open_is_shown_on_request(hospital: Any) -> None:
+async def test_for_stays_of_2005_no_agent_is_called_whoever_asks_for_another_look(hospital: Any) -> None:
     async with hospital(clock="wall", backfill=True) as bus:
         await bus.send([ADMISSION, *WHOLE])
         await bus.idle()
-        assert await findings(bus) == []
-        assert await findings(bus, backfill="true") == [("WHOLE", "R27", False)]
-        assert await count(bus, tables.wakes) == 0
+        await replay_stays(bus.app.settings, "qc", closed=True, dry_run=False)
+        await bus.idle()
+        assert await findings(bus, backfill="true") == []
+        assert await count(bus, tables.assessment_heads) == await count(bus, tables.wakes) == 0
         page = await bus.api.get("/api/v1/messages")
         assert {tuple(one["flags"]) for one in page.json()["items"]} == {("backfill",)}
         assert (await stay(bus, "WHOLE"))["status"] == "discharged"

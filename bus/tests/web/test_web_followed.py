@@ -113,6 +113,11 @@ async def test_an_agent_was_called_with_a_version_or_says_why_not(client: Any, s
     await asks_for(site, "qc", "order.placed")
     assert (await agent_of(client))["called"] == "not_wanted"
     async with site.database.write() as connection:
+        await connection.execute(update(tables.encounters).values(past=True))
+    assert (await agent_of(client))["called"] == "backfill"
+    async with site.database.write() as connection:
+        await connection.execute(update(tables.encounters).values(past=False))
+    async with site.database.write() as connection:
         wanted = json.dumps({"agent": {"kinds": ["document.filed"]}})
         await connection.execute(update(tables.releases).values(content=wanted))
         asked = {"target": "agent:qc", "wanted": "pause", "who": "user:ann", "changed": NOON, "reason": ""}

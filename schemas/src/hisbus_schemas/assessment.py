@@ -150,7 +150,7 @@ class Asked(Contract):
     """The first answer could not be used; the numbers are of both."""
 
 
-UnevaluatedReason = Literal["unknown_code", "not_connected", "class", "model", "backfill", "other"]
+UnevaluatedReason = Literal["unknown_code", "not_connected", "class", "model", "other"]
 """Why a rule was not judged: nobody has said what a code means; the site's feeds do not bring what it needs; it is not
 for patients of this class; the model did not help; or what the text says."""
 

@@ -52,7 +52,7 @@ class Chart(Contract):
     died: bool = False
     """The disposition says so, or the patient is dead."""
     backfill: bool = False
-    """Nothing of the stay came as it happened: it was read in later, and nobody is held to its deadlines."""
+    """Nothing of the stay came as it happened: it was read in later, and no agent is called for it."""
     live_from: Instant | None = None
     """Of a stay that was read in later and goes on: the source time of the first message that came as it happened.
     Nobody is held to deadlines of before. None: it was never read in later, or has not gone on."""
@@ -116,3 +116,6 @@ class Charted(Contract):
     """Set: for this agent alone (``timer.due``)."""
     by: str = ""
     """Set: for everybody but this agent, whose own doing it is (``proposals.changed``)."""
+    backfill: Literal["", "all", "ends"] = ""
+    """``all``: nothing of the stay came as it happened, and no agent is called. ``ends``: with this it goes on, and all
+    are, for what came before was told to none."""

@@ -20,7 +20,7 @@ from hisbus_bus.kernel.consumer import BATCH_SIZE, Batch
 from hisbus_bus.kernel.log import NewRecord, Record
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.states import Proposed
-from hisbus_bus.kernel.topics import Name, digest
+from hisbus_bus.kernel.topics import ALL, BACKFILL, ENDS, Name, digest
 from hisbus_schemas import PROPOSALS, Assessed, Assessment, Charted
 
 FIRST_LOOK = "first_look"
@@ -89,13 +89,18 @@ class Dispatch:
         self._hears = [word.removesuffix("s") for word in PROPOSALS if word in info.grants]
 
     def wants(self, record: Record) -> bool:
-        """Take what is bound for this agent alone, and of the rest the kinds that it asked for; never its own news."""
-        if record.headers.get("by") == self._info.name:
+        """Take what is bound for this agent alone, and of the rest the kinds that it asked for; never its own news.
+
+        Nothing of a stay of backfill. The record with which one goes on is for every agent: the kinds that it asked for
+        may all lie before.
+        """
+        backfill = record.headers.get(BACKFILL)
+        if backfill == ALL or record.headers.get("by") == self._info.name:
             return False
         bound_for, kind = record.headers.get("agent", ""), record.headers.get("kind")
         if kind == coverage.KIND and self._declared.needs:
             return True
-        return bound_for == self._info.name if bound_for else kind in self._info.kinds
+        return bound_for == self._info.name if bound_for else backfill == ENDS or kind in self._info.kinds
 
     async def handle(self, batch: Batch) -> None:
         """Call the agent for every record at once and append its answers; all or none."""
@@ -133,7 +138,7 @@ class Dispatch:
         async with self._site.database.write() as connection:
             rows = tables.encounters.c
             said = select(rows.id, rows.now, rows.key, rows.lanes)
-            open_stays = said.where(rows.status.in_(charts.OPEN)).order_by(rows.id)
+            open_stays = said.where(rows.status.in_(charts.OPEN), ~charts.of_backfill()).order_by(rows.id)
             stays = await connection.execute(open_stays)
             look = partial(wakes.Wake, self._info.name)
             looks = [look(stay.id, FIRST_LOOK, stay.now, stay.key, stay.lanes) for stay in stays]
@@ -154,7 +159,10 @@ class Dispatch:
         return self._goes_by[1]
 
     async def _read(self, records: list[Charted], release: str) -> tuple[list[Seen], set[str]]:
-        """Return the charts that there are, and of their stays those with a parked call; all in one snapshot."""
+        """Return the charts that there are, and of their stays those with a parked call; all in one snapshot.
+
+        Without those that a replay has made backfill since.
+        """
         async with self._site.database.read() as connection:
             stored = await charts.stored(connection, {record.encounter for record in records})
             events = await charts.stored_events(connection, {record.event for record in records})
@@ -166,6 +174,7 @@ class Dispatch:
         known = [record for record in records if record.encounter in stored]
         if any(stored[record.encounter].version < record.version for record in known):
             raise RetryLater("The chart is behind its topic: it is being restored.", code="chart_behind")
+        known = [record for record in known if not stored[record.encounter].backfill]
         cases = [
             StoredCase(events.get(one.event), stored[one.encounter], said.get(one.encounter, ()), release, covered)
             for one in known
@@ -182,8 +191,7 @@ class Dispatch:
         return {encounter: sorted(its, key=lambda one: str(one["id"])) for encounter, its in said.items()}
 
     async def _assess(self, record: Charted, case: StoredCase) -> Assessment:
-        looks_back = case.chart.backfill or _looks_back(record, case)
-        priority = Priority.BACKFILL if looks_back else Priority.LIVE
+        priority = Priority.BACKFILL if _looks_back(record, case) else Priority.LIVE
         return await self._host.assess(self._info.name, case, self._agent.deadline_s, priority)
 
     @property

@@ -174,10 +174,11 @@ def _at(word: Word) -> dict[str, str]:
 async def _stays(connection: "AsyncConnection") -> list[tuple[str, str, datetime]]:
     """Return the stays that are not closed, and those with something that waits for a person or was withdrawn.
 
+    None of backfill: nobody is called for it, and once it goes on it is judged by what is known then.
     What an earlier word withdrew comes back with the next. Of each: id, key and present.
     """
     waits = select(_proposal.encounter).where(_proposal.status.in_([*sorted(Proposed.LIVE), Proposed.WITHDRAWN]))
-    matters = or_(_stay.status.in_(charts.OPEN), _stay.id.in_(waits))
+    matters = or_(_stay.status.in_(charts.OPEN), _stay.id.in_(waits)) & ~charts.of_backfill()
     rows = await connection.execute(select(_stay.id, _stay.key, _stay.now).where(matters).order_by(_stay.id))
     return [(id, key, now) for id, key, now in rows]
 

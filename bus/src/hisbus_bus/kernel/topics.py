@@ -76,8 +76,8 @@ INTERNAL = "hisbus"
 
 BACKFILL = "backfill"
 """Header in ``raw`` of a message of before the site was connected: ``ALL``, or a time (ISO 8601) before which what it
-tells is."""
-ALL = "all"
+tells is. In ``charted``: ``ALL`` of a stay of which that holds for all, ``ENDS`` where it goes on."""
+ALL, ENDS = "all", "ends"
 
 
 def topic_name(site: str, name: Name) -> str:

@@ -317,8 +317,9 @@ async def encounters(site: Site, *, closed: bool) -> AsyncIterator[Sequence[Any]
 
 
 def _counts(closed: bool) -> ColumnElement[bool]:
-    """Tell which stays count: the open ones, or all that some event has named."""
-    return tables.encounters.c.version > 0 if closed else tables.encounters.c.status.in_(charts.OPEN)
+    """Tell which stays count: the open ones, or all that some event has named; none of backfill."""
+    row = tables.encounters.c
+    return and_(row.version > 0 if closed else row.status.in_(charts.OPEN), ~charts.of_backfill())
 
 
 async def _read(site: Site, rows: Sequence[Row[Any]]) -> AsyncIterator[Original]:

@@ -17,14 +17,15 @@ from hisbus_bus.desk.read.traces import rests_on
 from hisbus_bus.desk.read.work import CIRCULAR
 from hisbus_bus.flow.lag import lag
 from hisbus_bus.flow.review import notes
-from hisbus_bus.kernel import codes, controls, tables
+from hisbus_bus.kernel import charts, codes, controls, tables
 from hisbus_bus.kernel.bulk import given, within
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.states import Proposed
 from hisbus_schemas import Event, Moment, Text
 
-Called = Literal["called", "seen_later", "not_wanted", "disabled", "paused", "parked", "waiting"]
-"""Of an agent. ``seen_later``: it does not ask for this kind of event, and has read it with a later call."""
+Called = Literal["called", "seen_later", "not_wanted", "backfill", "disabled", "paused", "parked", "waiting"]
+"""Of an agent. ``seen_later``: it does not ask for this kind of event, and has read it with a later call. ``backfill``:
+nothing of the stay came as it happened, and no agent is called for it."""
 Judged = Literal["found", "clean", "not_evaluated"]
 
 OFFERED = 20
@@ -43,6 +44,7 @@ _CHARTED: Select[Any] = (
     .select_from(tables.charted_messages.outerjoin(_hand, _hand.c.message == _taken.hand_by))
     .where(_taken.message == bindparam("its"))
 )
+_PAST = select(_stay.id).where(within(_stay.id, given("ids")), charts.of_backfill())
 _HEADS = select(tables.assessment_heads).where(within(_head.encounter, given("ids")), _head.shadow.is_(False))
 _NOT_CLOSED = [_said.status != status for status in sorted(Proposed.CLOSED)]
 _SAID = (
@@ -176,6 +178,8 @@ class _Known:
     events: list[Row[Any]] = field(default_factory=list)
     versions: dict[str, tuple[int, set[str]]] = field(default_factory=dict)
     """By stay: the version with the message in it, and the kinds that agents are woken by."""
+    past: frozenset[str] = frozenset()
+    """The stays of backfill."""
     heads: dict[tuple[str, str], Row[Any]] = field(default_factory=dict)
     said: dict[tuple[str, str], list[Row[Any]]] = field(default_factory=lambda: defaultdict(list))
     parked: dict[tuple[str, str], Row[Any]] = field(default_factory=dict)
@@ -224,6 +228,7 @@ async def _known(connection: AsyncConnection, copy: Copy, way: Way) -> _Known:
     way.given = taken.hand if taken is not None else None
     stays = {"ids": sorted({row.encounter for row in rows if row.encounter})}
     known.versions = await _versions(connection, known.events, taken, stays)
+    known.past = frozenset(await connection.scalars(_PAST, stays))
     for row in await connection.execute(_HEADS, stays):
         known.heads[row.encounter, row.agent] = row
     for row in await connection.execute(_SAID, stays):
@@ -286,6 +291,8 @@ def _agent(site: Site, known: _Known, stay: str, name: str) -> AgentWay:
         way.called = "disabled"
     elif row := known.parked.get((stay, f"dispatch.{name}")):
         way.called, way.reason, way.parked = "parked", row.reason, row.id
+    elif stay in known.past:
+        way.called = "backfill"
     elif not wanted:
         way.called = "not_wanted"
     elif held := known.held.get(f"agent:{name}") or known.held.get("step:dispatch"):

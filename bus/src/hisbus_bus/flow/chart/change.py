@@ -239,6 +239,7 @@ class Change:
             key=encounter.key,
             agent=due.agent if due and cause.kind == "timer.due" else "",
             by=due.agent if due and cause.kind != "timer.due" else "",
+            backfill=self._scope.backfill(encounter),
         )
 
 

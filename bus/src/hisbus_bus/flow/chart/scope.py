@@ -1,6 +1,7 @@
 """The patients and encounters that a set of messages concerns: locked, loaded once, and written back."""
 
 from collections.abc import Collection, Iterable, Mapping
+from typing import Literal
 
 from hisbus_bus.flow.chart.store import Encounter, Patient, Store
 from hisbus_bus.flow.chart.visits import Merge
@@ -15,6 +16,8 @@ class Scope:
         self.patients: dict[str, Patient] = {}
         self.encounters: dict[str, Encounter] = {}
         self._changed: set[str] = set()
+        self._of_backfill: set[str] = set()
+        """The encounters of which, as they were loaded, nothing came as it happened."""
 
     def root(self, patient: str) -> str:
         """Return the patient that a number ended in."""
@@ -36,6 +39,12 @@ class Scope:
     def is_stay(self, encounter: Encounter) -> bool:
         """Tell whether somebody opened it, and its number alone names it."""
         return encounter.claims.first is not None and not self.counted(encounter)
+
+    def backfill(self, encounter: Encounter) -> Literal["", "all", "ends"]:
+        """Return whether an encounter is of backfill, or was until these messages; call it once they are folded."""
+        if encounter.of_backfill:
+            return "all"
+        return "ends" if encounter.id in self._of_backfill else ""
 
     @property
     def changed(self) -> list[tuple[Encounter, Patient | None]]:
@@ -103,7 +112,7 @@ class Scope:
     async def bring_stays(self, roots: Collection[str], *, open_only: bool = False) -> None:
         """Load the encounters that patients own; on request only those with a beginning."""
         await self.bring_patients(roots)
-        found = await self.store.lock_stays(roots, open_only=open_only)
+        found = self._loaded(await self.store.lock_stays(roots, open_only=open_only))
         self.encounters = found | self.encounters
         await self.bring({other for encounter in found.values() for other in _alike(encounter)})
         await self.bring_holders()
@@ -119,9 +128,13 @@ class Scope:
         found: dict[str, Encounter] = {}
         wanted = set(encounters)
         while absent := wanted - found.keys():
-            more = await self.store.lock_encounters(absent)
+            more = self._loaded(await self.store.lock_encounters(absent))
             found |= more
             wanted = {other for encounter in more.values() for other in _alike(encounter)}
+        return found
+
+    def _loaded(self, found: dict[str, Encounter]) -> dict[str, Encounter]:
+        self._of_backfill |= {id for id, encounter in found.items() if encounter.of_backfill}
         return found
 
 

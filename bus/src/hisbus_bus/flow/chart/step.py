@@ -116,6 +116,7 @@ class ChartStep:
                     kind=output.kind,
                     agent=output.agent,
                     by=output.by,
+                    backfill=output.backfill,
                 ),
             )
             for output in outputs

@@ -71,6 +71,11 @@ class Encounter:
     live: str = ""
     """Where the first lies in ``raw`` of what came as it happened, and its source time; empty: nothing did."""
 
+    @property
+    def of_backfill(self) -> bool:
+        """Whether nothing of it came as it happened."""
+        return self.past and not self.live
+
     def pass_by(self, lane: str | None) -> None:
         """Have its wakes pass a key."""
         if lane is not None and lane not in self.lanes:
