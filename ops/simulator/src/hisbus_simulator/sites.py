@@ -53,9 +53,9 @@ class Site:
 
 
 SITES: dict[Kind, Site] = {
-    "full": Site(),
+    "full": Site(without=frozenset({"C0006"})),
     "plain": Site(
-        without=frozenset({"C0008", "C0009", "C0026", "C0027", "C0028", "C0048"}),
+        without=frozenset({"C0006", "C0008", "C0009", "C0026", "C0027", "C0028", "C0048"}),
         fields_without=frozenset({"FP.TOTAL_COST"}),
         charges=False,
     ),
@@ -75,7 +75,7 @@ _RESTS: dict[str, str] = {
     "R08": "order C0042", "R09": "order C0045", "R10": "C0009", "R11": "C0048", "R12": "C0038",
     "R13": "C0049 disposition", "R14": "C0050 disposition", "R15": "C0032", "R16": "C0046", "R21": "C0034",
     "R23": "C0034 C0032", "R24": "C0034", "R26": "C0034", "R27": "", "R29": "C0038", "R30": "C0032",
-    "R31": "order C0038", "R33": "order", "R34": "order C0028", "R35": "C0045 C0038", "R36": "C0026",
+    "R31": "order C0038", "R33": "order C0006", "R34": "order C0028", "R35": "C0045 C0038", "R36": "C0026",
     "R37": "C0008", "R38": "charge C0009", "R39": "C0009", "R40": "C0026", "R41": "C0019", "R42": "C0009 C0038",
     "R43": "C0017 C0038", "R44": "order C0049", "R45": "C0038", "R46": "C0037 C0039", "R47": "C0034",
     "R48": "C0032", "R49": "C0032", "R50": "FP.TOTAL_COST", "R51": "C0032", "R52": "C0032", "R53": "C0032",
@@ -122,9 +122,9 @@ def is_connected(kind: Kind, rule: str) -> bool:
 
 
 def _counts(kind: Kind, what: str) -> bool:
-    """Tell whether something comes and its people do not say that it is not to be gone by."""
-    by_hand = BY_HAND[kind]
-    return SITES[kind].sends(what) and "not_connected" not in {by_hand.get(what), by_hand.get(f"document:{what}")}
+    """Tell whether something is gone by: as its people say, else where it comes."""
+    said = BY_HAND[kind].get(what) or BY_HAND[kind].get(f"document:{what}")
+    return said == "connected" if said else SITES[kind].sends(what)
 
 
 def connected(kind: Kind) -> tuple[str, ...]:

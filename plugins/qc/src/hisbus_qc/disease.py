@@ -1,7 +1,7 @@
 """R59, R60: a disease's indicators, each abstracted from the chart with its evidence, or said not to be determinable.
 
-A set of indicators is data (``sets/*.toml``). An indicator that needs a moment which the chart does not hold, or a
-part of the chart of which nothing arrived, is never *missed*: nobody can tell.
+A set of indicators is data (``sets/*.toml``). An indicator that needs a moment which the chart does not hold, a part of
+the chart of which nothing arrived, or one that this site's feeds do not bring, is never *missed*: nobody can tell.
 """
 
 import re
@@ -21,6 +21,10 @@ from hisbus_qc.rule import DocumentTypes, Limits, Rule, Said, takes
 from hisbus_schemas import Evidence, Finding, Text, Wake
 
 Status = Literal["met", "missed", "not_determinable", "not_applicable", "pending"]
+
+_NOTES = (("C0034",), ("C0037", "C0038", "C0039"), ("C0046", "C0047"), ("C0048",), ("C0049",))
+"""What a record consists of: the admission, the course, before and after an operation, the discharge. Of each one type
+will do, for not every hospital tells them apart."""
 
 
 class Indicator(Limits):
@@ -48,6 +52,26 @@ class Indicator(Limits):
     """Only asked where one of these is there."""
     unless: tuple[Search, ...] = ()
     """Not asked where one of these is: a contraindication."""
+
+    def needed(self) -> Iterator[tuple[str, ...]]:
+        """Yield what must come here for it to be missed: all that it, or its excuse, may stand in; of each any will do."""
+        for group in (*self.groups, self.before, self.unless, self.told):
+            yield from _places(group)
+
+
+def _places(group: tuple[Search, ...]) -> list[tuple[str, ...]]:
+    """Return what every stay brings of what a group is looked for in; where none does, what will do."""
+    searched = [items for search in group for items in search.needed()]
+    regular = [place for items in searched for place in _regular(items)]
+    return list(dict.fromkeys(regular)) or [tuple(item for items in searched for item in items)] * bool(searched)
+
+
+def _regular(items: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """Return, of what one search looks through, what every stay brings: no operation, no report, no outpatient's note."""
+    if items[0].startswith("document:"):
+        parts = (tuple(f"document:{type}" for type in part if f"document:{type}" in items) for part in _NOTES)
+        return [part for part in parts if part]
+    return [] if items[0].startswith("procedure:") else [items]
 
 
 class Indicators(Limits):
@@ -80,21 +104,14 @@ class Chosen(Limits):
         yield (*(f"document:{type}" for type in self.pages), "diagnosis:*")
 
     def partly(self) -> Iterator[tuple[str, tuple[str, ...]]]:
-        """Yield, for each indicator, what each of its groups is looked for in."""
+        """Yield, for each indicator, what must come for it to be missed, and by what it is asked for."""
         for name in self.sets:
             field = f"field:{SETS[name].arrival_field}"
             yield name, (field, *(f"document:{type}" for type in SETS[name].arrival_documents))
             for id, asked in SETS[name].items.items():
-                for group in (*asked.groups, asked.before, asked.if_found, asked.unless, asked.told):
-                    items = (item for search in group for each in search.needed() for item in each)
-                    found = tuple(dict.fromkeys(items))
-                    for one in dict.fromkeys((found, *_vitals(group)) if found else ()):
-                        yield f"{name}.{id}", one
-
-
-def _vitals(group: tuple[Search, ...]) -> list[tuple[str, ...]]:
-    """Return the vital signs of a group by themselves: one whose code nobody knows may be what would be missed."""
-    return [items for search in group if search.part == "vitals" for items in search.needed()]
+                asks = tuple(item for search in asked.if_found for items in search.needed() for item in items)
+                for one in dict.fromkeys((*asked.needed(), asks)):
+                    yield f"{name}.{id}", one
 
 
 @dataclass(frozen=True)
@@ -105,7 +122,7 @@ class Item:
     label: Text
     status: Status
     why: str = ""
-    """``late``, ``absent``, ``unknown_start``, ``no_data``, ``no_time``, ``too_long``, ``contraindicated`` ...."""
+    """``late``, ``absent``, ``unknown_start``, ``no_data``, ``not_connected``, ``no_time``, ``too_long`` ...."""
     at: datetime | None = None
     limit: datetime | None = None
     proof: list[Evidence] = field(default_factory=list)
@@ -175,14 +192,14 @@ def indicators(rule: Rule, record: Record, limits: Chosen) -> Said:
 def _could_come(record: Record, disease: Indicators, item: Item) -> bool:
     """Tell whether the record could say what is not determinable: what this site's feeds never bring it cannot."""
     asked = disease.items[item.id]
-    if item.why == "unknown_start" and asked.after == "arrival":
-        return record.brings(f"field:{disease.arrival_field}")
-    if item.why not in {"no_data", "unknown_start"}:
-        return True
-    searches = (*asked.before, *(search for group in asked.groups for search in group))
-    return all(any(record.brings(one) for items in search.needed() for one in items) for search in searches) or any(
-        _any(record, search) for search in searches
-    )
+    if item.why == "unknown_start" and asked.after == "arrival" and not record.brings(f"field:{disease.arrival_field}"):
+        return False
+    return _comes(record, asked)
+
+
+def _comes(record: Record, asked: Indicator) -> bool:
+    """Tell whether this site's feeds bring all that an indicator, or its excuse, may stand in."""
+    return all(any(record.brings(item) for item in items) for items in asked.needed())
 
 
 def _unknown(rule: Rule, record: Record, abstraction: Abstraction, unknown: list[Item]) -> Finding:
@@ -220,7 +237,7 @@ def abstract(name: str, record: Record, page_types: tuple[str, ...]) -> Abstract
     if included is None:
         return None
     proof, reads = included
-    items = [_item(id, indicator, disease, record) for id, indicator in disease.items.items()]
+    items = [_fair(_item(id, asked, disease, record), asked, record) for id, asked in disease.items.items()]
     return Abstraction(name, disease.version, disease.title, proof, reads, items)
 
 
@@ -253,6 +270,13 @@ def _included(
             return None
         return [own.proof, main.proof], sorted({own.ref, main.ref})
     return [own.proof], [own.ref]
+
+
+def _fair(item: Item, asked: Indicator, record: Record) -> Item:
+    """Return an indicator without the blame for what was never sent."""
+    if item.status != "missed" or _comes(record, asked):
+        return item
+    return replace(item, status="not_determinable", why="not_connected")
 
 
 def _item(id: str, asked: Indicator, disease: Indicators, record: Record) -> Item:
@@ -411,12 +435,8 @@ def _facts(record: Record, searches: tuple[Search, ...]) -> list[Fact]:
 
 
 def _carried(record: Record, searches: tuple[Search, ...]) -> bool:
-    """Tell whether anything arrived of a part of the chart that was searched; without it nothing can be missed.
-
-    Nor can what this site's feeds never bring, where they bring none of what will do.
-    """
-    comes = any(record.brings(item) for search in searches for items in search.needed() for item in items)
-    return comes and any(_any(record, search) for search in searches)
+    """Tell whether anything arrived of a part of the chart that was searched; without it nothing can be missed."""
+    return any(_any(record, search) for search in searches)
 
 
 def _any(record: Record, search: Search) -> bool:
