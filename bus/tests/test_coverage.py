@@ -20,10 +20,9 @@ OBSERVED = (CONFIGURED, ANYTHING, "", "observed")
 
 
 def told(*words: tuple[str, str, str, State]) -> Coverage:
-    return coverage.told(
-        Said(Word(item, department, state), who, number, NOON)
-        for number, (who, item, department, state) in enumerate(words, 1)
-    )
+    numbered = enumerate(words, 1)
+    said = [Said(Word(item, ward, state), who, number, NOON) for number, (who, item, ward, state) in numbered]
+    return coverage.told(said)
 
 
 def test_before_anything_is_said_everything_is_connected() -> None:
@@ -58,6 +57,23 @@ def test_a_word_that_is_taken_back_leaves_what_was_found() -> None:
     no = (PERSON, NOTE, "", "not_connected")
     assert told(OBSERVED, (FOUND, NOTE, "", "connected"), no, back).brings(NOTE)
     assert not told(OBSERVED, no, back).brings(NOTE)
+
+
+def test_what_a_person_takes_back_leaves_the_word_of_the_configuration() -> None:
+    configured, back = (CONFIGURED, NOTE, "", "not_connected"), (PERSON, NOTE, "", "observed")
+    assert not told(configured, back).brings(NOTE)
+    assert not told(configured, (PERSON, NOTE, "", "connected"), back).brings(NOTE)
+    assert not told(OBSERVED, (FOUND, NOTE, "", "connected"), configured, back).brings(NOTE)
+
+
+def test_what_is_no_longer_configured_leaves_the_word_of_a_person() -> None:
+    assert not told((PERSON, NOTE, "", "not_connected"), (CONFIGURED, NOTE, "", "observed")).brings(NOTE)
+
+
+def test_of_a_person_and_the_configuration_the_newest_word_counts() -> None:
+    no, yes = (CONFIGURED, NOTE, "", "not_connected"), (PERSON, NOTE, "", "connected")
+    assert told(no, yes).brings(NOTE) and not told(yes, no).brings(NOTE)
+    assert told(yes, no, yes).brings(NOTE), "said again"
 
 
 # --- saying it --------------------------------------------------------------------------------------------------------
@@ -101,6 +117,21 @@ async def test_saying_the_same_again_says_nothing(site: Site) -> None:
     assert await say(site, word)
     assert not await say(site, word)
     assert not await say(site, Word(CONSENT, "", "observed")), "nothing was said of it"
+
+
+async def test_a_person_may_repeat_what_the_configuration_has_overruled_since(site: Site) -> None:
+    word = Word(NOTE, "", "connected")
+    await say(site, word)
+    await configured(site, items={NOTE: "not_connected"})
+    assert await say(site, word) and not await say(site, word)
+    async with site.database.read() as connection:
+        assert (await coverage.read(connection)).brings(NOTE)
+
+
+async def test_nothing_of_a_person_is_there_to_take_back_where_the_configuration_alone_spoke(site: Site) -> None:
+    before = await configured(site, items={NOTE: "not_connected"})
+    assert not await say(site, Word(NOTE, "", "observed"))
+    assert await configured(site, items={NOTE: "not_connected"}) == before
 
 
 async def test_those_are_told_who_are_not_closed_or_wait_for_a_person_or_had_something_withdrawn(site: Site) -> None:

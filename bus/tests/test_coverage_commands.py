@@ -53,9 +53,22 @@ def rows(said: str) -> list[list[str]]:
 @pytest.mark.usefixtures("database")
 def test_the_list_says_on_how_many_stays_a_thing_was_seen_and_which_rules_need_it(hisbus: Hisbus) -> None:
     assert rows(hisbus("list")) == [
-        [CONSENT, "", "connected", "", "", "1", "", "qc R01"],
-        [NOTE, "", "connected", "", "", "1", "2", "qc R01"],
+        [CONSENT, "", "yes", "", "", "1", "1"],
+        [NOTE, "", "yes", "", "", "1 of 2", "1"],
     ]
+    assert rows(hisbus("list", NOTE)) == [[NOTE, "", "yes", "", "", "1 of 2", "qc R01"]]
+
+
+@pytest.mark.usefixtures("database")
+def test_the_list_fits_a_terminal_however_many_rules_need_a_thing(hisbus: Hisbus, database: sqlite3.Connection) -> None:
+    needs = json.dumps([{"item": "field:FP.DISCHARGE_DATE"}])
+    many = [(f"R{number}", needs) for number in range(100, 190)]
+    row = "INSERT INTO agent_rules VALUES ('qc', ?, '', '', ?, 1, '2026-03-02 08:00:00.000000')"
+    database.executemany(row, many)
+    hisbus("set", "field:FP.DISCHARGE_DATE", "not_connected")
+    said = hisbus("list")
+    assert ["field:FP.DISCHARGE_DATE", "no", "90"] == [rows(said)[-1][at] for at in (0, 2, 6)]
+    assert max(map(len, said.splitlines())) <= 100
 
 
 def test_what_an_operator_says_holds_at_once_and_is_audited(hisbus: Hisbus, database: sqlite3.Connection) -> None:
@@ -64,9 +77,9 @@ def test_what_an_operator_says_holds_at_once_and_is_audited(hisbus: Hisbus, data
     hisbus("set", CONSENT, "not_connected", "--department", "骨科")
     (note, ward) = rows(hisbus("list", "--missing"))[::-1]
     assert (note[:3], note[4], ward[:3], ward[4]) == (
-        [NOTE, "", "not connected"],
+        [NOTE, "", "no"],
         ME,
-        [CONSENT, "骨科", "not connected"],
+        [CONSENT, "骨科", "no"],
         ME,
     )
     audited = database.execute("SELECT actor, action, object, detail FROM audit ORDER BY id").fetchall()
@@ -99,3 +112,17 @@ def test_a_word_about_what_no_rule_needs_is_refused_with_what_may_be_meant(hisbu
 def test_any_of_a_kind_is_the_kind(hisbus: Hisbus) -> None:
     hisbus("set", "field:*", "not_connected")
     assert [row[0] for row in rows(hisbus("list"))] == ["field"]
+
+
+def test_a_word_about_a_department_that_nobody_knows_is_refused_with_those_that_are_known(
+    hisbus: Hisbus, database: sqlite3.Connection
+) -> None:
+    staff = "INSERT INTO staff VALUES ('', ?, ?, ?, '', 0, ?)"
+    database.executemany(staff, [("1", "甲", "骨科", None), ("2", "乙", "旧科", "2026-03-02 08:00:00.000000")])
+    columns = [row[1] for row in database.execute("PRAGMA table_info(encounters)")]
+    stay = dict.fromkeys(columns, "") | {"id": "e1", "version": 1, "stay": '{"department": "内科"}'}
+    database.execute(f"INSERT INTO encounters VALUES ({', '.join('?' for _ in columns)})", list(stay.values()))
+    said = hisbus("set", NOTE, "not_connected", "--department", "骨", code=1)
+    assert "'骨'" in said and "内科, 骨科." in said
+    for department in ("骨科", "内科"):
+        assert "judged again" in hisbus("set", NOTE, "not_connected", "--department", department)

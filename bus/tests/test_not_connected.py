@@ -4,16 +4,23 @@ import json
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select, update
 
 from hisbus.frames import Reply
 from hisbus.testing import NOW, make_chart, make_coverage, reasons
+from hisbus_bus.flow.review import Review
 from hisbus_bus.flow.review.proposals import Standing
 from hisbus_bus.flow.review.reconcile import reconcile
 from hisbus_bus.flow.review.states import EDITED, OPEN, RESOLVED, STALE, WITHDRAWN, State
 from hisbus_bus.host.calls import StoredCase, call_of, judged
 from hisbus_bus.host.connected import judged_by_what_comes
+from hisbus_bus.kernel import coverage, rules, tables
 from hisbus_bus.kernel.charts import StoredChart
+from hisbus_bus.kernel.consumer import Batch
+from hisbus_bus.kernel.coverage import Word
+from hisbus_bus.kernel.log import Record
 from hisbus_bus.kernel.settings import Settings
+from hisbus_bus.kernel.site import Site
 from hisbus_bus.lab.evaluate.datasets import charts
 from hisbus_bus.lab.evaluate.run import run
 from hisbus_schemas import (
@@ -137,3 +144,85 @@ def test_what_waits_for_a_person_is_withdrawn_and_what_somebody_answered_stands(
         assert [(one.values, one.told, one.why) for one in changes.updates] == (
             [] if after is None else [(after._asdict(), "withdrawn", "not_connected")]
         )
+
+
+PARTS = {"R01": [Need(item="document:C0026", part="consent"), Need(item="document:C0047", part="discussion")]}
+
+
+async def say(site: Site, *words: Word) -> None:
+    async with site.database.write() as connection:
+        await coverage.say(connection, site.headers, words, "user:qc")
+
+
+async def deliver(site: Site, version: int, covered: int, *keys: str) -> list[tuple[str, int, str]]:
+    """Let review take an answer that says these keys; return what stands, each with its revision and status."""
+    said = Assessment(
+        evaluated=frozenset({"R01"}), proposals=[finding("R01").model_copy(update={"key": key}) for key in keys]
+    )
+    about = {"id": f"a{version}", "agent": "qc", "agent_version": "1", "encounter": "e1", "event": "e", "key": "k"}
+    one = Assessed(now=NOW, assessment=said, version=version, coverage=covered, **about)
+    record = Record("assessments", 0, version, "e1", one.model_dump_json().encode(), {}, NOW)
+    await Review(site).handle(Batch([record], {0: version + 1}))
+    async with site.database.read() as connection:
+        table = tables.proposals
+        rows = await connection.execute(select(table).order_by(table.c.key, table.c.revision))
+        return [(row.key, row.revision, row.status) for row in rows]
+
+
+@pytest.fixture
+async def in_parts(site: Site) -> None:
+    """An agent with one rule, of which two parts need a type of document each."""
+    async with site.database.write() as connection:
+        await rules.keep(connection, agent(**PARTS))
+
+
+@pytest.mark.usefixtures("in_parts")
+async def test_what_a_part_had_found_is_withdrawn_once_what_that_needs_does_not_come(site: Site) -> None:
+    await deliver(site, 1, 0, "R01:consent", "R01:discussion")
+    await say(site, Word("document:C0026", "", "not_connected"))
+    after = await deliver(site, 2, 1, "R01:discussion")
+    assert after == [("R01:consent", 1, "withdrawn"), ("R01:discussion", 1, "open")]
+    async with site.database.read() as connection:
+        details = list(await connection.scalars(select(tables.proposal_history.c.detail)))
+    assert details[-1] == "not_connected"
+    assert (await deliver(site, 3, 1))[1] == ("R01:discussion", 1, "resolved"), "that was mended since"
+
+
+@pytest.mark.usefixtures("in_parts")
+async def test_what_is_gone_after_a_change_of_something_else_was_mended(site: Site) -> None:
+    await deliver(site, 1, 0, "R01:consent")
+    await say(site, Word("document:C0034", "", "not_connected"))
+    assert await deliver(site, 2, 1) == [("R01:consent", 1, "resolved")]
+
+
+@pytest.mark.usefixtures("in_parts")
+async def test_what_was_withdrawn_and_is_said_again_is_open_again_with_its_history(site: Site) -> None:
+    await deliver(site, 1, 0, "R01:consent")
+    for version, (state, said) in enumerate([("not_connected", ()), ("observed", ("R01:consent",))] * 2, 2):
+        await say(site, Word("document:C0026", "", state))
+        (found,) = await deliver(site, version, version - 1, *said)
+        assert found == ("R01:consent", 1, "open" if said else "withdrawn")
+    async with site.database.read() as connection:
+        told = list(await connection.scalars(select(tables.proposal_history.c.status)))
+    assert told == ["open", "withdrawn", "open", "withdrawn", "open"]
+
+
+@pytest.mark.usefixtures("in_parts")
+async def test_what_was_withdrawn_and_is_said_in_another_way_is_another_revision(site: Site) -> None:
+    await deliver(site, 1, 0, "R01:consent")
+    await say(site, Word("document:C0026", "", "not_connected"))
+    await deliver(site, 2, 1)
+    async with site.database.write() as connection:
+        await connection.execute(update(tables.proposals).values(fingerprint="another"))
+    assert await deliver(site, 3, 1, "R01:consent") == [("R01:consent", 1, "withdrawn"), ("R01:consent", 2, "open")]
+
+
+@pytest.mark.usefixtures("in_parts")
+async def test_what_somebody_rejected_stays_so_whatever_is_said_of_the_coverage(site: Site) -> None:
+    await deliver(site, 1, 0, "R01:consent")
+    async with site.database.write() as connection:
+        await connection.execute(update(tables.proposals).values(status="rejected"))
+    await say(site, Word("document:C0026", "", "not_connected"))
+    await deliver(site, 2, 1)
+    await say(site, Word("document:C0026", "", "observed"))
+    assert await deliver(site, 3, 2, "R01:consent") == [("R01:consent", 1, "rejected")]

@@ -24,7 +24,7 @@ from hisbus_bus.kernel.log import Record
 from hisbus_bus.kernel.settings import Settings
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.topics import Keys
-from hisbus_schemas import Assessed, Assessment, Chart, Decision, Finding, Text, VisitId
+from hisbus_schemas import Assessed, Assessment, Chart, Decision, Finding, Text, Unevaluated, VisitId
 
 AT = datetime(2026, 1, 5, 8, tzinfo=UTC)
 DECIDED = {"accepted", "edited", "rejected"}
@@ -34,6 +34,10 @@ KEYS = ("R01", "R02/a", "R02/b")
 said = st.fixed_dictionaries({}, optional={key: st.sampled_from("xyz") for key in KEYS})
 evaluated = st.sets(st.sampled_from(("R01", "R02")))
 stays = st.sampled_from(("admitted", "discharged"))
+
+
+def lacking(rule: str) -> Unevaluated:
+    return Unevaluated(rule=rule, reason="not_connected", text=Text(zh="未接入", en="not connected"))
 
 
 class ReviewMachine(RuleBasedStateMachine):
@@ -85,8 +89,18 @@ class ReviewMachine(RuleBasedStateMachine):
 
     # --- what may happen ----------------------------------------------------------------------------------------------
 
-    @rule(agent=st.sampled_from(("qc", "text")), says=said, evaluated=evaluated, ahead=st.integers(-2, 3), reads=stays)
-    def assess(self, agent: str, says: dict[str, str], evaluated: set[str], ahead: int, reads: str) -> None:
+    @rule(
+        agent=st.sampled_from(("qc", "text")),
+        says=said,
+        evaluated=evaluated,
+        unconnected=evaluated,
+        ahead=st.integers(-2, 3),
+        reads=stays,
+    )
+    def assess(
+        self, agent: str, says: dict[str, str], evaluated: set[str], unconnected: set[str], ahead: int, reads: str
+    ) -> None:
+        evaluated, says = evaluated - unconnected, {k: v for k, v in says.items() if k[:3] not in unconnected}
         proposals = [
             Finding(
                 key=key,
@@ -107,7 +121,9 @@ class ReviewMachine(RuleBasedStateMachine):
             event="",
             key="",
             now=AT,
-            assessment=Assessment(evaluated=frozenset(evaluated), proposals=proposals),
+            assessment=Assessment(
+                evaluated=frozenset(evaluated), unevaluated=[lacking(rule) for rule in unconnected], proposals=proposals
+            ),
         )
         before = self.runner.run(self.rows())
         self.deliver(one)
@@ -125,6 +141,11 @@ class ReviewMachine(RuleBasedStateMachine):
                 assert row.key not in says
             if mine and row.status in LIVE and row.rule in evaluated and row.key not in says:
                 assert after[row.id].status == "resolved"
+            if mine and row.status in LIVE and row.rule in unconnected:
+                assert after[row.id].status == "withdrawn"
+            newest = max(other.revision for other in before if other.identity == row.identity) == row.revision
+            if mine and row.status == "withdrawn" and newest and says.get(row.key) == row.fingerprint:
+                assert after[row.id].status == "open", "it came back as another"
 
     @precondition(lambda self: self.sent)
     @rule(data=st.data())

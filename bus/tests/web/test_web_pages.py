@@ -37,6 +37,28 @@ async def test_the_worklist_shows_who_lies_where_with_what(client: Any, site: Si
     assert "没有符合条件的缺陷" in none
 
 
+async def test_what_was_withdrawn_can_be_found(client: Any, site: Site) -> None:
+    row = await finding(site, "R10")
+    async with site.database.write() as connection:
+        its = tables.proposals.c.id == row.id
+        await connection.execute(update(tables.proposals).where(its).values(status="withdrawn"))
+        await audit.history(
+            connection, proposal=row.id, status="withdrawn", actor="step:review", detail="not_connected"
+        )
+    page = client("viewer", page=True)
+    link = re.search(r'href="(/findings\?[^"]*)"[^>]*>已撤回 <b>1</b>', (await page.get("/findings", headers=ZH)).text)
+    assert link is not None
+    found = (await page.get(link[1].replace("&amp;", "&"), headers=ZH)).text
+    assert "R10" in found and "R45" not in found
+    assert "已撤回 审核 · 数据未接入" in told((await page.get(f"/findings/{row.id}", headers=ZH)).text)
+
+
+def told(page: str) -> list[str]:
+    """Return the lines of histories as a reader sees them."""
+    lines = re.findall(r"<li><span class=\"time\">[^<]*</span>(.*?)</li>", page)
+    return [" ".join(re.sub(r"<[^>]+>", "", line).split()) for line in lines]
+
+
 async def test_the_case_marks_the_evidence_where_it_stands(client: Any, site: Site) -> None:
     row = await finding(site, "R45")
     page = await client("viewer", page=True).get(f"/findings/{row.id}", headers=ZH)
@@ -62,13 +84,12 @@ async def test_the_history_of_a_finding_is_told_in_the_readers_words(client: Any
     async with site.database.write() as connection:
         await audit.history(connection, proposal=row.id, status="superseded", actor="step:review")
         await audit.history(connection, proposal=row.id, status="writeback.applied", actor="user:ann", detail="AA")
-    for language, told in (
+    for language, lines in (
         (ZH, ["待处理 审核", "已被新结果取代 审核", "HIS 已确认 ann · AA"]),
         (EN, ["Open Review", "Superseded Review", "Acknowledged by the HIS ann · AA"]),
     ):
         page = await client("viewer", page=True).get(f"/findings/{row.id}", headers=language)
-        lines = re.findall(r"<li><span class=\"time\">[^<]*</span>(.*?)</li>", page.text)
-        assert [" ".join(re.sub(r"<[^>]+>", "", line).split()) for line in lines] == told
+        assert told(page.text) == lines
 
 
 async def test_a_viewer_is_offered_no_decision(client: Any, site: Site) -> None:

@@ -18,23 +18,32 @@ Department = Annotated[str, typer.Option(help="Of this department alone, as the 
 
 
 @commands.command(name="list")
-def list_items(missing: Annotated[bool, typer.Option("--missing", help="Only what is not connected.")] = False) -> None:
-    """List what rules need: which ones, on how many stays it was seen until it was settled, and what holds of it."""
+def list_items(
+    item: Annotated[str, typer.Argument(help="Only this one, with the rules that need it.")] = "",
+    missing: Annotated[bool, typer.Option("--missing", help="Only what is not connected.")] = False,
+) -> None:
+    """List what rules need: whether it comes, on how many stays it was seen until that was settled, and who says so."""
     from hisbus_bus.desk.read import coverage
 
     async def found(database: "Database") -> "list[Item]":
         async with database.read() as connection:
             return await coverage.items(connection)
 
-    table = table_of("item", "department", "state", "since", "by", "seen on", "called for", "rules")
+    table = table_of("item", "department", "connected", "since", "by", "stays", "rules")
     for one in with_database(found):
-        if missing and one.connected:
+        if (missing and one.connected) or item not in ("", one.name):
             continue
-        since = one.since.isoformat(timespec="minutes") if one.since else ""
-        counts = ("" if count is None else str(count) for count in (one.seen, one.called))
-        state = "connected" if one.connected else "not connected"
-        table.add_row(one.name, one.department, state, since, one.who, *counts, ", ".join(one.rules))
+        since = f"{one.since:%Y-%m-%d}" if one.since else ""
+        rules = ", ".join(one.rules) if item else str(len(one.rules) or "")
+        connected = "yes" if one.connected else "no"
+        table.add_row(one.name, one.department, connected, since, one.who, _stays(one), rules)
     show(table)
+
+
+def _stays(one: "Item") -> str:
+    """Return on how many stays an item was seen, of those that call for it."""
+    of = "" if one.called is None else f" of {one.called}"
+    return "" if one.seen is None else f"{one.seen}{of}"
 
 
 @commands.command(name="set")
@@ -42,7 +51,7 @@ def set_item(
     item: Annotated[str, typer.Argument(help="As `hisbus coverage list` shows it: document:C0026, class ....")],
     state: Annotated[
         Literal["connected", "not_connected", "observed"],
-        typer.Argument(help='"observed" takes an earlier word back: what was seen decides.'),
+        typer.Argument(help='"observed" takes back what a person said: the configuration or what was seen decides.'),
     ],
     department: Department = "",
 ) -> None:
@@ -65,9 +74,12 @@ def set_item(
     async def said(database: "Database") -> bool:
         async with database.read() as connection:
             known = {one.name for one in await listed.items(connection)}
+            departments = await listed.departments(connection) if department else []
         if known and name not in known:
             near = ", ".join(get_close_matches(name, sorted(known))) or "`hisbus coverage list` names them"
             raise ConfigError(f"No rule needs {name!r}, so saying so changes nothing. Did you mean: {near}?")
+        if department and departments and department not in departments:
+            raise ConfigError(f"No stay and nobody of the staff is of {department!r}. Known: {', '.join(departments)}.")
         async with database.write() as connection:
             return await coverage.say(connection, head, [coverage.Word(name, department, state)], caller())
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 from pydantic_core import from_json, to_json
-from sqlalchemy import ColumnElement, Row, select
+from sqlalchemy import JSON, ColumnElement, Row, cast, select, type_coerce
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hisbus_bus.kernel import tables
@@ -131,6 +131,14 @@ async def departments(connection: AsyncConnection, encounters: Collection[str]) 
     """Return the departments of stays by their ids, without reading the charts."""
     rows = await connection.execute(_DEPARTMENTS, {"ids": sorted(set(encounters))})
     return {id: from_json(stay).get("department", "") for id, stay in rows}
+
+
+async def departments_met(connection: AsyncConnection) -> set[str]:
+    """Return the departments of all stays."""
+    stay = tables.encounters.c.stay
+    said = cast(stay, JSON) if connection.dialect.name == "postgresql" else type_coerce(stay, JSON)
+    rows = await connection.scalars(select(said["department"].as_string()).distinct())
+    return {name for name in rows if name}
 
 
 async def chart(connection: AsyncConnection, encounter: str) -> Chart | None:

@@ -30,7 +30,9 @@ LOCK = 4711005
 """Number of the advisory lock: one transaction at a time adds to the journal."""
 
 State = Literal["connected", "not_connected", "observed"]
-"""``observed``: an earlier word is taken back, and what was seen decides."""
+"""``observed``: an earlier word of theirs is taken back; what the configuration says, or what was seen, decides."""
+At = tuple[str, str]
+"""An item and a department; that is empty for the site."""
 Head = Callable[..., dict[str, str]]
 """Makes the headers of a record: ``Site.headers``."""
 
@@ -86,23 +88,32 @@ class Reader:
         return self._known
 
 
-def told(said: Iterable[Said]) -> Coverage:
-    """Return what is connected once all this was said. What a person or the configuration said goes before the found.
+def by_hand(said: Iterable[Said]) -> dict[At, Said]:
+    """Return the word of a person or of the configuration that counts on each item and department: the newest.
 
-    Of both the newest word counts, and a word about a department before one about the site.
+    When either takes a word back, what the other says counts again.
     """
-    version, by_hand, found = 0, dict[tuple[str, str], State](), dict[tuple[str, str], State]()
-    for word, who, since, _ in said:
-        version = since
-        its = found if who == FOUND else by_hand
-        its[word.item, word.department] = word.state
-        if word.state == "observed" and word.item != ANYTHING:
-            del its[word.item, word.department]
-    others = by_hand.pop((ANYTHING, ""), "connected") != "observed"
-    known = {} if others else {at: state for at, state in found.items() if (at[0], "") not in by_hand}
+    standing: dict[tuple[str, str, str], Said] = {}
+    for one in said:
+        at = (*one.word[:2], _source(one.who))
+        standing.pop(at, None)  # a newer word stands behind all older ones
+        if one.word.state != _unsaid(one.word):
+            standing[at] = one
+    return {one.word[:2]: one for one in standing.values() if one.who != FOUND}
+
+
+def told(said: Sequence[Said]) -> Coverage:
+    """Return what is connected once all this was said. What a person or the configuration said goes before the found,
+    and a word about a department before one about the site.
+    """
+    hand = {at: one.word.state for at, one in by_hand(said).items()}
+    others = hand.pop((ANYTHING, ""), "connected") != "observed"
+    found = {one.word[:2]: one.word.state for one in said if one.who == FOUND and not others}
+    known = {at: state for at, state in found.items() if state != "observed" and (at[0], "") not in hand}
     departments: dict[str, dict[str, bool]] = {}
-    for (item, department), state in sorted((known | by_hand).items()):
+    for (item, department), state in sorted((known | hand).items()):
         departments.setdefault(department, {})[item] = state == "connected"
+    version = said[-1].version if said else 0
     return Coverage(version=version, others=others, site=departments.pop("", {}), departments=departments)
 
 
@@ -129,8 +140,7 @@ async def say(connection: "AsyncConnection", head: Head, words: Sequence[Word], 
     """
     await lock(connection)
     said = await journal(connection)
-    last = {one.word[:2]: one.word.state for one in said if (one.who == FOUND) == (who == FOUND)}
-    new = [word for word in words if last.get(word[:2], _unsaid(word)) != word.state]
+    new = [word for word in words if _is_news(said, word, who)]
     if not new:
         return False
     before, now = told(said), datetime.now(UTC)
@@ -152,6 +162,20 @@ async def configure(connection: "AsyncConnection", head: Head, settings: Coverag
     changed = [word for word in words if before.get(word.item, _unsaid(word)) != word.state]
     if changed:
         await say(connection, head, changed, CONFIGURED)
+
+
+def _source(who: str) -> str:
+    """Return whose earlier words a new one takes the place of: the step's, the configuration's, or those of people."""
+    return who if who in (FOUND, CONFIGURED) else ""
+
+
+def _is_news(said: Sequence[Said], word: Word, who: str) -> bool:
+    """Tell whether a word is another than the last of those who say it, or has been overruled since."""
+    own = [one.word.state for one in said if one.word[:2] == word[:2] and _source(one.who) == _source(who)]
+    if (own[-1] if own else _unsaid(word)) != word.state:
+        return True
+    counts = by_hand(said).get(word[:2])
+    return who != FOUND and word.state != _unsaid(word) and (counts is None or _source(counts.who) != _source(who))
 
 
 def _unsaid(word: Word) -> State:

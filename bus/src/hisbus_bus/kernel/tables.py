@@ -349,6 +349,7 @@ assessment_heads = Table(
     Column("agent", String, primary_key=True),
     Column("shadow", Boolean, primary_key=True, server_default=false()),  # of a release that is tried unseen
     Column("version", Integer, nullable=False),
+    Column("coverage", Integer, nullable=False, server_default="0"),  # that it was judged by
     Column("release", String, nullable=False, server_default=""),
     Column("evaluated", Text, nullable=False),
     Column("time", Instant, nullable=False),

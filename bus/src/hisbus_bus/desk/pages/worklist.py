@@ -26,6 +26,7 @@ STATES = (
     Proposed.EDITED,
     Proposed.REJECTED,
     Proposed.RESOLVED,
+    Proposed.WITHDRAWN,
 )
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import and_, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hisbus_bus.host.connected import lacked, named
-from hisbus_bus.kernel import coverage, rules, tables
+from hisbus_bus.kernel import charts, coverage, rules, tables
 from hisbus_bus.kernel.coverage import ANYTHING, FOUND, Said
 from hisbus_bus.kernel.rules import Rule
 from hisbus_schemas import Coverage, Need, Text
@@ -98,6 +98,13 @@ async def items(connection: AsyncConnection) -> list[Item]:
     return found
 
 
+async def departments(connection: AsyncConnection) -> list[str]:
+    """Return the departments that the site knows: of its stays, and of its staff."""
+    of_staff = select(tables.staff.c.department).where(tables.staff.c.left.is_(None)).distinct()
+    named = {*await connection.scalars(of_staff), *await charts.departments_met(connection)}
+    return sorted(named - {""})
+
+
 async def agents(connection: AsyncConnection) -> list[Agent]:
     """Return the rules of every agent, each with what it lacks."""
     now = await coverage.read(connection)
@@ -125,15 +132,8 @@ def _state(needs: Sequence[Need], now: Coverage, department: str) -> State:
 
 def _deciding(said: Sequence[Said], now: Coverage, item: str, department: str) -> tuple[datetime | None, str]:
     """Return when, and by whom, that was found or said which holds of an item."""
-    about = [one for one in said if one.word[:2] == (item, department) and one.word.state != "observed"]
-    by_hand = [one for one in about if one.who != FOUND and _stands(one, said)]
-    found = [one for one in about if one.who == FOUND] if not now.others else []
+    hand = coverage.by_hand(said).get((item, department))
+    found = [one for one in said if one.who == FOUND and one.word[:2] == (item, department)] if not now.others else []
     general = [one for one in said if one.word.item == ANYTHING]
-    last = (by_hand or found or general)[-1:]
-    return (last[0].time, last[0].who) if last else (None, "")
-
-
-def _stands(one: Said, said: Sequence[Said]) -> bool:
-    """Tell whether nobody took a word back."""
-    later = [other for other in said if other.who != FOUND and other.word[:2] == one.word[:2]]
-    return later[-1].word.state != "observed"
+    last = hand or next(iter((found or general)[::-1]), None)
+    return (last.time, last.who) if last else (None, "")

@@ -1,7 +1,7 @@
 """Reconciling, pure: an assessment is complete, so what it says is compared with what stands for its agent and stay."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,13 +57,14 @@ class Changes:
         return bool(self.opens) or any(update.told for update in self.updates)
 
 
-def reconcile(answer: Assessed, standing: Iterable[Standing], newer: bool) -> Changes:
+def reconcile(answer: Assessed, standing: Iterable[Standing], newer: bool, parted: Collection[str] = ()) -> Changes:
     """Return what an assessment changes: most often nothing.
 
     Args:
         answer: the assessment.
         standing: every revision of every proposal of its agent and encounter.
         newer: it is of a newer chart than the last one; else it may be that one, delivered again.
+        parted: rules that lack a part by the coverage of this assessment, and did not by that of the last one.
 
     Raises:
         BadMessage: it gives two proposals one key.
@@ -79,12 +80,12 @@ def reconcile(answer: Assessed, standing: Iterable[Standing], newer: bool) -> Ch
         _say(changes, answer, proposal, revisions[key], newer)
     for key, rows in revisions.items():
         if key not in said:
-            changes.updates += _missed(answer, rows)
+            changes.updates += _missed(answer, rows, parted)
     return changes
 
 
 def _say(changes: Changes, answer: Assessed, proposal: Proposal, revisions: list[Standing], newer: bool) -> None:
-    """Open what is new; leave what stands; a fingerprint that a person answered stays answered."""
+    """Open what is new, or was withdrawn; leave what stands; a fingerprint that a person answered stays answered."""
     fingerprint = proposal.stamp()
     live = next((row for row in revisions if row.status in Proposed.LIVE), None)
     if live is not None:
@@ -92,24 +93,26 @@ def _say(changes: Changes, answer: Assessed, proposal: Proposal, revisions: list
             changes.updates += _renewed(answer, proposal, live, newer)
             return
         changes.updates.append(_turn(live, "replaced"))
+    elif revisions and revisions[-1].status == Proposed.WITHDRAWN and revisions[-1].fingerprint == fingerprint:
+        changes.updates.append(_again(answer, proposal, revisions[-1]))
+        return
     decided = [row for row in revisions if row.status in Proposed.DECIDED and row.fingerprint == fingerprint]
     changes.updates += (_turn(row, "said") for row in decided if row.rectified)
     if not decided:
         changes.opens.append(Open(answer, proposal, fingerprint, revisions[-1].revision + 1 if revisions else 1))
 
 
-def _missed(answer: Assessed, revisions: list[Standing]) -> Iterator[Update]:
+def _missed(answer: Assessed, revisions: list[Standing], parted: Collection[str]) -> Iterator[Update]:
     """Close what the agent no longer says, where it could look; what was approved follows the newest assessment.
 
-    What its rule needs does not come, and a person has not answered: that is withdrawn.
+    What its rule, or a part of it, needs does not come, and a person has not answered: that is withdrawn.
     """
-    unheard = {one.rule for one in answer.assessment.unevaluated if one.reason == NOT_CONNECTED}
+    unheard = {*parted, *(one.rule for one in answer.assessment.unevaluated if one.reason == NOT_CONNECTED)}
     for row in revisions:
-        if row.rule in unheard and row.status in Proposed.LIVE:
+        live, looked = row.status in Proposed.LIVE, row.rule in answer.assessment.evaluated
+        if live and row.rule in unheard:
             yield _turn(row, "disconnected")
-        if row.rule not in answer.assessment.evaluated:
-            continue
-        if row.status in Proposed.LIVE or (row.status in Proposed.APPROVED and not row.rectified):
+        elif looked and (live or (row.status in Proposed.APPROVED and not row.rectified)):
             yield _turn(row, "unsaid")
 
 
@@ -119,18 +122,26 @@ def _renewed(answer: Assessed, proposal: Proposal, row: Standing, newer: bool) -
     With the same reads an open one is not touched, whatever its words. A redelivery changes nothing.
     """
     moved = from_json(row.body).get("reads", []) != proposal.reads
-    again = row.status == Proposed.STALE and (newer or moved)
-    if not (moved or again):
-        return
+    if row.status == Proposed.STALE and (newer or moved):
+        yield _again(answer, proposal, row)
+    elif moved:
+        yield Update(row, _as_said_now(answer, proposal, row))
+
+
+def _again(answer: Assessed, proposal: Proposal, row: Standing) -> Update:
+    """Open a revision that was open before, with its history."""
+    return _turn(row, "said", **_as_said_now(answer, proposal, row))
+
+
+def _as_said_now(answer: Assessed, proposal: Proposal, row: Standing) -> dict[str, Any]:
     body = proposal.model_dump_json().encode()
-    values = {
+    return {
         "body": body,
         "etag": proposals.etag(body, row.revision),
         "version": answer.version,
         "event": answer.event,
         "release": answer.release,
     }
-    yield _turn(row, "said", **values) if again else Update(row, values)
 
 
 def _turn(row: Standing, event: Event, /, **values: Any) -> Update:

@@ -2,14 +2,15 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from hisbus_bus.flow.review import notes, opinions
+from hisbus_bus.flow.review import notes, opinions, parted
 from hisbus_bus.flow.review.apply import apply
+from hisbus_bus.flow.review.parted import Head
 from hisbus_bus.flow.review.proposals import ACTOR, Standing
 from hisbus_bus.flow.review.reconcile import Changes, reconcile
 from hisbus_bus.kernel import audit, changed, tables
@@ -25,7 +26,7 @@ Place = tuple[str, str, bool]
 """Agent and encounter, and whether the agent's release is tried unseen: what it says then stands apart."""
 
 _known, _proposal = tables.assessment_heads.c, tables.proposals.c
-_HEADS = select(_known.agent, _known.encounter, _known.shadow, _known.version).where(
+_HEADS = select(_known.agent, _known.encounter, _known.shadow, _known.version, _known.coverage).where(
     within(_known.encounter, given("ids"))
 )
 _STANDING = select(tables.proposals).where(within(_proposal.encounter, given("ids"))).order_by(_proposal.id)
@@ -64,19 +65,22 @@ class Review:
         }
         async with self._site.database.write() as connection:
             heads = await _heads(connection, answers)
-            current = [answer for answer in answers if answer.version >= heads.get(_place(answer), 0)]
-            changing = await _compare(connection, _STANDING, current, heads)
+            before = [(answer, heads.get(_place(answer), Head())) for answer in answers]
+            current = [(answer, head) for answer, head in before if answer.version >= head.version]
+            lost = await parted.of(connection, current)
+            changing = await _compare(connection, _STANDING, current, lost)
             if changing:
                 # Only what changes is locked. A decision of the same moment takes changes away and brings none.
-                locked = await _compare(connection, _LOCKED, [answer for answer, _ in changing], heads)
-                await apply(self._site, connection, [changes for _, changes in locked])
+                again = [(answer, head) for answer, head, _ in changing]
+                locked = await _compare(connection, _LOCKED, again, lost)
+                await apply(self._site, connection, [changes for *_, changes in locked])
                 news = [
                     (said, heard[_place(said)])
-                    for said, its in locked
+                    for said, _, its in locked
                     if its.told and _place(said) in heard and not said.shadow
                 ]
                 await changed.send(connection, self._site, self.name, news)
-            heads_now = Rows(tables.assessment_heads, [_head(answer) for answer in current])
+            heads_now = Rows(tables.assessment_heads, [_head(answer) for answer, _ in current])
             await write(connection, heads_now, position(self.group, self.topic, batch.offsets))
 
     async def parked(self, connection: AsyncConnection, record: Record, reason: str) -> None:
@@ -91,27 +95,34 @@ class Review:
         )
 
 
-async def _heads(connection: AsyncConnection, answers: Sequence[Assessed]) -> Mapping[Place, int]:
-    """Return the chart's version that was last reconciled, by place."""
+async def _heads(connection: AsyncConnection, answers: Iterable[Assessed]) -> Mapping[Place, Head]:
+    """Return what was last reconciled, by place."""
     rows = await connection.execute(_HEADS, _stays(answers))
-    return {(row.agent, row.encounter, row.shadow): row.version for row in rows}
+    return {(row.agent, row.encounter, row.shadow): Head(row.version, row.coverage) for row in rows}
 
 
 async def _compare(
-    connection: AsyncConnection, query: Select[Any], answers: Sequence[Assessed], heads: Mapping[Place, int]
-) -> list[tuple[Assessed, Changes]]:
+    connection: AsyncConnection,
+    query: Select[Any],
+    answers: Sequence[tuple[Assessed, Head]],
+    lost: Mapping[str, frozenset[str]],
+) -> list[tuple[Assessed, Head, Changes]]:
     """Return what the answers change, those that change anything; rows are read in the order of their ids."""
     standing: dict[Place, list[Standing]] = defaultdict(list)
-    for row in await connection.execute(query, _stays(answers)):
+    for row in await connection.execute(query, _stays(answer for answer, _ in answers)):
         standing[row.agent, row.encounter, row.shadow].append(Standing.of(row))
-    compared = [
-        (answer, reconcile(answer, standing[_place(answer)], answer.version > heads.get(_place(answer), 0)))
-        for answer in answers
-    ]
-    return [(answer, changes) for answer, changes in compared if changes]
+    compared = (
+        (
+            answer,
+            head,
+            reconcile(answer, standing[_place(answer)], answer.version > head.version, lost.get(answer.id, ())),
+        )
+        for answer, head in answers
+    )
+    return [(answer, head, changes) for answer, head, changes in compared if changes]
 
 
-def _stays(answers: Sequence[Assessed]) -> dict[str, list[str]]:
+def _stays(answers: Iterable[Assessed]) -> dict[str, list[str]]:
     return {"ids": sorted({answer.encounter for answer in answers})}
 
 
@@ -125,6 +136,7 @@ def _head(answer: Assessed) -> dict[str, Any]:
         "encounter": answer.encounter,
         "shadow": answer.shadow,
         "version": answer.version,
+        "coverage": answer.coverage,
         "release": answer.release,
         "evaluated": json.dumps(sorted(answer.assessment.evaluated)),
         "opinions": opinions.stored(answer.assessment.opinions),
