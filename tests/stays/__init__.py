@@ -2,8 +2,8 @@
 
 Each file is a stay as the rules' examples have it (``stay``), which items its hospital sends (``brings``: what it does
 not send is nobody's defect), what its writer calls a defect (``expected``), and what its readers differ on
-(``tolerated``), which counts neither way. They were written without looking at the rules, 42 of the 62 read a second
-time without the first answer; no physician has judged them.
+(``tolerated``), which counts neither way. They were written without looking at the rules, 42 of the first 62 read a
+second time without the first answer; no physician has judged them.
 """
 
 import asyncio

@@ -235,11 +235,16 @@ def test_what_alone_is_missing_before_an_operation_is_called_by_its_name() -> No
 
 
 def test_a_critical_value_is_also_what_the_hospitals_list_says(folder: Path) -> None:
-    text = 'id = "R65"\n[limits.facts.critical.bounds]\n"2823-3" = { below = 2.5, above = 6.5 }\n'
+    text = 'id = "R65"\n[limits.facts.critical.bounds]\n"2823-3" = { below = 3.0, above = 6.0 }\n'
     (folder / "R65.toml").write_text(text, encoding="utf-8")
-    for value, said in (("2.5", ["absent"]), ("2.6", []), ("6.5", ["absent"]), ("溶血", [])):
+    for value, said in (("3.0", ["absent"]), ("3.1", []), ("6.0", ["absent"]), ("溶血", [])):
         results = [{"item": "2823-3 钾", "value": value, "time": "03-03 10:00"}]
         assert says(folder, "R65", "04-20 00:00", results=results) == said
+
+
+def test_what_one_rule_takes_for_critical_the_other_leaves_to_it() -> None:
+    facts = {rule: RULES[rule].limits["facts"] for rule in ("R29", "R65")}
+    assert facts["R29"]["uncritical"]["bounds"] == facts["R65"]["critical"]["bounds"] != {}
 
 
 def test_what_the_laboratory_reports_as_critical_is_one_card() -> None:

@@ -1,27 +1,42 @@
-"""What was advised or prescribed in one place, and must be found in another: consultations (R35), discharge (R44)."""
+"""R35: what a consultation advised must be found in a later order or note.
+
+A consultation says in one breath what it found and what it advises. Only advice is held against the record: words
+behind a verb that asks for something, or under a heading that can stand for nothing else; never what was looked at,
+what is not needed, or what is for a case that may not come.
+"""
 
 import re
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 
 from hisbus_qc import evidence
 from hisbus_qc.clock import shown
-from hisbus_qc.facts import Fact, Search, find, sentence
+from hisbus_qc.facts import Search, find, sentence
 from hisbus_qc.record import Record, written
 from hisbus_qc.rule import DocumentTypes, Limits, Regex, Rule, Said, takes
-from hisbus_schemas import ChartDocument, Correction, Evidence, Text, Wake
+from hisbus_schemas import ChartDocument, Evidence, Wake
 
-_DRUG = re.compile(
-    r"\d\s*(?:mg|g|ug|μg|ml|IU|U|片|粒|支|袋|丸|万)"
-    r"|片|胶囊|颗粒|注射液|注射用|口服液|混悬液|软膏|滴眼液|气雾剂|吸入剂|丸|缓释|肠溶"
+_CLAUSE = re.compile(r"(?:(?!(?<![\d.．])\d{1,2}[.．、)）](?!\d))[^。；;\n①-⑳])+")
+"""What stands between two stops or numbers of a list."""
+_NUMBER = re.compile(r"^[\s.．、)）\d]*")
+_ASKS = re.compile(
+    r"建议|完善|复?查|检[查测]|[予给]|加用|改[用为]|使用|应用|启动|尽[快早]|安排|监测|需|应|宜|请|[可拟]?[行送做]|补充|排除"
 )
-"""By which a part of a list is a medicine, and no advice."""
-_CLAUSE = re.compile(r"[^。；;\n]+")
-_CONDITION = re.compile(r"(?:^|[，,、\s])(?:如|若|倘|必要时|视|酌情|可考虑|一旦)")
+"""Verbs that ask for something."""
+_CONDITION = re.compile(r"如|若|倘|必要时|视|酌情|可考虑|一旦|不除外时|再[行议定]")
 """By which advice is for a case that may not come."""
-_SALTS = re.compile(r"^(?:注射用)?(?:盐酸|硫酸|马来酸|富马酸|枸橼酸|酒石酸|磷酸|苯磺酸|琥珀酸|甲磺酸)?")
-_FORMS = re.compile(r"(?:缓释|控释|肠溶|分散|咀嚼)?(?:片|胶囊|颗粒|注射液|口服液|混悬液|丸|散)?$")
-_DOSE = re.compile(r"[\s\d(（:：].*$", re.DOTALL)
-"""From the first dose, number or bracket on, it is no longer the medicine's name."""
+_LOOKED_AT = re.compile(
+    r"(?:复习|[查翻]?阅|查看|结合|根据|依据|[已曾]|现[有服用行]|既往|外院|前次|回[报示]|目前|耐受)(?:(?!建议|需|请)[^，,])*$"
+)
+_NOT = re.compile(r"(?:(?:无|不|未|暂缓|避免|禁)[^，,、]{0,6}|停用?)$")
+_FOUND = re.compile(r"示|显示|提示|回报|[未所可]见|未[回出归]")
+"""What a result says, however it was asked for."""
+_RESULT = re.compile(r"正常|异常|阴性|阳性|改变|陈旧|窦性|升高|降低|不高|不低|禁忌|耐受|风险|指征|EF|\d\s*%")
+"""What a result says, where nothing asks for it."""
+_PLACE = re.compile(r"[头颅颈胸腰腹盆髋膝肺肝肾心脑肢双左右上下全部脏腔动静脉血管痰床旁边急诊小时\d]{0,8}")
+"""What may stand before a word that begins an item of a list."""
+_OTHER = re.compile(r"^(?:期|史|风险|禁忌|指征|适应|耐受|方式|切口|部位|医师|[前后中](?!再|复|体))")
+"""Behind a word: another thing than what it names."""
 
 
 class Advice(Limits):
@@ -30,33 +45,26 @@ class Advice(Limits):
     documents: DocumentTypes
     heading: Regex
     """A regular expression; what stands after it is the advice."""
+    mixed: Regex
+    """Of a heading under which findings stand as well: advice there asks for something, or begins with its word."""
     terms: tuple[str, ...]
     """What advice is about. Advice without any of them is not judged."""
+    also: Mapping[str, tuple[str, ...]] = {}
+    """By what else than its own word an order or note may follow such advice."""
     notes: DocumentTypes
     orders: Search
     limit_hours: float
-
-
-class Medicines(Limits):
-    """Where a discharge record lists medicines, and which orders are for the time after discharge."""
-
-    documents: DocumentTypes
-    heading: Regex
-    orders: Search
-    prefix: Regex
-    """A regular expression of what stands before a medicine's name in an order."""
-    none: tuple[str, ...]
-    """Words of a list that holds none."""
+    before_hours: float = 0
+    """Orders of so long before the consultation was written down follow it as well: it was spoken first."""
 
 
 @takes(Advice)
 def advice(rule: Rule, record: Record, limits: Advice) -> Said:
-    """R35: each thing that a consultation advised is ordered or spoken of within the limit."""
+    """Judge each consultation: each thing that it advised is ordered or spoken of within the limit."""
     for item in record.signed(limits.documents):
         at = written(item)
         limit = at + timedelta(hours=limits.limit_hours)
-        said = [span for term in limits.terms if (span := _advised(item, limits.heading, term))]
-        open_ = [span for span in said if not _taken_up(record, limits, item, span[0])]
+        open_ = [one for one in _advised(item, limits) if not _taken_up(record, limits, item, one[0])]
         if not open_ or (record.ended and record.ended < limit):
             continue
         if record.now <= limit:
@@ -74,91 +82,60 @@ def advice(rule: Rule, record: Record, limits: Advice) -> Said:
             )
 
 
-def _advised(item: ChartDocument, heading: str, term: str) -> tuple[str, Evidence] | None:
-    """Return a term with the words that advise it; what is advised on a condition is not judged."""
+def _advised(item: ChartDocument, limits: Advice) -> list[tuple[str, Evidence]]:
+    """Return each term that is advised, once, with the words that advise it."""
+    found: dict[str, Evidence] = {}
     for index, section in enumerate(item.sections):
-        match = re.search(heading, section.text)
-        whole = re.search(heading, section.title or section.name)
-        if match is None and whole is None:
+        match = re.search(limits.heading, section.text)
+        name = re.search(limits.heading, section.title or section.name)
+        if match is None and name is None:
             continue
+        heading = match[0] if match else name[0] if name else ""
+        mixed = bool(re.fullmatch(limits.mixed, heading))
         for clause in _CLAUSE.finditer(section.text, match.end() if match else 0):
-            if term in clause[0] and not _CONDITION.search(clause[0]):
-                return term, evidence.span(item, index, clause.start(), clause.end())
-    return None
+            for term in _asked_for(clause[0], limits.terms, mixed=mixed):
+                found.setdefault(term, evidence.span(item, index, clause.start(), clause.end()))
+    return [(term, found[term]) for term in limits.terms if term in found]
+
+
+def _asked_for(clause: str, terms: tuple[str, ...], *, mixed: bool) -> Iterator[str]:
+    """Yield the terms that a clause asks for; of words that hold each other the longest."""
+    for term in terms:
+        for match in re.finditer(re.escape(term), clause):
+            longer = (other for other in terms if term in other and other != term)
+            if any(_covers(clause, other, match.start()) for other in longer):
+                continue
+            if _is_advice(clause, match.start(), match.end(), mixed=mixed):
+                yield term
+                break
+
+
+def _covers(clause: str, longer: str, at: int) -> bool:
+    return any(one.start() <= at < one.end() for one in re.finditer(re.escape(longer), clause))
+
+
+def _is_advice(clause: str, begin: int, end: int, *, mixed: bool) -> bool:
+    """Tell whether the words at a place of a clause are asked for."""
+    opens = max(clause.rfind(mark, 0, begin) for mark in "，,") + 1
+    closes = min((at for mark in "，," if (at := clause.find(mark, end)) >= 0), default=len(clause))
+    before, after = _NUMBER.sub("", clause[opens:begin]), clause[end:closes]
+    asked = _ASKS.search(clause, 0, begin) is not None
+    if _CONDITION.search(clause, 0, begin) or _CONDITION.search(after):
+        return False
+    if _LOOKED_AT.search(before) or _NOT.search(before) or _OTHER.search(after) or _FOUND.search(after):
+        return False
+    if not _ASKS.search(before) and _RESULT.search(after):
+        return False
+    return asked or not mixed or _PLACE.fullmatch(before) is not None
 
 
 def _taken_up(record: Record, limits: Advice, item: ChartDocument, term: str) -> bool:
+    """Tell whether an order or a note follows what was advised, by its word or another for the same."""
     at = written(item)
-    limit = at + timedelta(hours=limits.limit_hours)
-    if any(term in fact.name and fact.at and at <= fact.at <= limit for fact in find(record, limits.orders)):
+    limit, words = at + timedelta(hours=limits.limit_hours), (term, *limits.also.get(term, ()))
+    since = at - timedelta(hours=limits.before_hours)
+    orders = (fact for fact in find(record, limits.orders) if fact.at and since <= fact.at <= limit)
+    if any(word in fact.name for fact in orders for word in words):
         return True
     notes = (note for note in record.signed(limits.notes) if at <= written(note) <= limit)
-    return any(sentence(note, (term,), negated=True) for note in notes)
-
-
-@takes(Medicines)
-def medicines(rule: Rule, record: Record, limits: Medicines) -> Said:
-    """R44: the medicines of the discharge record are those ordered. Without such orders only nothing can be told."""
-    orders = [(fact, _medicine(re.sub(limits.prefix, "", fact.name))) for fact in find(record, limits.orders)]
-    orders = [(fact, name) for fact, name in orders if name]
-    records = record.signed(limits.documents)
-    if not orders or not records:
-        return
-    item = records[-1]
-    prescribed = _prescribed(item, limits.heading)
-    for fact, name in orders:
-        if not any(_core(name) in text for text in prescribed):
-            yield rule.finding(
-                rule.say("unlisted", name=name),
-                title=rule.titled("unlisted", name=name),
-                subject=f"unlisted:{fact.id}",
-                evidence=[*fact.proof, *evidence.shown(item)],
-                reads=[fact.ref, item.ref],
-                expected=_ordered(re.sub(limits.prefix, "", fact.name), fact),
-            )
-    for name, proof in _listed(item, limits):
-        if not any(_core(name) in ordered or _core(ordered) in name for _, ordered in orders):
-            yield rule.finding(
-                rule.say("unordered", name=name),
-                title=rule.titled("unordered", name=name),
-                subject=f"unordered:{item.id}:{name}",
-                evidence=[proof],
-                reads=[item.ref, *(fact.ref for fact, _ in orders)],
-            )
-
-
-def _prescribed(item: ChartDocument, heading: str) -> list[str]:
-    """Return what stands behind the heading of the medicines; without one, the whole text."""
-    found = [section.text[match.end() :] for section in item.sections if (match := re.search(heading, section.text))]
-    return found or [section.text for section in item.sections]
-
-
-def _ordered(text: str, fact: Fact) -> Correction:
-    """Return what the record would say: the medicine as it was ordered."""
-    return Correction(text=Text(zh=text, en=text), evidence=fact.proof)
-
-
-def _listed(item: ChartDocument, limits: Medicines) -> list[tuple[str, Evidence]]:
-    """Return the medicines that a discharge record lists, each with its words."""
-    found = []
-    for index, section in enumerate(item.sections):
-        match = re.search(limits.heading, section.text)
-        if not match:
-            continue
-        for part in re.finditer(r"[^、，,；;。\n]+", section.text[match.end() :].split("。")[0]):
-            name = _medicine(re.sub(r"^\s*\d+[.．、]\s*", "", part[0]))
-            if len(name) > 1 and _DRUG.search(part[0]) and not any(word in part[0] for word in limits.none):
-                begin = match.end() + part.start()
-                found.append((name, evidence.span(item, index, begin, begin + len(part[0]))))
-    return found
-
-
-def _core(name: str) -> str:
-    """Return a medicine's name without salt and form, by which a record may call it."""
-    bare = _FORMS.sub("", _SALTS.sub("", name))
-    return bare if len(bare) > 1 else name
-
-
-def _medicine(text: str) -> str:
-    """Return a medicine's name without its dose."""
-    return _DOSE.sub("", text.strip())
+    return any(sentence(note, words, negated=True) for note in notes)

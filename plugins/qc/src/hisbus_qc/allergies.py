@@ -12,6 +12,8 @@ from hisbus_qc.record import Record
 from hisbus_qc.rule import DocumentTypes, GroupRegex, Limits, Regex, Rule, Said, takes
 from hisbus_schemas import Evidence
 
+_DENIED = re.compile(r"(?:否认|无|未|没有|不)[^，。；,;\n]*$")
+"""What denies whatever follows in its clause."""
 _LEAST = 2
 """Characters of an allergen's name that can be looked for in an order."""
 
@@ -32,7 +34,9 @@ class Allergies(Limits):
     denied: tuple[Regex, ...]
     """Regular expressions of a record that denies allergies."""
     named: tuple[GroupRegex, ...]
-    """Of one that states them; the first group names what of."""
+    """Of one that states them in plain words, where nothing before it in its clause denies; the group names what of."""
+    listed: tuple[GroupRegex, ...] = ()
+    """Of one that lists them under a heading; the group is the list."""
     others: tuple[str, ...] = ()
     """Words of relatives, whose allergies are not the patient's."""
     pages: DocumentTypes
@@ -126,9 +130,10 @@ def _in_text(record: Record, limits: Allergies) -> list[_Stated]:
     found = []
     for item in record.documents(limits.documents):
         for index, section in enumerate(item.sections):
-            told, *others = limits.named
-            patterns = [(True, told), *((False, one) for one in limits.denied), *((True, one) for one in others)]
-            match = next(((has, at) for has, one in patterns if (at := _own(one, section.text, limits.others))), None)
+            told = next(filter(None, (_plain(one, section.text, limits.others) for one in limits.named)), None)
+            patterns = [*((False, one) for one in limits.denied), *((True, one) for one in limits.listed)]
+            others = ((has, at) for has, one in patterns if (at := _own(one, section.text, limits.others)))
+            match = (True, told) if told else next(others, None)
             if match:
                 has, at = match
                 proof = evidence.span(item, index, at.start(), at.end())
@@ -137,9 +142,18 @@ def _in_text(record: Record, limits: Allergies) -> list[_Stated]:
     return found
 
 
-def _own(pattern: str, text: str, others: tuple[str, ...]) -> re.Match[str] | None:
+def _plain(pattern: str, text: str, others: tuple[str, ...]) -> re.Match[str] | None:
+    """Return the first such match that is of the patient and that its clause does not deny."""
+    return _own(pattern, text, others, unless=_DENIED)
+
+
+def _own(
+    pattern: str, text: str, others: tuple[str, ...], unless: re.Pattern[str] | None = None
+) -> re.Match[str] | None:
     """Return the first match whose sentence does not speak of a relative before it."""
     for match in re.finditer(pattern, text):
+        if unless and unless.search(text, 0, match.start(1)):
+            continue
         begin = max(text.rfind(mark, 0, match.start()) for mark in "。；;\n") + 1
         if not any(word in text[begin : match.end()] for word in others):
             return match

@@ -1,5 +1,6 @@
 """What a text must speak of: the next note of an order, a document of what it is for."""
 
+import re
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from functools import cached_property
@@ -8,6 +9,7 @@ from hisbus_qc import evidence
 from hisbus_qc.clock import shown
 from hisbus_qc.facts import Search, find, sentence
 from hisbus_qc.frontpage import years
+from hisbus_qc.medicines import core, undosed
 from hisbus_qc.record import Record, written
 from hisbus_qc.rule import DocumentTypes, Limits, Rule, Said, listed, takes
 from hisbus_schemas import ChartDocument
@@ -18,6 +20,8 @@ _HEADS = frozenset(
 """Names of sections by which an admission record is known to come in sections."""
 _WORD = 4
 """First characters of a medicine's or service's name by which a note may call it."""
+_LEAST = 2
+"""Characters without which they are no name."""
 
 
 class NextNote(Limits):
@@ -78,7 +82,7 @@ def next_note(rule: Rule, record: Record, limits: NextNote) -> Said:
         later = [note for note in notes if fact.at and written(note) >= fact.at]
         if fact.at is None or not later:
             continue
-        after, words = later[0], (fact.name[:_WORD], *limits.words)
+        after, words = later[0], (*_called(fact.name), *limits.words)
         until = fact.at + timedelta(hours=limits.within_hours)
         if any(sentence(note, words, negated=True) for note in later if note is after or written(note) <= until):
             continue
@@ -90,6 +94,12 @@ def next_note(rule: Rule, record: Record, limits: NextNote) -> Said:
             evidence=[*fact.proof, *evidence.shown(after)],
             reads=[fact.ref, after.ref],
         )
+
+
+def _called(order: str) -> list[str]:
+    """Return how a note may call what was ordered: how each medicine's name begins, without salt and dose."""
+    names = [core(undosed(part) or part)[:_WORD] for part in re.split(r"[+＋]", order)]
+    return [name for name in (order[:_WORD], *names) if len(name) >= _LEAST]
 
 
 @takes(Contains, needs=("document",))

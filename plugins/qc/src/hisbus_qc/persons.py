@@ -1,7 +1,7 @@
 """R47: words in a document that are of another person: a wrong name, sex or age."""
 
 import re
-from functools import cached_property
+from functools import cached_property, reduce
 
 from hisbus_qc import documents, evidence
 from hisbus_qc.frontpage import years
@@ -11,6 +11,8 @@ from hisbus_schemas import Evidence
 
 _HAN = "\\u4e00-\\u9fff"
 _MASKS = "某*×Ｘ"
+_UNNAMED = re.compile(r"之[子女婴]|婴儿?$|毛毛|宝宝")
+"""By which a newborn is called by its mother's name: what its own is, nobody can tell."""
 
 
 class Person(Limits):
@@ -26,13 +28,21 @@ class Person(Limits):
     """Characters that a name begins with; ``{name}`` in a pattern stands for such a name."""
     double_surnames: tuple[str, ...] = ()
     """Surnames of two characters."""
+    given: str = ""
+    """Characters of given names; ``{plain}`` in a pattern stands for a surname with two of them, which needs no comma
+    behind it to be known for a name."""
 
     @cached_property
     def ways(self) -> tuple[tuple[str, re.Pattern[str]], ...]:
         """What each pattern tells, ``name``, ``sex`` or ``age``, and the pattern with names put in."""
-        name = f"(?:{'|'.join((*self.double_surnames, f'[{self.surnames or _HAN}]'))})[{_HAN}·]{{1,3}}"
+        surname = f"(?:{'|'.join((*self.double_surnames, f'[{self.surnames or _HAN}]'))})"
+        put = {"{name}": f"{surname}[{_HAN}·]{{1,3}}", "{plain}": f"{surname}[{self.given or _HAN}]{{2}}"}
         told = (("name", self.names), ("sex", self.sexes), ("age", self.ages))
-        return tuple((what, re.compile(one.replace("{name}", name))) for what, patterns in told for one in patterns)
+        return tuple(
+            (what, re.compile(reduce(lambda text, mark: text.replace(mark, put[mark]), put, one)))
+            for what, patterns in told
+            for one in patterns
+        )
 
 
 @takes(Person)
@@ -71,5 +81,7 @@ def person(rule: Rule, record: Record, limits: Person) -> Said:
 
 
 def _may_be(value: str, name: str) -> bool:
-    """Tell whether a name in a text can be the patient's: it is, holds it, or is masked (王某某)."""
+    """Tell whether a name in a text can be the patient's: it is or holds it, is masked (王某某), or none was given."""
+    if _UNNAMED.search(name):
+        return True
     return value in name or name in value or any(mark in value for mark in _MASKS)
