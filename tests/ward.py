@@ -1,7 +1,8 @@
-"""Stays of the simulator's ward week as charts: read by the connector, and folded as the chart step does."""
+"""Stays of the simulator's ward week, or of a case, as charts: read by the connector, folded as the chart step does."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -16,11 +17,16 @@ from hisbus_simulator import ward_week
 @cache
 def ward_events(seed: int, patients: int) -> dict[str, list[Event]]:
     """Return the events of a ward's week by visit, in their order."""
+    return events_of((message.body, message.at) for message in ward_week(seed, patients).messages)
+
+
+def events_of(messages: Iterable[tuple[bytes, datetime]]) -> dict[str, list[Event]]:
+    """Return what messages, each with the time of its arrival, say by visit, in their order."""
     feed = Mapping(Hl7v2Connector({"name": "his", "type": "hl7v2", "timezone": "Asia/Shanghai"}))
     visits: dict[str, list[Event]] = defaultdict(list)
-    for n, message in enumerate(ward_week(seed, patients).messages):
-        position = Position(recorded=message.at, partition=0, offset=n)
-        for ordinal, fact in enumerate(feed.translate(Raw(f"m{n}", message.body, message.at)).facts):
+    for n, (body, at) in enumerate(messages):
+        position = Position(recorded=at, partition=0, offset=n)
+        for ordinal, fact in enumerate(feed.translate(Raw(f"m{n}", body, at)).facts):
             event = Event(
                 **dict(fact), id=f"e{n}-{ordinal}", message=f"m{n}", revision=1, ordinal=ordinal, connector="his",
                 position=position,

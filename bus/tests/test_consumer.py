@@ -61,6 +61,8 @@ class Told:
         self.outcomes: dict[str, list[Exception]] = {}
         self.batches: list[list[str]] = []
         """What was handed over."""
+        self.covered: list[dict[str, list[str]]] = []
+        """What was done with it, by key."""
         self.done: list[str] = []
         self.reasons: list[tuple[str, str]] = []
         self.seen = 0
@@ -75,6 +77,7 @@ class Told:
 
     async def handle(self, batch: Batch) -> None:
         values = [record.value.decode() for record in batch.records]
+        self.covered.append({key: [one.value.decode() for one in older] for key, older in batch.covered.items()})
         await self._tell(self.batches, values)
         await self.gate.wait()
         for value in values:
@@ -206,7 +209,7 @@ async def test_a_step_may_look_at_the_newest_record_of_a_key_only(site: Site) ->
     step = Told(site, latest_only=True)
     async with running(step):
         await step.until(lambda: len(step.done) == 2)
-    assert step.done == ["a3", "b1"]
+    assert (step.done, step.covered) == (["a3", "b1"], [{"a": ["a1", "a2"]}])
     assert await committed(site) == 4
 
 

@@ -184,6 +184,20 @@ async def test_an_answer_carries_the_version_that_was_read_not_the_one_that_woke
     assert said.assessment.evaluated == {"e1"}
 
 
+async def test_an_answer_says_since_which_version_it_stands_for_what_waited_together(
+    site: Site, host: Host, log: Any, charted: Mapping[str, StoredChart]
+) -> None:
+    older = {"e1": [record(version=2), record(version=4)], "e2": [record("e2", 3)]}
+    await dispatch(site, host).handle(
+        Batch([record(version=3), record("e2", 5), record("e3", 5)], {0: 1}, covered=older)
+    )
+    said = [Assessed.model_validate_json(out.value) for out in log.appended]
+    newest = [digest("assessed", "qc", id) for id in ("e1.4", "e2.5", "e3.5")]
+    assert [one.id for one in said] == newest, "e1.3 is a copy that came again behind e1.4"
+    assert [one.since for one in said] == [2, 3, 0]
+    assert len(host.cases) == 3
+
+
 async def test_the_agent_is_called_with_the_stored_chart_and_event_and_its_deadline(
     database: Database, log: Any, host: Host, charted: Mapping[str, StoredChart]
 ) -> None:

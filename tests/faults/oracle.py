@@ -149,8 +149,8 @@ def _order_is_kept(site: Site, stored: STORED) -> None:
         assert number > last.get(place, 0), f"stored out of order: {control_id}"
         last[place] = number
     _versions_rise(stored, "charted", Charted)
-    _versions_rise(stored, "assessments", Assessed)
-    _the_agent_saw_them_in_order(site, stored)
+    rows = site.rows("SELECT e.id, m.control_id FROM events e JOIN messages m ON m.message = e.message WHERE m.first")
+    agents_saw_them_in_order(stored, dict(rows))
 
 
 def _versions_rise(stored: STORED, topic: Name, model: Any) -> None:
@@ -165,20 +165,56 @@ def _versions_rise(stored: STORED, topic: Name, model: Any) -> None:
         seen.add(said.id)
 
 
-def _the_agent_saw_them_in_order(site: Site, stored: STORED) -> None:
-    rows = site.rows("SELECT e.id, m.control_id FROM events e JOIN messages m ON m.message = e.message WHERE m.first")
-    control_ids = dict(rows)
+def agents_saw_them_in_order(stored: STORED, control_ids: Mapping[str, str]) -> None:
+    """Hold the answers to their order: no chart is older than the last, and no event is judged first after a later one.
+
+    What was judged together comes again by itself when its agent dies before it says that it is done. That answer is
+    of a chart that is no older either, stands for nothing new, and so comes after nothing.
+
+    Args:
+        stored: what the log holds.
+        control_ids: of the messages, by their events.
+    """
+    _versions_rise(stored, "assessments", Assessed)
+    made, wanted = _what_concerns(stored)
+    judged: dict[tuple[str, str], set[int]] = defaultdict(set)
     last: dict[tuple[str, str, str], int] = {}
     seen: set[str] = set()
     for record in stored["assessments"]:
         answer = Assessed.model_validate_json(record.value)
-        if answer.id in seen or answer.event not in control_ids:
+        if answer.id in seen:
             continue
         seen.add(answer.id)
-        patient, number = sequence(control_ids[answer.event])
-        place = (answer.agent, answer.encounter, patient)
-        assert number >= last.get(place, 0), f"the agent saw {patient}-{number} after {last[place]}"
-        last[place] = number
+        place, newest = (answer.agent, answer.encounter), made[answer.encounter, answer.event]
+        assert answer.version >= newest, "the agent was given an older chart than its event made"
+        stands_for = {one for one in wanted[place] if (answer.since or newest) <= one <= newest}
+        if new := stands_for - judged[place]:
+            assert min(new) > max(judged[place], default=0), "an agent saw an event first after a later one"
+            judged[place] |= new
+            if answer.event in control_ids:
+                patient, number = sequence(control_ids[answer.event])
+                assert number >= last.get((*place, patient), 0), f"the agent saw {patient}-{number} late"
+                last[*place, patient] = number
+
+
+def _what_concerns(stored: STORED) -> tuple[Mapping[tuple[str, str], int], Mapping[tuple[str, str], set[int]]]:
+    """Return which version each event made of a stay, and which versions of it were put before an agent.
+
+    Which kinds an agent asks for is told by what it answered.
+    """
+    charted = [Charted.model_validate_json(record.value) for record in stored["charted"]]
+    made = {(one.encounter, one.event): one.version for one in reversed(charted)}
+    kind_of = {one.event: one.kind for one in charted}
+    kinds: dict[str, set[str]] = defaultdict(set)
+    for record in stored["assessments"]:
+        answer = Assessed.model_validate_json(record.value)
+        kinds[answer.agent].add(kind_of[answer.event])
+    wanted: dict[tuple[str, str], set[int]] = defaultdict(set)
+    for one in charted:
+        for agent in kinds:
+            if one.by != agent and (one.agent == agent if one.agent else one.kind in kinds[agent]):
+                wanted[agent, one.encounter].add(one.version)
+    return made, wanted
 
 
 # --- 4: no unapproved effect

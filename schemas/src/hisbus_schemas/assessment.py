@@ -204,3 +204,6 @@ class Assessed(Contract):
     """That release is tried unseen: what it proposes is kept, and nobody is shown it or decides on it."""
     coverage: Annotated[int, Field(ge=0)] = 0
     """Version of the coverage that it was judged by."""
+    since: Annotated[int, Field(ge=0)] = 0
+    """Version of the chart that the oldest event made for which it stands: what waited together is judged together, by
+    the newest chart, and ``event`` is the newest of it. 0: ``event`` alone."""

@@ -105,7 +105,7 @@ class Dispatch:
     async def handle(self, batch: Batch) -> None:
         """Call the agent for every record at once and append its answers; all or none."""
         release = await self._release()
-        records = [Charted.model_validate_json(record.value) for record in batch.records]
+        records, since = _newest(batch)
         seen, answered = await self._read(records, release)
         answers = await asyncio.gather(*(self._assess(*one) for one in seen), return_exceptions=True)
         failures = [answer for answer in answers if isinstance(answer, BaseException)]
@@ -115,7 +115,7 @@ class Dispatch:
         release = await self._release()  # a service that is elsewhere may have come, or changed, in the meantime
         await self._site.log.append(
             [
-                self._record(*one, answer, release)
+                self._record(*one, answer, release, since.get(one[0].encounter, 0))
                 for one, answer in zip(seen, answers, strict=True)
                 if isinstance(answer, Assessment)
             ]
@@ -199,7 +199,7 @@ class Dispatch:
         """What answers now: a remote agent's service changes its own version."""
         return next(agent for agent in self._host.agents if agent.name == self._info.name)
 
-    def _record(self, record: Charted, case: StoredCase, assessment: Assessment, release: str) -> NewRecord:
+    def _record(self, record: Charted, case: StoredCase, assessment: Assessment, release: str, since: int) -> NewRecord:
         chart = case.chart
         assessed = Assessed(
             id=digest("assessed", self._info.name, record.id),
@@ -213,6 +213,7 @@ class Dispatch:
             assessment=assessment,
             release=release,
             coverage=case.coverage.version,
+            since=since,
         )
         headers = self._site.headers(
             id=assessed.id,
@@ -241,6 +242,22 @@ class Dispatch:
         async with self._site.database.write() as connection:
             for encounter in sorted(encounters):
                 await parked.close(connection, step=self.name, encounter=encounter)
+
+
+def _newest(batch: Batch) -> tuple[list[Charted], dict[str, int]]:
+    """Return what to call the agent for, and where that stands for older events the version that the first made.
+
+    Of the records of a stay it is the newest by version: a chart step that was killed appends older ones once more.
+    """
+    records, since = [], dict[str, int]()
+    for record in batch.records:
+        together = [*batch.covered.get(record.key, ()), record]
+        said = [Charted.model_validate_json(one.value) for one in together]
+        newest = max(said, key=lambda one: one.version)
+        records.append(newest)
+        if len(said) > 1:
+            since[newest.encounter] = min(one.version for one in said)
+    return records, since
 
 
 def _looks_back(record: Charted, case: StoredCase) -> bool:

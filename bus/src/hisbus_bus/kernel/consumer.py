@@ -7,7 +7,7 @@ settled, and pauses where others would fail. What it has in hand is ``keyed``'s 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -53,6 +53,8 @@ class Batch:
     records: Sequence[Record]
     offsets: Mapping[int, int]
     """Next offset by partition, below which everything is done when this batch is. For ``positions.position``."""
+    covered: Mapping[str, Sequence[Record]] = field(default_factory=dict)
+    """By key, of a step that looks at the newest record only: the older ones that are done with it."""
 
 
 class Step(Protocol):
@@ -215,7 +217,8 @@ class Consumer:
 
     async def _attempt(self, items: list[Item]) -> None:
         """Hand a batch to the step, and settle it or give it back."""
-        batch = Batch([item.record for item in items], self._in_flight.offsets(without=items))
+        covered = {item.record.key: [older.record for older in item.covers] for item in items if item.covers}
+        batch = Batch([item.record for item in items], self._in_flight.offsets(without=items), covered)
         try:
             with BATCH_SECONDS.labels(self._step.name).time():
                 await self._step.handle(batch)

@@ -116,12 +116,13 @@ def _payload(
     removed: Mapping[str, int],
 ) -> Drafted:
     template = material.template
+    places = {item: n for n, item in enumerate(evidence)}
     drafted = []
     for section, (its, _) in zip(sections, material.sections, strict=True):
         sentences = [
             DraftedSentence(
                 text=sentence.text,
-                sources=sorted({evidence.index(item) for source in sentence.sources for item in source.evidence}),
+                sources=sorted({places[item] for source in sentence.sources for item in source.evidence}),
             )
             for sentence in section.sentences
         ]

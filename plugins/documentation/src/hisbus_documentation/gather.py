@@ -81,4 +81,4 @@ def language_of(chart: Chart) -> Language:
 
 
 def _place(item: Evidence) -> dict[str, Any]:
-    return item.model_dump(mode="json", exclude_none=True)
+    return {name: value for name, value in item if value is not None}  # words and numbers: nothing to convert

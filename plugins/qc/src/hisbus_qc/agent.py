@@ -18,7 +18,7 @@ class Agent:
     grants = frozenset(
         {"patient", "documents", "diagnoses", "procedures", "orders", "results", "vitals", "charges", "allergies"}
     )
-
+    latest_only = True
     needs = QC.needs
     rules = QC.named
 

@@ -5,6 +5,7 @@ not understand. What passes is not proven true: a person still reads it beside i
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 
 from hisbus_documentation.grounding import (
     context,
@@ -44,6 +45,9 @@ CHECKS: Mapping[str, Check] = {
 }
 """The checks by the reason for which a sentence is taken out, in the order in which they are asked."""
 
+_REMEMBERED = 10_000
+"""Sentences, about a kilobyte each with their sources: most events of a stay change few of its documents' sentences."""
+
 __all__ = ["CHECKS", "Check", "Facts", "Statements", "reason"]
 
 
@@ -55,5 +59,10 @@ def reason(sentence: str, sources: Sequence[str], facts: Facts) -> str:
         sources: what the sources that it claims say.
         facts: of its patient.
     """
+    return _reason(sentence, tuple(sources), facts)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _reason(sentence: str, sources: tuple[str, ...], facts: Facts) -> str:
     said, known = alike(plain(sentence)), [alike(plain(source)) for source in sources]
     return next((name for name, check in CHECKS.items() if not check(said, known, facts)), "")
