@@ -43,7 +43,7 @@ async def look(url: str, password: str, to: Path) -> None:
 async def main() -> None:
     """Play the demo until nothing waits, and look at it."""
     with tempfile.TemporaryDirectory() as folder:
-        demo = Demo(Path(folder) / "demo", Wanted(SEED, PATIENTS), Console(file=sys.stderr))
+        demo = Demo(Path(folder) / "demo", Wanted(SEED, PATIENTS, past=0), Console(file=sys.stderr))
         async with demo.fed() as (child, _, _, password):
             await look(child.url, password, PLACE)
 

@@ -68,6 +68,8 @@ ELSEWHERE = {
     "R11": frozenset({"C0038"}),
     "R12": frozenset({"C0038"}),
     "R37": frozenset({"C0037", "C0038", "C0039"}),
+    "R59": frozenset({"C0006", "C0023"}),
+    "R60": frozenset({"C0002", "C0003", "C0006", "C0025"}),
 }
 """Where what is wanted may stand, too: that these come does not say that it would stand in one of them."""
 
@@ -215,9 +217,19 @@ def test_an_indicator_that_the_feeds_cannot_show_is_not_missed() -> None:
             "diagnoses": [{"what": "J18.900 肺炎", "rank": 1}],
             "documents": [{"type": "C0034", "signed": "03-02 10:00", "text": "CURB-65评分1分。"}],
             "orders": [{"what": "头孢曲松 2g", "time": "03-02 10:00"}],
+            "vitals": [{"item": "8310-5 体温", "value": "38.2", "time": "03-02 10:00"}],
         }
     )
-    assert {item.subject for item in answered(stay, "diagnosis", "order", "vital:59408-5", only=["R60"])}
+    comes = {"diagnosis", "order", "result", "vital:59408-5", "document:C0038"}
+    culture, oxygen = "pneumonia.culture", "pneumonia.oxygenation"
+
+    def missed(without: str = "") -> set[str]:
+        return {item.subject for item in answered(stay, *comes - {without}, only=["R60"])}
+
+    assert missed() == {culture, oxygen}
+    assert missed(without="vital:59408-5") == {culture}, "it may have been measured"
+    assert missed(without="result") == set(), "and what has come may lie elsewhere, too"
+    assert missed(without="document:C0038") == {oxygen}, "a note may tell of it"
     assert answered(stay, "diagnosis", only=["R60"]) == []
 
 
@@ -240,7 +252,7 @@ def test_what_the_record_could_never_say_of_an_indicator_nobody_is_asked_for() -
     assert said == []
     (said,) = [
         item
-        for item in answered(stay, "diagnosis", "field:FP.ARRIVAL", only=["R59"])
+        for item in answered(stay, "diagnosis", "field:FP.ARRIVAL", "document:C0037", only=["R59"])
         if item.state == "not_determinable"
     ]
     assert "NIHSS" in said.message.zh and "血脂" not in said.message.zh

@@ -19,7 +19,7 @@ from hisbus_simulator.his import MANNERS, Behaviour, His
 from hisbus_simulator.load import fire, hospital, lanes
 from hisbus_simulator.sender import Sender, SendError, feed
 from hisbus_simulator.sites import Kind
-from hisbus_simulator.week import CHARSETS, STAYS, Message, signed, ward_week
+from hisbus_simulator.week import CHARSETS, PAST, STAYS, Message, signed, ward_week
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -57,7 +57,7 @@ def demo(
     patients: Patients = STAYS,
     folder: Annotated[Path, typer.Option()] = Path("var/demo"),
     site: Site = "full",
-    past: Annotated[int, typer.Option(min=0, help="Earlier stays that are read in first, for coverage.")] = 0,
+    past: Annotated[int, typer.Option(min=0, help="Earlier stays that are read in first, for coverage.")] = PAST,
     kafka: Annotated[str, typer.Option(help="HOST:PORT of a broker; with --database. Default: embedded ones.")] = "",
     database: Annotated[str, typer.Option(help="Address of an empty PostgreSQL database.")] = "",
 ) -> None:
@@ -67,7 +67,7 @@ def demo(
         raise typer.BadParameter("--kafka and --database go together")
     if site != "full" and not past:
         raise typer.BadParameter(
-            "a site that sends less must have been seen to: give --past, 200 for one", param_hint="--site"
+            "a site that sends less must have been seen to: leave out --past 0", param_hint="--site"
         )
     servers = Servers(kafka, database) if kafka else None
     wanted = demonstration.Wanted(seed, patients, site, past, servers)

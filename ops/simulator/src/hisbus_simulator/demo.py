@@ -1,11 +1,11 @@
-"""The demo: a fresh hisbus, a ward's week, its findings, decisions and write-backs."""
+"""The demo: a fresh hisbus that reads in its past, a ward's week, its findings, decisions and write-backs."""
 
 import asyncio
 import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,13 +21,12 @@ from hisbus_simulator.outcome import Outcome, compare, shortcomings
 from hisbus_simulator.people import Doctor
 from hisbus_simulator.sender import Sender, SendError, feed
 from hisbus_simulator.sites import Kind
-from hisbus_simulator.week import STAYS, Message, onward, past, ward_week
+from hisbus_simulator.week import PAST, STAYS, Message, onward, past, ward_week
 
 USER, DOCTOR = "reviewer", "doctor"
 
 _START_S = 60.0
 _QUIET_S = 180.0
-_READ_IN_S = 1200.0
 _LANES = 8
 """Connections over which the past comes."""
 
@@ -43,8 +42,8 @@ class Wanted:
     seed: int = 1
     patients: int = STAYS
     site: Kind = "full"
-    past: int = 0
-    """Stays that are read in before the week; with some the site goes by what it was seen to send."""
+    past: int = PAST
+    """Stays that are read in before the week, by which it knows what its feeds bring; 0: everything counts for that."""
     servers: Servers | None = None
 
 
@@ -129,7 +128,8 @@ class Demo:
             password, token = await child.meanwhile(self._enter(child))
             async with Api(child.url, token) as api:
                 if wanted.past:
-                    await child.meanwhile(self._read_in(child, api))
+                    await child.meanwhile(self._read_in(child))
+                    await child.meanwhile(self._quiet(api))
                 await child.meanwhile(self._send(child))
                 await child.meanwhile(self._quiet(api))
                 yield child, api, his, password
@@ -162,33 +162,31 @@ class Demo:
         """Return who attends the first stay: drafts of its documents are that doctor's to accept."""
         return next(iter(self._week.contexts.values())).doctor
 
-    async def _read_in(self, child: Child, api: Api) -> None:
+    async def _read_in(self, child: Child) -> None:
         """Send what was there before, which tells what this hospital's feeds bring."""
         before = past(self._wanted.seed, self._wanted.past, site=self._wanted.site).messages
-        self._console.print(f"Reading in {self._wanted.past} earlier stays ({len(before)} messages) ...")
         whole = sorted(before, key=lambda message: message.visit)  # stay by stay: few are open at a time
-        await feed(whole, [Sender("127.0.0.1", child.past) for _ in range(_LANES)])
-        await self._quiet(api, _READ_IN_S)
+        senders = [Sender("127.0.0.1", child.past) for _ in range(_LANES)]
+        await self._feed(f"Its past, {self._wanted.past} stays", whole, senders)
 
     async def _send(self, child: Child) -> None:
+        await self._feed("A ward's week", self._week.messages, [Sender("127.0.0.1", child.listen)])
+        self._sent = len(self._week.messages)
+
+    async def _feed(self, what: str, messages: Sequence[Message], senders: Sequence[Sender]) -> None:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         with Progress(*columns, console=self._console) as progress:
-            bar = progress.add_task("A ward's week", total=len(self._week.messages))
+            bar = progress.add_task(what, total=len(messages))
+            await feed(messages, senders, sent=lambda _: progress.advance(bar))
 
-            def count(_: object) -> None:
-                self._sent += 1
-                progress.advance(bar)
-
-            await feed(self._week.messages, [Sender("127.0.0.1", child.listen)], sent=count)
-
-    async def _quiet(self, api: Api, patience_s: float = _QUIET_S) -> None:
+    async def _quiet(self, api: Api) -> None:
         """Wait until nothing waits anywhere, twice in a row."""
-        deadline, quiet = time.monotonic() + patience_s, 0
+        deadline, quiet = time.monotonic() + _QUIET_S, 0
         while quiet < 2:
             lag = await api.lag()
             quiet = quiet + 1 if lag is not None and not any(lag.values()) else 0
             if time.monotonic() > deadline:
-                raise DemoError(f"After {patience_s:.0f} s there was still work left: {lag}.")
+                raise DemoError(f"After {_QUIET_S:.0f} s there was still work left: {lag}.")
             await asyncio.sleep(0.2)
 
     async def _decide(self, api: Api, his: His) -> int:

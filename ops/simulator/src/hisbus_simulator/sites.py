@@ -1,7 +1,8 @@
 """Kinds of hospital: what of a stay each one's feed sends, and what of the truth can be seen in that.
 
-``full`` sends everything. ``plain`` has no consents, no operative records and notes after an operation, and no costs.
-``small`` sends admissions and discharges with their records, vital signs and results, and nothing else.
+None sends reports of examinations as documents: they come as results, which only its people can know of all of them.
+``full`` sends everything else. ``plain`` has no consents, no operative records and notes after an operation, and no
+costs. ``small`` sends admissions and discharges with their records, vital signs and results, and nothing else.
 """
 
 from collections.abc import Iterable

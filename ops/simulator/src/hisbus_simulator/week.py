@@ -19,7 +19,8 @@ from hisbus_simulator.stay import Stay, birthday
 START = date(2026, 3, 2)
 """A Monday."""
 ZONE = ZoneInfo("Asia/Shanghai")
-STAYS = 31
+STAYS, PAST = 31, 200
+"""Of the week, and of what the site has read in before it."""
 
 _CHARSETS = {
     "utf-8": ("UNICODE UTF-8",),
@@ -102,7 +103,7 @@ def signed(seed: int, patients: int, visit: str, type: str, site: Kind = "full")
     return _message(id, late, told.contexts[visit], message.charset)
 
 
-def past(seed: int = 1, stays: int = 200, start: date = START, site: Kind = "full") -> Week:
+def past(seed: int = 1, stays: int = PAST, start: date = START, site: Kind = "full") -> Week:
     """Return what a site reads in before the week begins: a month earlier, other people, nothing wrong on purpose.
 
     Of the vital signs the archive hands over the first of each stay.

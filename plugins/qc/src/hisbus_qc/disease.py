@@ -54,7 +54,7 @@ class Indicator(Limits):
     """Not asked where one of these is: a contraindication."""
 
     def needed(self) -> Iterator[tuple[str, ...]]:
-        """Yield what must come here for it to be missed: all that it, or its excuse, may stand in; of each any will do."""
+        """Yield what must come here for it to be missed: where it or its excuse may stand; of each set any will do."""
         for group in (*self.groups, self.before, self.unless, self.told):
             yield from _places(group)
 
@@ -67,7 +67,7 @@ def _places(group: tuple[Search, ...]) -> list[tuple[str, ...]]:
 
 
 def _regular(items: tuple[str, ...]) -> list[tuple[str, ...]]:
-    """Return, of what one search looks through, what every stay brings: no operation, no report, no outpatient's note."""
+    """Return what every stay brings of what one search looks through: no operation, report or outpatient's note."""
     if items[0].startswith("document:"):
         parts = (tuple(f"document:{type}" for type in part if f"document:{type}" in items) for part in _NOTES)
         return [part for part in parts if part]
