@@ -227,6 +227,25 @@ async def test_the_same_command_with_another_model_gives_runs_that_can_be_compar
     assert command(tmp_path, "evaluate", "compare", "one", "other").exit_code == 0
 
 
+def test_indicators_are_told_from_excerpts_or_nobody_tells_them(tmp_path: Path) -> None:
+    configured(tmp_path)
+    note = {"patient note": "入院当日行洼田饮水试验。", "facts": [], "label": "Yes"}
+    lines = [json.dumps({"unique_id": name, **note}) for name in ("筛查率", "随访率")]
+    (tmp_path / "cases.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    (tmp_path / "words.toml").write_text('[indicators]\n"筛查率" = "洼田"\n', encoding="utf-8")
+    bare = command(tmp_path, "evaluate", "indicators", "cases.jsonl")
+    assert bare.exit_code == 0 and bare.output.count("no agent answers this") == 3
+    asked = command(tmp_path, "evaluate", "indicators", "cases.jsonl", "--agent", "qc", "--out", "qc")
+    assert asked.exit_code == 0 and asked.output.count("qc does not answer this") == 3
+    found = command(tmp_path, "evaluate", "indicators", "cases.jsonl", "--patterns", "words.toml", "--out", "words")
+    assert found.output.count("words.toml does not answer this") == 1 and "all that were answered" in found.output
+    made = json.loads((tmp_path / "words" / "indicators.json").read_text(encoding="utf-8"))
+    assert made["told"]["answers"]["accuracy"]["good"] == 1 and made["whole"]["base"]["of"] == 2
+    assert "洼田" not in (tmp_path / "words" / "indicators.html").read_text(encoding="utf-8")
+    both = command(tmp_path, "evaluate", "indicators", "cases.jsonl", "--agent", "qc", "--patterns", "words.toml")
+    assert isinstance(both.exception, ConfigError)
+
+
 @pytest.mark.corpora
 def test_the_real_corpora_go_through(tmp_path: Path, corpora: Path) -> None:
     configured(tmp_path)

@@ -20,12 +20,13 @@ from hisbus_bus.command.chosen import run as run_to_end
 from hisbus_bus.command.printed import show, table_of
 from hisbus_bus.host.registry import Plugin
 from hisbus_bus.kernel.settings import LLMSettings, Settings
-from hisbus_bus.lab.evaluate import coding, datasets, html, labelled, report, rubric, store
+from hisbus_bus.lab.evaluate import coding, datasets, excerpts, html, indicators, labelled, report, rubric, store
 from hisbus_bus.lab.evaluate import compare as comparing
 from hisbus_bus.lab.evaluate.build import build
-from hisbus_bus.lab.evaluate.labelled import Labelled
+from hisbus_bus.lab.evaluate.indicators import IndicatorFigures
 from hisbus_bus.lab.evaluate.report import AgentRun, DataUsed, Rate, Report
 from hisbus_bus.lab.evaluate.run import Progress, Result, agent_of, model, run
+from hisbus_bus.lab.evaluate.sample import Sample
 
 PAGE = "report.html"
 COMPARISON_PAGE = "comparison.html"
@@ -127,7 +128,7 @@ def evaluate_coding(
     """Say how right proposed codes are, by halves of the notes: precision, recall, principal diagnosis, calibration."""
     store.check(folder)
     notes = labelled.read(labels, texts)
-    results = run_to_end(_coded(chosen.settings, agent, notes))
+    results = run_to_end(_asked(chosen.settings, agent, [note.sample for note in notes]))
     made = coding.judge(labels.name, agent, zip(notes, results, strict=True))
     store.store(folder, {coding.FILE: made.model_dump_json(indent=1), coding.PAGE: html.coding_page(made)})
     for half in made.halves:
@@ -145,11 +146,66 @@ def evaluate_coding(
     out.print(f"{folder / coding.PAGE}")
 
 
-async def _coded(settings: Settings, name: str, notes: list[Labelled]) -> list[Result]:
+async def _asked(settings: Settings, name: str, samples: list[Sample]) -> list[Result]:
     _, agent = agent_of(settings, name)
     async with model(settings) as client:
         with _progress() as progress:
-            return await run(agent, [note.sample for note in notes], settings, client, progress)
+            return await run(agent, samples, settings, client, progress)
+
+
+@commands.command(name="indicators")
+def evaluate_indicators(
+    files: Annotated[list[Path], typer.Argument(help="Files of excerpts in the form of CMQCIC-Bench, JSON lines.")],
+    agent: Annotated[str, typer.Option(help="Name of an agent whose rules are named like the indicators.")] = "",
+    patterns: Annotated[
+        Path | None, typer.Option(help="Or a TOML file of patterns: what is found in the excerpt counts.")
+    ] = None,
+    folder: Annotated[Path | None, typer.Option("--out", help="A folder for the report, JSON and HTML.")] = None,
+) -> None:
+    """Say how well indicators are told from excerpts, each beside its commoner answer. Without an agent: that alone."""
+    if agent and patterns:
+        raise ConfigError("Name an agent or a file of patterns, not both.")
+    if folder is not None:
+        store.check(folder)
+    read = excerpts.read(files)
+    answers: list[indicators.Answer] = [None] * len(read)
+    failed = 0
+    if agent:
+        results = run_to_end(_asked(chosen.settings, agent, [one.sample for one in read]))
+        answers, failed = indicators.of_agent(read, results), sum(result.assessment is None for result in results)
+    elif patterns:
+        answers = indicators.of_patterns(read, indicators.patterns(patterns))
+    by = agent or (patterns.name if patterns else "")
+    made = indicators.judge([file.name for file in files], by, read, answers, failed)
+    table = table_of(
+        "indicator", "count/excerpts", "commoner: right", "specificity", "answered", "right", "precision", "recall",
+        "specificity", "p",
+    )  # fmt: skip
+    for one in made.each:
+        table.add_row(one.name, *_row(one, by))
+    if made.told is not None:
+        table.add_row("all that were answered", *_row(made.told, by))
+    table.add_row("all", *_row(made.whole, by))
+    show(table)
+    if made.repeated:
+        out.print(f"{made.repeated} excerpts stand twice under one indicator.")
+    if failed:
+        out.print(f"{failed} calls failed.")
+    if folder is not None:
+        page = html.indicators_page(made)
+        store.store(folder, {indicators.FILE: made.model_dump_json(indent=1), indicators.PAGE: page})
+        out.print(f"{folder / indicators.PAGE}")
+
+
+def _row(one: IndicatorFigures, by: str) -> list[str]:
+    """Return the cells of an indicator behind its name."""
+    free = one.commoner
+    row = [f"{one.base.good}/{one.base.of}", _plain(free.accuracy.value), _plain(free.specificity.value)]
+    if one.answers is None:
+        return [*row, f"{by} does not answer this" if by else "no agent answers this", *[""] * 5]
+    its = one.answers
+    rates = map(_rate, (its.accuracy, its.precision, its.recall, its.specificity))
+    return [*row, str(one.answered.good), *rates, _plain(one.p)]
 
 
 def _counted(rate: Rate) -> str:

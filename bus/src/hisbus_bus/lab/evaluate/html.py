@@ -10,6 +10,7 @@ from hisbus_bus.lab import plots
 from hisbus_bus.lab.evaluate.coding import CodingReport
 from hisbus_bus.lab.evaluate.compare import Change, Comparison
 from hisbus_bus.lab.evaluate.documents import OTHER
+from hisbus_bus.lab.evaluate.indicators import IndicatorsReport
 from hisbus_bus.lab.evaluate.report import LabelFigures, Rate, Report
 from hisbus_bus.lab.plots import Row
 
@@ -85,6 +86,11 @@ def coding_page(report: CodingReport) -> str:
     plot = [plots.calibration([(one.name, one.mean, one.right) for one in half.steps], title) for half in report.halves]
     halves = list(zip(report.halves, plot, strict=True))
     return _environment().get_template("coding.html").render(report=report, halves=halves)
+
+
+def indicators_page(report: IndicatorsReport) -> str:
+    """Return the page of how well indicators were told."""
+    return _environment().get_template("indicators.html").render(report=report)
 
 
 def verdict(cases: Change | None) -> tuple[str, str] | None:
