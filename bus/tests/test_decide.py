@@ -15,7 +15,7 @@ from hisbus_bus.kernel import charts, tables
 from hisbus_bus.kernel.consumer import Batch
 from hisbus_bus.kernel.log import Record
 from hisbus_bus.kernel.site import Site
-from hisbus_schemas import Assessed, Assessment, Chart, Decision, Finding, Text, VisitId
+from hisbus_schemas import Assessed, Assessment, Chart, Decision, Draft, Finding, Proposal, Text, VisitId
 
 AT = datetime(2026, 1, 5, 8, tzinfo=UTC)
 READS = ["stay.status@admitted"]
@@ -42,8 +42,12 @@ async def opened(site: Site, shown: dict[str, Chart]) -> Any:
     return await say(site)
 
 
-async def say(site: Site, *, version: int = 1, reads: Sequence[str] = READS, key: str = "R01") -> Any:
-    found = Finding(key=key, rule="R01", message=Text(zh="缺", en="missing"), reads=list(reads))
+async def say(
+    site: Site, *, version: int = 1, reads: Sequence[str] = READS, key: str = "R01", author: str | None = None
+) -> Any:
+    """Let the agent say a finding, or for an author a draft; return it as its row."""
+    about = {"key": key, "rule": "R01", "message": Text(zh="缺", en="missing"), "reads": list(reads)}
+    found: Proposal = Finding(**about) if author is None else Draft(**about, author=author)
     said = Assessed(
         id="a",
         agent="qc",
@@ -226,6 +230,18 @@ async def test_a_restored_table_takes_over_what_the_topic_holds(site: Site, open
     assert await rows(site, tables.decisions) == [before]
     assert await status(site) == "edited"
     assert await take_over(restored) == 0
+
+
+async def test_what_the_author_of_a_draft_answered_is_taken_over_whatever_their_role(site: Site, shown: Any) -> None:
+    async with site.database.write() as connection:
+        user = {"name": "vic", "role": "viewer", "password": "", "active": True, "failures": 0}
+        await connection.execute(tables.users.insert(), user)
+        await connection.execute(tables.staff_numbers.insert(), {"authority": "", "number": "D1", "user": "vic"})
+    row = await say(site, author="D1")
+    made = await answer(site, row, user="vic", role="viewer", decision="reject", reason="wrong")
+    finding = made.model_copy(update={"approved": Finding.model_validate(made.approved.model_dump(exclude={"kind"}))})  # type: ignore[union-attr]
+    assert await take_over(await restore(site, row, finding)) == 0, "they decide nothing else"
+    assert await take_over(await restore(site, row, made)) == 1
 
 
 async def test_a_decision_of_nobody_we_know_is_not_taken_over(site: Site, opened: Any) -> None:

@@ -57,8 +57,8 @@ async def works(site: Site, cookie: str, token: str) -> tuple[bool, bool]:
 
 def test_each_role_may_what_it_may_and_an_unknown_one_and_nobody_nothing() -> None:
     open_to = {role: {action for action in get_args(Action) if may(User("x", role), action)} for role in people.ROLES}
-    assert open_to["viewer"] == {"see_metadata", "see_bodies"}
-    assert open_to["reviewer"] == {"see_metadata", "see_bodies", "decide"}
+    assert open_to["viewer"] == {"see_metadata", "see_bodies", "answer"}
+    assert open_to["reviewer"] == {"see_metadata", "see_bodies", "answer", "decide"}
     assert open_to["admin"] == set(get_args(Action))
     for nobody in (None, User("x", ""), User("x", "king"), User("x", "Admin")):
         assert not any(may(nobody, action) for action in get_args(Action))

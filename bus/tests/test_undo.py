@@ -19,6 +19,7 @@ from hisbus_bus.flow.review import (
     Sent,
     Unknown,
     decide,
+    proposals,
     take_over,
     undo,
 )
@@ -28,7 +29,7 @@ from hisbus_bus.kernel.database import Database
 from hisbus_bus.kernel.log import NewRecord, Record
 from hisbus_bus.kernel.settings import Settings
 from hisbus_bus.kernel.site import Site
-from hisbus_schemas import Assessed, Assessment, Chart, Decision, Finding, Text, VisitId
+from hisbus_schemas import Assessed, Assessment, Chart, Decision, Draft, Finding, Proposal, Text, Unevaluated, VisitId
 
 AT = datetime(2026, 1, 5, 8, tzinfo=UTC)
 PEOPLE = (("ann", "reviewer"), ("ben", "admin"), ("cat", "reviewer"), ("vic", "viewer"))
@@ -63,7 +64,7 @@ async def patient(site: Site, stay: dict[str, str]) -> Site:
 
 
 async def say(site: Site, version: int, *fingerprints: str) -> None:
-    found = [
+    found: list[Proposal] = [
         Finding(
             key="R01",
             rule="R01",
@@ -73,6 +74,11 @@ async def say(site: Site, version: int, *fingerprints: str) -> None:
         )
         for words in fingerprints
     ]
+    await hear(site, version, Assessment(evaluated=frozenset({"R01"}), proposals=found))
+
+
+async def hear(site: Site, version: int, assessment: Assessment) -> None:
+    """Let review take what the agent says."""
     said = Assessed(
         id=f"a{version}",
         agent="qc",
@@ -82,7 +88,7 @@ async def say(site: Site, version: int, *fingerprints: str) -> None:
         event="",
         key="",
         now=AT,
-        assessment=Assessment(evaluated=frozenset({"R01"}), proposals=found),
+        assessment=assessment,
     )
     record = Record("assessments", 0, version, "e1", said.model_dump_json().encode(), {}, AT)
     await Review(site).handle(Batch([record], {0: version + 1}))
@@ -175,6 +181,30 @@ async def test_what_is_missing_or_not_theirs_undoes_nothing(
     with pytest.raises(error):
         await take_back(patient, **how)
     assert await everything(patient) == before
+
+
+async def test_the_author_of_a_draft_takes_their_answer_back_whatever_their_role(patient: Site) -> None:
+    row = await standing(patient)
+    draft = Draft.model_validate(proposals.body(row).model_dump(exclude={"kind", "expected"}) | {"author": "D1"})
+    body = draft.model_dump_json().encode()
+    async with patient.database.write() as connection:
+        await connection.execute(tables.staff_numbers.insert(), {"authority": "", "number": "D1", "user": "vic"})
+        await connection.execute(update(tables.proposals).values(kind="draft", author="D1", body=body))
+    await decide(
+        patient, proposal_id=row.id, user="vic", role="viewer", if_match=row.etag, decision="reject", reason="wrong"
+    )
+    with pytest.raises(NotYours):
+        await take_back(patient, user="cat")
+    await take_back(patient, user="vic", role="viewer")
+    assert (await standing(patient)).status == "open"
+
+
+async def test_what_is_taken_back_once_its_rule_is_not_connected_is_withdrawn(patient: Site) -> None:
+    await answer(patient)
+    out = Unevaluated(rule="R01", reason="not_connected", text=Text(zh="未接入", en="not connected"))
+    await hear(patient, 2, Assessment(unevaluated=[out]))
+    await take_back(patient)
+    assert (await standing(patient)).status == "withdrawn"
 
 
 async def test_an_admin_may_take_back_what_another_decided(patient: Site) -> None:

@@ -129,7 +129,7 @@ async def test_a_persons_word_withdraws_what_is_open_and_gives_it_back(hospital:
             "step:review",
             "not_connected",
         )
-        page = await hisbus("list", "--missing")
+        page = await hisbus("list", "document:C0034", "--missing")
         assert "document:C0034" in page and "qc R01" in page
         await hisbus("set", "document:C0034", "connected")
         await bus.idle()

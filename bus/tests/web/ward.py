@@ -412,6 +412,7 @@ async def put_finding(
         "version": chart.version,
         "event": "",
         "department": chart.department,
+        "author": getattr(said, "author", ""),
         "opened": opened,
         "body": body,
         "etag": proposals.etag(body, 1),

@@ -1,5 +1,6 @@
 """The agent as a whole: what is due, what a draft rests on, and that it changes with the record and nothing else."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
@@ -11,10 +12,12 @@ from hisbus.testing import (
     AgentContract,
     make_case,
     make_chart,
+    make_coverage,
     make_document,
     make_operation,
     make_order,
     make_patient,
+    run,
 )
 from hisbus_bus.desk.proofs import prove
 from hisbus_bus.desk.texts import texts
@@ -30,6 +33,7 @@ Said = Callable[..., str]
 Read = Callable[[Draft], Drafted]
 
 OWED = frozenset({"C0009", "C0037", "C0049"})
+OF_BOTH = {"discharge-record", "operative-record"}
 APPENDICITIS = "ZY260300002"
 ADMITTED, LEFT = "2026-03-02T08:00+08:00", "2026-03-06T10:00+08:00"
 
@@ -97,6 +101,19 @@ def test_a_stay_owes_what_nobody_has_signed(ward: Ward, chart_of: Fold, draft_fo
     assert keys == {"discharge-record", "operative-record"}
     lying = [event for event in unwritten(ward[APPENDICITIS]) if event.kind != "encounter.discharged"]
     assert {key.partition(":")[0] for key in draft_for(chart_of(lying))} == {"first-progress-note", "operative-record"}
+
+
+def test_what_nobody_signs_at_this_site_is_not_drafted(ward: Ward, chart_of: Fold) -> None:
+    chart = chart_of(unwritten(ward[APPENDICITIS]))
+    for missing, made in (("C0049", {"operative-record"}), ("C0009", {"discharge-record"}), ("C0002", OF_BOTH)):
+        case = make_case(chart, coverage=make_coverage(f"document:{missing}"))
+        said = asyncio.run(run(Agent(), case))
+        assert {item.rule for item in said.proposals} == made
+
+
+def test_a_note_of_a_visit_is_drafted_wherever_a_visit_is_recorded() -> None:
+    assert "visit-note" not in Agent.needs
+    assert {need.item for need in Agent.needs["discharge-record"]} == {"class", "document:C0049"}
 
 
 def test_no_assembled_draft_of_a_wards_week_holds_a_sentence_that_its_own_grounding_takes_out(

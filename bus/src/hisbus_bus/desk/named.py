@@ -1,10 +1,15 @@
 """What a page calls changes, parts of the site, and who acted: in the reader's words, not as they are stored."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from hisbus_bus.host.needs import OTHER, WHAT
+from hisbus_schemas import bare
 
 Words = Mapping[str, Any]
 """The texts of one language."""
+_CALLED = frozenset({"document", "field", "section", "vital"})
+"""Kinds of items whose codes the texts have names for."""
 
 
 def change(status: str, t: Words) -> str:
@@ -13,6 +18,21 @@ def change(status: str, t: Words) -> str:
     if area == "writeback":
         return str(t["receipt"].get(name, status))
     return str(t["history"].get(status) or t["status"].get(status, status))
+
+
+def items(names: Sequence[str], t: Words, lang: str) -> dict[str, str]:
+    """Return what items are, each with its name: ``document:C0026`` ...; what is called the same stands once."""
+    found: dict[str, str] = {}
+    for name in names:
+        found.setdefault(_item(name, t, lang), name)
+    return found
+
+
+def _item(name: str, t: Words, lang: str) -> str:
+    kind, _, code = bare(name).partition(":")
+    what = str(getattr(WHAT.get(kind, OTHER), lang))
+    known = t[kind].get(code) if kind in _CALLED else None
+    return str(known or f"{what} {code}".strip())
 
 
 def step(name: str, t: Words) -> str:

@@ -135,6 +135,7 @@ def _calling(action: Action, kind: Kind = "site") -> Callable[..., Coroutine[Any
 Viewer = Annotated[User, Depends(_calling("see_metadata"))]
 Reader = Annotated[User, Depends(_calling("see_bodies"))]
 Reviewer = Annotated[User, Depends(_calling("decide"))]
+Answerer = Annotated[User, Depends(_calling("answer"))]  # and more, where it is no draft of theirs: review says
 Replayer = Annotated[User, Depends(_calling("replay", "parked"))]
 Assigner = Annotated[User, Depends(_calling("replay", "message"))]
 Auditor = Annotated[User, Depends(_calling("see_audit", "audit"))]

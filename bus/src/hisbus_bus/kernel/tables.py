@@ -373,6 +373,7 @@ proposals = Table(
     Column("severity", String, nullable=False),
     Column("points", Float, nullable=False),
     Column("department", String, nullable=False),
+    Column("author", String, nullable=False, server_default=""),  # of a draft: staff number of who answers it
     Column("fingerprint", String, nullable=False),
     Column("status", String, nullable=False, index=True),
     Column("rectified", Boolean, nullable=False),

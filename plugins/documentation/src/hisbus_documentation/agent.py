@@ -1,5 +1,8 @@
 """The agent ``documentation``: drafts every document that a stay owes and nobody has signed."""
 
+from collections.abc import Mapping
+from typing import Literal
+
 from hisbus import Case
 from hisbus_documentation.draft import UNUSABLE, draft
 from hisbus_documentation.gather import gather, language_of
@@ -7,9 +10,9 @@ from hisbus_documentation.grounding import Facts
 from hisbus_documentation.model import Memory, ModelWriter
 from hisbus_documentation.settings import configured
 from hisbus_documentation.subject import due
-from hisbus_documentation.template import TEMPLATES
+from hisbus_documentation.template import TEMPLATES, Template
 from hisbus_documentation.writer import Assembler, Writer
-from hisbus_schemas import Assessment, Draft, Need, Unevaluated
+from hisbus_schemas import Assessment, Draft, Need, RuleInfo, Unevaluated
 
 _CHANGES = frozenset(
     {
@@ -41,6 +44,25 @@ _CHANGES = frozenset(
 """What changes what a draft rests on."""
 
 
+_CALLED_FOR: Mapping[str, Literal["admission", "operation", "discharge"]] = {
+    "admission": "admission",
+    "operation": "operation",
+    "discharge": "discharge",
+}
+"""The facts of a stay that documents are due for, as ``Need.after`` has them."""
+
+
+def _needs(template: Template) -> tuple[Need, ...]:
+    """Return what must come, or a draft would wait for ever.
+
+    Of a class that it is not for, a document is not owed. What a stay owes somebody signs in the HIS: where that never
+    comes, each stay would seem to lack it. A note of a visit is owed to who recorded the visit.
+    """
+    its_class = [Need(item="class", after="admission")] if template.classes else []
+    signed = Need(item=f"document:{template.type}", after=_CALLED_FOR.get(template.due, ""))
+    return (*its_class, *([] if template.due == "transcript" else [signed]))
+
+
 class Agent:
     """Drafts documents from the record, each sentence with its sources. A person finishes them."""
 
@@ -50,10 +72,8 @@ class Agent:
     grants = frozenset({"patient", "documents", "diagnoses", "procedures", "orders", "results", "vitals"})
     latest_only = True
     asks = True
-    needs = {
-        id: (Need(item="class", after="admission"),) for id, template in sorted(TEMPLATES.items()) if template.classes
-    }
-    """Of a class that it is not for, a document is not owed, and its draft would close."""
+    needs = {id: _needs(template) for id, template in sorted(TEMPLATES.items()) if _needs(template)}
+    rules = {id: RuleInfo(title=template.title) for id, template in TEMPLATES.items()}
 
     def __init__(self) -> None:
         self._memory = Memory()
@@ -78,6 +98,8 @@ class Agent:
         drafts: list[Draft] = []
         unusable: dict[str, Unevaluated] = {}
         for template in wanted.templates:
+            if any(need.lacking(case.coverage, chart.department) for need in self.needs.get(template.id, ())):
+                continue  # the bus says so; the model need not be asked
             for subject in due(template, chart, case.now, wanted.transcripts):
                 material = gather(template, chart, subject, language)
                 written = await writer.write(material)

@@ -16,7 +16,7 @@ from hisbus_bus.desk.read import sources
 from hisbus_bus.desk.read import worklist as queue
 from hisbus_bus.desk.read.sources import Source
 from hisbus_bus.desk.read.worklist import Filter, StayLine
-from hisbus_bus.desk.security import Reader, Reviewer, SiteOf, actor
+from hisbus_bus.desk.security import Answerer, Reader, SiteOf, actor
 from hisbus_bus.desk.views import viewed
 from hisbus_bus.desk.words import Note, Tree, Word
 from hisbus_bus.flow.review import opinions, proposals
@@ -188,7 +188,7 @@ async def read_sources(site: SiteOf, user: Reader, id: Word) -> Sources:
 )
 async def decide_proposal(
     site: SiteOf,
-    user: Reviewer,
+    user: Answerer,
     id: Word,
     body: DecisionBody,
     response: Response,
@@ -226,7 +226,7 @@ async def decide_proposal(
 )
 async def undo_decision(
     site: SiteOf,
-    user: Reviewer,
+    user: Answerer,
     id: Word,
     response: Response,
     if_match: Annotated[str | None, Header(max_length=200)] = None,

@@ -58,7 +58,13 @@ def age(born: date, now: datetime) -> int:
 
 
 _templates.filters["clock"] = clock
-_templates.filters |= {"change": named.change, "step": named.step, "part": named.part, "actor": named.actor}
+_templates.filters |= {
+    "change": named.change,
+    "step": named.step,
+    "part": named.part,
+    "actor": named.actor,
+    "items": named.items,
+}
 _templates.globals["age"] = age
 
 

@@ -15,4 +15,5 @@ async def show(request: Request, site: SiteOf, user: Viewer) -> Response:
     """Show each rule once, with what it lacks."""
     async with site.database.read() as connection:
         agents = await coverage.agents(connection)
-    return render(request, "rules.html", user, agents=agents)
+        known = {(item.name, item.department): item for item in await coverage.items(connection)}
+    return render(request, "rules.html", user, agents=agents, known=known)

@@ -1,12 +1,10 @@
 """A stay: its record on the left, what was found in it on the right, and the decision."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from fastapi import APIRouter, Request
-from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.responses import RedirectResponse, Response
 
 from hisbus import payloads
@@ -22,7 +20,6 @@ from hisbus_bus.desk.words import Word
 from hisbus_bus.flow.review import proposals
 from hisbus_bus.flow.review.decide import decide
 from hisbus_bus.kernel import charts, people
-from hisbus_bus.kernel.people import User
 from hisbus_bus.kernel.site import Site
 from hisbus_schemas import LISTS, Chart, Proposal
 
@@ -36,7 +33,7 @@ async def stay(request: Request, site: SiteOf, user: Reader, id: Word) -> Respon
     """Show the stay that a finding is about, the finding first."""
     async with site.database.read() as connection:
         row = await queue.one(connection, id)
-        user = await _known(connection, user)
+        user = await people.of_staff(connection, user)
     shown = await stays.read(site, actor(user), row.encounter)
     await viewed(site, actor(user), "proposal.viewed", id, encounter=row.encounter)
     chosen = shown.finding(id)
@@ -62,7 +59,7 @@ async def decision(request: Request, site: SiteOf, user: Reader, id: Word) -> Re
     fields = await posted(request, user, passages=drafts.FIELD)
     async with site.database.read() as connection:
         proposal = proposals.body(await queue.one(connection, id))
-        user = await _known(connection, user)
+        user = await people.of_staff(connection, user)
     refusal = None
     try:
         await decide(
@@ -95,11 +92,6 @@ async def receipt(request: Request, site: SiteOf, user: Reader, id: Word) -> Res
     async with site.database.read() as connection:
         (finding,) = await stays.of_rows(connection, [await queue.one(connection, id)], None)
     return render(request, "receipt.html", user, finding=finding, **_about(request))
-
-
-async def _known(connection: AsyncConnection, user: User) -> User:
-    """Return a user with their staff numbers: whose draft it is goes by them."""
-    return replace(user, numbers=await people.numbers_of(connection, user.name))
 
 
 async def _finding(site: Site, id: str) -> Finding:

@@ -7,7 +7,8 @@ from datetime import datetime
 from sqlalchemy import and_, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from hisbus_bus.host.connected import lacked, named
+from hisbus_bus.desk.read.unjudged import unjudged
+from hisbus_bus.host.connected import lacked
 from hisbus_bus.kernel import charts, coverage, rules, tables
 from hisbus_bus.kernel.coverage import ANYTHING, FOUND, Said
 from hisbus_bus.kernel.rules import Rule
@@ -40,6 +41,8 @@ class Item:
     since: datetime | None = None
     """When that was found or said; None: it holds since nothing was said."""
     who: str = ""
+    by_hand: bool = False
+    """A person or the configuration said it of this item."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,13 @@ class Judged:
     here: "State"
     elsewhere: Mapping[str, "State"] = field(default_factory=dict)
     """Departments where that is otherwise."""
+    unjudged: Text | None = None
+    """Why the agent cannot judge by it, whatever comes; None: it can."""
+
+    @property
+    def connected(self) -> bool:
+        """Tell whether what it needs comes, anywhere."""
+        return self.here.judges or any(state.judges for state in self.elsewhere.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +68,8 @@ class State:
 
     judges: bool
     """With a part of it, where something is lacking."""
-    lacking: Text | None
-    """What does not come; None: nothing."""
+    lacking: Sequence[tuple[str, ...]]
+    """What does not come: of each the items of which one would do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +81,20 @@ class Agent:
 
     @property
     def lacking(self) -> int:
-        """How many cannot judge, anywhere."""
-        return sum(not (one.here.judges or any(state.judges for state in one.elsewhere.values())) for one in self.rules)
+        """How many are not connected, anywhere."""
+        return sum(not one.connected for one in self.rules)
+
+    @property
+    def unjudged(self) -> int:
+        """How many of the others cannot judge."""
+        return sum(one.connected and one.unjudged is not None for one in self.rules)
 
 
 async def items(connection: AsyncConnection) -> list[Item]:
     """Return everything that rules need or that something was said of, with what holds of it."""
     declared = [rule for rule in await rules.read(connection) if rule.enabled]
     said = await coverage.journal(connection)
-    asked, now = rules.asked(declared), coverage.told(said)
+    asked, now, hand = rules.asked(declared), coverage.told(said), coverage.by_hand(said)
     called = {item: count for item, *count in await connection.execute(_CALLED)}
     seen = {item: count for item, count in await connection.execute(_SEEN)}
     needed: dict[str, list[str]] = {item: [] for item in asked}
@@ -90,7 +105,8 @@ async def items(connection: AsyncConnection) -> list[Item]:
     for name in sorted(needed.keys() | now.site.keys() | {item for its in now.departments.values() for item in its}):
         calls, came = called.get(name, (0, 0)) if asked.get(name) else (None, seen.get(name, 0))
         last = _deciding(said, now, name, "")
-        found.append(Item(name, "", now.brings(name), needed.get(name, ()), came, calls, *last))
+        by_hand = (name, "") in hand
+        found.append(Item(name, "", now.brings(name), needed.get(name, ()), came, calls, *last, by_hand))
         for department, its in sorted(now.departments.items()):
             if name in its and its[name] != now.brings(name):
                 last = _deciding(said, now, name, department)
@@ -107,27 +123,25 @@ async def departments(connection: AsyncConnection) -> list[str]:
 
 async def agents(connection: AsyncConnection) -> list[Agent]:
     """Return the rules of every agent, each with what it lacks."""
-    now = await coverage.read(connection)
+    now, why = await coverage.read(connection), await unjudged(connection)
     by_agent: dict[str, list[Judged]] = {}
     for rule in await rules.read(connection):
         if not rule.enabled:
             continue
-        by_agent.setdefault(rule.agent, []).append(_judged(rule, now))
+        by_agent.setdefault(rule.agent, []).append(_judged(rule, now, why.get((rule.agent, rule.rule))))
     return [Agent(name, its) for name, its in sorted(by_agent.items())]
 
 
-def _judged(rule: Rule, now: Coverage) -> Judged:
+def _judged(rule: Rule, now: Coverage, why: Text | None) -> Judged:
     here = _state(rule.needs, now, "")
     other = {department: _state(rule.needs, now, department) for department in sorted(now.departments)}
-    return Judged(rule, here, {department: state for department, state in other.items() if state != here})
+    return Judged(rule, here, {department: state for department, state in other.items() if state != here}, why)
 
 
 def _state(needs: Sequence[Need], now: Coverage, department: str) -> State:
     """Return how a rule stands, with all that it lacks."""
     lacking = dict.fromkeys(items for need in needs if (items := need.lacking(now, department)))
-    each = [named(items) for items in lacking]
-    text = Text(zh="；".join(one.zh for one in each), en="; ".join(one.en for one in each)) if each else None
-    return State(not lacked(needs, now, department), text)
+    return State(not lacked(needs, now, department), tuple(lacking))
 
 
 def _deciding(said: Sequence[Said], now: Coverage, item: str, department: str) -> tuple[datetime | None, str]:

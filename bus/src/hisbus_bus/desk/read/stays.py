@@ -19,8 +19,8 @@ from hisbus_bus.desk.read import worklist as queue
 from hisbus_bus.desk.read.sources import Source
 from hisbus_bus.flow.review import drafts, notes, opinions, proposals
 from hisbus_bus.flow.review.notes import Said
-from hisbus_bus.kernel import audit, charts, tables
-from hisbus_bus.kernel.people import Object
+from hisbus_bus.kernel import audit, charts, people, tables
+from hisbus_bus.kernel.people import Action, Author, Object
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.states import Decided, Proposed, WrittenBack
 from hisbus_schemas import Chart, Decision, Drafted, Evidence, Opinion, Proposal, Query, Text
@@ -54,6 +54,8 @@ class Finding:
     voices: Sequence[Voice] = ()
     sources: Sequence[Source] = ()
     """The messages that it rests on."""
+    author: Author | None = None
+    """Who answers a draft; None: it is none, or nobody's."""
     queries: Sequence[tuple[str, Text]] = ()
     """What the agent of a set of codes asks the clinician of this stay: proposals of their own, by id."""
 
@@ -84,8 +86,14 @@ class Finding:
 
     @property
     def about(self) -> Object:
-        """Return what a decision on it is about."""
-        return drafts.object_of(self.said, self.row.department)
+        """Return what an answer to it is about."""
+        gone = self.author is not None and self.author.left
+        return drafts.object_of(self.said, self.row.department, orphaned=gone)
+
+    @property
+    def action(self) -> Action:
+        """Return what answering it is called."""
+        return drafts.action_on(self.said)
 
     @property
     def draft(self) -> Drafted | None:
@@ -215,6 +223,7 @@ async def of_rows(connection: AsyncConnection, rows: Iterable[Row[Any]], chart: 
     by_receipt = {row.proposal: row for row in sent}
     known = [(row, proposals.body(row)) for row in rows]
     came_from = await sources.of(connection, rows)
+    authors = await people.authors(connection, {drafts.author_of(said) for _, said in known})
     findings = [
         Finding(
             row=row,
@@ -226,6 +235,7 @@ async def of_rows(connection: AsyncConnection, rows: Iterable[Row[Any]], chart: 
             history=histories[row.id],
             decision=by_decision.get(row.id),
             receipt=by_receipt.get(row.id),
+            author=authors.get(drafts.author_of(said)),
             connector=stays[row.encounter].connector if row.encounter in stays else "",
             voices=_voices(chart, row, voices.get(row.id, ())),
             sources=came_from[row.id],

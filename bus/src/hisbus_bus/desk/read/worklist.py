@@ -28,14 +28,20 @@ class Filter:
     agent: str = ""
     rule: str = ""
     department: str = ""
+    author: str = ""
+    """Staff number of who answers a draft."""
+    authors: frozenset[str] | None = None
+    """Those of these alone; None: whoever's."""
     backfill: bool = False
     """Those of stays of backfill, too."""
 
     def conditions(self, *without: str) -> list[ColumnElement[bool]]:
         """Return it as conditions, leaving some fields out."""
-        left_out = {*without, "backfill"}
+        left_out = {*without, "authors", "backfill"}
         named = [field.name for field in fields(self) if field.name not in left_out and getattr(self, field.name)]
         shown = [tables.proposals.c.shadow.is_(False)]
+        if self.authors is not None and "author" not in without:
+            shown.append(tables.proposals.c.author.in_(self.authors))
         if not self.backfill:
             past = select(tables.encounters.c.id).where(charts.of_backfill())
             shown.append(tables.proposals.c.encounter.not_in(past))

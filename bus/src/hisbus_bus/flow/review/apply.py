@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from hisbus_bus.flow.review import proposals
+from hisbus_bus.flow.review import drafts, proposals
 from hisbus_bus.flow.review.proposals import ACTOR, Note
 from hisbus_bus.flow.review.reconcile import Changes, Open
 from hisbus_bus.flow.review.states import NEW, TABLE, State
@@ -101,6 +101,7 @@ def _row(site: Site, one: Open, revision: int, state: State, department: str) ->
         "severity": proposal.severity,
         "points": proposal.points,
         "department": department,
+        "author": drafts.author_of(proposal),
         "fingerprint": one.fingerprint,
         "status": state.status,
         "rectified": state.rectified,

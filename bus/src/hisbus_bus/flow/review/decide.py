@@ -4,6 +4,7 @@ It fails closed: a missing user, role, reason or precondition is a refusal.
 """
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, get_args
 
@@ -85,7 +86,7 @@ async def decide(
     Raises:
         Refused: one of ``review.errors``; nothing was decided. ``Changed`` may have made the proposal stale.
     """
-    if not may(User(user, role), "decide", Object("proposal")):
+    if not may(User(user, role), "answer"):
         raise Forbidden
     if not if_match:
         raise PreconditionRequired
@@ -95,12 +96,7 @@ async def decide(
             # Looked up now: a role or an account may have ended since the page was shown.
             acting = await people.acting(connection, user, lock=True)
             row = await locked(connection, proposal_id)
-            if not may(acting, "decide", Object("proposal", department=row.department)):
-                raise Forbidden
-            about = drafts.object_of(proposals.body(row), row.department)
-            nobodys = decision == "reject" and about.kind == "draft" and not about.author
-            if not nobodys and not may(acting, "decide", about):
-                raise NotAuthor
+            await _admit(connection, acting, role, row, decision)
             _still_waiting(row, if_match)
             chart = await charts.chart(connection, row.encounter)
             if await proposals.refresh(connection, row, chart) == Proposed.OPEN:
@@ -112,6 +108,27 @@ async def decide(
         raise AlreadyDecided from error
     # Outside of the transaction, so that what it noted of the proposal's becoming stale is kept.
     raise Changed
+
+
+async def _admit(connection: AsyncConnection, acting: User | None, role: str, row: Standing, decision: str) -> None:
+    """Let pass who may answer, by the role that they came with and by what the tables say of them now.
+
+    A draft without an author is nobody's, so a reviewer may reject it.
+
+    Raises:
+        Forbidden: they may not.
+        NotAuthor: it is a draft, and another's.
+    """
+    if acting is None:
+        raise Forbidden
+    proposal = proposals.body(row)
+    author, action = drafts.author_of(proposal), drafts.action_on(proposal)
+    known = (await people.authors(connection, [author])).get(author)
+    about = drafts.object_of(proposal, row.department, orphaned=known is not None and known.left)
+    if action == "answer" and not author and decision == "reject":
+        action, about = "decide", Object("proposal", department=row.department)
+    if not all(may(one, action, about) for one in (acting, replace(acting, role=role))):
+        raise NotAuthor if action == "answer" else Forbidden
 
 
 def _checked(decision: str, reason: str | None, note: str, payload: Any) -> _Edit | None:

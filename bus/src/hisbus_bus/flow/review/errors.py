@@ -67,7 +67,10 @@ class BadCodes(Refused):
 
 
 class NotAuthor(Refused):
-    """A draft is answered by its author alone: who spoke or operated, else the attending doctor, by staff number."""
+    """A draft is answered by its author alone: who spoke or operated, else the attending doctor, by staff number.
+
+    Where they have left, the head of the department or an admin answers it.
+    """
 
     code = "not_author"
     status = 403

@@ -61,3 +61,11 @@ async def of(connection: AsyncConnection, encounter: str) -> list[Said]:
         )
         for row in await connection.execute(query)
     ]
+
+
+async def is_not_connected(connection: AsyncConnection, encounter: str, agent: str, rule: str) -> bool:
+    """Tell whether an agent's newest assessment left a rule out because what it needs does not come."""
+    unevaluated = [
+        one for said in await of(connection, encounter) if said.agent == agent for one in said.notes.unevaluated
+    ]
+    return any(one.rule == rule and one.reason == "not_connected" for one in unevaluated)

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from hisbus.errors import BadMessage
-from hisbus_bus.flow.review import proposals, states
+from hisbus_bus.flow.review import drafts, proposals, states
 from hisbus_bus.flow.review.proposals import Standing
 from hisbus_bus.flow.review.states import TABLE, Event
 from hisbus_bus.kernel.states import STEP, Proposed
@@ -138,6 +138,7 @@ def _as_said_now(answer: Assessed, proposal: Proposal, row: Standing) -> dict[st
     return {
         "body": body,
         "etag": proposals.etag(body, row.revision),
+        "author": drafts.author_of(proposal),
         "version": answer.version,
         "event": answer.event,
         "release": answer.release,

@@ -6,13 +6,13 @@ from pydantic import ValidationError
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from hisbus_bus.flow.review import proposals
+from hisbus_bus.flow.review import drafts, proposals
 from hisbus_bus.flow.review.decide import keep
 from hisbus_bus.flow.review.proposals import ACTOR, Standing
 from hisbus_bus.flow.review.undo import revoke
 from hisbus_bus.kernel import audit, outbox, people, tables
 from hisbus_bus.kernel.log import Record
-from hisbus_bus.kernel.people import Object, may
+from hisbus_bus.kernel.people import may
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.states import TOPIC, Decided, Proposed
 from hisbus_bus.kernel.telemetry import logger
@@ -67,7 +67,7 @@ def _read(record: Record) -> Decision | None:
 
 async def _take(connection: AsyncConnection, decision: Decision) -> bool:
     table = tables.proposals
-    if not may(await people.once_known(connection, decision.user), "decide", Object("proposal")):
+    if not may(await people.once_known(connection, decision.user), drafts.action_on(decision.approved)):
         log.warning("a decision of an unknown user is not taken over", user=decision.user, proposal=decision.proposal)
         return False
     found = (await connection.execute(select(table).where(table.c.id == decision.proposal))).one_or_none()

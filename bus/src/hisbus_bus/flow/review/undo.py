@@ -4,7 +4,7 @@ from sqlalchemy import exists, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hisbus.errors import Forbidden
-from hisbus_bus.flow.review import proposals
+from hisbus_bus.flow.review import drafts, notes, proposals
 from hisbus_bus.flow.review.decide import locked
 from hisbus_bus.flow.review.errors import Changed, NotDecided, NotYours, PreconditionRequired, Sent
 from hisbus_bus.flow.review.proposals import ACTOR, Standing
@@ -20,7 +20,8 @@ async def undo(site: Site, *, proposal_id: str, user: str, role: str, if_match: 
     """Take a decision back, so that nothing of it leaves and the proposal waits again.
 
     What became of the proposal meanwhile is made up for: one that a newer revision has followed is superseded, one
-    that the agent no longer says is resolved, one whose reads changed is stale.
+    that the agent no longer says is resolved, one whose rule is not connected is withdrawn, one whose reads changed is
+    stale.
 
     Args:
         site: the site.
@@ -33,7 +34,7 @@ async def undo(site: Site, *, proposal_id: str, user: str, role: str, if_match: 
         Refused: one of ``review.errors``; nothing was undone.
     """
     came = User(user, role)
-    if not may(came, "decide", Object("proposal")):
+    if not may(came, "answer"):
         raise Forbidden
     if not if_match:
         raise PreconditionRequired
@@ -41,7 +42,8 @@ async def undo(site: Site, *, proposal_id: str, user: str, role: str, if_match: 
         acting = await people.acting(connection, user, lock=True)
         row = await locked(connection, proposal_id)
         its = Object("proposal", department=row.department)
-        if not may(acting, "decide", its):
+        action = drafts.action_on(proposals.body(row))
+        if not (may(came, action) and may(acting, action)):
             raise Forbidden
         if row.etag != if_match:
             raise Changed
@@ -82,5 +84,7 @@ async def _catch_up(connection: AsyncConnection, row: Standing, opened: Standing
         await proposals.turn(connection, opened, "replaced", STEP, ACTOR)
     elif row.rectified:
         await proposals.turn(connection, opened, "unsaid", STEP, ACTOR)
+    elif await notes.is_not_connected(connection, row.encounter, row.agent, row.rule):
+        await proposals.turn(connection, opened, "disconnected", STEP, ACTOR)
     else:
         await proposals.refresh(connection, opened, await charts.chart(connection, row.encounter))

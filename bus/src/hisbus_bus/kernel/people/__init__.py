@@ -4,6 +4,7 @@
 transaction, and every request asks the tables: a leaver is out with their next one.
 """
 
+from hisbus_bus.kernel.people.authors import Author, authors
 from hisbus_bus.kernel.people.permissions import DEFAULT, ROLES, SITE, Action, Kind, Object, Role, User, may
 from hisbus_bus.kernel.people.sessions import LogIn, log_in, log_out, of_session
 from hisbus_bus.kernel.people.tokens import of_token, revoke, token, tokens_of
@@ -18,7 +19,7 @@ from hisbus_bus.kernel.people.users import (
     enable,
     end_sessions,
     listed,
-    numbers_of,
+    of_staff,
     once_known,
     one,
     remove_number,
@@ -29,6 +30,7 @@ __all__ = [
     "ROLES",
     "SITE",
     "Action",
+    "Author",
     "Kind",
     "LogIn",
     "Object",
@@ -37,6 +39,7 @@ __all__ = [
     "acting",
     "add",
     "add_number",
+    "authors",
     "change_password",
     "change_role",
     "describe",
@@ -47,8 +50,8 @@ __all__ = [
     "log_in",
     "log_out",
     "may",
-    "numbers_of",
     "of_session",
+    "of_staff",
     "of_token",
     "once_known",
     "one",

@@ -12,7 +12,8 @@ DEFAULT: Role = "reviewer"
 Action = Literal[
     "see_metadata",  # lists, states and counts: nothing that a patient's record says
     "see_bodies",  # messages, stays and what was found in them
-    "decide",  # answer what waits for a person: a proposal, a write-back that nobody knows the end of
+    "answer",  # a draft that is one's own: its author is who counts, whatever their role
+    "decide",  # what else waits for a person: a finding, codes, a write-back that nobody knows the end of
     "take_back",  # what somebody else decided, as long as it has not left
     "replay",  # judge again what was set aside; say to which stay a message belongs
     "see_audit",
@@ -36,10 +37,10 @@ Kind = Literal[
     "code",
 ]
 
-_SEES: frozenset[Action] = frozenset({"see_metadata", "see_bodies"})
+_EVERYBODY: frozenset[Action] = frozenset({"see_metadata", "see_bodies", "answer"})
 _MAY: Mapping[str, frozenset[Action]] = {
-    "viewer": _SEES,
-    "reviewer": _SEES | {"decide"},
+    "viewer": _EVERYBODY,
+    "reviewer": _EVERYBODY | {"decide"},
     "admin": frozenset(get_args(Action)),
 }
 
@@ -54,6 +55,8 @@ class User:
     """The session's token for forms; empty with a bearer token."""
     numbers: frozenset[str] = frozenset()
     """Staff numbers, under whichever authority, where they were asked for."""
+    heads: frozenset[str] = frozenset()
+    """Departments whose head they are, where they were asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,8 @@ class Object:
     """Of a stay, and of what was found in it."""
     author: str = ""
     """Staff number of who is to sign a draft; nobody else answers it."""
+    orphaned: bool = False
+    """Its author has left the hospital: the head of the department, or an admin, answers in their place."""
 
 
 SITE = Object("site")
@@ -76,10 +81,15 @@ def may(user: User | None, action: Action, object: Object = SITE) -> bool:
     """Return whether somebody may do something. Nobody (None) and a role that is not known may nothing."""
     if user is None or action not in _MAY.get(user.role, frozenset()):
         return False
-    if object.kind == "draft" and action == "decide" and object.author not in user.numbers:
-        return False
+    if object.kind == "draft" and action in ("answer", "decide"):
+        return action == "answer" and _is_theirs(user, object)
     oneself = object.kind == "user" and object.name == user.name
     return not (action == "give_role" and oneself)
+
+
+def _is_theirs(user: User, draft: Object) -> bool:
+    instead = draft.orphaned and (may(user, "administer") or draft.department in user.heads)
+    return draft.author in user.numbers or instead
 
 
 def roles_that_may(action: Action) -> tuple[Role, ...]:

@@ -4,7 +4,7 @@ Administration takes the database alone, so it works while another process holds
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -67,13 +67,17 @@ async def acting(connection: "AsyncConnection", name: str, *, lock: bool = False
     users = tables.users
     wanted = select(users.c.name, users.c.role).where(users.c.name == name, users.c.active)
     row = (await connection.execute(wanted.with_for_update(read=True) if lock else wanted)).one_or_none()
-    return User(row.name, row.role, numbers=await numbers_of(connection, name)) if row else None
+    return await of_staff(connection, User(row.name, row.role)) if row else None
 
 
-async def numbers_of(connection: "AsyncConnection", name: str) -> frozenset[str]:
-    """Return a user's staff numbers, under whichever authority."""
-    table = tables.staff_numbers
-    return frozenset(await connection.scalars(select(table.c.number).where(table.c.user == name)))
+async def of_staff(connection: "AsyncConnection", user: User) -> User:
+    """Return a user with their staff numbers, under whichever authority, and the departments that they head."""
+    held, staff = tables.staff_numbers, tables.staff
+    same = (staff.c.authority == held.c.authority) & (staff.c.number == held.c.number) & staff.c.left.is_(None)
+    wanted = select(held.c.number, staff.c.department, staff.c.head).select_from(held.outerjoin(staff, same))
+    rows = (await connection.execute(wanted.where(held.c.user == user.name))).all()
+    heads = frozenset(row.department for row in rows if row.head and row.department)
+    return replace(user, numbers=frozenset(row.number for row in rows), heads=heads)
 
 
 async def once_known(connection: "AsyncConnection", name: str) -> User | None:
