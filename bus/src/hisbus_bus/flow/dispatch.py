@@ -100,7 +100,7 @@ class Dispatch:
     async def handle(self, batch: Batch) -> None:
         """Call the agent for every record at once and append its answers; all or none."""
         release = await self._release()
-        records = [Charted.model_validate_json(record.value) for record in batch.records]
+        records = [record.read(Charted) for record in batch.records]
         seen, answered = await self._read(records, release)
         answers = await asyncio.gather(*(self._assess(*one) for one in seen), return_exceptions=True)
         failures = [answer for answer in answers if isinstance(answer, BaseException)]
@@ -216,7 +216,7 @@ class Dispatch:
             agent=self._info.name,
             **self._announced(record, case),
         )
-        return NewRecord("assessments", chart.encounter, assessed.model_dump_json().encode(), headers)
+        return NewRecord("assessments", chart.encounter, assessed.model_dump_json().encode(), headers, assessed)
 
     def _announced(self, record: Charted, case: StoredCase) -> dict[str, str]:
         """Return the header that asks review to tell of changes; none where nobody would hear, or it is deep enough."""

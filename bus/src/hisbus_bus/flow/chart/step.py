@@ -117,6 +117,7 @@ class ChartStep:
                     agent=output.agent,
                     by=output.by,
                 ),
+                output,
             )
             for output in outputs
         ]
@@ -130,6 +131,6 @@ def _passes(message: Translated) -> Due | None:
 
 def _read(record: Record) -> Translated:
     try:
-        return Translated.model_validate_json(record.value)
+        return record.read(Translated)
     except ValidationError as error:
         raise BadMessage("The record is not a translated message.", code="malformed") from error

@@ -33,10 +33,14 @@ class NewRecord:
     said: BaseModel | None = field(default=None, compare=False, repr=False)
     """What ``value`` parses to, where whoever appends it has that in hand: see ``Record.said``."""
 
+    def __post_init__(self) -> None:
+        """Let go of the object that a large record was made from."""
+        if len(self.value) > SAID_BYTES:
+            object.__setattr__(self, "said", None)
+
     def stored(self, partition: int, offset: int, time: datetime) -> "Record":
         """Return the record as a fetch would, now that it lies there."""
-        said = self.said if len(self.value) <= SAID_BYTES else None
-        return Record(self.topic, partition, offset, self.key, self.value, dict(self.headers), time, said)
+        return Record(self.topic, partition, offset, self.key, self.value, dict(self.headers), time, self.said)
 
 
 def refuse_oversize(record: NewRecord) -> None:
