@@ -592,9 +592,10 @@ async def test_what_is_in_hand_is_bounded(site: Site, bounds: dict[str, int], mo
     step = Told(site)
     step.gate.clear()
     async with running(step, **bounds) as task:
-        for value in values:  # each in an append of its own, so that the log may hand them over singly
-            await site.log.append(records(site, value))
+        await site.log.append(records(site, values[0]))
         await step.until(lambda: bool(step.batches))
+        for value in values[1:]:  # each in an append of its own, so that the log may hand them over singly
+            await site.log.append(records(site, value))
         await asyncio.wait([task], timeout=0.1)
         in_hand = step.seen
         step.gate.set()

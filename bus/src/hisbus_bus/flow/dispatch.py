@@ -225,7 +225,7 @@ class Dispatch:
             agent=self._info.name,
             **self._announced(record, case),
         )
-        return NewRecord("assessments", chart.encounter, assessed.model_dump_json().encode(), headers)
+        return NewRecord("assessments", chart.encounter, assessed.model_dump_json().encode(), headers, assessed)
 
     def _announced(self, record: Charted, case: StoredCase) -> dict[str, str]:
         """Return the header that asks review to tell of changes; none where nobody would hear, or it is deep enough."""
@@ -252,7 +252,7 @@ def _newest(batch: Batch) -> tuple[list[Charted], dict[str, int]]:
     records, since = [], dict[str, int]()
     for record in batch.records:
         together = [*batch.covered.get(record.key, ()), record]
-        said = [Charted.model_validate_json(one.value) for one in together]
+        said = [one.read(Charted) for one in together]
         newest = max(said, key=lambda one: one.version)
         records.append(newest)
         if len(said) > 1:

@@ -133,7 +133,7 @@ class Timers:
         """Replace the wakes of each agent and encounter by those of its newest assessment."""
         newest: dict[Subject, Assessed] = {}
         for record in batch.records:
-            assessed = Assessed.model_validate_json(record.value)
+            assessed = record.read(Assessed)
             if assessed.shadow:
                 continue  # its wakes would take the place of those that the agent asked for
             newest[assessed.agent, assessed.encounter] = assessed

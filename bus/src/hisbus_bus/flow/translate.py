@@ -297,7 +297,7 @@ class Translate:
             message=output.message,
             revision=str(output.revision),
         )
-        return NewRecord("events", output.key, to_json(output, exclude_none=True), headers)
+        return NewRecord("events", output.key, to_json(output, exclude_none=True), headers, output)
 
 
 def raw_of(record: Record, received: datetime) -> Raw:

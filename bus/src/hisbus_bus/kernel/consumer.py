@@ -18,6 +18,7 @@ from hisbus.errors import BadMessage, ConfigError, RetryLater, reason_code, stac
 from hisbus_bus.kernel import parked, positions
 from hisbus_bus.kernel.bulk import write
 from hisbus_bus.kernel.controls import Part
+from hisbus_bus.kernel.gather import Arrivals, gather_s
 from hisbus_bus.kernel.lanes import InFlight, Item
 from hisbus_bus.kernel.log import Record, Subscription
 from hisbus_bus.kernel.site import Site
@@ -33,11 +34,6 @@ POLL_S = 1.0
 """Longest wait of one fetch, seconds."""
 FETCH = 500
 """Most records of one fetch."""
-GATHER_S = 0.05
-"""Longest wait between two fetches that brought something, seconds."""
-GATHER_EACH_S = 0.002
-"""So long for each record that came: a batch costs much the same for one record as for twenty, so the more come, the
-larger their batches shall be."""
 
 PROCESSED = Counter("hisbus_processed", "Records processed.", ["step"], registry=REGISTRY)
 PARKED = Counter("hisbus_parked", "Records parked.", ["step"], registry=REGISTRY)
@@ -172,6 +168,7 @@ class Consumer:
     # --- the three tasks, besides the watchdog's ---
 
     async def _fetch(self, subscription: Subscription) -> None:
+        arrivals = Arrivals()
         while True:
             room = max(1, min(FETCH, self._max_records - self._in_flight.count))
             records = await self._patiently(partial(subscription.fetch, room, POLL_S))
@@ -182,7 +179,7 @@ class Consumer:
             self._regulate(self._now())
             self._woken.set()
             if records:
-                await asyncio.sleep(min(GATHER_S, GATHER_EACH_S * len(records)))
+                await asyncio.sleep(gather_s(arrivals.came(len(records), self._now())))
 
     async def _work(self) -> None:
         while True:

@@ -118,6 +118,7 @@ class ChartStep:
                     by=output.by,
                     backfill=output.backfill,
                 ),
+                output,
             )
             for output in outputs
         ]
@@ -131,6 +132,6 @@ def _passes(message: Translated) -> Due | None:
 
 def _read(record: Record) -> Translated:
     try:
-        return Translated.model_validate_json(record.value)
+        return record.read(Translated)
     except ValidationError as error:
         raise BadMessage("The record is not a translated message.", code="malformed") from error

@@ -57,7 +57,7 @@ class Review:
             BadMessage: an assessment gives two proposals one key.
             RetryLater: the database is away.
         """
-        answers = [Assessed.model_validate_json(record.value) for record in batch.records]
+        answers = [record.read(Assessed) for record in batch.records]
         heard = {
             _place(answer): int(record.headers[changed.ANNOUNCE])
             for answer, record in zip(answers, batch.records, strict=True)

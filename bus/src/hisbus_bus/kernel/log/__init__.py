@@ -3,13 +3,19 @@
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from prometheus_client import Counter
+from pydantic import BaseModel
 
 from hisbus.errors import BadMessage, ConfigError
 from hisbus_bus.kernel.telemetry import REGISTRY
 from hisbus_bus.kernel.topics import TOPICS, Name
+
+M = TypeVar("M", bound=BaseModel)
+
+SAID_BYTES = 16 * 1024
+"""Of a larger record the parsed object is not kept beside its bytes: it takes several times their room."""
 
 REJOINS = Counter(
     "hisbus_rejoins", "Times a consumer that had fallen silent joined its group again.", ["group"], registry=REGISTRY
@@ -24,6 +30,17 @@ class NewRecord:
     key: str
     value: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
+    said: BaseModel | None = field(default=None, compare=False, repr=False)
+    """What ``value`` parses to, where whoever appends it has that in hand: see ``Record.said``."""
+
+    def __post_init__(self) -> None:
+        """Let go of the object that a large record was made from."""
+        if len(self.value) > SAID_BYTES:
+            object.__setattr__(self, "said", None)
+
+    def stored(self, partition: int, offset: int, time: datetime) -> "Record":
+        """Return the record as a fetch would, now that it lies there."""
+        return Record(self.topic, partition, offset, self.key, self.value, dict(self.headers), time, self.said)
 
 
 def refuse_oversize(record: NewRecord) -> None:
@@ -56,6 +73,17 @@ class Record:
     headers: Mapping[str, str]
     time: datetime
     """When the log stored it, UTC."""
+    said: BaseModel | None = field(default=None, compare=False, repr=False)
+    """What ``value`` parses to, where a step of this process has just appended it (``handover.py``). Many read the same
+    object, so nobody changes it. A record that was fetched has none."""
+
+    def read(self, model: type[M]) -> M:
+        """Return what the record says, parsed once in a process.
+
+        Raises:
+            ValidationError: it is nothing of the kind.
+        """
+        return self.said if isinstance(self.said, model) else model.model_validate_json(self.value)
 
 
 Assigned = Callable[[Iterable[int]], Awaitable[Mapping[int, int]]]

@@ -8,15 +8,18 @@ keys are hashes already, and the client's own hash is written in Python.
 import asyncio
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from typing import TypeAlias
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
+from aiokafka.structs import RecordMetadata
 
 from hisbus.errors import ConfigError, RetryLater, reason_code
 from hisbus_bus.kernel.log import Assigned, NewRecord, Record, Revoked, refuse_oversize
 from hisbus_bus.kernel.log.kafka_cluster import ENVELOPE, REQUEST_MS, Cluster, sorted_error
 from hisbus_bus.kernel.log.kafka_life import abandon, fell_silent
-from hisbus_bus.kernel.log.kafka_member import FETCH_BYTES, Member, record_of
+from hisbus_bus.kernel.log.kafka_member import FETCH_BYTES, Member, record_of, time_of
 from hisbus_bus.kernel.settings import LogSettings
 from hisbus_bus.kernel.telemetry import logger
 from hisbus_bus.kernel.topics import MIB, TOPICS, Name
@@ -25,6 +28,9 @@ LOG = logger()
 
 LARGE = MIB
 """Records above this go one at a time: together they would pass what a broker takes in one request."""
+Confirmed: TypeAlias = "asyncio.Future[RecordMetadata]"
+APPENDED = 1
+"""Type of a timestamp that the broker gave, as each of our topics wants it (``LogAppendTime``)."""
 STOP_S = 5.0
 READ_MS = 5_000
 
@@ -96,23 +102,36 @@ class KafkaLog:
             self._drop_producer()
             raise sorted_error(error) from error
 
-    async def _send(self, producer: AIOKafkaProducer, record: NewRecord) -> "asyncio.Future[object]":
+    async def _send(self, producer: AIOKafkaProducer, record: NewRecord) -> Confirmed:
         key = record.key.encode()
-        future: asyncio.Future[object]
+        future: asyncio.Future[RecordMetadata]
         if len(record.value) < LARGE:
-            future = await self._hand_over(producer, record, key)
+            future = await self._produce(producer, record, key)
         else:
             async with self._large:
-                future = await self._hand_over(producer, record, key)
+                future = await self._produce(producer, record, key)
                 await asyncio.wait((future,))
         # Looked at, so that one that nobody waits for any more leaves no complaint behind.
-        future.add_done_callback(_seen)
+        future.add_done_callback(partial(self._confirmed, record))
         return future
 
-    async def _hand_over(self, producer: AIOKafkaProducer, record: NewRecord, key: bytes) -> "asyncio.Future[object]":
+    def _confirmed(self, new: NewRecord, future: Confirmed) -> None:
+        """Offer what is stored to the members that read its topic; whoever appended it may have given up on it."""
+        if future.cancelled() or future.exception() is not None:
+            return
+        at = future.result()
+        if at.timestamp_type != APPENDED:
+            return  # a copy of what was stored before, of which the broker no longer knows where
+        record: Record | None = None
+        for member in self._members:
+            if member.topic == new.topic and not member.closed:
+                record = record or new.stored(at.partition, at.offset, time_of(at.timestamp))
+                member.offer(record)
+
+    async def _produce(self, producer: AIOKafkaProducer, record: NewRecord, key: bytes) -> Confirmed:
         partition = zlib.crc32(key) % self._cluster.settings.partitions
         headers = [(name, value.encode()) for name, value in record.headers.items()]
-        future: asyncio.Future[object] = await producer.send(
+        future: asyncio.Future[RecordMetadata] = await producer.send(
             self._topics[record.topic], record.value, key, partition, headers=headers
         )
         return future
@@ -248,11 +267,6 @@ async def _start(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
     except BaseException:
         await client.stop()
         raise
-
-
-def _seen(future: "asyncio.Future[object]") -> None:
-    if not future.cancelled():
-        future.exception()
 
 
 async def _end(producer: AIOKafkaProducer) -> None:

@@ -2,11 +2,14 @@
 
 The client's listener only notes what is assigned; where to start is settled by the next ``fetch``, so that waiting for
 the database holds up no heartbeat, and an error reaches whoever fetches. Nothing is returned in between.
+
+A partition whose records all come from this process is not fetched for as long as they do (``handover.py``).
 """
 
 import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import TypeAlias
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.errors import (
@@ -19,6 +22,7 @@ from aiokafka.errors import (
 
 from hisbus.errors import ConfigError, RetryLater, reason_code
 from hisbus_bus.kernel.log import REJOINS, Assigned, Record, Revoked, gone
+from hisbus_bus.kernel.log.handover import Handover
 from hisbus_bus.kernel.log.kafka_cluster import Cluster, sorted_error
 from hisbus_bus.kernel.log.kafka_life import abandon, fell_silent
 from hisbus_bus.kernel.telemetry import logger
@@ -35,6 +39,11 @@ NEVER_MS = 2**31 - 1
 FETCH_BYTES = 16 * MIB
 COMMIT_S = 10.0
 CLOSE_S = 3.0
+POLL_MS = 1_000
+LOOK_S = 0.1
+"""How often a waiting fetch looks whether a partition is to be fetched again."""
+
+Found: TypeAlias = Mapping[TopicPartition, Sequence[ConsumerRecord]]
 
 
 def record_of(topic: Name, found: ConsumerRecord) -> Record:
@@ -46,8 +55,13 @@ def record_of(topic: Name, found: ConsumerRecord) -> Record:
         (found.key or b"").decode(),
         found.value or b"",
         {name: value.decode() for name, value in found.headers},
-        datetime.fromtimestamp(found.timestamp / 1000, UTC),
+        time_of(found.timestamp),
     )
+
+
+def time_of(timestamp: int) -> datetime:
+    """Return a time as Kafka gives it, milliseconds since 1970, UTC."""
+    return datetime.fromtimestamp(timestamp / 1000, UTC)
 
 
 class Member(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no types
@@ -59,14 +73,18 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships 
         self, cluster: Cluster, topic: Name, group: str, assigned: Assigned, revoked: Revoked, start: str
     ) -> None:
         self._cluster = cluster
-        self._topic = topic
         self._group = group
         self._assigned = assigned
         self._revoked = revoked
         self._start = start
+        self.topic = topic
         self._log = logger(topic=topic, group=group)
         self._consumer: AIOKafkaConsumer | None = None
-        self._poll: asyncio.Task[dict[TopicPartition, list[ConsumerRecord]]] | None = None
+        self._poll: asyncio.Task[Found] | None = None
+        """The client's fetch. It goes on where ours ends by what was offered: one that is cancelled leaves a waiter."""
+        self._handover = Handover()
+        self._left: set[int] = set()
+        """The partitions that are not fetched: what is offered suffices."""
         self._turn = asyncio.Lock()
         """Held while partitions are taken over or given up, so that the two never overlap."""
         self._generation = 0
@@ -99,7 +117,7 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships 
             max_poll_interval_ms=NEVER_MS,
             fetch_max_bytes=FETCH_BYTES,
         )
-        consumer.subscribe([self._cluster.full(self._topic)], listener=self)
+        consumer.subscribe([self._cluster.full(self.topic)], listener=self)
         self._consumer = consumer
         try:
             await consumer.start()
@@ -111,22 +129,32 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships 
             await self._stop()
             raise
 
+    def _at(self, partition: int) -> TopicPartition:
+        return TopicPartition(self._cluster.full(self.topic), partition)
+
     # --- what the client tells
 
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
         """Give everything up: the group is dealt anew."""
-        self._generation += 1
-        self._waiting = None
-        if self._poll is not None:
-            self._poll.cancel()
+        self._forget()
         async with self._turn:
             await self._give_up()
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
         """Note what was dealt."""
-        self._generation += 1
+        self._forget()
         self._waiting = {at.partition for at in assigned}
         self._changed.set()
+
+    def _forget(self) -> None:
+        """Return nothing more of what was fetched or offered: it may lie behind where the next owner goes on."""
+        self._generation += 1
+        self._waiting = None
+        self._handover.hold({})
+        self._left.clear()
+        poll, self._poll = self._poll, None
+        if poll is not None:
+            poll.cancel()
 
     async def _give_up(self) -> None:
         held, self._held = self._held, set()
@@ -145,24 +173,25 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships 
             known = await self._assigned(partitions) if partitions else {}
             self._held = set(partitions)
             committed = await self._positions(partitions)
-            begins = await self._cluster.begins(self._topic)
+            begins = await self._cluster.begins(self.topic)
             if generation != self._generation or self._consumer is None:
                 return  # dealt anew meanwhile; whoever does that waits for the turn and gives up what is held
-            for partition in sorted(partitions):
-                position = min(committed[partition], known.get(partition, committed[partition]))
+            positions = {at: min(committed[at], known.get(at, committed[at])) for at in sorted(partitions)}
+            for partition, position in positions.items():
                 if position < begins[partition]:
-                    raise gone(self._topic, self._group, position)
-                self._consumer.seek(TopicPartition(self._cluster.full(self._topic), partition), position)
+                    raise gone(self.topic, self._group, position)
+                self._consumer.seek(self._at(partition), position)
+            self._handover.hold(positions)
             self._floor = committed
             self._waiting = None
 
     async def _positions(self, partitions: set[int]) -> dict[int, int]:
         """Return the committed offsets; where there is none, the first one is written down before the first record."""
-        found = await self._cluster.committed(self._topic, self._group)
+        found = await self._cluster.committed(self.topic, self._group)
         absent = partitions - found.keys()
         if absent:
             first = await (
-                self._cluster.begins(self._topic) if self._start == "begin" else self._cluster.ends(self._topic)
+                self._cluster.begins(self.topic) if self._start == "begin" else self._cluster.ends(self.topic)
             )
             await self._commit({partition: first[partition] for partition in absent})
             found |= {partition: first[partition] for partition in absent}
@@ -194,36 +223,67 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships 
         return []
 
     async def _next(self, max_records: int, timeout: float) -> Sequence[Record]:
+        """Return what was fetched or offered by now; else wait until something is, or it is to look again."""
         consumer = self._consumer
         if consumer is None:
             return []
         if fell_silent(consumer):
             await self._start_again()
-        generation = self._generation
-        poll = self._poll = asyncio.ensure_future(
-            consumer.getmany(timeout_ms=round(timeout * 1000), max_records=max_records)
-        )
+        self._leave_or_fetch(consumer)
+        poll = self._poll
+        if poll is None:
+            poll = self._poll = asyncio.ensure_future(consumer.getmany(timeout_ms=POLL_MS, max_records=max_records))
+            poll.add_done_callback(_seen)
+        records = await self._fetched(consumer, poll, max_records) if poll.done() else []
+        records += self._handover.take(max_records - len(records))
+        if not records:
+            changed = asyncio.ensure_future(self._changed.wait())
+            try:
+                look = LOOK_S if self._left else timeout
+                await asyncio.wait({poll, changed}, timeout=min(timeout, look), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                changed.cancel()
+        return records
+
+    async def _fetched(self, consumer: AIOKafkaConsumer, poll: "asyncio.Task[Found]", limit: int) -> list[Record]:
+        """Take what the client's fetch brought, and have it brought again where that is too much."""
+        self._poll = None
         try:
-            found = await poll
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if generation == self._generation or (task is not None and task.cancelling()):
-                raise
-            return []
+            found = poll.result()
         except NoOffsetForPartitionError:
             return []  # noted before we said where to start
         except OffsetOutOfRangeError as error:
-            raise gone(self._topic, self._group, min(dict(*error.args).values())) from error
+            raise gone(self.topic, self._group, min(dict(*error.args).values())) from error
         except KafkaError as error:
             if not error.retriable:
                 await self._stop()  # the next fetch joins again
             raise sorted_error(error) from error
-        finally:
-            self._poll = None
-        if generation != self._generation or self._paused:
-            self._step_back(generation, found)
-            return []
-        return [record_of(self._topic, record) for records in found.values() for record in records]
+        records = [record_of(self.topic, record) for its in found.values() for record in its]
+        taken = self._handover.fetched(records, limit, _now())
+        positions = self._handover.positions
+        for at, its in found.items():
+            position = positions.get(at.partition)
+            if position is not None and position != its[-1].offset + 1:
+                consumer.seek(at, position)
+        return taken
+
+    def _leave_or_fetch(self, consumer: AIOKafkaConsumer) -> None:
+        """Fetch no partition for which what is offered suffices, and go on with the others where it stands."""
+        now = _now()
+        for partition, position in self._handover.positions.items():
+            suffices = self._handover.suffices(partition, now)
+            if suffices and partition not in self._left:
+                consumer.pause(self._at(partition))
+                self._left.add(partition)
+            elif not suffices and partition in self._left:
+                consumer.seek(self._at(partition), position)
+                consumer.resume(self._at(partition))
+                self._left.remove(partition)
+
+    def offer(self, record: Record) -> None:
+        """Hear of a record that this process has just stored."""
+        self._handover.offer(record, _now(), wanted=not self._paused)
+        self._changed.set()
 
     async def _start_again(self) -> None:
         """Leave with a client that finds nothing any more; the next fetch joins anew."""
@@ -231,12 +291,6 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships 
         REJOINS.labels(self._group).inc()
         await self._stop()
         raise RetryLater("The client of the log (Kafka) has ended. It is started again.", code="log")
-
-    def _step_back(self, generation: int, found: Mapping[TopicPartition, Sequence[ConsumerRecord]]) -> None:
-        """Leave for later what is not wanted now; what is not ours any more is somebody else's to fetch."""
-        if generation == self._generation and self._consumer is not None:
-            for at, records in found.items():
-                self._consumer.seek(at, records[0].offset)
 
     def pause(self) -> None:
         """Stop fetching until resumed."""
@@ -258,7 +312,7 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships 
     async def _commit(self, offsets: Mapping[int, int]) -> None:
         if self._consumer is None:
             return
-        name = self._cluster.full(self._topic)
+        name = self._cluster.full(self.topic)
         try:
             async with asyncio.timeout(COMMIT_S):
                 await self._consumer.commit({TopicPartition(name, at): offset for at, offset in offsets.items()})
@@ -275,8 +329,7 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships 
 
     async def _stop(self) -> None:
         consumer, self._consumer = self._consumer, None
-        self._generation += 1
-        self._waiting = None
+        self._forget()
         if consumer is None:
             return
         async with self._turn:
@@ -288,3 +341,13 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships 
         except Exception as error:  # noqa: BLE001 - whatever it is, nothing of the client may stay
             self._log.warning("leave_failed", code=reason_code(error))  # the group finds out when the session ends
             await abandon(consumer, CLOSE_S)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _seen(poll: "asyncio.Task[Found]") -> None:
+    """Look at its error, so that one that nobody asks for any more leaves no complaint behind."""
+    if not poll.cancelled():
+        poll.exception()

@@ -23,6 +23,7 @@ from pydantic_core import to_json
 
 from hisbus.errors import ConfigError, RetryLater
 from hisbus_bus.kernel.log import Assigned, NewRecord, Record, Revoked, gone, refuse_oversize
+from hisbus_bus.kernel.log.handover import Handover
 from hisbus_bus.kernel.log.writer import Writer
 from hisbus_bus.kernel.paths import unmade
 from hisbus_bus.kernel.telemetry import logger
@@ -101,7 +102,7 @@ class SqliteLog:
         """
         log = cls(path, _locked(path), max_mb, append_deadline_s, retention_days or {})
         try:
-            await log._writer.submit(_each(_prepare), None, then=log._grown)
+            await log._writer.submit(_each(_prepare), None, then=log._ends.update)
         except BaseException:
             await log.close()
             raise
@@ -120,7 +121,7 @@ class SqliteLog:
         for record in records:
             refuse_oversize(record)
         size = sum(len(record.value) for record in records)
-        stored = self._writer.submit(_append, records, then=self._grown, size=size)
+        stored = self._writer.submit(_append, records, then=self._appended, size=size)
         try:
             async with asyncio.timeout(self._deadline_s):
                 await stored
@@ -249,13 +250,15 @@ class SqliteLog:
             raise
         return connection
 
-    def _grown(self, ends: Mapping[str, int]) -> None:
-        for topic, end in ends.items():
-            self._ends[topic] = max(end, self._ends.get(topic, 0))
+    def _appended(self, records: Sequence[Record]) -> None:
+        """Offer what is durable to the members that read its topics."""
+        for record in records:
+            self._ends[record.topic] = max(record.offset + 1, self._ends.get(record.topic, 0))
+        topics = {record.topic for record in records}
         for (topic, _group), members in self._members.items():
-            if topic in ends:
+            if topic in topics:
                 for member in members:
-                    member.wake()
+                    member.offer([record for record in records if record.topic == topic])
 
     async def _sweep(self) -> None:
         while True:
@@ -277,7 +280,7 @@ class _Member:
         self._group = group
         self._assigned = assigned
         self._start = start
-        self._position: int | None = None
+        self._handover = Handover()
         self._paused = False
         self._closed = False
         self._woken = asyncio.Event()
@@ -296,14 +299,14 @@ class _Member:
         position = min(committed, known.get(0, committed))
         if position < begin:
             raise gone(self._topic, self._group, position)
-        self._position = position
+        self._handover.hold({0: position})
 
     async def fetch(self, max_records: int, timeout: float) -> Sequence[Record]:
         """Return the next records, in order; wait up to ``timeout`` seconds for the first."""
         deadline = asyncio.get_running_loop().time() + timeout
         while not self._closed:
             self._woken.clear()
-            if self._position is None:
+            if not self._handover.positions:
                 await self.join()
             if records := await self._next(max_records):
                 return records
@@ -315,16 +318,23 @@ class _Member:
         return []
 
     async def _next(self, max_records: int) -> Sequence[Record]:
-        position = self._position
+        position = self._handover.positions.get(0)
         if position is None or self._paused or position >= self._log.end(self._topic):
             return []
+        if offered := self._handover.take(max_records):
+            return offered
         records = await self._log.query(lambda reader: read_records(reader, self._topic, position, max_records))
         if self._paused or self._closed:
             return []
         if not records or records[0].offset != position:
             raise gone(self._topic, self._group, position)
-        self._position = records[-1].offset + 1
-        return records
+        return self._handover.fetched(records, max_records, _now())
+
+    def offer(self, records: Sequence[Record]) -> None:
+        """Hear of records that were stored just now."""
+        for record in records:
+            self._handover.offer(record, _now(), wanted=not self._paused)
+        self.wake()
 
     def pause(self) -> None:
         """Stop fetching until resumed."""
@@ -352,6 +362,10 @@ class _Member:
             members.remove(self)
         for member in [self, *members]:
             member.wake()
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _locked(path: Path) -> IO[str]:
@@ -398,17 +412,21 @@ def _probe(writer: sqlite3.Connection, _given: None) -> None:
     writer.execute("INSERT INTO probe VALUES (zeroblob(65536))")
 
 
-def _append(writer: sqlite3.Connection, appends: list[Sequence[NewRecord]]) -> list[Mapping[str, int]]:
-    """Insert what several appends brought; return the topics' new ends, the same for each of them."""
+def _append(writer: sqlite3.Connection, appends: list[Sequence[NewRecord]]) -> list[list[Record]]:
+    """Insert what several appends brought; return the records of each of them as they are stored."""
     now = time.time_ns() // 1000
     ends: dict[str, int] = {}
     rows: list[tuple[object, ...]] = []
-    for record in chain.from_iterable(appends):
-        if record.topic not in ends:
-            ends[record.topic] = next_offset(writer, record.topic)
-        headers = to_json(dict(record.headers)).decode()
-        rows.append((record.topic, ends[record.topic], now, record.key, headers, record.value))
-        ends[record.topic] += 1
+    stored: list[list[Record]] = []
+    for append in appends:
+        stored.append([])
+        for new in append:
+            if new.topic not in ends:
+                ends[new.topic] = next_offset(writer, new.topic)
+            headers = to_json(dict(new.headers)).decode()
+            rows.append((new.topic, ends[new.topic], now, new.key, headers, new.value))
+            stored[-1].append(new.stored(0, ends[new.topic], _time(now)))
+            ends[new.topic] += 1
     # Each step lets go of Python's lock and waits to get it back, so many rows go in one.
     at = 0
     while at < len(rows):
@@ -417,7 +435,11 @@ def _append(writer: sqlite3.Connection, appends: list[Sequence[NewRecord]]) -> l
         writer.execute(f"INSERT INTO records VALUES {values}", list(chain.from_iterable(rows[at : at + count])))  # noqa: S608 - question marks
         at += count
     writer.executemany("INSERT OR REPLACE INTO ends VALUES (?, ?)", ends.items())
-    return [ends] * len(appends)
+    return stored
+
+
+def _time(stored: int) -> datetime:
+    return EPOCH + timedelta(microseconds=stored)
 
 
 def next_offset(connection: sqlite3.Connection, topic: str) -> int:
@@ -450,7 +472,7 @@ def read_records(reader: sqlite3.Connection, topic: Name, offset: int, limit: in
     size = 0
     rows = reader.execute(select, (topic, offset, limit))
     for at, stored, key, headers, value in rows:
-        records.append(Record(topic, 0, at, key, value, json.loads(headers), EPOCH + timedelta(microseconds=stored)))
+        records.append(Record(topic, 0, at, key, value, json.loads(headers), _time(stored)))
         size += len(value)
         if size >= FETCH_BYTES:
             break
