@@ -96,11 +96,11 @@ async def waiting(site: Site) -> list[str]:
         return list(await connection.scalars(select(tables.outbox.c.id)))
 
 
-async def stay(site: Site, id: str, status: str) -> None:
+async def stay(site: Site, id: str, status: str, **more: Any) -> None:
     row: dict[str, Any] = dict.fromkeys(("authority", "number", "connector", "timezone", "claims", "named"), "")
     row |= {"id": id, "status": status, "key": f"key-{id}", "now": NOON, "version": 1, "assigned": "", "stay": "{}"}
     async with site.database.write() as connection:
-        await connection.execute(tables.encounters.insert(), row)
+        await connection.execute(tables.encounters.insert(), row | more)
 
 
 async def proposal(site: Site, encounter: str, status: str) -> None:
@@ -141,6 +141,7 @@ async def test_those_are_told_who_are_not_closed_or_wait_for_a_person_or_had_som
     await proposal(site, "e2", "stale")
     await proposal(site, "e3", "accepted")
     await proposal(site, "e5", "withdrawn")
+    await stay(site, "e6", "admitted", past=True)
     await say(site, Word(NOTE, "", "not_connected"))
     async with site.database.read() as connection:
         keys = list(await connection.scalars(select(tables.outbox.c.key).order_by(tables.outbox.c.key)))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from hisbus.errors import CallFailed, RetryLater
 from hisbus.frames import AgentInfo
@@ -426,6 +426,16 @@ async def test_a_new_agent_looks_once_at_every_stay_that_is_not_closed(real: Sit
     ]
     headers = json.loads(rows[0].headers)
     assert headers["message"] == digest("wake", "qc", "e1", "first_look", NOON.isoformat())
+
+
+async def test_a_new_agent_looks_at_no_stay_of_backfill_until_it_goes_on(real: Site, host: Host) -> None:
+    await stays(real, e1="admitted", e2="admitted")
+    async with real.database.write() as connection:
+        await connection.execute(update(tables.encounters).values(past=True))
+        e2 = tables.encounters.c.id == "e2"
+        await connection.execute(update(tables.encounters).where(e2).values(live="place 2026-03-02T00:30:00+00:00"))
+    await dispatch(real, host).first_look()
+    assert [row.key for row in await outbox(real)] == ["key-e2"]
 
 
 async def test_a_new_agent_starts_at_the_end_and_an_old_one_where_it_was(real: Site, host: Host) -> None:
