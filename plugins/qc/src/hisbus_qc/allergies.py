@@ -168,7 +168,7 @@ def _names(text: str) -> list[str]:
 
 def _drug(name: str) -> str:
     """Return an allergen without the words that are no part of its name."""
-    return re.sub(r"(?:类药物|类|药物|过敏|等|针剂|针)+$", "", name.strip())
+    return re.sub(r"(?:类药物|类|药物|过敏|等|针剂|针)+$", "", re.sub(r"[（(].*", "", name).strip())
 
 
 def _on_page(record: Record, limits: Allergies) -> list[_Stated]:
