@@ -16,26 +16,35 @@ from hisbus_qc.record import Record, written
 from hisbus_qc.rule import DocumentTypes, Limits, Regex, Rule, Said, takes
 from hisbus_schemas import ChartDocument, Evidence, Wake
 
-_CLAUSE = re.compile(r"(?:(?!(?<![\d.．])\d{1,2}[.．、)）](?!\d))[^。；;\n①-⑳])+")
-"""What stands between two stops or numbers of a list."""
+_CLAUSE = re.compile(r"(?:(?!(?<![\d.．])\d{1,2}[.．、)）](?!\d))[^。；;\n①-⑳]){1,300}")
+"""What stands between two stops or numbers of a list; of a text without either no more than one reads at once."""
 _NUMBER = re.compile(r"^[\s.．、)）\d]*")
 _ASKS = re.compile(
     r"建议|完善|复?查|检[查测]|[予给]|加用|改[用为]|使用|应用|启动|尽[快早]|安排|监测|需|应|宜|请|[可拟]?[行送做]|补充|排除"
 )
 """Verbs that ask for something."""
-_CONDITION = re.compile(r"如|若|倘|必要时|视|酌情|可考虑|一旦|不除外时|再[行议定]")
+_CONDITION = re.compile(r"如|若|倘|必要时|视(?:病情|情况|结果|需要|具体)|酌情|可考虑|一旦|不除外时|再[行议定]")
 """By which advice is for a case that may not come."""
 _LOOKED_AT = re.compile(
     r"(?:复习|[查翻]?阅|查看|结合|根据|依据|[已曾]|现[有服用行]|既往|外院|前次|回[报示]|目前|耐受)(?:(?!建议|需|请)[^，,])*$"
 )
-_NOT = re.compile(r"(?:(?:无|不|未|暂缓|避免|禁)[^，,、]{0,6}|停用?)$")
+_NOT = re.compile(r"(?:(?:无|不|未|暂缓|避免|禁)[^，,、]{0,6}|停用?|可行|或[^，,、]{0,4})$")
+"""What is not needed, what may be done, and one of two things."""
 _FOUND = re.compile(r"示|显示|提示|回报|[未所可]见|未[回出归]")
 """What a result says, however it was asked for."""
-_RESULT = re.compile(r"正常|异常|阴性|阳性|改变|陈旧|窦性|升高|降低|不高|不低|禁忌|耐受|风险|指征|EF|\d\s*%")
+_NUMBER_OF_A_RESULT = r"\d(?![\d.]*\s*(?:[\d.]|天|日|周|月|小?时|h|次|项|U|单位|片|支|m?[gl](?!/)))"
+"""A number that is no dose and no time."""
+_RESULT = re.compile(
+    r"正常|异常|阴性|阳性|改变|陈旧|窦性|考虑|符合|致|升高|降低|不高|不低|禁忌|耐受|风险|指征|EF|\d\s*%|"
+    + _NUMBER_OF_A_RESULT
+)
 """What a result says, where nothing asks for it."""
 _PLACE = re.compile(r"[头颅颈胸腰腹盆髋膝肺肝肾心脑肢双左右上下全部脏腔动静脉血管痰床旁边急诊小时\d]{0,8}")
 """What may stand before a word that begins an item of a list."""
-_OTHER = re.compile(r"^(?:期|史|风险|禁忌|指征|适应|耐受|方式|切口|部位|医师|[前后中](?!再|复|体))")
+_LISTED = re.compile(r"[、及和+＋]")
+_OTHER = re.compile(
+    r"^(?:[:：]|[^，,、]{0,3}或|科|期|史|风险|禁忌|指征|适应|耐受|方式|切口|部位|医师|[前后中](?!再|复|体))"
+)
 """Behind a word: another thing than what it names."""
 
 
@@ -126,7 +135,7 @@ def _is_advice(clause: str, begin: int, end: int, *, mixed: bool) -> bool:
         return False
     if not _ASKS.search(before) and _RESULT.search(after):
         return False
-    return asked or not mixed or _PLACE.fullmatch(before) is not None
+    return asked or not mixed or (opens == 0 and _PLACE.fullmatch(_LISTED.split(before)[-1]) is not None)
 
 
 def _taken_up(record: Record, limits: Advice, item: ChartDocument, term: str) -> bool:

@@ -14,6 +14,8 @@ from hisbus_schemas import Evidence
 
 _DENIED = re.compile(r"(?:否认|无|未|没有|不)[^，。；,;\n]*$")
 """What denies whatever follows in its clause."""
+_CLAUSE = 100
+"""Characters that are looked back for it."""
 _LEAST = 2
 """Characters of an allergen's name that can be looked for in an order."""
 
@@ -152,7 +154,7 @@ def _own(
 ) -> re.Match[str] | None:
     """Return the first match whose sentence does not speak of a relative before it."""
     for match in re.finditer(pattern, text):
-        if unless and unless.search(text, 0, match.start(1)):
+        if unless and unless.search(text, max(0, match.start() - _CLAUSE), match.start(match.lastindex or 0)):
             continue
         begin = max(text.rfind(mark, 0, match.start()) for mark in "。；;\n") + 1
         if not any(word in text[begin : match.end()] for word in others):
@@ -166,7 +168,7 @@ def _names(text: str) -> list[str]:
 
 def _drug(name: str) -> str:
     """Return an allergen without the words that are no part of its name."""
-    return re.sub(r"(?:类药物|类|药物|过敏|等|针剂|针)+$", "", name.strip())
+    return re.sub(r"(?:类药物|类|药物|过敏|等|针剂|针)+$", "", re.sub(r"[（(].*", "", name).strip())
 
 
 def _on_page(record: Record, limits: Allergies) -> list[_Stated]:

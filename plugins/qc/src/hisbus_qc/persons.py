@@ -10,7 +10,7 @@ from hisbus_qc.rule import DocumentTypes, GroupRegex, Limits, Rule, Said, listed
 from hisbus_schemas import Evidence
 
 _HAN = "\\u4e00-\\u9fff"
-_MASKS = "某*×Ｘ"
+_MASKS = "某姓*×Ｘ"
 _UNNAMED = re.compile(r"之[子女婴]|婴儿?$|毛毛|宝宝")
 """By which a newborn is called by its mother's name: what its own is, nobody can tell."""
 
@@ -29,14 +29,14 @@ class Person(Limits):
     double_surnames: tuple[str, ...] = ()
     """Surnames of two characters."""
     given: str = ""
-    """Characters of given names; ``{plain}`` in a pattern stands for a surname with two of them, which needs no comma
-    behind it to be known for a name."""
+    """Characters of given names; ``{plain}`` in a pattern stands for a surname with one of them, which may need no
+    comma behind it to be known for a name."""
 
     @cached_property
     def ways(self) -> tuple[tuple[str, re.Pattern[str]], ...]:
         """What each pattern tells, ``name``, ``sex`` or ``age``, and the pattern with names put in."""
         surname = f"(?:{'|'.join((*self.double_surnames, f'[{self.surnames or _HAN}]'))})"
-        put = {"{name}": f"{surname}[{_HAN}·]{{1,3}}", "{plain}": f"{surname}[{self.given or _HAN}]{{2}}"}
+        put = {"{name}": f"{surname}[{_HAN}·]{{1,3}}", "{plain}": f"{surname}[{self.given or _HAN}]"}
         told = (("name", self.names), ("sex", self.sexes), ("age", self.ages))
         return tuple(
             (what, re.compile(reduce(lambda text, mark: text.replace(mark, put[mark]), put, one)))
