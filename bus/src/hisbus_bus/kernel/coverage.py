@@ -150,8 +150,21 @@ async def say(connection: "AsyncConnection", head: Head, words: Sequence[Word], 
     entries = [audit.entry(actor=who, action=f"coverage.{one.state}", object=one.item, **_at(one)) for one in new]
     await audit.records(connection, entries)
     if version > before.version:
-        await outbox.send(connection, *[_record(head, version, *stay) for stay in await _stays(connection)])
+        await look_again(connection, head, str(version))
     return True
+
+
+async def look_again(connection: "AsyncConnection", head: Head, what: str) -> int:
+    """Tell the stays that matter that something else can be judged now, and return how many they are.
+
+    Args:
+        connection: of a transaction that writes.
+        head: makes headers.
+        what: names what has changed; the same again tells nobody. Beside versions of the coverage a table of codes.
+    """
+    stays = await _stays(connection)
+    await outbox.send(connection, *[_record(head, what, *stay) for stay in stays])
+    return len(stays)
 
 
 async def configure(connection: "AsyncConnection", head: Head, settings: CoverageSettings) -> None:
@@ -207,8 +220,8 @@ async def _stays(connection: "AsyncConnection") -> list[tuple[str, str, datetime
     return [(id, key, now) for id, key, now in rows]
 
 
-def _record(head: Head, version: int, encounter: str, key: str, now: datetime) -> NewRecord:
-    id = digest("coverage", version, encounter)
+def _record(head: Head, what: str, encounter: str, key: str, now: datetime) -> NewRecord:
+    id = digest("coverage", what, encounter)
     body = Due(agent="", name="coverage", due=now, encounter=encounter)
     more = {"correlation": encounter, "message": id, "connector": INTERNAL, "kind": KIND}
     headers = head(id=id, type=KIND, source="chart", time=now, **more)
