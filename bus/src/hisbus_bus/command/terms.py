@@ -95,7 +95,9 @@ def _loaded(release: Release) -> None:
     """Say what was loaded, and let the stays be judged again that waited for it."""
     left = f"; {release.refused} broken rows were left out" if release.refused else ""
     out.print(f"{release.system} {release.version}: {release.rows} rows{left}.", markup=False, soft_wrap=True)
-    from hisbus_bus.kernel import coverage
+    from sqlalchemy import select
+
+    from hisbus_bus.kernel import coverage, tables
     from hisbus_bus.kernel.site import envelope, file_of
 
     settings = chosen.settings
@@ -104,9 +106,13 @@ def _loaded(release: Release) -> None:
         return  # nothing has come yet
     head = envelope(settings)
 
+    what = f"{release.system} {release.sha256} {release.loaded}"
+    heads = tables.assessment_heads.c
+    unjudged = select(heads.encounter).where(heads.notes.contains('"reason":"other"'))
+
     async def told(database: "Database") -> int:
         async with database.write() as connection:
-            return await coverage.look_again(connection, head, f"{release.system} {release.sha256} {release.loaded}")
+            return await coverage.look_again(connection, head, what, tables.encounters.c.id.in_(unjudged))
 
     if stays := with_database(told):
         out.print(f"{stays} stays are judged again while `hisbus up` runs.", markup=False, soft_wrap=True)
