@@ -15,6 +15,7 @@ from hisbus.terms.store import Row
 from hisbus.terms.words import key, tokens, variants, words
 from hisbus_bus.command.chosen import chosen
 from hisbus_bus.command.main import app
+from hisbus_bus.command.written import with_database
 
 TABLE = (
     "诊断编码,诊断名称,别名,灰码,性别\n"
@@ -354,6 +355,28 @@ def test_the_command_loads_and_lists(site: Path) -> None:
     assert (site / "var" / "terms.db").exists()
     shown = command("list")
     assert "NATIONAL" in shown and "national.csv" in shown and "ours" in shown
+
+
+def test_a_load_has_the_stays_that_matter_judged_again_each_time(site: Path) -> None:
+    (site / "national.csv").write_text("code,name\nA00,Cholera\n")
+    words = ("load", "national.csv", "--system", "NATIONAL", "--version", "2.0")
+    command(*words)
+    assert not (site / "var" / "hisbus.db").exists(), "no stay has come, and nothing is made for none"
+    with_database(migrated)
+    stays = sqlite3.connect(site / "var" / "hisbus.db", isolation_level=None)
+    columns = [row[1] for row in stays.execute("PRAGMA table_info(encounters)")]
+    for id, status in (("e1", "admitted"), ("e2", "discharged")):
+        stay = dict.fromkeys(columns, "") | {"id": id, "key": f"key-{id}", "status": status, "version": 1}
+        stay |= {"now": "2026-03-02 08:00:00.000000", "stay": "{}"}
+        stays.execute(f"INSERT INTO encounters VALUES ({', '.join('?' for _ in columns)})", list(stay.values()))
+    for loads in (1, 2):
+        assert "1 stays are judged again" in command(*words, "--licence", str(loads))
+        ids = {row[0] for row in stays.execute("SELECT id FROM outbox WHERE key = 'key-e1'")}
+        assert len(ids) == loads
+
+
+async def migrated(_database: Any) -> None:
+    """Make the tables, and nothing else."""
 
 
 def test_broken_rows_stop_a_load_unless_they_are_left_out(site: Path, capsys: Any) -> None:

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Dialog, Page, expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
@@ -80,6 +80,40 @@ async def test_an_edit_is_made_in_place(page_at: Page) -> None:
     await card.locator("[data-panel=edit] button.primary").click()
     await expect(card.locator(".status").first).to_have_text("修改后采纳")
     await expect(card.locator(".receipt")).to_contain_text("HIS 已确认", timeout=10_000)
+
+
+async def test_what_somebody_typed_is_left_only_when_they_say_so(page_at: Page) -> None:
+    page = page_at
+    asked: list[str] = []
+    answers = iter([False, False, True])
+
+    async def answer(dialog: Dialog) -> None:
+        asked.append(dialog.message)
+        await (dialog.accept() if next(answers) else dialog.dismiss())
+
+    page.on("dialog", answer)
+    await log_in(page)
+    await page.get_by_role("link", name=re.compile("R27")).click()
+    card = page.locator(ACTIVE)
+    await expect(card).to_contain_text("R27")
+    await page.keyboard.press("e")
+    text = card.locator("textarea[name=zh]")
+    await text.fill("应为36.9℃。")
+    await page.keyboard.press("Escape")
+    await expect(text).to_have_value("应为36.9℃。")
+    await page.locator(".stay").click()
+    for key in "jkex":
+        await page.keyboard.press(key)
+    await expect(card).to_contain_text("R27")
+    await expect(text).to_be_visible()
+    assert len(asked) == 1 and "尚未保存" in asked[0], "the keys do nothing, and ask nothing"
+    await card.locator("[data-act=accept]").click()
+    await expect(text).to_have_value("应为36.9℃。")
+    await text.focus()
+    await page.keyboard.press("Escape")
+    await expect(text).to_be_hidden()
+    assert len(asked) == 3
+    await expect(card.locator(".status").first).to_have_text("待处理")
 
 
 async def test_a_stale_finding_cannot_be_accepted(page_at: Page) -> None:

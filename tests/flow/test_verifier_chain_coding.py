@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from hisbus.terms import Release, store, table
+from hisbus_bus.command.main import app as command
 from hisbus_servers import fake_model as fake
 from hisbus_servers.fake_model import FakeServer
 
@@ -94,6 +96,26 @@ async def test_a_set_that_answers_a_finding_is_confirmed_on_both_sides(hospital:
         assert ("coding-rules", "R51.external") not in its, "the defect is named once"
         assert "coding-check" not in {agent for agent, _ in its}, "it has opinions, and no proposals of its own"
         assert await bus.everything("parked") == []
+
+
+@pytest.mark.parametrize("backbone", ["embedded"], indirect=True)  # the command is given the embedded files
+async def test_a_table_that_is_loaded_while_the_site_runs_codes_the_stays_that_waited_for_it(
+    hospital: Any, tmp_path: Path, embedded: dict[str, Any]
+) -> None:
+    config, codes = tmp_path / "hisbus.toml", tmp_path / "codes.csv"
+    urls = f'[log]\nurl = "{embedded["log"]["url"]}"\n[database]\nurl = "{embedded["database"]["url"]}"\n'
+    config.write_text(f'site = "test"\nterms_file = "{tmp_path}/terms.db"\n{urls}', encoding="utf-8")
+    codes.write_text(TABLE, encoding="utf-8")
+    load = ["--config", str(config), "terms", "load", str(codes), "--system", "MADE-UP", "--version", "1"]
+    async with hospital(terms_file=tmp_path / "terms.db", agents=AGENTS) as bus:
+        await bus.send([admitted(), summary("06090000", "出院诊断：肺炎"), discharged()])
+        await bus.idle()
+        assert await bus.everything("proposals", kind="codeset") == []
+        done = await asyncio.to_thread(CliRunner().invoke, command, load)
+        assert done.exit_code == 0 and "1 stays are judged again" in done.output, (done.output, done.exception)
+        await bus.idle()
+        (found,) = await bus.everything("proposals", kind="codeset")
+        assert found["payload"]["codes"][0]["code"] == "J18.900"
 
 
 async def test_while_the_model_is_down_the_verified_set_stays_and_what_needs_no_model_goes_on(

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from hisbus.terms import Release, store
+from hisbus.terms.store import Row
 from hisbus_bus.kernel import tables
 from hisbus_bus.kernel.site import Site
 from hisbus_schemas import Coded, Decision
@@ -229,6 +231,40 @@ async def test_codes_that_cannot_be_recorded_are_refused_and_nothing_is_decided(
     assert "编码不能保存" in told.text
     async with site.database.read() as connection:
         assert (await connection.execute(select(tables.decisions))).all() == []
+
+
+async def test_a_set_keeps_a_principal_diagnosis(client: Any, coded: Any, site: Site) -> None:
+    told = await answer(client, coded, decision="edit", code_0_role="other")
+    assert told.status_code == 422 and "未指定主要诊断" in told.text
+    async with site.database.write() as connection:
+        body = coded.body.replace(b'"purpose":"front_page"', b'"purpose":"research"')
+        assert body != coded.body
+        await connection.execute(tables.proposals.update().where(tables.proposals.c.id == coded.id).values(body=body))
+    assert (await answer(client, coded, decision="edit", code_0_role="other")).status_code == 200, "of another kind"
+
+
+async def test_a_code_is_of_a_system_that_the_site_has_a_table_of(
+    client: Any, coded: Any, site: Site, coding: Any
+) -> None:
+    path, match = f"/api/v1/proposals/{coded.id}/decision", {"If-Match": f'"{coded.etag}"'}
+    codes = coding.coded().model_dump(mode="json")["codes"]
+    own = {"code": "33.2400", "system": "ICD-9-CM-3", "version": "3.0", "role": "operation"}
+    body = {"decision": "edit", "payload": {"codes": [*codes, own]}}
+    refused = await client("reviewer").post(path, json=body, headers=match)
+    assert (refused.status_code, refused.json()["code"]) == (422, "unknown_system")
+    about = {"version": "3.0", "source": "own.csv", "sha256": "0" * 64, "loaded": "", "licence": ""}
+    release = Release("ICD-9-CM-3", "procedure", **about)
+    store.load(site.settings.terms_file, release, [Row("33.2400", "支气管镜检查")])
+    assert (await client("reviewer").post(path, json=body, headers=match)).status_code == 200
+
+
+async def test_what_a_coder_typed_stays_in_the_form_where_it_was_refused(client: Any, coded: Any) -> None:
+    told = await answer(client, coded, decision="edit", new_0_own="pneumonia", new_0_role="operation", code_1_at="7")
+    form = told.text[told.text.index('data-panel="edit"') :]
+    assert 'data-refused="true"' in told.text and 'name="new-0-own" value="pneumonia"' in form
+    assert re.search(r'name="code-1-at"[^>]*value="7"', form)
+    assert re.search(r'<select class="role" name="new-0-role".*?<option value="operation" selected>', form, re.S)
+    assert "hidden" not in form[: form.index(">")]
 
 
 @pytest.mark.parametrize("code", ["J18.9", "I63.900x003", "A17.000+", "D63.0*", "S72.001A", "Z51.1"])

@@ -246,7 +246,7 @@ def test_both_languages_say_the_same_things() -> None:
     by_value |= {key for key in chinese if key.startswith(("codes.role.", "codes.method.", "codes.verified."))}
     by_value |= {key for key in chinese if key.startswith(("codes.band.", "codes.purpose.", "worklist.of."))}
     by_value |= {key for key in chinese if key.startswith("worklist.empty.")}
-    by_value |= {key for key in chinese if key.startswith("allergy.")}
+    by_value |= {key for key in chinese if key.startswith(("allergy.", "document.", "section.", "vital."))}
     by_value |= {f"message.{field}" for field in ("patient", "visit", "text")}
     by_value |= {f"way.waits-{step}" for step in ("translate", "chart")}
     by_value |= {f"asked.{status}" for status in ("open", "answered")}

@@ -566,7 +566,7 @@ async def opened(path: Path, url: str) -> AsyncIterator[Site]:
     async with database.engine.begin() as connection:
         await connection.run_sync(tables.metadata.create_all)
     log = await SqliteLog.open(path / "log.db")
-    site = Site(Settings(site="ward"), Keys(b"secret"), log, database)
+    site = Site(Settings(site="ward", terms_file=path / "terms.db"), Keys(b"secret"), log, database)
     charts = pneumonia(), appendicitis(), stroke()
     now = datetime.now(UTC) - timedelta(hours=1)
     async with database.write() as connection:

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -13,6 +13,10 @@ from hisbus.errors import ConfigError
 from hisbus.terms import KINDS, Release, Terms, icd10cm, store, table
 from hisbus_bus.command import printed
 from hisbus_bus.command.chosen import chosen
+from hisbus_bus.command.written import with_database
+
+if TYPE_CHECKING:
+    from hisbus_bus.kernel.database import Database
 
 BUILT_IN = "icd-10-cm"
 SHOWN = 20
@@ -47,7 +51,7 @@ def load(
             system or icd10cm.SYSTEM, "diagnosis", version or edition, file.name, _hash(_bytes(file)), now,
             licence or icd10cm.LICENCE,
         )  # fmt: skip
-        _say(store.load(settings.terms_file, release, rows))
+        _loaded(store.load(settings.terms_file, release, rows))
         return
     if not system or not version:
         raise ConfigError("Name the table: --system NAME --version VERSION.")
@@ -69,7 +73,7 @@ def load(
         system, kind, version, Path(source).name, _hash(content), now, licence or "not noted",
         refused=len(read.broken), target=target,
     )  # fmt: skip
-    _say(store.load(settings.terms_file, release, read.rows, read.pairs))
+    _loaded(store.load(settings.terms_file, release, read.rows, read.pairs))
 
 
 @commands.command(name="list")
@@ -87,9 +91,31 @@ def show() -> None:
     printed.show(found)
 
 
-def _say(release: Release) -> None:
+def _loaded(release: Release) -> None:
+    """Say what was loaded, and let the stays be judged again that waited for it."""
     left = f"; {release.refused} broken rows were left out" if release.refused else ""
     out.print(f"{release.system} {release.version}: {release.rows} rows{left}.", markup=False, soft_wrap=True)
+    from sqlalchemy import select
+
+    from hisbus_bus.kernel import coverage, tables
+    from hisbus_bus.kernel.site import envelope, file_of
+
+    settings = chosen.settings
+    file = file_of(settings.database.url)
+    if file is not None and not file.exists():
+        return  # nothing has come yet
+    head = envelope(settings)
+
+    what = f"{release.system} {release.sha256} {release.loaded}"
+    heads = tables.assessment_heads.c
+    unjudged = select(heads.encounter).where(heads.notes.contains('"reason":"other"'))
+
+    async def told(database: "Database") -> int:
+        async with database.write() as connection:
+            return await coverage.look_again(connection, head, what, tables.encounters.c.id.in_(unjudged))
+
+    if stays := with_database(told):
+        out.print(f"{stays} stays are judged again while `hisbus up` runs.", markup=False, soft_wrap=True)
 
 
 def _columns(given: Sequence[str]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import false, func, or_, select
 
 from hisbus_bus.kernel import audit, charts, outbox, tables
 from hisbus_bus.kernel.log import NewRecord
@@ -19,6 +19,7 @@ from hisbus_bus.kernel.topics import INTERNAL, digest
 from hisbus_schemas import Coverage, Due
 
 if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement
     from sqlalchemy.ext.asyncio import AsyncConnection
 
 KIND = "coverage.changed"
@@ -150,8 +151,24 @@ async def say(connection: "AsyncConnection", head: Head, words: Sequence[Word], 
     entries = [audit.entry(actor=who, action=f"coverage.{one.state}", object=one.item, **_at(one)) for one in new]
     await audit.records(connection, entries)
     if version > before.version:
-        await outbox.send(connection, *[_record(head, version, *stay) for stay in await _stays(connection)])
+        await look_again(connection, head, str(version))
     return True
+
+
+async def look_again(
+    connection: "AsyncConnection", head: Head, what: str, also: "ColumnElement[bool] | None" = None
+) -> int:
+    """Tell the stays that matter that something else can be judged now, and return how many they are.
+
+    Args:
+        connection: of a transaction that writes.
+        head: makes headers.
+        what: names what has changed; the same again tells nobody. Beside versions of the coverage a table of codes.
+        also: which other stays matter.
+    """
+    stays = await _stays(connection, also)
+    await outbox.send(connection, *[_record(head, what, *stay) for stay in stays])
+    return len(stays)
 
 
 async def configure(connection: "AsyncConnection", head: Head, settings: CoverageSettings) -> None:
@@ -195,20 +212,23 @@ def _at(word: Word) -> dict[str, str]:
     return {"department": word.department} if word.department else {}
 
 
-async def _stays(connection: "AsyncConnection") -> list[tuple[str, str, datetime]]:
+async def _stays(
+    connection: "AsyncConnection", also: "ColumnElement[bool] | None" = None
+) -> list[tuple[str, str, datetime]]:
     """Return the stays that are not closed, and those with something that waits for a person or was withdrawn.
 
     None of backfill: nobody is called for it, and once it goes on it is judged by what is known then.
     What an earlier word withdrew comes back with the next. Of each: id, key and present.
     """
     waits = select(_proposal.encounter).where(_proposal.status.in_([*sorted(Proposed.LIVE), Proposed.WITHDRAWN]))
-    matters = or_(_stay.status.in_(charts.OPEN), _stay.id.in_(waits)) & ~charts.of_backfill()
+    others = false() if also is None else also
+    matters = or_(_stay.status.in_(charts.OPEN), _stay.id.in_(waits), others) & ~charts.of_backfill()
     rows = await connection.execute(select(_stay.id, _stay.key, _stay.now).where(matters).order_by(_stay.id))
     return [(id, key, now) for id, key, now in rows]
 
 
-def _record(head: Head, version: int, encounter: str, key: str, now: datetime) -> NewRecord:
-    id = digest("coverage", version, encounter)
+def _record(head: Head, what: str, encounter: str, key: str, now: datetime) -> NewRecord:
+    id = digest("coverage", what, encounter)
     body = Due(agent="", name="coverage", due=now, encounter=encounter)
     more = {"correlation": encounter, "message": id, "connector": INTERNAL, "kind": KIND}
     headers = head(id=id, type=KIND, source="chart", time=now, **more)

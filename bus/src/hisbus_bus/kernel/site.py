@@ -96,7 +96,7 @@ async def open_log(settings: Settings) -> "Log":
         RetryLater: its disk or its brokers are away.
     """
     log = settings.log
-    path = _embedded(settings)
+    path = file_of(settings.log.url)
     if path is not None:
         from hisbus_bus.kernel.log.sqlite import SqliteLog  # what opens the database alone needs neither log
 
@@ -115,7 +115,7 @@ async def open_reader(settings: Settings) -> "Log":
         ConfigError: nothing was stored yet, or only an operator can mend it.
         RetryLater: its brokers are away.
     """
-    path = _embedded(settings)
+    path = file_of(settings.log.url)
     if path is None:
         return await open_log(settings)
     from hisbus_bus.kernel.log.sqlite_reader import SqliteReader
@@ -123,9 +123,8 @@ async def open_reader(settings: Settings) -> "Log":
     return SqliteReader(path)
 
 
-def _embedded(settings: Settings) -> Path | None:
-    """Return the file of the embedded log; None where Kafka is configured."""
-    url = settings.log.url
+def file_of(url: str) -> Path | None:
+    """Return the file of an embedded log or database; None where a server is configured."""
     return Path(url.removeprefix("sqlite:///")) if url.startswith("sqlite:///") else None
 
 
@@ -135,7 +134,7 @@ def load_secret(settings: Settings) -> bytes:
     Raises:
         ConfigError: it cannot be read or guessed too easily, or Kafka is configured and no file is named.
     """
-    embedded = _embedded(settings)
+    embedded = file_of(settings.log.url)
     path = _secret_path(settings)
     if path is None:
         raise ConfigError(
@@ -180,7 +179,7 @@ def exposed_secret(settings: Settings) -> str:
 
 
 def _secret_path(settings: Settings) -> Path | None:
-    embedded = _embedded(settings)
+    embedded = file_of(settings.log.url)
     return settings.secret_file or (embedded.with_name("site.secret") if embedded else None)
 
 

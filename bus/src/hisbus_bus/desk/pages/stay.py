@@ -81,7 +81,11 @@ async def decision(request: Request, site: SiteOf, user: Reader, id: Word) -> Re
     kept = refusal is not None and fields.get("decision") == "edit"
     typed = drafts.typed(draft, fields) if kept and draft else None
     await viewed(site, actor(user), "proposal.viewed", id, encounter=finding.row.encounter)
-    about = _about(request) | {"refused": refusal.code if refusal else "", "typed": typed}
+    about = _about(request) | {
+        "refused": refusal.code if refusal else "",
+        "typed": typed,
+        "fields": fields if kept else {},
+    }
     status = refusal.status if refusal else 200
     return render(request, "card.html", user, http=status, finding=finding, chosen=id, **about)
 
@@ -131,4 +135,5 @@ def _about(request: Request) -> dict[str, Any]:
         "grace": timedelta(seconds=site_of(request).settings.review.grace_s),
         "refused": "",
         "typed": None,
+        "fields": {},
     }

@@ -27,7 +27,7 @@ const cards = () => all("[data-finding]").filter((card) => !card.closest("detail
 const active = () => one("[data-finding].active");
 
 function select(card, scroll = true) {
-  if (!card) return;
+  if (!card || (card !== active() && !leaves())) return;
   const id = card.dataset.finding;
   all("[data-finding]").forEach((other) => {
     other.classList.toggle("active", other === card);
@@ -41,6 +41,19 @@ function select(card, scroll = true) {
 
 function show(mark) {
   if (mark && mark.closest(".record")) mark.scrollIntoView({ block: "center" });
+}
+
+// What somebody typed and nobody has saved. A field of a form that came back from a refusal counts from the start.
+const changed = (field) => (field.tagName === "SELECT"
+  ? [...field.options].some((option) => option.selected !== option.defaultSelected)
+  : field.type !== "hidden" && field.value !== field.defaultValue);
+const isUnsaved = (panel) => panel.dataset.refused || all("textarea, input, select", panel).some(changed);
+const unsaved = () => all("[data-panel]").filter(isUnsaved);
+
+function leaves(left = unsaved()) {
+  if (left.length && !confirm(one("[data-discard]").dataset.discard)) return false;
+  left.forEach((panel) => { panel.reset(); delete panel.dataset.refused; });
+  return true;
 }
 
 function moveCard(step) {
@@ -61,7 +74,7 @@ function act(card, name) {
   const button = one(`[data-act=${name}]`, card);
   if (!button || button.disabled) return;
   if (name === "accept") button.click();
-  else panels(card, name === "close" ? null : name);
+  else if (!one(`[data-panel=${name}]:not([hidden])`, card) && leaves()) panels(card, name === "close" ? null : name);
 }
 
 // What would be right, for the doctor to paste where it belongs. Pages without HTTPS have no clipboard but this one.
@@ -120,18 +133,31 @@ const keys = {
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
   if (event.key === "Escape" && active()) {
+    if (!leaves()) return event.preventDefault();
     panels(active(), null);
     event.target.blur();
     return;
   }
   if (typing(event.target) || one("dialog[open]")) return;
+  if (event.key >= "1" && event.key <= "9") return reject(active(), event.key); // takes the note along
+  if (unsaved().length) return;
   if (event.key === "Enter" && !event.target.closest("a, button, summary")) openRow(one("[data-row].at"));
-  else if (event.key >= "1" && event.key <= "9") reject(active(), event.key);
   else if (keys[event.key]) {
     event.preventDefault();
     keys[event.key]();
   }
 });
+
+// The page is left by a link, the browser's own buttons, or its end; a form that is sent takes what was typed along.
+let sent = false;
+document.addEventListener("submit", (event) => {
+  sent = leaves(unsaved().filter((panel) => panel !== event.target));
+  if (sent) return;
+  event.preventDefault();
+  event.stopPropagation();
+}, true);
+document.addEventListener("htmx:afterRequest", () => { sent = false; });
+addEventListener("beforeunload", (event) => { if (!sent && unsaved().length) event.preventDefault(); });
 
 // What a decision brought back is the active card again, with its evidence marked.
 document.addEventListener("htmx:afterSwap", () => { if (active()) select(active(), false); });

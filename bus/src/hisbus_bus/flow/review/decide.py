@@ -3,7 +3,9 @@
 It fails closed: a missing user, role, reason or precondition is a refusal.
 """
 
+import asyncio
 import json
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, get_args
@@ -91,6 +93,7 @@ async def decide(
     if not if_match:
         raise PreconditionRequired
     edit = _checked(decision, reason, note, payload)
+    loaded = await asyncio.to_thread(codes.systems, site.settings.terms_file) if edit else frozenset[str]()
     try:
         async with site.database.write() as connection:
             # Looked up now: a role or an account may have ended since the page was shown.
@@ -101,7 +104,7 @@ async def decide(
             chart = await charts.chart(connection, row.encounter)
             if await proposals.refresh(connection, row, chart) == Proposed.OPEN:
                 before = await _undone(connection, row)
-                made = _made(row, before, user, decision, reason, note, edit)
+                made = _made(row, before, user, decision, reason, note, edit, loaded)
                 await _store(site, connection, row, made)
                 return made
     except IntegrityError as error:
@@ -182,7 +185,14 @@ async def _undone(connection: AsyncConnection, row: Standing) -> int:
 
 
 def _made(
-    row: Standing, before: int, user: str, decision: str, reason: str | None, note: str, edit: _Edit | None
+    row: Standing,
+    before: int,
+    user: str,
+    decision: str,
+    reason: str | None,
+    note: str,
+    edit: _Edit | None,
+    loaded: Collection[str],
 ) -> Decision:
     return Decision(
         id=digest("decision", row.id, before),
@@ -197,15 +207,15 @@ def _made(
         user=user,
         decided=datetime.now(UTC),
         etag=row.etag,
-        approved=_approved(proposals.body(row), decision, edit),
+        approved=_approved(proposals.body(row), decision, edit, loaded),
         release=row.release,
         shadow=row.shadow,
     )
 
 
-def _approved(proposal: Proposal, decision: str, edit: _Edit | None) -> Proposal:
+def _approved(proposal: Proposal, decision: str, edit: _Edit | None, loaded: Collection[str]) -> Proposal:
     """Return what a person answered to, with their changes. Raises where that may not leave."""
-    approved = _edited(proposal, edit)
+    approved = _edited(proposal, edit, loaded)
     document, coded = payloads.drafted(proposal), payloads.coded(approved)
     if document is not None and decision != "reject":
         drafts.check(document, payloads.drafted(approved))
@@ -214,7 +224,7 @@ def _approved(proposal: Proposal, decision: str, edit: _Edit | None) -> Proposal
     return approved
 
 
-def _edited(proposal: Proposal, edit: _Edit | None) -> Proposal:
+def _edited(proposal: Proposal, edit: _Edit | None, loaded: Collection[str]) -> Proposal:
     if edit is None:
         return proposal
     changes: dict[str, Any] = {}
@@ -225,7 +235,7 @@ def _edited(proposal: Proposal, edit: _Edit | None) -> Proposal:
     edited = proposal.model_copy(update=changes)
     proposed = payloads.coded(proposal)
     if proposed is not None:
-        codes.check(proposed, payloads.coded(edited))
+        codes.check(proposed, payloads.coded(edited), loaded)
     # The fingerprint is of what the agent said, and stays so.
     return edited.model_copy(update={"fingerprint": proposal.stamp()})
 

@@ -66,6 +66,20 @@ class BadCodes(Refused):
     status = 422
 
 
+class UnknownSystem(Refused):
+    """A code is of a system that the site has no table of. Load the table, or take a code of one that is loaded."""
+
+    code = "unknown_system"
+    status = 422
+
+
+class NoPrincipal(Refused):
+    """The set names no principal diagnosis, which it needs. Say which of the diagnoses it is."""
+
+    code = "no_principal"
+    status = 422
+
+
 class NotAuthor(Refused):
     """A draft is answered by its author alone: who spoke or operated, else the attending doctor, by staff number.
 
