@@ -48,8 +48,6 @@ async def test_what_is_handed_over_is_what_its_bytes_parse_to(hospital: Any, mon
         for path in sorted(CASES.glob("*.hl7")):
             await bus.send(list(SPLIT(path.read_bytes())))
         await bus.idle()
-    said = [record for record in handed if record.said is not None]
-    assert {type(record.said) for record in said} == {Translated, Charted, Assessed}
-    assert not [
-        wrong for one in said if one.said and (wrong := differ(one.said, type(one.said).model_validate_json(one.value)))
-    ]
+    said = [(one.said, one.value) for one in handed if isinstance(one.said, BaseModel)]
+    assert {type(one) for one, _ in said} == {Translated, Charted, Assessed}
+    assert not [wrong for one, value in said if (wrong := differ(one, type(one).model_validate_json(value)))]

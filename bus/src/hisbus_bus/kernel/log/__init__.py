@@ -20,6 +20,10 @@ SAID_BYTES = 16 * 1024
 REJOINS = Counter(
     "hisbus_rejoins", "Times a consumer that had fallen silent joined its group again.", ["group"], registry=REGISTRY
 )
+HANDED_OVER = Counter(
+    "hisbus_handed_over", "Records that a step took as its process appended them, not fetched.", ["group"],
+    registry=REGISTRY,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +34,7 @@ class NewRecord:
     key: str
     value: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
-    said: BaseModel | None = field(default=None, compare=False, repr=False)
+    said: object = field(default=None, compare=False, repr=False)
     """What ``value`` parses to, where whoever appends it has that in hand: see ``Record.said``."""
 
     def __post_init__(self) -> None:
@@ -73,7 +77,7 @@ class Record:
     headers: Mapping[str, str]
     time: datetime
     """When the log stored it, UTC."""
-    said: BaseModel | None = field(default=None, compare=False, repr=False)
+    said: object = field(default=None, compare=False, repr=False)
     """What ``value`` parses to, where a step of this process has just appended it (``handover.py``). Many read the same
     object, so nobody changes it. A record that was fetched has none."""
 

@@ -21,7 +21,7 @@ from aiokafka.errors import (
 )
 
 from hisbus.errors import ConfigError, RetryLater, reason_code
-from hisbus_bus.kernel.log import REJOINS, Assigned, Record, Revoked, gone
+from hisbus_bus.kernel.log import HANDED_OVER, REJOINS, Assigned, Record, Revoked, gone
 from hisbus_bus.kernel.log.handover import Handover
 from hisbus_bus.kernel.log.kafka_cluster import Cluster, sorted_error
 from hisbus_bus.kernel.log.kafka_life import abandon, fell_silent
@@ -235,7 +235,9 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships 
             poll = self._poll = asyncio.ensure_future(consumer.getmany(timeout_ms=POLL_MS, max_records=max_records))
             poll.add_done_callback(_seen)
         records = await self._fetched(consumer, poll, max_records) if poll.done() else []
-        records += self._handover.take(max_records - len(records))
+        offered = self._handover.take(max_records - len(records))
+        HANDED_OVER.labels(self._group).inc(len(offered))
+        records += offered
         if not records:
             changed = asyncio.ensure_future(self._changed.wait())
             try:
@@ -283,7 +285,8 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships 
     def offer(self, record: Record) -> None:
         """Hear of a record that this process has just stored."""
         self._handover.offer(record, _now(), wanted=not self._paused)
-        self._changed.set()
+        if not self._paused:
+            self._changed.set()
 
     async def _start_again(self) -> None:
         """Leave with a client that finds nothing any more; the next fetch joins anew."""

@@ -22,7 +22,7 @@ from typing import IO, TypeVar
 from pydantic_core import to_json
 
 from hisbus.errors import ConfigError, RetryLater
-from hisbus_bus.kernel.log import Assigned, NewRecord, Record, Revoked, gone, refuse_oversize
+from hisbus_bus.kernel.log import HANDED_OVER, Assigned, NewRecord, Record, Revoked, gone, refuse_oversize
 from hisbus_bus.kernel.log.handover import Handover
 from hisbus_bus.kernel.log.writer import Writer
 from hisbus_bus.kernel.paths import unmade
@@ -322,6 +322,7 @@ class _Member:
         if position is None or self._paused or position >= self._log.end(self._topic):
             return []
         if offered := self._handover.take(max_records):
+            HANDED_OVER.labels(self._group).inc(len(offered))
             return offered
         records = await self._log.query(lambda reader: read_records(reader, self._topic, position, max_records))
         if self._paused or self._closed:
@@ -334,7 +335,8 @@ class _Member:
         """Hear of records that were stored just now."""
         for record in records:
             self._handover.offer(record, _now(), wanted=not self._paused)
-        self.wake()
+        if not self._paused:
+            self.wake()
 
     def pause(self) -> None:
         """Stop fetching until resumed."""
