@@ -76,6 +76,8 @@ class Review:
                     if its.told and _place(said) in heard and not said.shadow
                 ]
                 await changed.send(connection, self._site, self.name, news)
+            newer = (answer for answer in current if answer.version > heads.get(_place(answer), 0))
+            await audit.records(connection, [_together(answer) for answer in newer if answer.since])
             heads_now = Rows(tables.assessment_heads, [_head(answer) for answer in current])
             await write(connection, heads_now, position(self.group, self.topic, batch.offsets))
 
@@ -117,6 +119,19 @@ def _stays(answers: Sequence[Assessed]) -> dict[str, list[str]]:
 
 def _place(answer: Assessed) -> Place:
     return answer.agent, answer.encounter, answer.shadow
+
+
+def _together(answer: Assessed) -> dict[str, Any]:
+    """Audit that events which waited were judged together: what passed in between was put before nobody."""
+    versions = {"since": answer.since, "version": answer.version}
+    return audit.entry(
+        actor=ACTOR,
+        action="assessment.together",
+        object=answer.id,
+        encounter=answer.encounter,
+        agent=answer.agent,
+        **versions,
+    )
 
 
 def _head(answer: Assessed) -> dict[str, Any]:
