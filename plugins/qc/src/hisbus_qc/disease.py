@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from importlib.resources import files
 from typing import Literal
 
@@ -220,7 +221,11 @@ def abstract(name: str, record: Record, page_types: tuple[str, ...]) -> Abstract
     if included is None:
         return None
     proof, reads = included
-    items = [_item(id, indicator, disease, record) for id, indicator in disease.items.items()]
+    # An indicator lives as long as the program, longer than any record.
+    items = [
+        record.once(("indicator", id(asked)), partial(_item, its, asked, disease, record))
+        for its, asked in disease.items.items()
+    ]
     return Abstraction(name, disease.version, disease.title, proof, reads, items)
 
 

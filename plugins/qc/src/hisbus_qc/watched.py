@@ -75,4 +75,6 @@ def _file(path: Path | None) -> tuple[int, int] | None:
 
 def _entries(entries: list[Any]) -> bytes:
     said: list[Entry] = entries
+    if not said:
+        return b""
     return blake2b("\n".join([one.ref for one in said]).encode(), digest_size=16).digest()
