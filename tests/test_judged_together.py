@@ -34,7 +34,7 @@ is not there yet, and a reading that was a slip is taken back. The chart keeps i
 def stays() -> dict[str, Sequence[Event]]:
     """Return the events of every stay of the week and of the cases, by where it is from."""
     split = Hl7v2Connector({"name": "his", "type": "hl7v2"}).split
-    found = {f"week {visit}": events for visit, events in ward_events(1, 25).items()}
+    found: dict[str, Sequence[Event]] = {f"week {visit}": events for visit, events in ward_events(1, 25).items()}
     for case in read_all([CASES], split):
         visits = events_of((body, ARRIVED) for body in case.messages)
         found |= {f"{case.name} {visit}": events for visit, events in visits.items()}

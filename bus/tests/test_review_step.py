@@ -122,6 +122,19 @@ async def test_an_older_answer_is_ignored(site: Site, review: Review) -> None:
     assert await rows(site) == []
 
 
+async def test_what_was_judged_together_stands_in_the_audit_once(site: Site, review: Review) -> None:
+    await review.handle(batch(answer(version=3)))
+    together = answer(version=7, since=4)
+    for _ in range(2):
+        await review.handle(batch(together))
+    await review.handle(batch(answer(version=5, since=4, id="older")))
+    async with site.database.read() as connection:
+        wanted = select(tables.audit).where(tables.audit.c.action == "assessment.together")
+        (row,) = await connection.execute(wanted)
+    assert (row.object, row.encounter) == ("a7", "e1")
+    assert json.loads(row.detail) == {"agent": "qc", "since": 4, "version": 7}
+
+
 async def test_another_fingerprint_supersedes_what_is_open(site: Site, review: Review) -> None:
     await review.handle(batch(answer(finding())))
     await review.handle(batch(answer(finding(says="second"), version=2)))

@@ -68,7 +68,7 @@ class Code(Contract):
 
     def among(self, codes: Container[str]) -> str:
         """Return which of its codes is among these, whichever place it was sent in; empty: none."""
-        return next((code for code, _ in self.codes if code in codes), "")
+        return next((code for code in (self.code, self.alternate_code) if code and code in codes), "")
 
 
 class Unknown(Contract):

@@ -41,10 +41,9 @@ class Agent:
         if is_judged(case.chart):
             record = Record(case.chart, case.now, case.terms, case.coverage)
             lacking, answers = rules.lacking(record), self.memory.answers(record, rules)
-            for number, judge in enumerate(rules.judges):
-                if {(judge.rule.id, judge.rule.part), (judge.rule.id, "")} & lacking:
-                    continue
-                said += answers.of(number, record)
+            for number in range(len(rules.judges)):
+                if number not in lacking:
+                    said += answers.of(number, record)
         return Assessment(
             evaluated=rules.ids,
             proposals=together((item for item in said if isinstance(item, Finding)), rules.together),

@@ -2,6 +2,7 @@
 
 import math
 import re
+from functools import lru_cache
 from itertools import pairwise, product
 from typing import Any
 
@@ -17,6 +18,10 @@ _SPACE = re.compile(r"\s+")
 _HINT = 100
 """Edits expected between two copies. Any number gives the same answer; a likely one gives it eight times as fast."""
 _DIGITS = re.compile(r"\d+(?:[.．]\d+)?")
+_REMEMBERED = 2_000
+"""Texts, and pairs of them: a note is compared with the same others at each event of its stay."""
+_CUT = 8
+"""Texts that are cut into runs: one after the other is compared with all others."""
 
 
 def note(rule: Rule, record: Record, limits: Any) -> Said:
@@ -29,7 +34,7 @@ def note(rule: Rule, record: Record, limits: Any) -> Said:
     chart = record.chart
     notes = [*record.documents(tuple(rule.limits["documents"]))]
     notes.sort(key=lambda item: (_about(item).at, item.filed.at, item.id))
-    for (before, old), (later, new) in pairwise([(item, _text(record, item)) for item in notes]):
+    for (before, old), (later, new) in pairwise([(item, compared(item.text)) for item in notes]):
         if min(len(old), len(new)) < rule.limits["least_characters"]:
             continue
         percent = _same(old, new, rule.limits["same_percent"])
@@ -72,7 +77,7 @@ def similar(rule: Rule, record: Record, limits: Similar) -> Said:
     later, before = record.signed(limits.documents), record.signed(limits.originals)
     if limits.first:
         later, before = later[:1], before[:1]
-    texts = {item.id: _text(record, item) for item in [*later, *before]} if later and before else {}
+    texts = {item.id: compared(item.text) for item in [*later, *before]} if later and before else {}
     for item, original in product(later, before) if texts else ():
         if item.id == original.id or written(original) > written(item):
             continue
@@ -96,14 +101,13 @@ def similar(rule: Rule, record: Record, limits: Similar) -> Said:
 def block(rule: Rule, record: Record, limits: Block) -> Said:
     """R47: most of a document's runs of characters stand in one document that was written before it."""
     for item in record.signed(limits.documents):
-        text = _text(record, item)
+        text = compared(item.text)
         if len(text) < limits.least_characters:
             continue
-        grams = _grams(text, limits.gram_characters)
         for original in record.signed(limits.originals):
             if original.id == item.id or written(original) >= written(item):
                 continue
-            percent = _held(grams, _text(record, original), limits.same_percent)
+            percent = _held(text, limits.gram_characters, compared(original.text), limits.same_percent)
             if percent is not None:
                 said = rule.say(
                     "found",
@@ -124,31 +128,31 @@ def block(rule: Rule, record: Record, limits: Block) -> Said:
                 break
 
 
-def _held(grams: set[str], text: str, least: float) -> int | None:
-    """Return how many of the runs a text holds, whole percent; None where it is less than ``least``."""
+@lru_cache(maxsize=_REMEMBERED)
+def _held(text: str, size: int, other: str, least: float) -> int | None:
+    """Return how many of a text's runs another holds, whole percent; None where it is less than ``least``."""
+    grams = _grams(text, size)
     may_miss = math.floor(len(grams) * (100 - least) / 100)
     missed = 0
     for gram in grams:
-        missed += gram not in text
+        missed += gram not in other
         if missed > may_miss:
             return None
     return 100 * (len(grams) - missed) // len(grams)
 
 
-def _text(record: Record, item: ChartDocument) -> str:
-    """Return what is compared of a document, worked out once for all rules."""
-    return record.once(("text", item.id), lambda: compared(item.text))
+@lru_cache(maxsize=_CUT)
+def _grams(text: str, size: int) -> frozenset[str]:
+    return frozenset(text[at : at + size] for at in range(len(text) - size + 1))
 
 
-def _grams(text: str, size: int) -> set[str]:
-    return {text[at : at + size] for at in range(len(text) - size + 1)}
-
-
+@lru_cache(maxsize=_REMEMBERED)
 def compared(text: str) -> str:
     """Return a text without white space, each run of digits with its decimal point as one mark."""
     return _DIGITS.sub("0", _SPACE.sub("", text))
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def _same(old: str, new: str, least: float) -> int | None:
     """Return how much of two texts is the same, whole percent; None where it is less than ``least``."""
     longer = max(len(old), len(new))

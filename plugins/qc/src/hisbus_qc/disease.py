@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from importlib.resources import files
 from typing import Literal
 
@@ -237,7 +238,12 @@ def abstract(name: str, record: Record, page_types: tuple[str, ...]) -> Abstract
     if included is None:
         return None
     proof, reads = included
-    items = [_fair(_item(id, asked, disease, record), asked, record) for id, asked in disease.items.items()]
+    # An indicator lives as long as the program, longer than any record.
+    found = (
+        (record.once(("indicator", id(asked)), partial(_item, its, asked, disease, record)), asked)
+        for its, asked in disease.items.items()
+    )
+    items = [_fair(item, asked, record) for item, asked in found]
     return Abstraction(name, disease.version, disease.title, proof, reads, items)
 
 

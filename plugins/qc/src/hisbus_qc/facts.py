@@ -14,7 +14,7 @@ from hisbus_qc import evidence
 from hisbus_qc.clock import whole
 from hisbus_qc.record import Record, named
 from hisbus_qc.rule import Limits, Regex
-from hisbus_schemas import ChartDocument, ChartReading, Entry, Evidence, Moment
+from hisbus_schemas import ChartDocument, ChartReading, Code, Entry, Evidence, Moment
 
 _NEGATED = re.compile(r"(?:否认|没有|未|无|不伴|排除|除外|禁忌)[^，。；,;\n]{0,6}$")
 _ENTRIES = {
@@ -168,17 +168,17 @@ def _orders(record: Record, search: Search) -> Iterator[Fact]:
 
 
 def _readings(record: Record, search: Search) -> Iterator[Fact]:
-    readings = record.chart.results if search.part == "results" else record.chart.vitals
-    if not readings or not _may_be_there(record, search):
+    if not _may_be_there(record, search):
         return
-    for item in readings:
+    kinds = record.readings(search.part)
+    for item in (item for kind, items in kinds.items() if _is_named(*kind, search) for item in items):
         if search.flags and not any(flag in search.flags for flag in item.flags):
             continue
         if search.critical and not _is_critical(item, search.critical):
             continue
         if search.uncritical and _is_critical(item, search.uncritical):
             continue
-        if item.withdrawn or not _is_named(item, search) or not _within(item, search):
+        if item.withdrawn or not _within(item, search):
             continue
         name, value = item.title, item.value
         yield _fact(search.part, "" if value else "item", item, name, item.item.code, item.time, value)
@@ -192,8 +192,7 @@ def _may_be_there(record: Record, search: Search) -> bool:
     return not (search.words or search.codes) or any(code.endswith("*") for code in search.codes)
 
 
-def _is_named(item: ChartReading, search: Search) -> bool:
-    code, service = item.item, item.service
+def _is_named(code: Code, service: Code, search: Search) -> bool:
     names = " ".join(filter(None, (code.text, code.alternate_text, service.text, service.alternate_text)))
     if search.codes and any(named(each, search.codes) for each, _ in (*code.codes, *service.codes)):
         return not any(word in names for word in search.without)

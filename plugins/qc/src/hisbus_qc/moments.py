@@ -82,7 +82,7 @@ def starts(record: Record, after: After, search: Search | None = None) -> list[S
         search: what to look for, for ``facts``.
     """
     if after == "facts":
-        return list(_found(record, search)) if search else []
+        return record.once(("moments", id(search)), lambda: list(_found(record, search))) if search else []
     return record.once(("moments", after), lambda: list(_FINDERS[after](record)))
 
 

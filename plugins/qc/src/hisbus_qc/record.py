@@ -1,6 +1,6 @@
 """A chart, indexed once for all rules that judge it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -8,9 +8,12 @@ from typing import Any, TypeVar, cast
 
 from hisbus_qc.clock import local, whole
 from hisbus_qc.watched import COVERAGE, NOW, TERMS, Stamps, Watched
-from hisbus_schemas import Chart, ChartDocument, ChartOrder, ChartProcedure, Coverage
+from hisbus_schemas import Chart, ChartDocument, ChartOrder, ChartProcedure, ChartReading, Code, Coverage
 
 T = TypeVar("T")
+
+Known = dict[Any, tuple[Any, frozenset[str]]]
+"""What was worked out of a chart, and the parts that it rests on, by what it is."""
 
 EVERYTHING = Coverage()
 """What is connected where nobody said anything: everything."""
@@ -28,7 +31,7 @@ class Record:
         """How what rules look at stands."""
         self._coverage, self._terms = coverage, terms
         self._looked_at: set[str] = set()
-        self._known: dict[Any, tuple[Any, frozenset[str]]] = {}
+        self._known: Known = {}
         self._by_type: dict[str, list[ChartDocument]] = {}
         for document in chart.documents:
             if document.counts:
@@ -44,6 +47,15 @@ class Record:
             return work(), frozenset(self._looked_at)
         finally:
             self._looked_at |= outer
+
+    @property
+    def known(self) -> Known:
+        """What was worked out for all rules so far."""
+        return self._known
+
+    def recall(self, known: Known) -> None:
+        """Take over what was worked out of an earlier chart of the stay, and holds of this one as well."""
+        self._known |= known
 
     def once(self, key: Any, work: Callable[[], T]) -> T:
         """Return what some work comes to, which is done once for all rules; each of them has looked at its parts."""
@@ -104,13 +116,22 @@ class Record:
         """All their names, for a quick look whether a word is there at all."""
         return self.once("order names", lambda: "\n".join(name for name, _ in self.orders))
 
+    def readings(self, part: str) -> Mapping[tuple[Code, Code], list[ChartReading]]:
+        """Return the results or vital signs by what they are of, item and service: many readings, few kinds."""
+        return self.once(("readings", part), lambda: self._readings(part))
+
+    def _readings(self, part: str) -> Mapping[tuple[Code, Code], list[ChartReading]]:
+        found: dict[tuple[Code, Code], list[ChartReading]] = {}
+        for item in self.chart.results if part == "results" else self.chart.vitals:
+            found.setdefault((item.item, item.service), []).append(item)
+        return found
+
     def reading_names(self, part: str) -> tuple[set[str], str]:
         """Return all codes of the results or vital signs, and all their names, for a quick look."""
         return self.once(("names", part), lambda: self._reading_names(part))
 
     def _reading_names(self, part: str) -> tuple[set[str], str]:
-        there = self.chart.results if part == "results" else self.chart.vitals
-        named = {code for item in there for code in (item.item, item.service)}
+        named = {code for kind in self.readings(part) for code in kind}
         codes = {code for each in named for code, _ in each.codes}
         return codes, "\n".join(f"{each.text} {each.alternate_text}" for each in named)
 

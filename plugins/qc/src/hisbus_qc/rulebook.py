@@ -84,11 +84,11 @@ class Book:
     """The rules whose parts say one thing of one subject, by id."""
     needs: Mapping[str, tuple[Need, ...]]
     """What each rule needs of the record, by id."""
-    _lacking: dict[tuple[str, str], frozenset[tuple[str, str]]] = field(default_factory=dict, compare=False, repr=False)
+    _lacking: dict[tuple[str, str], frozenset[int]] = field(default_factory=dict, compare=False, repr=False)
     """What was left out of late, by coverage and department: every case asks, and the answer changes seldom."""
 
-    def lacking(self, record: Record) -> frozenset[tuple[str, str]]:
-        """Return the parts of rules of which this site's feeds do not bring what they need, by rule and part."""
+    def lacking(self, record: Record) -> frozenset[int]:
+        """Return the judges for which this site's feeds do not bring what they need, by their place."""
         if record.coverage.whole:
             return frozenset()
         at = record.stamps.of(COVERAGE), record.chart.department
@@ -99,9 +99,11 @@ class Book:
             found = self._lacking[at] = self._lacks(record.coverage, record.chart.department)
         return found
 
-    def _lacks(self, coverage: Coverage, department: str) -> frozenset[tuple[str, str]]:
+    def _lacks(self, coverage: Coverage, department: str) -> frozenset[int]:
         needs = ((id, one) for id, its in self.needs.items() for one in its if one != CLASS)
-        return frozenset((id, one.part) for id, one in needs if one.lacking(coverage, department))
+        lacks = {(id, one.part) for id, one in needs if one.lacking(coverage, department)}
+        rules = enumerate(judge.rule for judge in self.judges)
+        return frozenset(number for number, rule in rules if {(rule.id, rule.part), (rule.id, "")} & lacks)
 
 
 def book(settings: Mapping[str, Any], of: Shelf = QC) -> Book:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from hisbus_qc import evidence
 from hisbus_qc.record import Record
@@ -35,6 +35,8 @@ _FOREIGN: Mapping[str, Callable[[Decimal], Decimal]] = {
 }
 """Units, in lower case, that are not the limits' own; any other is taken for the limit's."""
 
+_REMEMBERED = 2_000
+"""Values with their units."""
 _NUMBER = re.compile(r"[+-]?(?:[0-9]{1,12}(?:\.[0-9]{0,12})?|\.[0-9]{1,12})")
 
 
@@ -107,6 +109,7 @@ def _first_outside(reading: ChartReading, low: Decimal, high: Decimal) -> str:
     return ""
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def _number(value: str, unit: str) -> Decimal | None:
     """Return a value in its limit's unit; None for what is no number."""
     if not _NUMBER.fullmatch(value):

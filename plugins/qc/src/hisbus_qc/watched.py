@@ -39,6 +39,9 @@ class Stamps:
         """Take a chart and what it is judged with."""
         self._chart, self._coverage, self._terms = chart, coverage, terms
         self._known: dict[str, Any] = {}
+        self._by_type: dict[str, list[Entry]] = {}
+        for one in chart.documents:
+            self._by_type.setdefault(one.type.code, []).append(one)
 
     def of(self, part: str) -> Any:
         """Return how a part stands; ``documents:TYPE`` is the documents of one type."""
@@ -49,7 +52,7 @@ class Stamps:
     def _stamp(self, part: str) -> Any:
         name, _, type = part.partition(":")
         if type:
-            return _entries([one for one in self._chart.documents if one.type.code == type])
+            return _entries(self._by_type.get(type, []))
         if name in _PARTS:
             return _entries(getattr(self._chart, name))
         if name == STAY:
@@ -72,4 +75,6 @@ def _file(path: Path | None) -> tuple[int, int] | None:
 
 def _entries(entries: list[Any]) -> bytes:
     said: list[Entry] = entries
+    if not said:
+        return b""
     return blake2b("\n".join([one.ref for one in said]).encode(), digest_size=16).digest()

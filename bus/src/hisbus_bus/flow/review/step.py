@@ -80,6 +80,8 @@ class Review:
                     if its.told and _place(said) in heard and not said.shadow
                 ]
                 await changed.send(connection, self._site, self.name, news)
+            newer = (answer for answer, head in current if answer.version > head.version)
+            await audit.records(connection, [_together(answer) for answer in newer if answer.since])
             heads_now = Rows(tables.assessment_heads, [_head(answer) for answer, _ in current])
             await write(connection, heads_now, position(self.group, self.topic, batch.offsets))
 
@@ -128,6 +130,19 @@ def _stays(answers: Iterable[Assessed]) -> dict[str, list[str]]:
 
 def _place(answer: Assessed) -> Place:
     return answer.agent, answer.encounter, answer.shadow
+
+
+def _together(answer: Assessed) -> dict[str, Any]:
+    """Audit that events which waited were judged together: what passed in between was put before nobody."""
+    versions = {"since": answer.since, "version": answer.version}
+    return audit.entry(
+        actor=ACTOR,
+        action="assessment.together",
+        object=answer.id,
+        encounter=answer.encounter,
+        agent=answer.agent,
+        **versions,
+    )
 
 
 def _head(answer: Assessed) -> dict[str, Any]:

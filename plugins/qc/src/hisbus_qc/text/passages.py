@@ -2,15 +2,17 @@
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 
 from hisbus_qc import evidence
 from hisbus_schemas import ChartDocument, Evidence
 
 _SENTENCE = re.compile(r"[^。；;\n]*[。；;]?")
+_REMEMBERED = 2_000
+"""Texts: a document is looked through for one passage after the other, at each event of its stay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +78,17 @@ def find(document: ChartDocument, wanted: tuple[str, ...]) -> list[Passage]:
 
 
 def _under_heads(document: ChartDocument, index: int, wanted: tuple[str, ...]) -> list[Passage]:
-    text = document.sections[index].text
+    called = {head for name in wanted for head in _named()[name].heads}
+    parts = _parts(document.sections[index].text)
+    return [_trimmed(document, index, begin, end) for head, begin, end in parts if head in called]
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _parts(text: str) -> Sequence[tuple[str, int, int]]:
+    """Return the headings of a text, in small letters, each with where what stands under it begins and ends."""
     heads = list(_heads().finditer(text))
     ends = [*(head.start() for head in heads[1:]), len(text)][: len(heads)]
-    called = {head for name in wanted for head in _named()[name].heads}
-    return [
-        _trimmed(document, index, head.end(), end)
-        for head, end in zip(heads, ends, strict=True)
-        if head[1].casefold() in called
-    ]
+    return [(head[1].casefold(), head.end(), end) for head, end in zip(heads, ends, strict=True)]
 
 
 def _trimmed(document: ChartDocument, section: int, begin: int, end: int) -> Passage:
