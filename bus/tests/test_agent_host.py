@@ -21,8 +21,8 @@ from hisbus.testing import make_document, make_event, make_vital
 from hisbus_bus.host.agents import AgentHost, Policy, start_all
 from hisbus_bus.host.calls import StoredCase
 from hisbus_bus.host.registry import Plugin
-from hisbus_bus.kernel.charts import StoredChart
 from hisbus_bus.kernel.settings import Settings
+from hisbus_bus.kernel.stored import StoredChart
 from hisbus_schemas import (
     GRANTS,
     Assessment,

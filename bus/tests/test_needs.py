@@ -11,7 +11,7 @@ from hisbus.frames import AgentInfo, Reply
 from hisbus.testing import make_chart, reasons
 from hisbus_bus.host.calls import judged
 from hisbus_bus.host.needs import judged_by_what_is_known
-from hisbus_bus.kernel.charts import StoredChart
+from hisbus_bus.kernel.stored import StoredChart
 from hisbus_bus.lab.evaluate.run import run
 from hisbus_bus.lab.evaluate.sample import Sample
 from hisbus_schemas import EVERY_OTHER, Assessment, ChartUnknown, Code, Need, Text, Unevaluated

@@ -15,12 +15,12 @@ from hisbus_bus.flow.review.states import EDITED, OPEN, RESOLVED, STALE, WITHDRA
 from hisbus_bus.host.calls import StoredCase, call_of, judged
 from hisbus_bus.host.connected import judged_by_what_comes
 from hisbus_bus.kernel import coverage, rules, tables
-from hisbus_bus.kernel.charts import StoredChart
 from hisbus_bus.kernel.consumer import Batch
 from hisbus_bus.kernel.coverage import Word
 from hisbus_bus.kernel.log import Record
 from hisbus_bus.kernel.settings import Settings
 from hisbus_bus.kernel.site import Site
+from hisbus_bus.kernel.stored import StoredChart
 from hisbus_bus.lab.evaluate.datasets import charts
 from hisbus_bus.lab.evaluate.run import run
 from hisbus_schemas import (

@@ -15,8 +15,8 @@ from hisbus_bus.host.llm.case import CaseLLM
 from hisbus_bus.host.llm.client import Client
 from hisbus_bus.host.llm.turns import Priority
 from hisbus_bus.host.needs import judged_by_what_is_known
-from hisbus_bus.kernel.charts import StoredChart
 from hisbus_bus.kernel.settings import AgentSettings, Settings
+from hisbus_bus.kernel.stored import StoredChart
 from hisbus_bus.kernel.telemetry import logger
 from hisbus_schemas import Assessment, Chart, ChartUnknown, Coverage
 
