@@ -101,9 +101,9 @@ def test_an_agent_is_told_what_comes() -> None:
     stay = '{"visit":{"authority":"A","number":"V"},"status":"admitted","department":"骨科"}'
     chart = StoredChart("e1", 1, NOW, "k", {}, stay)
     covered = make_coverage("document:C0037", version=4)
-    sent = json.loads(call_of(StoredCase(None, chart, coverage=covered), agent(), Settings(site="test")))
+    sent = json.loads(call_of(StoredCase(None, chart, coverage=covered), agent(), Settings(site="test")).whole())
     assert Coverage.model_validate(sent["coverage"]) == covered
-    assert "coverage" not in json.loads(call_of(StoredCase(None, chart), agent(), Settings(site="test")))
+    assert "coverage" not in json.loads(call_of(StoredCase(None, chart), agent(), Settings(site="test")).whole())
     assert chart.department == "骨科"
 
 

@@ -124,7 +124,7 @@ async def test_a_call_carries_its_release_and_the_answer_names_it(site: Site, lo
     said = [Assessed.model_validate_json(out.value) for out in log.appended]
     assert {one.release for one in said} == {row.id} == {case.release for case in host.cases}
     assert not any(one.shadow for one in said)
-    assert f'"release":"{row.id}"' in call_of(host.cases[0], QC, site.settings).replace(": ", ":")
+    assert f'"release":"{row.id}"' in call_of(host.cases[0], QC, site.settings).whole().replace(": ", ":")
 
 
 @pytest.mark.usefixtures("charted")
