@@ -116,6 +116,16 @@ def test_an_agent_sees_the_chart_as_it_stands_and_nothing_leaves_that_it_was_not
             assert f"of-{hidden}" not in "".join(frames)
 
 
+@pytest.mark.parametrize("grants", ONE_EACH, ids=lambda grants: ",".join(sorted(grants)) or "nothing")
+def test_a_part_leaves_with_its_grant_and_with_no_other_whole_or_changed(grants: frozenset[str]) -> None:
+    sent, child = Sent(), Child()
+    whole = after(None, 1, [(part, "a", True) for part in PARTS])
+    changed = after(whole, 2, [(part, "b", True) for part in PARTS])
+    for stay in (whole, changed):
+        _, (frame,) = seen(sent, child, stay, grants)
+        assert {part for part in (*GRANTS, "unknown") if f"of-{part}" in frame} == {*grants, "unknown"}
+
+
 def test_only_what_changed_leaves() -> None:
     sent, child, grants = Sent(), Child(), frozenset({"documents", "orders"})
     stay = after(None, 1, [("documents", "a", True), ("orders", "b", True)])
@@ -146,6 +156,17 @@ def test_what_does_not_add_up_is_asked_for_whole_and_then_goes_on() -> None:
     kept.digest ^= 1
     lengths = [len(seen(sent, child, stay := after(stay, version, []), grants)[1]) for version in (2, 3, 4)]
     assert lengths == [2, 1, 1]
+
+
+def test_what_changed_is_laid_over_the_version_that_it_rests_on_and_over_no_other() -> None:
+    grants, kept = frozenset({"documents"}), KeptCharts(1 << 20)
+    stay = after(None, 1, [("documents", "a", True)])
+    (call,) = unpack(f"[{Sent().frame(1, Outgoing(REST, stay, grants))}]".encode())
+    assert isinstance(call, KeptCall) and call.rows is not None
+    nothing = call.rows.model_copy(update={"documents": []})
+    for base, there in ((1, False), (None, True), (1, True), (2, False)):
+        rows = (call.rows if base is None else nothing).model_copy(update={"base": base})
+        assert (kept.chart(grants, call.chart, rows) is not None) is there
 
 
 @pytest.mark.parametrize(

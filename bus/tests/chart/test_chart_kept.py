@@ -10,6 +10,7 @@ from sqlalchemy import event
 from hisbus_bus.kernel.charts import stored
 from hisbus_bus.kernel.kept import Kept
 from hisbus_bus.kernel.stored import StoredChart
+from hisbus_schemas import Code, Document
 
 from .test_chart_property import VISITS, batches, deliveries, given_by_hand, of_one_number
 
@@ -72,6 +73,18 @@ async def test_no_more_is_read_than_what_changed(ward: Any) -> None:
     await ward.deliver(ward.document(10, "D2", text="second"))
     (new,) = await rows_read(ward, kept, before)
     assert "second" in new
+
+
+async def test_a_stay_that_was_folded_anew_is_read_anew(ward: Any) -> None:
+    kept = Kept(ward.site.database)
+    notes = [ward.fact("document.filed", hour, data=Document(number=number, action="file", type=Code(code="C1")))
+             for hour, number in ((9, "D1"), (10, "D2"))]  # fmt: skip
+    await ward.deliver(ward.adt("admitted", 8), ward.message(*notes, number=7))
+    await rows_read(ward, kept)
+    await ward.deliver(ward.message(notes[1], number=7, revision=2))
+    async with ward.site.database.read() as connection:
+        (found,) = (await kept.read(connection, [ward.encounter("V1")])).values()
+    assert [note.number for note in found.chart().documents] == ["D2"]
 
 
 async def test_what_was_kept_is_forgotten_once_a_connection_was_lost(ward: Any) -> None:
