@@ -316,8 +316,8 @@ class AgentProcess:
 
     def _flush(self) -> None:
         leaving, self._leaving = self._leaving, []
-        if self.code:
-            return
+        if self.code or self._writer.is_closing():
+            return  # it has ended, and its calls are told
         frames = map(framed, leaving) if self._sent is None else map(pack_many, _gathered(leaving))
         for frame in frames:
             self._writer.write(frame)
