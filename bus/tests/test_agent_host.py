@@ -20,9 +20,10 @@ from hisbus.errors import CallFailed, RetryLater
 from hisbus.testing import make_document, make_event, make_vital
 from hisbus_bus.host.agents import AgentHost, Policy, start_all
 from hisbus_bus.host.calls import StoredCase
+from hisbus_bus.host.process import AgentProcess
 from hisbus_bus.host.registry import Plugin
-from hisbus_bus.kernel.charts import StoredChart
 from hisbus_bus.kernel.settings import Settings
+from hisbus_bus.kernel.stored import EMPTY, StoredChart, row
 from hisbus_schemas import (
     GRANTS,
     Assessment,
@@ -217,6 +218,107 @@ async def test_a_stored_case_is_seen_like_one_that_was_read(host: Host) -> None:
     assert stored == read
     (seen,) = stored.evaluated
     assert "平稳" in seen and CANARY not in seen
+
+
+def grown(count: int, encounter: str = "e1") -> list[StoredCase]:
+    """A stay that gets one more document with each version, as it is read by who knows the version before."""
+    stay, rows, cases = '{"visit":{"authority":"A","number":"V1"},"status":"admitted"}', EMPTY, []
+    for version in range(1, count + 1):
+        items = f"[{make_document('C0037', f'text {version}', id=f'd{version}').model_dump_json()}]"
+        rows = rows.after([row("documents", f"d{version}", f"{version:03}", version, items)])
+        cases.append(StoredCase(None, StoredChart(encounter, version, NOON, "k", {}, stay, {"documents": rows}, 1)))
+    return cases
+
+
+SAYS_TEXTS = 'return Assessment(evaluated={"".join(one.text for one in case.chart.documents), str(case.chart.version)})'
+
+
+async def test_of_a_chart_that_was_sent_no_more_is_sent_than_what_changed(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = await host(SAYS_TEXTS)
+    sent: list[str] = []
+    monkeypatch.setattr(AgentProcess, "_leave", remembering(AgentProcess._leave, sent))
+    answers = [(await running.assess("evil", case, 20)).evaluated for case in grown(3)]
+    assert answers == [{"text 1", "1"}, {"text 1text 2", "2"}, {"text 1text 2text 3", "3"}]
+    assert [[f"text {number}" in frame for number in (1, 2, 3)] for frame in sent] == [
+        [True, False, False],
+        [False, True, False],
+        [False, False, True],
+    ]
+
+
+def remembering(leave: Callable[[AgentProcess, str], None], sent: list[str]) -> Callable[[AgentProcess, str], None]:
+    def note(process: AgentProcess, frame: str) -> None:
+        sent.append(frame)
+        leave(process, frame)
+
+    return note
+
+
+async def test_a_process_that_has_lost_what_it_kept_is_sent_the_whole_and_fails_no_call(host: Host) -> None:
+    running = await host(
+        f"""
+        import gc
+        from hisbus.kept import KeptCharts
+        for one in gc.get_objects():
+            if isinstance(one, KeptCharts):
+                one._stays.clear()
+                one._size = 0
+        {SAYS_TEXTS}
+        """
+    )
+    pid = running.pid
+    together = await asyncio.gather(*(running.assess("evil", case, 20) for case in grown(4)))
+    one_by_one = [await running.assess("evil", case, 20) for case in grown(4)]
+    whole = [{"".join(f"text {n}" for n in range(1, count + 1)), str(count)} for count in range(1, 5)]
+    assert [answer.evaluated for answer in together] == [answer.evaluated for answer in one_by_one] == whole
+    assert running.pid == pid
+
+
+async def test_what_an_agent_does_to_its_chart_is_not_seen_by_its_next_call(host: Host) -> None:
+    running = await host(f"said = Assessment(evaluated=set())\n{SAYS_TEXTS.replace('return', 'said =')}\n" + SPOILS)
+    answers = [(await running.assess("evil", case, 20)).evaluated for case in grown(3)]
+    assert answers[-1] == {"text 1text 2text 3", "3"}
+
+
+SPOILS = """\
+case.chart.documents.reverse()
+case.chart.documents.pop()
+return said
+"""
+
+
+async def test_a_process_starts_with_nothing_and_a_new_one_is_sent_everything(host: Host) -> None:
+    running = await host(f"{SAYS_TEXTS}")
+    first, second = grown(2)
+    await running.assess("evil", first, 20)
+    pid = running.pid
+    await running.restart()
+    await until(lambda: running.state == "running" and running.pid not in {None, pid})
+    assert (await running.assess("evil", second, 20)).evaluated == {"text 1text 2", "2"}
+
+
+async def test_a_process_of_an_older_minor_version_is_sent_everything_each_time(vendor: Vendor) -> None:
+    older = """
+import __main__
+hello, unpack = __main__.Hello, __main__.unpack
+__main__.Hello = lambda **said: hello(**(said | {"keeps": False}))
+def alone(frame):
+    assert frame[:1] == b"{"
+    (said,) = unpack(frame)
+    assert said.rows is None
+    return [said]
+__main__.unpack = alone
+"""
+    vendor.module("evil", older + HEAD.replace("NAME", "evil") + indent(SAYS_TEXTS, " " * 8) + TAIL)
+    running = AgentHost(Plugin("evil"), vendor.settings("evil"), QUICK)
+    await running.start()
+    try:
+        answers = await asyncio.gather(*(running.assess("evil", case, 20) for case in grown(2)))
+    finally:
+        await running.close()
+    assert [answer.evaluated for answer in answers] == [{"text 1", "1"}, {"text 1text 2", "2"}]
 
 
 async def test_a_plugin_of_today_reads_the_charts_and_events_of_a_later_minor_version(host: Host) -> None:

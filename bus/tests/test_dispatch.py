@@ -17,13 +17,13 @@ from hisbus_bus.host.agents import AgentHost
 from hisbus_bus.host.calls import StoredCase
 from hisbus_bus.host.llm.turns import Priority
 from hisbus_bus.kernel import coverage, parked, tables, wakes
-from hisbus_bus.kernel.charts import StoredChart
 from hisbus_bus.kernel.consumer import BATCH_SIZE, Batch
 from hisbus_bus.kernel.database import Database
 from hisbus_bus.kernel.log import NewRecord, Record
 from hisbus_bus.kernel.log.sqlite import SqliteLog
 from hisbus_bus.kernel.settings import Settings
 from hisbus_bus.kernel.site import Site
+from hisbus_bus.kernel.stored import StoredChart
 from hisbus_bus.kernel.topics import Keys, digest
 from hisbus_schemas import Assessed, Assessment, Charted, Due, Need
 
@@ -62,10 +62,11 @@ def host() -> Host:
 def charted(monkeypatch: pytest.MonkeyPatch) -> Mapping[str, StoredChart]:
     """The charts that are stored, by encounter; and one event."""
     charts = {
-        name: StoredChart(name, 5, NOON, f"key-{name}", {}, '{"status":"admitted"}') for name in ("e1", "e2", "e3")
+        name: StoredChart(name, 5, NOON, f"key-{name}", {}, '{"status":"admitted"}', waits=True)
+        for name in ("e1", "e2", "e3")
     }
 
-    async def stored(_connection: Any, encounters: Collection[str]) -> Mapping[str, StoredChart]:
+    async def stored(_connection: Any, encounters: Collection[str], _known: Any) -> Mapping[str, StoredChart]:
         return {name: chart for name, chart in charts.items() if name in encounters}
 
     async def stored_events(_connection: Any, ids: Collection[str]) -> Mapping[str, str]:

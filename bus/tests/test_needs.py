@@ -11,7 +11,7 @@ from hisbus.frames import AgentInfo, Reply
 from hisbus.testing import make_chart, reasons
 from hisbus_bus.host.calls import judged
 from hisbus_bus.host.needs import judged_by_what_is_known
-from hisbus_bus.kernel.charts import StoredChart
+from hisbus_bus.kernel.stored import EMPTY, StoredChart, row
 from hisbus_bus.lab.evaluate.run import run
 from hisbus_bus.lab.evaluate.sample import Sample
 from hisbus_schemas import EVERY_OTHER, Assessment, ChartUnknown, Code, Need, Text, Unevaluated
@@ -129,9 +129,9 @@ def test_every_answer_goes_through_it() -> None:
 
 def test_a_stored_chart_says_what_is_unknown_of_it_whatever_is_granted() -> None:
     one = unknown("document:*")
-    fields = {"unknown": f"[{one.model_dump_json()}]", "documents": "[]"}
+    parts = {"unknown": EMPTY.after([row("unknown", one.id, "1", 1, f"[{one.model_dump_json()}]")])}
     stay = '{"visit":{"authority":"A","number":"V"},"status":"admitted"}'
-    stored = StoredChart("e1", 1, make_chart().now, "k", fields, stay)
+    stored = StoredChart("e1", 1, make_chart().now, "k", {}, stay, parts)
     assert stored.unknown == [one] == stored.chart().unknown == stored.chart().project(frozenset()).unknown
     assert '"unknown":[{' in stored.json([])
     assert StoredChart("e1", 1, make_chart().now, "k", {}, stay).unknown == []

@@ -15,12 +15,12 @@ from hisbus_bus.flow.review.states import EDITED, OPEN, RESOLVED, STALE, WITHDRA
 from hisbus_bus.host.calls import StoredCase, call_of, judged
 from hisbus_bus.host.connected import judged_by_what_comes
 from hisbus_bus.kernel import coverage, rules, tables
-from hisbus_bus.kernel.charts import StoredChart
 from hisbus_bus.kernel.consumer import Batch
 from hisbus_bus.kernel.coverage import Word
 from hisbus_bus.kernel.log import Record
 from hisbus_bus.kernel.settings import Settings
 from hisbus_bus.kernel.site import Site
+from hisbus_bus.kernel.stored import StoredChart
 from hisbus_bus.lab.evaluate.datasets import charts
 from hisbus_bus.lab.evaluate.run import run
 from hisbus_schemas import (
@@ -101,9 +101,9 @@ def test_an_agent_is_told_what_comes() -> None:
     stay = '{"visit":{"authority":"A","number":"V"},"status":"admitted","department":"骨科"}'
     chart = StoredChart("e1", 1, NOW, "k", {}, stay)
     covered = make_coverage("document:C0037", version=4)
-    sent = json.loads(call_of(StoredCase(None, chart, coverage=covered), agent(), Settings(site="test")))
+    sent = json.loads(call_of(StoredCase(None, chart, coverage=covered), agent(), Settings(site="test")).whole())
     assert Coverage.model_validate(sent["coverage"]) == covered
-    assert "coverage" not in json.loads(call_of(StoredCase(None, chart), agent(), Settings(site="test")))
+    assert "coverage" not in json.loads(call_of(StoredCase(None, chart), agent(), Settings(site="test")).whole())
     assert chart.department == "骨科"
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from hisbus.evidence import labelled
+from hisbus.frames import Call, Rows
 from hisbus.grants import project
 from hisbus.resolve import resolves
 from hisbus.testing import make_case, make_chart, make_event
@@ -24,6 +25,12 @@ def test_the_chart_holds_each_part_and_no_other(chart: Chart, parts: dict[str, E
     assert list(chart.entries()) == list(parts.values())
     of_parts = {name for name, field in Chart.model_fields.items() if "list[" in str(field.annotation)}
     assert of_parts == set(parts)
+
+
+def test_what_changed_of_each_part_can_be_sent() -> None:
+    sent = {name: str(field.annotation) for name, field in Rows.model_fields.items() if name not in Call.model_fields}
+    assert [name for name in sent if "Chart" in sent[name]] == [part.name for part in LISTS]
+    assert all(f".{part.model.__name__}]" in sent[part.name] for part in LISTS)
 
 
 @pytest.mark.parametrize("part", LISTS, ids=lambda part: part.name)

@@ -21,8 +21,8 @@ from hisbus_bus.flow.timers import Timers
 from hisbus_bus.host.agents import UNHEARD, AgentHost
 from hisbus_bus.host.calls import StoredCase, call_of
 from hisbus_bus.kernel import charts, releases, tables
-from hisbus_bus.kernel.charts import StoredChart
 from hisbus_bus.kernel.site import Site
+from hisbus_bus.kernel.stored import StoredChart
 from hisbus_schemas import Assessed, Assessment, Chart, Decision, Unevaluated, Wake
 
 from .evaluate.conftest import Looker
@@ -104,7 +104,7 @@ async def test_a_release_is_registered_once_and_follows_the_last(site: Site) -> 
 
 @pytest.fixture
 def charted(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def stored(_connection: Any, encounters: Collection[str]) -> dict[str, StoredChart]:
+    async def stored(_connection: Any, encounters: Collection[str], _known: Any) -> dict[str, StoredChart]:
         return {name: StoredChart(name, 5, NOON, "k", {}, '{"status":"admitted"}') for name in encounters}
 
     async def stored_events(_connection: Any, _ids: Collection[str]) -> dict[str, str]:
@@ -124,7 +124,7 @@ async def test_a_call_carries_its_release_and_the_answer_names_it(site: Site, lo
     said = [Assessed.model_validate_json(out.value) for out in log.appended]
     assert {one.release for one in said} == {row.id} == {case.release for case in host.cases}
     assert not any(one.shadow for one in said)
-    assert f'"release":"{row.id}"' in call_of(host.cases[0], QC, site.settings).replace(": ", ":")
+    assert f'"release":"{row.id}"' in call_of(host.cases[0], QC, site.settings).whole().replace(": ", ":")
 
 
 @pytest.mark.usefixtures("charted")

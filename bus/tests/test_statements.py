@@ -11,7 +11,6 @@ from sqlalchemy import event
 
 from hisbus.frames import AgentInfo
 from hisbus_bus.desk.read import followed, sources
-from hisbus_bus.flow import dispatch as dispatching
 from hisbus_bus.flow import timers, translate
 from hisbus_bus.flow.chart import store
 from hisbus_bus.flow.dispatch import Dispatch
@@ -19,7 +18,7 @@ from hisbus_bus.flow.review import Review, opinions
 from hisbus_bus.flow.review import step as review
 from hisbus_bus.flow.timers import Timers
 from hisbus_bus.host.agents import AgentHost
-from hisbus_bus.kernel import charts, tables
+from hisbus_bus.kernel import charts, reading, tables
 from hisbus_bus.kernel.consumer import Batch, Step
 from hisbus_bus.kernel.database import Database
 from hisbus_bus.kernel.log import Record
@@ -114,14 +113,16 @@ async def test_many_charts_are_read_with_the_statements_of_one(site: Site) -> No
     blank: dict[type, Any] = {str: "", int: 1, bytes: b"", bool: False, object: NOON}
     needed = {one.name: blank[one.type.python_type] for one in tables.encounters.columns if not one.nullable}
     async with site.database.write() as connection:
-        rows = [needed | {"id": stay, "stay": '{"status":"admitted"}'} for stay in (*ONE, *MANY)]
+        rows = [needed | {"id": stay, "stay": '{"status":"admitted"}'} for stay in ("first", *ONE, *MANY)]
         await connection.execute(tables.encounters.insert(), rows)
     counts = {}
     for agent in (QC, CHECK):
         dispatch = Dispatch(site, cast(AgentHost, Host()), agent, [QC, CHECK])
-        await dispatch.handle(charted(ONE))  # registers what the agent goes by
+        await dispatch.handle(charted(["first"]))  # registers what the agent goes by
         counts[agent.name] = [await statements(site, dispatch, charted(stays)) for stays in (ONE, MANY)]
         assert counts[agent.name][0] == counts[agent.name][1]
+        again = [await statements(site, dispatch, charted(stays)) for stays in (ONE, MANY)]
+        assert again == [counts[agent.name][0] - 1] * 2, "entries are read where a stay has changed"
     assert counts["check"][0] == counts["qc"][0] + 1, "other agents' proposals are read for those that asked"
 
 
@@ -139,9 +140,10 @@ async def test_news_of_changes_cost_one_statement_more_and_nothing_where_nobody_
 LOOKED_UP = {
     "the ledger": translate._CONCERNED, "outputs": store._OUTPUTS, "patients": store._PATIENTS,
     "stays": store._ENCOUNTERS, "stays of patients": store._OWNED, "entries": store._SLOTS,
-    "charts": charts._STAYS, "their entries": charts._ENTRIES, "events": charts._EVENTS,
+    "charts": charts._STAYS, "their entries": charts._CHANGED["postgresql"], "events": charts._EVENTS,
     "reconciled": review._HEADS, "proposals": review._STANDING, "wakes": timers._STORED,
-    "open proposals": dispatching._OPEN, "opinions": opinions._SAID, "sources": sources._BY_EVENT,
+    "open proposals": reading._OPEN, "waiting calls": reading._PARKED,
+    "opinions": opinions._SAID, "sources": sources._BY_EVENT,
     "the stays of patients": followed._OFFERED, "what agents said": followed._HEADS, "their findings": followed._SAID,
     "parked calls": followed._PARKED, "what a message looked up": followed._OPEN,
     "what a message made": followed._CHARTED, "its events": followed._EVENTS,

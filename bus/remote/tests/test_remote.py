@@ -21,8 +21,8 @@ from hisbus_bus.host.calls import StoredCase
 from hisbus_bus.host.remote import RemoteHost
 from hisbus_bus.host.wire import ANSWER, CASE, HELLO, SPOKEN, Post, Take
 from hisbus_bus.kernel import topics
-from hisbus_bus.kernel.charts import StoredChart
 from hisbus_bus.kernel.settings import Settings
+from hisbus_bus.kernel.stored import StoredChart
 from hisbus_remote import Service
 from hisbus_schemas import Assessment, ChartUnknown, Code, Finding, Need, Text, Wake
 

@@ -37,6 +37,7 @@ from hisbus_bus.kernel.controls import Part, Watcher
 from hisbus_bus.kernel.database import Database
 from hisbus_bus.kernel.live import Live
 from hisbus_bus.kernel.outbox import Relay
+from hisbus_bus.kernel.reading import Reading
 from hisbus_bus.kernel.seals import Sealer
 from hisbus_bus.kernel.settings import Settings
 from hisbus_bus.kernel.signals import Signals
@@ -290,8 +291,9 @@ class App:
         everybody = [agent for _, agent in called]
         async with self.site.database.write() as connection:
             await rules.forget(connection, [agent.name for agent in everybody])
+        reading = Reading(self.site.database)
         for host, agent in called:
-            dispatch = Dispatch(self.site, host, agent, everybody, self._rules.get(agent.name, ()))
+            dispatch = Dispatch(self.site, host, agent, everybody, self._rules.get(agent.name, ()), reading)
             await dispatch.first_look()
             part = self._controls.part(f"agent:{agent.name}", "step:dispatch")
             self._calling[agent.name] = self._consume(

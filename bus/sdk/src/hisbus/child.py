@@ -20,8 +20,9 @@ from pydantic import BaseModel, ValidationError
 from hisbus.agent import Agent
 from hisbus.answer import answer, declared, packed
 from hisbus.errors import ConfigError, NotEvaluated, RetryLater, reason_code
-from hisbus.frames import FROM_PARENT, LENGTH, Answer, Ask, Call, Hello, Unask, pack
+from hisbus.frames import LENGTH, Answer, Ask, Call, Hello, KeptCall, Unask, Whole, pack, unpack
 from hisbus.hookspecs import API_VERSION
+from hisbus.kept import KeptCharts
 from hisbus.load import load_agents
 from hisbus.schema import typed
 
@@ -32,6 +33,9 @@ LARGEST_FILE = 64 * MIB
 """An agent has no side effects; what it writes by mistake does not fill the disk."""
 GARBAGE = 10_000
 """New objects between two looks for garbage; a chart is some hundreds."""
+KEPT_SHARE = 64
+"""Of the memory that the process may use, the JSON of the charts that it keeps is one in so many: read it takes a
+dozen times as much."""
 
 _PR_SET_PDEATHSIG = 1
 
@@ -54,8 +58,12 @@ def confine(memory_mb: int) -> None:
 class Child:
     """Answers the parent's calls with the plugin's agents."""
 
-    def __init__(self, agents: dict[str, Agent], writer: asyncio.StreamWriter, answer_bytes: int) -> None:
+    def __init__(
+        self, agents: dict[str, Agent], writer: asyncio.StreamWriter, answer_bytes: int, charts: KeptCharts
+    ) -> None:
         self._agents = agents
+        self._grants = {name: frozenset(agent.grants) for name, agent in agents.items()}
+        self._charts = charts
         self._writer = writer
         self._answer_bytes = answer_bytes
         self._running: set[asyncio.Task[None]] = set()
@@ -67,17 +75,31 @@ class Child:
         while True:
             try:
                 (length,) = LENGTH.unpack(await reader.readexactly(LENGTH.size))
-                frame = FROM_PARENT.validate_json(await reader.readexactly(length))
+                frames = unpack(await reader.readexactly(length))
             except (asyncio.IncompleteReadError, ConnectionError):
                 os._exit(EXIT_PARENT_GONE)
-            if isinstance(frame, Answer):
-                asked = self._asked.get(frame.id)
-                if asked is not None and not asked.done():
-                    asked.set_result(frame)
-                continue
-            task = asyncio.create_task(self._answer(frame))
-            self._running.add(task)
-            task.add_done_callback(self._running.discard)
+            for frame in frames:
+                if isinstance(frame, Answer):
+                    self._hear(frame)
+                else:
+                    self._take(frame)
+
+    def _hear(self, answer: Answer) -> None:
+        asked = self._asked.get(answer.id)
+        if asked is not None and not asked.done():
+            asked.set_result(answer)
+
+    def _take(self, call: KeptCall) -> None:
+        """Begin to answer a call, whose chart is made at once: what is sent next may rest on it."""
+        if call.rows is not None:
+            chart = self._charts.chart(self._grants[call.agent], call.chart, call.rows)
+            if chart is None:
+                self._writer.write(pack(Whole(call=call.id)))
+                return
+            call = call.model_copy(update={"chart": chart, "rows": None})
+        task = asyncio.create_task(self._answer(call))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
 
     async def ask(self, call: int, system: str, question: str, schema: dict[str, Any], only: Any) -> Answer:
         """Ask the parent; a question that nobody waits for any more is taken back."""
@@ -138,10 +160,10 @@ def load(plugin: str) -> tuple[dict[str, Agent], Hello]:
         return {}, Hello(api=API_VERSION, failure=reason_code(error))
     except ValidationError:
         return {}, Hello(api=API_VERSION, failure="not_an_agent")
-    return {agent.name: agent for agent in agents}, Hello(api=API_VERSION, agents=infos)
+    return {agent.name: agent for agent in agents}, Hello(api=API_VERSION, agents=infos, keeps=True)
 
 
-async def run(plugin: str, descriptor: int, answer_bytes: int) -> None:
+async def run(plugin: str, descriptor: int, memory_bytes: int, answer_bytes: int) -> None:
     """Load the plugin and serve it on an inherited socket."""
     reader, writer = await asyncio.open_unix_connection(sock=socket.socket(fileno=descriptor), limit=MIB)
     agents, hello = load(plugin)
@@ -151,14 +173,14 @@ async def run(plugin: str, descriptor: int, answer_bytes: int) -> None:
     gc.set_threshold(GARBAGE)
     writer.write(pack(hello))
     await writer.drain()
-    await Child(agents, writer, answer_bytes).serve(reader)
+    await Child(agents, writer, answer_bytes, KeptCharts(memory_bytes // KEPT_SHARE)).serve(reader)
 
 
 def main() -> None:
     """Run the child."""
     plugin, descriptor, memory_mb, answer_mb = sys.argv[1], *map(int, sys.argv[2:5])
     confine(memory_mb)
-    serving = run(plugin, descriptor, answer_mb * MIB)
+    serving = run(plugin, descriptor, memory_mb * MIB, answer_mb * MIB)
     try:
         run_until_done = import_module("uvloop").run
     except ImportError:  # a vendor's interpreter need not have it

@@ -4,17 +4,47 @@ The child speaks first (``Hello``); then every ``Call`` gets one ``Reply``, in a
 may ask the model: every ``Ask`` gets one ``Answer``, in any order, unless the child takes it back (``Unask``). A call
 that says ``llm: false`` must not ask, so a bus that knows no ``Ask`` never gets one. A remote agent's service says and
 hears the same JSON in Kafka records; it has no model to ask.
+
+A child that says that it ``keeps`` charts hears lists of frames, and of a chart that it was sent before no more than
+what changed (``Rows``). Where it has lost that, it asks for the ``Whole`` of the call's chart.
 """
 
 import struct
-from typing import Annotated, Any, Literal
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, TypeAdapter
 
 from hisbus.names import Grants, Kind, Rule, Version, Word
-from hisbus_schemas import EVERY_OTHER, Assessment, Chart, Contract, Coverage, Event, Instant, Need, Proposal, RuleInfo
+from hisbus_schemas import (
+    EVERY_OTHER,
+    Assessment,
+    Chart,
+    ChartAdministration,
+    ChartAllergy,
+    ChartCharge,
+    ChartDiagnosis,
+    ChartDocument,
+    ChartMove,
+    ChartOrder,
+    ChartProcedure,
+    ChartReading,
+    ChartUnknown,
+    Contract,
+    Coverage,
+    Entry,
+    Event,
+    Instant,
+    Need,
+    Proposal,
+    RuleInfo,
+)
 
 LENGTH = struct.Struct(">I")
+
+E = TypeVar("E", bound=Entry)
+Changed = list[tuple[str, str, int, list[E]]]
+"""Of each stored entry that changed: its id, its place in the list, its digest, and what it shows there now."""
 
 
 class AgentInfo(Contract):
@@ -48,6 +78,8 @@ class Hello(Contract):
     """The API's version where the plugin is installed."""
     agents: Annotated[list[AgentInfo], Field(max_length=100)] = []
     failure: Annotated[str, Field(pattern=r"^[a-z_]{0,40}$")] = ""
+    keeps: bool = False
+    """It keeps the charts that it was sent."""
 
 
 class Call(Contract):
@@ -72,6 +104,42 @@ class Call(Contract):
     """Whether there is a model to ask."""
     model: str = ""
     """Its name."""
+
+
+class Rows(Contract):
+    """The lists of a chart, as far as they were granted: what changed since the version that was sent last."""
+
+    base: int | None
+    """That version; None: this is all of it."""
+    digest: int
+    """Of all rows once these are taken in: their own, joined by exclusive or."""
+    size: int
+    """About how many bytes all of them are."""
+    documents: Changed[ChartDocument] = []
+    diagnoses: Changed[ChartDiagnosis] = []
+    procedures: Changed[ChartProcedure] = []
+    orders: Changed[ChartOrder] = []
+    results: Changed[ChartReading] = []
+    vitals: Changed[ChartReading] = []
+    charges: Changed[ChartCharge] = []
+    allergies: Changed[ChartAllergy] = []
+    administrations: Changed[ChartAdministration] = []
+    moves: Changed[ChartMove] = []
+    unknown: Changed[ChartUnknown] = []
+
+
+class KeptCall(Call):
+    """One case for one agent of a process that keeps charts."""
+
+    rows: Rows | None = None
+    """Set: the chart comes without its lists, which are these laid over what is kept. None: it is whole."""
+
+
+class Whole(Contract):
+    """What the rows of a call are to be laid over is not kept: send its chart whole."""
+
+    type: Literal["whole"] = "whole"
+    call: int
 
 
 class Ask(Contract):
@@ -127,18 +195,32 @@ class Reply(Contract):
     stack: Annotated[str, Field(pattern=r"^[0-9a-f]{0,16}$")] = ""
 
 
-FROM_CHILD: TypeAdapter[Reply | Ask | Unask] = TypeAdapter(Annotated[Reply | Ask | Unask, Field(discriminator="type")])
-FROM_PARENT: TypeAdapter[Call | Answer] = TypeAdapter(Annotated[Call | Answer, Field(discriminator="type")])
+FROM_CHILD: TypeAdapter[Reply | Ask | Unask | Whole] = TypeAdapter(
+    Annotated[Reply | Ask | Unask | Whole, Field(discriminator="type")]
+)
+FROM_PARENT: TypeAdapter[KeptCall | Answer] = TypeAdapter(Annotated[KeptCall | Answer, Field(discriminator="type")])
+MANY_FROM_PARENT: TypeAdapter[list[KeptCall | Answer]] = TypeAdapter(
+    list[Annotated[KeptCall | Answer, Field(discriminator="type")]]
+)
 
 
 def pack(frame: Contract) -> bytes:
     """Return the bytes of a frame."""
-    return _framed(frame.model_dump_json())
+    return framed(frame.model_dump_json())
 
 
-def pack_call(id: int, call: str) -> bytes:
-    """Return the bytes of a ``Call`` that is JSON already, all but its type and id."""
-    return _framed(numbered(id, call))
+def pack_many(frames: Iterable[str]) -> bytes:
+    """Return the bytes of a list of frames that are JSON already."""
+    return framed(f"[{','.join(frames)}]")
+
+
+def unpack(frame: bytes) -> list[KeptCall | Answer]:
+    """Return what the parent says with one frame: a list, or one thing.
+
+    Raises:
+        ValidationError: it is neither.
+    """
+    return MANY_FROM_PARENT.validate_json(frame) if frame[:1] == b"[" else [FROM_PARENT.validate_json(frame)]
 
 
 def numbered(id: int, call: str) -> str:
@@ -146,6 +228,7 @@ def numbered(id: int, call: str) -> str:
     return f'{{"type":"call","id":{id},{call[1:]}'
 
 
-def _framed(text: str) -> bytes:
+def framed(text: str) -> bytes:
+    """Return the bytes of a frame that is JSON already."""
     body = text.encode()
     return LENGTH.pack(len(body)) + body

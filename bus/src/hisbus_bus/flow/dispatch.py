@@ -3,10 +3,9 @@
 import asyncio
 from collections.abc import Collection
 from functools import partial
-from typing import Any
 
 from pydantic_core import from_json
-from sqlalchemy import bindparam, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hisbus.errors import RetryLater
@@ -15,11 +14,10 @@ from hisbus_bus.host.agents import UNHEARD, Host
 from hisbus_bus.host.calls import StoredCase
 from hisbus_bus.host.llm.turns import Priority
 from hisbus_bus.kernel import changed, charts, coverage, parked, releases, rules, tables, wakes
-from hisbus_bus.kernel.bulk import given, within
 from hisbus_bus.kernel.consumer import BATCH_SIZE, Batch
 from hisbus_bus.kernel.log import NewRecord, Record
+from hisbus_bus.kernel.reading import Asked, Reading
 from hisbus_bus.kernel.site import Site
-from hisbus_bus.kernel.states import Proposed
 from hisbus_bus.kernel.topics import ALL, BACKFILL, ENDS, Name, digest
 from hisbus_schemas import PROPOSALS, Assessed, Assessment, Charted
 
@@ -29,21 +27,6 @@ LOOKS_BACK = (FIRST_LOOK, "replay")
 """How the names of wakes begin that nothing new at the patient has caused."""
 
 Seen = tuple[Charted, StoredCase]
-
-_OPEN = select(
-    tables.proposals.c.id, tables.proposals.c.agent, tables.proposals.c.encounter, tables.proposals.c.body
-).where(
-    within(tables.proposals.c.encounter, given("ids")),
-    tables.proposals.c.status == Proposed.OPEN,
-    tables.proposals.c.shadow.is_(False),
-    tables.proposals.c.agent != bindparam("own"),
-    within(tables.proposals.c.kind, given("kinds")),
-)
-_PARKED = select(tables.parked.c.encounter).where(
-    tables.parked.c.step == bindparam("step"),
-    tables.parked.c.status == "parked",
-    within(tables.parked.c.encounter, given("ids")),
-)
 
 
 class Dispatch:
@@ -63,6 +46,7 @@ class Dispatch:
         info: AgentInfo,
         others: Collection[AgentInfo] = (),
         goes_by: Collection[str] = (),
+        reading: Reading | None = None,
     ) -> None:
         """Take one agent of a host.
 
@@ -72,6 +56,7 @@ class Dispatch:
             info: what it declares.
             others: the site's other agents; those are told that asked for news of its proposals.
             goes_by: the rules that it goes by under its settings; empty: not known.
+            reading: what all agents of the process read with; None: this one reads alone.
         """
         self.name = f"dispatch.{info.name}"
         self.group = site.group(self.name)
@@ -85,7 +70,7 @@ class Dispatch:
         self._heard = any(changed.KIND in other.kinds and other.name != info.name for other in others)
         self._goes_by: tuple[AgentInfo, str] | None = None
         self._goes_by_rules = goes_by
-        self._coverage = coverage.Reader()
+        self._reading = reading or Reading(site.database)
         self._hears = [word.removesuffix("s") for word in PROPOSALS if word in info.grants]
 
     def wants(self, record: Record) -> bool:
@@ -159,36 +144,29 @@ class Dispatch:
         return self._goes_by[1]
 
     async def _read(self, records: list[Charted], release: str) -> tuple[list[Seen], set[str]]:
-        """Return the charts that there are, and of their stays those with a parked call; all in one snapshot.
+        """Return the charts that there are, and of their stays those with a parked call of this agent.
 
         Without those that a replay has made backfill since.
         """
-        async with self._site.database.read() as connection:
-            stored = await charts.stored(connection, {record.encounter for record in records})
-            events = await charts.stored_events(connection, {record.event for record in records})
-            waiting = {"step": self.name, "ids": sorted(stored)}
-            answered = set(await connection.scalars(_PARKED, waiting))
-            said = await self._said(connection, sorted(stored)) if self._hears else {}
-            covered = await self._coverage.read(connection)
+        stays = {record.encounter for record in records}
+        found = await self._reading.read(Asked(stays, {record.event for record in records}, self._hears))
         # A stay that is not there is no more, and with it what could be said of it.
-        known = [record for record in records if record.encounter in stored]
-        if any(stored[record.encounter].version < record.version for record in known):
+        known = [record for record in records if record.encounter in found.charts]
+        if any(found.charts[record.encounter].version < record.version for record in known):
             raise RetryLater("The chart is behind its topic: it is being restored.", code="chart_behind")
-        known = [record for record in known if not stored[record.encounter].backfill]
+        known = [record for record in known if not found.charts[record.encounter].backfill]
         cases = [
-            StoredCase(events.get(one.event), stored[one.encounter], said.get(one.encounter, ()), release, covered)
+            StoredCase(
+                found.events.get(one.event),
+                found.charts[one.encounter],
+                found.said(one.encounter, self._info.name, self._hears),
+                release,
+                found.coverage,
+            )
             for one in known
         ]
+        answered = {stay for step, stay in found.parked if step == self.name and stay in stays}
         return list(zip(known, cases, strict=True)), answered
-
-    async def _said(self, connection: AsyncConnection, encounters: list[str]) -> dict[str, list[dict[str, Any]]]:
-        """Return what other agents have open and this one was granted, by encounter."""
-        said: dict[str, list[dict[str, Any]]] = {}
-        wanted = {"ids": encounters, "own": self._info.name, "kinds": self._hears}
-        for row in await connection.execute(_OPEN, wanted):
-            proposal = from_json(row.body) | {"id": row.id, "agent": row.agent}
-            said.setdefault(row.encounter, []).append(proposal)
-        return {encounter: sorted(its, key=lambda one: str(one["id"])) for encounter, its in said.items()}
 
     async def _assess(self, record: Charted, case: StoredCase) -> Assessment:
         priority = Priority.BACKFILL if _looks_back(record, case) else Priority.LIVE

@@ -15,8 +15,9 @@ from hisbus_bus.host.llm.case import CaseLLM
 from hisbus_bus.host.llm.client import Client
 from hisbus_bus.host.llm.turns import Priority
 from hisbus_bus.host.needs import judged_by_what_is_known
-from hisbus_bus.kernel.charts import StoredChart
+from hisbus_bus.host.outgoing import Outgoing
 from hisbus_bus.kernel.settings import AgentSettings, Settings
+from hisbus_bus.kernel.stored import StoredChart
 from hisbus_bus.kernel.telemetry import logger
 from hisbus_schemas import Assessment, Chart, ChartUnknown, Coverage
 
@@ -92,8 +93,10 @@ def questions_of(
     return Questions(CaseLLM(client, info.name, seen, now, model=model, priority=priority))
 
 
-def call_of(case: Case | StoredCase, info: AgentInfo, settings: Settings, *, llm: str = "", terms: str = "") -> str:
-    """Return the ``Call`` of a case as JSON, without type and id: what the agent was granted, and nothing beside it.
+def call_of(
+    case: Case | StoredCase, info: AgentInfo, settings: Settings, *, llm: str = "", terms: str = ""
+) -> Outgoing:
+    """Return the call of a case: what the agent was granted, and nothing beside it.
 
     Args:
         case: what it is about.
@@ -155,15 +158,15 @@ def judged(
     return known.model_copy(update={"asked": questions.llm.asked if questions else []})
 
 
-def _stored(case: StoredCase, info: AgentInfo, its: AgentSettings, beside: dict[str, Any]) -> str:
+def _stored(case: StoredCase, info: AgentInfo, its: AgentSettings, beside: dict[str, Any]) -> Outgoing:
     head = beside | {"now": case.chart.now, "settings": its.settings}
     event = "null" if case.event is None else project_event(case.event, info.grants)
     shown = to_json([one for one in case.proposals if f"{one['kind']}s" in info.grants]).decode()
-    rest = f'"event":{event},"chart":{case.chart.json(info.grants)},"proposals":{shown}'
-    return f"{to_json(head).decode()[:-1]},{rest}}}"
+    rest = f'{to_json(head).decode()[:-1]},"event":{event},"proposals":{shown}}}'
+    return Outgoing(rest, case.chart, info.grants)
 
 
-def _made(case: Case, info: AgentInfo, beside: dict[str, Any]) -> str:
+def _made(case: Case, info: AgentInfo, beside: dict[str, Any]) -> Outgoing:
     seen = project(case, info.grants)
     call = Call(
         id=0,
@@ -174,4 +177,5 @@ def _made(case: Case, info: AgentInfo, beside: dict[str, Any]) -> str:
         settings=seen.settings,
         **beside,
     )
-    return call.model_dump_json(exclude={"type", "id"})
+    rest = call.model_dump_json(exclude={"type", "id", "chart"})
+    return Outgoing(rest, seen.chart.model_dump_json(), info.grants)

@@ -6,9 +6,10 @@ import signal
 import socket
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Literal
 
 from prometheus_client import Counter
 from pydantic import ValidationError
@@ -23,13 +24,17 @@ from hisbus.frames import (
     Hello,
     Reply,
     Unask,
-    pack,
-    pack_call,
+    Whole,
+    framed,
+    numbered,
+    pack_many,
 )
 from hisbus.hookspecs import API_VERSION
+from hisbus_bus.host.outgoing import Outgoing, Sent
 from hisbus_bus.kernel.settings import PluginSettings
 from hisbus_bus.kernel.telemetry import REGISTRY
 from hisbus_bus.kernel.topics import MIB, TOPICS
+from hisbus_schemas import Contract
 
 START_S = 60.0
 """A plugin that has not said hello by then is ended."""
@@ -49,6 +54,17 @@ Ended = Callable[[str, Sequence[str]], None]
 Asking = Callable[[Ask], Awaitable[Answer]]
 """Answers a question of a call. It raises nothing that is not a bug."""
 
+GATHERED = MIB
+"""Characters of what leaves together: a process that has little memory reads a frame at a time."""
+
+
+class _ReplyTo(Contract):
+    """Of a reply that is none: which call it answers."""
+
+    type: Literal["reply"]
+    id: int
+
+
 MOST_ASKS = 200
 """Questions of one call. An agent that asks more is not judging one case."""
 
@@ -56,6 +72,7 @@ MOST_ASKS = 200
 @dataclass(slots=True)
 class _Flight:
     encounter: str
+    call: Outgoing
     asking: Asking | None
     clock: asyncio.Timeout
     """Stands still while an answer of the model is waited for: that is not the agent's time."""
@@ -66,6 +83,8 @@ class _Flight:
     asks: dict[int, asyncio.Task[None]] = field(default_factory=dict)
     asked: int = 0
     over: bool = False
+    whole: bool = False
+    """Its chart was asked for whole."""
 
     def stop_clock(self) -> None:
         when = self.clock.when()
@@ -91,6 +110,10 @@ class AgentProcess:
         self._limit = min(settings.answer_mb * MIB, ANSWER_BYTES)
         self._flights: dict[int, _Flight] = {}
         self._next_id = 0
+        self._sent: Sent | None = None
+        """None: it keeps no charts."""
+        self._leaving: list[str] = []
+        """What leaves with the next frame, JSON."""
         self._process: Process | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._receiver: asyncio.Task[None] | None = None
@@ -119,12 +142,12 @@ class AgentProcess:
         self._receiver = asyncio.create_task(self._receive())
         return agents
 
-    async def call(self, encounter: str, call: str, deadline_s: float, asking: Asking | None = None) -> Reply:
-        """Send a call and return its reply.
+    async def call(self, encounter: str, call: Outgoing, deadline_s: float, asking: Asking | None = None) -> Reply:
+        """Send a call and return its reply. Calls that are made in the same turn of the loop leave together.
 
         Args:
             encounter: whom it is about.
-            call: a ``Call`` without type and id, JSON.
+            call: what it is given.
             deadline_s: how much time of its own the agent may take, seconds.
             asking: answers its questions to the model; None: it may not ask.
 
@@ -136,19 +159,15 @@ class AgentProcess:
         self._next_id += 1
         id = self._next_id
         clock = asyncio.timeout(deadline_s)
-        flight = _Flight(encounter, asking, clock, asyncio.get_running_loop().create_future())
+        flight = _Flight(encounter, call, asking, clock, asyncio.get_running_loop().create_future())
         self._flights[id] = flight
         try:
             async with clock:
-                self._writer.write(pack_call(id, call))
-                await self._writer.drain()
+                self._leave(numbered(id, call.whole()) if self._sent is None else self._sent.frame(id, call))
                 reply = await flight.reply
         except TimeoutError:
             self.end("child_killed")
             raise CallFailed(code="deadline") from None
-        except ConnectionError:
-            self.end("crashed")
-            raise CallFailed(code=self.code) from None
         finally:
             self._flights.pop(id, None)
             await self._withdraw(flight)
@@ -223,16 +242,19 @@ class AgentProcess:
         names = [agent.name for agent in hello.agents]
         if names[:1] != [self.plugin] or len(set(names)) != len(names):
             raise _refused("name")
+        self._sent = Sent() if hello.keeps else None
         return hello.agents
 
     async def _receive(self) -> None:
         try:
             while True:
-                match FROM_CHILD.validate_json(await self._frame(self._limit)):
+                match _heard(await self._frame(self._limit)):
                     case Reply() as reply:
                         flight = self._flights.get(reply.id)
                         if flight is not None and not flight.reply.done():
                             flight.reply.set_result(reply)
+                    case Whole() as lost:
+                        self._send_whole(lost.call)
                     case Ask() as ask:
                         self._ask(ask)
                     case Unask() as back:
@@ -282,8 +304,35 @@ class AgentProcess:
         await asyncio.gather(*asks.values(), return_exceptions=True)
 
     def _write(self, answer: Answer) -> None:
-        if not self.code:
-            self._writer.write(pack(answer))
+        self._leave(answer.model_dump_json())
+
+    # --- frames -------------------------------------------------------------------------------------------------------
+
+    def _leave(self, frame: str) -> None:
+        """Send what is JSON already, together with all that is to leave in this turn of the loop, in order."""
+        if not self._leaving:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._leaving.append(frame)
+
+    def _flush(self) -> None:
+        leaving, self._leaving = self._leaving, []
+        if self.code or self._writer.is_closing():
+            return  # it has ended, and its calls are told
+        frames = map(framed, leaving) if self._sent is None else map(pack_many, _gathered(leaving))
+        for frame in frames:
+            self._writer.write(frame)
+
+    def _send_whole(self, id: int) -> None:
+        """Send a call again, whole, to a process that has lost what its chart was to be laid over."""
+        flight = self._flights.get(id)
+        if flight is None:
+            return  # nobody waits for it
+        if flight.whole or self._sent is None:
+            self.end("bad_answer")
+            return
+        flight.whole = True
+        self._sent.lost(flight.call)
+        self._leave(numbered(id, flight.call.whole()))
 
     async def _frame(self, limit: int) -> bytes:
         (length,) = LENGTH.unpack(await self._reader.readexactly(LENGTH.size))
@@ -311,6 +360,31 @@ def _environment() -> dict[str, str]:
     """Return what a plugin sees of our environment: nothing of the configuration, no secret, no clock of its own."""
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL") if name in os.environ}
     return {**kept, "TZ": "UTC", "PYTHONHASHSEED": "0"}
+
+
+def _heard(frame: bytes) -> Reply | Ask | Unask | Whole:
+    """Return what a process says. An answer that is none fails its call alone.
+
+    Raises:
+        ValidationError: it is no frame.
+    """
+    try:
+        return FROM_CHILD.validate_json(frame)
+    except ValidationError:
+        return Reply(id=_ReplyTo.model_validate_json(frame).id, failure="bad_answer")
+
+
+def _gathered(leaving: Sequence[str]) -> Iterator[list[str]]:
+    """Yield what leaves, in portions: one of several is no larger than ``GATHERED``."""
+    portion, size = list[str](), 0
+    for frame in leaving:
+        if portion and size + len(frame) > GATHERED:
+            yield portion
+            portion, size = [], 0
+        portion.append(frame)
+        size += len(frame)
+    if portion:
+        yield portion
 
 
 def _answered(flight: _Flight, id: int) -> None:

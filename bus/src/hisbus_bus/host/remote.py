@@ -82,7 +82,7 @@ class RemoteHost:
         """
         await self._until_heard()
         info = self.agents[0]
-        call = call_of(case, info, self._settings)
+        call = call_of(case, info, self._settings).whole()
         now = case.now if isinstance(case, Case) else case.chart.now
         try:
             with SECONDS.labels(agent).time():

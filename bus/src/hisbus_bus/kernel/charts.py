@@ -1,87 +1,53 @@
 """Reading charts: one snapshot, a few queries. Charts are written by the chart step alone."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
-from pydantic import TypeAdapter
 from pydantic_core import from_json, to_json
-from sqlalchemy import JSON, ColumnElement, Row, cast, select, type_coerce
+from sqlalchemy import JSON, ColumnElement, cast, exists, select, text, type_coerce
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hisbus_bus.kernel import tables
 from hisbus_bus.kernel.bulk import given, within
-from hisbus_schemas import DIED, GRANTS, Chart, ChartUnknown, Event
+from hisbus_bus.kernel.stored import EMPTY, NOTHING, Row, StoredChart, row
+from hisbus_schemas import DIED, Chart, Event
 
 OPEN = ("preadmitted", "registered", "admitted")
 """Statuses of stays that are not closed."""
 
-_UNKNOWN = TypeAdapter(list[ChartUnknown])
+_NONE: Mapping[str, StoredChart] = {}
+_CALL = tables.parked.c
 
+_SAYS = ("id", "version", "refolded", "now", "key", "stay", "authority", "number", "counter", "timezone", "connector")
 _STAYS = (
-    select(tables.encounters, tables.patients.c.shown)
+    select(
+        *(tables.encounters.c[name] for name in (*_SAYS, "past", "live")),
+        tables.patients.c.shown,
+        exists().where(_CALL.encounter == tables.encounters.c.id, _CALL.status == "parked").label("waits"),
+    )
     .outerjoin_from(tables.encounters, tables.patients, tables.patients.c.id == tables.encounters.c.patient)
     .where(within(tables.encounters.c.id, given("ids")), tables.encounters.c.version > 0)
 )
-_ENTRIES = (
-    select(tables.entries.c.encounter, tables.entries.c.part, tables.entries.c.body)
-    .where(within(tables.entries.c.encounter, given("ids")), tables.entries.c.part != "")
-    .order_by(tables.entries.c.place, tables.entries.c.entry)
-)
+# Of each stay what changed since the version under which it is known; of one that is not (-1) whatever is shown. The
+# stays come first, and their entries by the index: a plan that was made for an empty table would read it whole.
+_CHANGED = {
+    "postgresql": text("""
+        SELECT e.encounter, e.entry, e.part, e.place, e.version, e.body
+        FROM json_each_text(CAST(:known AS json)) AS k CROSS JOIN LATERAL (
+            SELECT * FROM entries
+            WHERE entries.encounter = k.key AND entries.version > CAST(k.value AS integer)
+            AND (entries.part <> '' OR CAST(k.value AS integer) >= 0) OFFSET 0
+        ) AS e"""),
+    "sqlite": text("""
+        SELECT e.encounter, e.entry, e.part, e.place, e.version, e.body
+        FROM json_each(:known) AS k CROSS JOIN entries AS e
+        WHERE e.encounter = k.key AND e.version > k.value AND (e.part <> '' OR k.value >= 0)"""),
+}
 _DEPARTMENTS = select(tables.encounters.c.id, tables.encounters.c.stay).where(
     within(tables.encounters.c.id, given("ids"))
 )
 _EVENTS = select(tables.events.c.id, tables.events.c.body).where(within(tables.events.c.id, given("ids")))
-
-
-@dataclass(frozen=True, slots=True)
-class StoredChart:
-    """A stay as it stands, for whoever hands it on without looking inside: nothing of it has been read.
-
-    Making a ``Chart`` of it costs some fifty times as much as storing or sending its text.
-    """
-
-    encounter: str
-    version: int
-    now: datetime
-    key: str
-    _fields: Mapping[str, str]
-    """The other fields of the chart by their names, each as JSON; what is missing has its default."""
-    _stay: str
-    """The stay's own fields, a JSON object."""
-
-    def json(self, grants: Collection[str] = GRANTS) -> str:
-        """Return the chart as JSON that ``Chart`` reads, with the parts that are granted."""
-        own = {"encounter": self.encounter, "version": self.version, "now": self.now.isoformat(), "key": self.key}
-        parts = [f'"{name}":{value}' for name, value in self._fields.items() if name not in GRANTS or name in grants]
-        return f"{to_json(own).decode()[:-1]},{','.join((*parts, self._stay[1:]))}"
-
-    @property
-    def backfill(self) -> bool:
-        """Whether nothing of the stay came as it happened."""
-        return "backfill" in self._fields
-
-    @property
-    def live_from(self) -> datetime | None:
-        """Since when a stay that was read in later came as it happened; None: it has not, or was never read in."""
-        said = self._fields.get("live_from")
-        return datetime.fromisoformat(from_json(said)) if said else None
-
-    @property
-    def department(self) -> str:
-        """Where the patient lies, or lay last."""
-        return str(from_json(self._stay).get("department", ""))
-
-    @property
-    def unknown(self) -> list[ChartUnknown]:
-        """The codes that nobody has answered yet: most stays have none, and then nothing is read."""
-        said = self._fields.get("unknown")
-        return _UNKNOWN.validate_json(said) if said else []
-
-    def chart(self) -> Chart:
-        """Return the chart itself."""
-        return Chart.model_validate_json(self.json())
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,21 +63,59 @@ class Unassigned:
     and nobody registered it), ``visit_of_another_patient``, ``visit_number_reused`` or ``circular_merge``."""
 
 
-async def stored(connection: AsyncConnection, encounters: Collection[str]) -> dict[str, StoredChart]:
-    """Return stays by their ids, in two queries; those that no event has opened are left out."""
-    ids = {"ids": sorted(set(encounters))}
-    rows = (await connection.execute(_STAYS, ids)).all()
-    parts: dict[tuple[str, str], list[str]] = {}
-    for encounter, part, body in await connection.execute(_ENTRIES, ids):
-        for each, line in zip(part.split(), body.split("\n"), strict=True):
-            parts.setdefault((encounter, each), []).append(line[1:-1])
-    fields: dict[str, dict[str, str]] = {row.id: _own(row) for row in rows}
-    for (encounter, part), items in parts.items():
-        fields[encounter][part] = f"[{','.join(filter(None, items))}]"
-    return {row.id: StoredChart(row.id, row.version, row.now, row.key, fields[row.id], row.stay) for row in rows}
+async def stored(
+    connection: AsyncConnection, encounters: Collection[str], known: Mapping[str, StoredChart] = _NONE
+) -> dict[str, StoredChart]:
+    """Return stays by their ids, in two queries; those that no event has opened are left out.
+
+    Args:
+        connection: of a snapshot.
+        encounters: their ids.
+        known: how they stood in earlier snapshots. Of these no more is read than what changed since.
+    """
+    heads = {row.id: row for row in await connection.execute(_STAYS, {"ids": sorted(set(encounters))})}
+    before = {id: known[id] for id, head in heads.items() if id in known and _goes_on(known[id], head)}
+    changed = {
+        id: before[id].version if id in before else -1
+        for id, head in heads.items()
+        if id not in before or before[id].version < head.version
+    }
+    rows: dict[str, dict[str, list[Row]]] = {}
+    if changed:
+        found = await connection.execute(_CHANGED[connection.dialect.name], {"known": to_json(changed).decode()})
+        for encounter, *entry in found:
+            _sort_in(rows.setdefault(encounter, {}), before.get(encounter), *entry)
+    return {id: _chart(head, before.get(id), rows.get(id, {})) for id, head in heads.items()}
 
 
-def _own(row: Row[Any]) -> dict[str, str]:
+def _goes_on(known: StoredChart, head: Any) -> bool:
+    """Tell whether a stay can be brought up to date: no newer snapshot knew it, and its rows were not made anew."""
+    return bool(head.refolded <= known.version <= head.version)
+
+
+def _sort_in(
+    rows: dict[str, list[Row]], before: StoredChart | None, entry: str, part: str, place: str, version: int, body: str
+) -> None:
+    """Put an entry that changed into the parts that show it, or did before."""
+    shown = dict(zip(part.split(), body.split("\n"), strict=False))
+    gone = [name for name, its in before.parts.items() if entry in its.by_entry] if before else []
+    for name in {*shown, *gone}:
+        rows.setdefault(name, []).append(row(name, entry, place, version, shown.get(name, NOTHING)))
+
+
+def _chart(head: Any, before: StoredChart | None, rows: Mapping[str, Sequence[Row]]) -> StoredChart:
+    if before is not None and before.head == tuple(head):
+        return before
+    parts = {} if before is None else dict(before.parts)
+    for name, changed in rows.items():
+        parts[name] = parts.get(name, EMPTY).after(changed)
+    since = head.version if before is None else before.since
+    return StoredChart(
+        head.id, head.version, head.now, head.key, _own(head), head.stay, parts, since, head.waits, tuple(head)
+    )
+
+
+def _own(row: Any) -> dict[str, str]:
     """Return what the stay and its patient say of themselves, each as JSON."""
     patient = from_json(row.shown) if row.shown else {}
     visit = {"authority": row.authority, "number": row.number, "counter": row.counter}

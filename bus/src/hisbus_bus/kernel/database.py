@@ -40,6 +40,8 @@ class Database:
         self.sqlite = url.startswith("sqlite:")
         self.sent = asyncio.Event()
         """Set after a transaction of this process that put something into the outbox."""
+        self.losses = 0
+        """Connections that were lost so far. Behind the next one may be another state: a backup's, a replica's."""
         if self.sqlite:
             path = url.removeprefix("sqlite:///")
             _make_file(Path(path))
@@ -60,6 +62,7 @@ class Database:
             self._writers = None
         else:
             raise ConfigError('database.url must start with "sqlite:///" or "postgresql://".')
+        event.listen(self._engine.sync_engine, "invalidate", self._lost)
 
     @property
     def engine(self) -> Any:
@@ -128,6 +131,9 @@ class Database:
                     yield connection
         except DBAPIError as error:
             raise _sorted(error) from error
+
+    def _lost(self, *_which: Any) -> None:
+        self.losses += 1
 
     async def close(self) -> None:
         """Close every connection."""

@@ -246,6 +246,7 @@ encounters = Table(
     Column("key", String, nullable=False),  # in raw, of its latest message
     Column("lanes", Text, nullable=False, server_default="[]"),  # and of all that came of it, JSON: wakes pass them
     Column("version", Integer, nullable=False),  # 0: no stay, only a number that events name
+    Column("refolded", Integer, nullable=False, server_default="0"),  # version by which all its entries were made anew
     Column("now", Instant, nullable=False),
     Column("status", String, nullable=False, index=True),
     Column("begins", String, nullable=True),  # fold stamps between which events without a visit number belong here,
@@ -302,6 +303,8 @@ entries = Table(
     Column("place", String, nullable=False),  # its order within the part: when it was first touched
     Column("last", String, nullable=False),  # fold order of the event that last touched it
     Column("body", Text, nullable=False),  # for each part a line with a JSON list; a report holds several
+    Column("version", Integer, nullable=False, server_default="0"),  # of the stay, by which it changed last
+    Index("entries_version", "encounter", "version"),
 )
 
 charted_messages = Table(

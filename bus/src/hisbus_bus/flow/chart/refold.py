@@ -26,6 +26,7 @@ async def refold(scope: Scope, encounters: Collection[str]) -> None:
         encounter = scope.encounters[id]
         encounter.named, encounter.assigned = {}, {}
         encounter.past, encounter.live = False, ""
+        encounter.refolded = encounter.next_version
         scope.touch(id)
     folded = tables.events.c.kind.not_in(ONLY_WAKE)
     for row, event in await scope.store.events(within(tables.events.c.encounter, encounters), folded):
@@ -38,7 +39,7 @@ async def refold(scope: Scope, encounters: Collection[str]) -> None:
                 slot = found.get(key) or entries.begin(id, key, event, nth)
                 found[key] = entries.apply(slot, key, event)
         _lies(scope, id, found.get(MOVES))
-        scope.store.save_slots((id, slot) for slot in found.values())
+        scope.store.save_slots((scope.encounters[id], slot) for slot in found.values())
 
 
 async def apply(scope: Scope, new: Iterable[tuple[Stored, Event]]) -> None:
@@ -69,7 +70,7 @@ async def apply(scope: Scope, new: Iterable[tuple[Stored, Event]]) -> None:
     for id, key in keys.items():
         if key == MOVES:
             _lies(scope, owner[id], slots[id])
-    store.save_slots((owner[id], slot) for id, slot in slots.items())
+    store.save_slots((scope.encounters[owner[id]], slot) for id, slot in slots.items())
 
 
 def _lies(scope: Scope, encounter: str, history: Slot | None) -> None:

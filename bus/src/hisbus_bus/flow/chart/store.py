@@ -57,6 +57,8 @@ class Encounter:
     lanes: list[str] = field(default_factory=list)
     """Under which its messages came, and its wakes pass."""
     version: int = 0
+    refolded: int = 0
+    """The version by which all its entries were made anew; 0: never."""
     now: datetime = LONG_AGO
     status: str = ""
     begins: str | None = None
@@ -75,6 +77,11 @@ class Encounter:
     def of_backfill(self) -> bool:
         """Whether nothing of it came as it happened."""
         return self.past and not self.live
+
+    @property
+    def next_version(self) -> int:
+        """The version that it has at least once this transaction is committed."""
+        return self.version + 1
 
     def pass_by(self, lane: str | None) -> None:
         """Have its wakes pass a key."""
@@ -324,18 +331,19 @@ class Store:
                     found.setdefault(slot_id(encounter, named[name]), []).append(event)
         return found
 
-    def save_slots(self, slots: Iterable[tuple[str, Slot]]) -> None:
-        """Write entries, each with its encounter."""
+    def save_slots(self, slots: Iterable[tuple[Encounter, Slot]]) -> None:
+        """Write entries, each with its encounter, whose version was not raised yet."""
         saved = list(slots)
-        self.saved += saved
+        self.saved += [(encounter.id, slot) for encounter, slot in saved]
         rows = (
             {
-                "encounter": encounter,
+                "encounter": encounter.id,
                 "entry": slot.id,
                 "part": slot.part,
                 "place": slot.place,
                 "last": slot.last,
                 "body": slot.body(),
+                "version": encounter.next_version,
             }
             for encounter, slot in saved
         )
