@@ -54,6 +54,7 @@ class Database:
                 direct,
                 pool_size=CONNECTIONS,
                 pool_use_lifo=True,  # the last used has the statements prepared
+                connect_args={"client_encoding": "utf8"},
             )
             event.listen(self._engine.sync_engine, "connect", _prepare_postgresql)
             event.listen(self._engine.sync_engine, "checkout", _refuse_closed)
@@ -77,8 +78,9 @@ class Database:
         async with self._writers or nullcontext():
             try:
                 async with self._engine.connect() as connection:
-                    await connection.execution_options(hisbus_write=True)
-                    async with connection.begin():
+                    if self.sqlite:
+                        await connection.execution_options(hisbus_write=True)
+                    async with self._begun(connection):
                         yield connection
                     if connection.info.pop(SENT, False):
                         self.sent.set()
@@ -124,10 +126,24 @@ class Database:
             async with self._engine.connect() as connection:
                 if not self.sqlite:
                     await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-                async with connection.begin():
+                async with self._begun(connection):
                     yield connection
         except DBAPIError as error:
             raise _sorted(error) from error
+
+    @asynccontextmanager
+    async def _begun(self, connection: "AsyncConnection") -> AsyncIterator[None]:
+        """Open a transaction. A session of PostgreSQL in which one was rolled back is not used again.
+
+        With a rollback the driver drops all that the session has prepared, also what ``hot`` goes on to rely upon.
+        """
+        try:
+            async with connection.begin():
+                yield
+        except BaseException:
+            if not self.sqlite:
+                await connection.invalidate()
+            raise
 
     async def close(self) -> None:
         """Close every connection."""

@@ -17,7 +17,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hisbus.errors import RetryLater
 from hisbus_bus.kernel import tables
+from hisbus_bus.kernel.bulk import inserted
 from hisbus_bus.kernel.database import SENT, now
+from hisbus_bus.kernel.hot import ask
 from hisbus_bus.kernel.log import NewRecord, refuse_oversize
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.telemetry import logger
@@ -42,7 +44,7 @@ async def send(connection: AsyncConnection, *records: NewRecord, grace_s: float 
         refuse_oversize(record)
     if records:
         not_before = await now(connection) + timedelta(seconds=grace_s) if grace_s else None
-        await connection.execute(tables.outbox.insert(), [_row(record, not_before) for record in records])
+        await ask(connection, inserted(tables.outbox, [_row(record, not_before) for record in records]))
         connection.info[SENT] = True
 
 
