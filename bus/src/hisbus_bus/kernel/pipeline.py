@@ -85,15 +85,15 @@ def _send(
     if begin:
         server.send_query_params(begin.encode(), None)
         takes.append(_nobody)
-    for one in asked:
-        statement = one.hot.prepared
+    for statement in {one.hot.prepared.name: one.hot.prepared for one in asked}.values():
         if statement.name not in prepared:
             server.send_prepare(statement.name, statement.text)
             takes.append(lambda _, name=statement.name: prepared.add(name))  # type: ignore[misc]
+    for one in asked:
         for given in one.values:
-            values = statement.values(given)
+            values = one.hot.prepared.values(given)
             formats = [Format.BINARY if isinstance(value, str | bytes) else Format.TEXT for value in values]
-            server.send_query_prepared(statement.name, list(map(_dumped, values)), formats, Format.BINARY)
+            server.send_query_prepared(one.hot.prepared.name, list(map(_dumped, values)), formats, Format.BINARY)
             takes.append(answer)
     if last:
         server.send_query_params(b"COMMIT", None)
