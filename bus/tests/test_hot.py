@@ -20,7 +20,7 @@ from hisbus_bus.kernel.hot import Hot, ask
 
 MODULES = (
     "flow.chart.counting", "flow.chart.store", "flow.review.apply", "flow.review.step", "flow.timers",
-    "flow.translate", "kernel.live",
+    "flow.translate", "kernel.live", "kernel.outbox",
 )  # fmt: skip
 EAST = datetime(2026, 3, 1, 20, 0, 0, 123456, tzinfo=timezone(timedelta(hours=8)))
 PLAIN: dict[type, Any] = {str: "100%_:x 值", int: 7, float: 1.5, bytes: b"\x00\\x41", bool: True, object: EAST}
@@ -32,6 +32,9 @@ TOLD = {
 """What statements look for by a word of their own."""
 FINDS_NONE = {"FREE", "_CALLED", "_CALLED_IN"}
 """What rows that name one another do not have: no visit; something needed and not seen."""
+
+
+NUMBERS: dict[str, Any] = {"now": EAST + timedelta(days=1), "most": 10, "bytes": 1000}
 
 
 def reads() -> Iterator[Any]:
@@ -49,10 +52,8 @@ def row(table: Table) -> dict[str, Any]:
 
 def wanted(hot: Hot) -> dict[str, Any]:
     """Values of the parameters with which the rows are found."""
-    open_ones = {
-        name: value for name, value in hot.statement.compile(dialect=sqlite.dialect()).params.items() if value is None
-    }
-    return {name: EAST + timedelta(days=1) if name == "now" else [PLAIN[str]] for name in open_ones}
+    known = hot.statement.compile(dialect=sqlite.dialect()).params
+    return {name: NUMBERS.get(name, [PLAIN[str]]) for name, value in known.items() if value is None}
 
 
 @pytest.fixture

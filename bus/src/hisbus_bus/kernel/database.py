@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError
 
 from hisbus.errors import ConfigError, RetryLater
 from hisbus_bus.kernel.direct import DirectEngine
+from hisbus_bus.kernel.hot import Hot
 from hisbus_bus.kernel.paths import unmade
 
 if TYPE_CHECKING:  # it takes a tenth of a second to import
@@ -27,6 +28,8 @@ CONNECTIONS = 16
 
 SENT = "hisbus_sent"
 """Key in a connection's ``info``: its transaction put something into the outbox."""
+
+_NOW = Hot(select(func.clock_timestamp()))
 
 
 class Database:
@@ -153,8 +156,8 @@ class Database:
 async def now(connection: "AsyncConnection") -> datetime:
     """Return the time by which all processes of a site go: the server's, or ours where we are the server."""
     if connection.dialect.name == "postgresql":
-        time: datetime = (await connection.execute(select(func.clock_timestamp()))).scalar_one()
-        return time
+        [(time,)] = await _NOW.rows(connection)
+        return cast("datetime", time)
     return datetime.now(UTC)
 
 

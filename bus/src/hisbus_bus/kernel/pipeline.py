@@ -56,7 +56,7 @@ def _sent(
     server: PGconn = driver.pgconn
     if server.status != ConnStatus.OK:
         raise psycopg.OperationalError("the connection is closed")
-    begun = server.transaction_status != TransactionStatus.IDLE
+    begun = driver.autocommit or server.transaction_status != TransactionStatus.IDLE
     answers: list[PGresult] = []
     server.enter_pipeline_mode()
     try:
