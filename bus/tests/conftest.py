@@ -1,11 +1,14 @@
 """A site on either database, with a log that only remembers."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import psycopg
 import pytest
+from sqlalchemy import event
 
 from hisbus.testing import (
     NOW,
@@ -21,8 +24,9 @@ from hisbus.testing import (
     make_unknown,
     make_vital,
 )
-from hisbus_bus.kernel import tables
+from hisbus_bus.kernel import pipeline, tables
 from hisbus_bus.kernel.database import Database
+from hisbus_bus.kernel.hot import Asked
 from hisbus_bus.kernel.log import NewRecord, Record
 from hisbus_bus.kernel.settings import Settings
 from hisbus_bus.kernel.site import Site
@@ -93,6 +97,36 @@ def log() -> RememberingLog:
 @pytest.fixture
 def site(database: Database, log: RememberingLog) -> Site:
     return Site(Settings(site="test"), Keys(b"test-secret"), log, database)
+
+
+Sent = list[tuple[str, int]]
+"""The text of each statement, and how often it was run with values of its own."""
+
+
+@pytest.fixture
+def counted() -> Callable[[Database], AbstractContextManager[Sent]]:
+    """Collect what a database is sent, through SQLAlchemy and past it: ``with counted(database) as sent``."""
+
+    @contextmanager
+    def counting(database: Database) -> Iterator[Sent]:
+        sent: Sent = []
+
+        def remember(_connection: Any, _cursor: Any, text: str, values: Any, _context: Any, many: bool) -> None:
+            sent.append((text, len(values) if many else 1))
+
+        asks = pipeline.ask
+
+        async def asking(connection: Any, asked: Sequence[Asked], *, last: bool = False) -> list[list[Any]]:
+            sent.extend((one.hot.prepared.text.decode(), len(one.values)) for one in asked)
+            return await asks(connection, asked, last=last)
+
+        engine = database.engine.sync_engine
+        event.listen(engine, "before_cursor_execute", remember)
+        with patch.object(pipeline, "ask", asking):
+            yield sent
+        event.remove(engine, "before_cursor_execute", remember)
+
+    return counting
 
 
 @pytest.fixture

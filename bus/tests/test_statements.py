@@ -1,13 +1,11 @@
 """However many stays a batch has, a step sends the database the same few statements."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import pytest
-from sqlalchemy import event
 
 from hisbus.frames import AgentInfo
 from hisbus_bus.desk.read import followed, sources
@@ -40,19 +38,6 @@ class Host:
         return Assessment()
 
 
-@contextmanager
-def counted(site: Site) -> Iterator[list[str]]:
-    sent: list[str] = []
-
-    def remember(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
-        sent.append(statement)
-
-    engine = site.database.engine.sync_engine
-    event.listen(engine, "before_cursor_execute", remember)
-    yield sent
-    event.remove(engine, "before_cursor_execute", remember)
-
-
 def assessed(stays: list[str], version: int, *, finding: str, due: datetime) -> Batch:
     assessment = Assessment(
         evaluated=frozenset({"R01"}),
@@ -76,14 +61,25 @@ def batch(topic: Any, values: dict[str, bytes]) -> Batch:
     return Batch([Record(topic, 0, 0, key, value, {}, NOON) for key, value in values.items()], {0: 1})
 
 
-async def statements(site: Site, step: Step, batch: Batch) -> int:
-    with counted(site) as sent:
-        await step.handle(batch)
-    return len(sent)
+Statements = Callable[[Site, Step, Batch], Awaitable[int]]
+
+
+@pytest.fixture
+def statements(counted: Any) -> Statements:
+    """How many statements a step sends for a batch."""
+
+    async def number(site: Site, step: Step, batch: Batch) -> int:
+        with counted(site.database) as sent:
+            await step.handle(batch)
+        return len(sent)
+
+    return number
 
 
 @pytest.mark.parametrize("step", [Review, lambda site: Timers(site, {})])
-async def test_what_changes_nothing_costs_many_stays_no_more_statements_than_one(site: Site, step: Any) -> None:
+async def test_what_changes_nothing_costs_many_stays_no_more_statements_than_one(
+    site: Site, step: Any, statements: Statements
+) -> None:
     made = step(site)
     counts = []
     for stays in (ONE, MANY):
@@ -93,13 +89,15 @@ async def test_what_changes_nothing_costs_many_stays_no_more_statements_than_one
 
 
 @pytest.mark.parametrize("step", [Review, lambda site: Timers(site, {})])
-async def test_what_is_new_costs_many_stays_no_more_statements_than_one(site: Site, step: Any) -> None:
+async def test_what_is_new_costs_many_stays_no_more_statements_than_one(
+    site: Site, step: Any, statements: Statements
+) -> None:
     made = step(site)
     counts = [await statements(site, made, assessed(stays, 1, finding="first", due=NOON)) for stays in (ONE, MANY)]
     assert counts[0] == counts[1]
 
 
-async def test_wakes_that_move_cost_many_stays_no_more_statements_than_one(site: Site) -> None:
+async def test_wakes_that_move_cost_many_stays_no_more_statements_than_one(site: Site, statements: Statements) -> None:
     timers = Timers(site, {})
     counts = []
     for stays in (ONE, MANY):
@@ -109,7 +107,7 @@ async def test_wakes_that_move_cost_many_stays_no_more_statements_than_one(site:
     assert counts[0] == counts[1]
 
 
-async def test_many_charts_are_read_with_the_statements_of_one(site: Site) -> None:
+async def test_many_charts_are_read_with_the_statements_of_one(site: Site, statements: Statements) -> None:
     blank: dict[type, Any] = {str: "", int: 1, bytes: b"", bool: False, object: NOON}
     needed = {one.name: blank[one.type.python_type] for one in tables.encounters.columns if not one.nullable}
     async with site.database.write() as connection:
@@ -126,7 +124,9 @@ async def test_many_charts_are_read_with_the_statements_of_one(site: Site) -> No
     assert counts["check"][0] == counts["qc"][0] + 1, "other agents' proposals are read for those that asked"
 
 
-async def test_news_of_changes_cost_one_statement_more_and_nothing_where_nobody_asked(site: Site) -> None:
+async def test_news_of_changes_cost_one_statement_more_and_nothing_where_nobody_asked(
+    site: Site, statements: Statements
+) -> None:
     review = Review(site)
     for stays in (ONE, MANY):
         await review.handle(assessed(stays, 1, finding="first", due=NOON))
@@ -160,7 +160,8 @@ async def test_what_is_looked_up_by_key_is_not_sought_by_reading_a_new_table_who
     async with database.engine.begin() as connection:
         await connection.run_sync(tables.metadata.create_all)
     async with database.read() as connection:
-        statement = LOOKED_UP[name].compile(dialect=connection.dialect)
+        looked_up: Any = LOOKED_UP[name]
+        statement = getattr(looked_up, "statement", looked_up).compile(dialect=connection.dialect)
         given = {name: "[]" if value is None else value for name, value in statement.params.items()}
         plan = (await connection.exec_driver_sql(f"EXPLAIN {statement}", given)).all()
         whole = [line for (line,) in plan if "Seq Scan on" in line]

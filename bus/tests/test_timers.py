@@ -130,7 +130,7 @@ async def test_the_position_is_stored_with_the_wakes(site: Site, timers: Timers)
 async def test_wakes_that_could_not_be_stored_with_their_position_are_not_stored(
     site: Site, timers: Timers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def fail(connection: AsyncConnection, *sets: Rows) -> None:
+    async def fail(connection: AsyncConnection, *sets: Rows, **_more: Any) -> None:
         await write(connection, *(one for one in sets if one.table is not tables.offsets))
         if any(one.table is tables.offsets and one.rows for one in sets):
             raise RuntimeError

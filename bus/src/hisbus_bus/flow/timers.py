@@ -5,10 +5,11 @@ Wakes are compared with the wall clock, or with the feed's own where the encount
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import ColumnElement, and_, bindparam, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -18,6 +19,7 @@ from hisbus_bus.kernel import tables, wakes
 from hisbus_bus.kernel.bulk import Rows, given, within, write
 from hisbus_bus.kernel.consumer import Batch
 from hisbus_bus.kernel.controls import Part
+from hisbus_bus.kernel.hot import Hot, ask
 from hisbus_bus.kernel.log import Record
 from hisbus_bus.kernel.positions import position
 from hisbus_bus.kernel.site import Site
@@ -38,7 +40,7 @@ Wanted = tuple[str, datetime]
 """Name and time of a wake."""
 
 _heads, _wakes, _encounters = tables.wake_heads.c, tables.wakes.c, tables.encounters.c
-_STORED = (
+_STORED = Hot(
     select(_heads.agent, _heads.encounter, _heads.version, _wakes.name, _wakes.due, _wakes.clock, _wakes.fired)
     .outerjoin_from(
         tables.wake_heads,
@@ -52,9 +54,9 @@ _STORED = (
     .where(within(_heads.encounter, given("ids")))
 )
 _THIS = and_(*(column == bindparam(f"its_{column.name}") for column in tables.wakes.primary_key))
-_UNWANTED = delete(tables.wakes).where(_THIS, _wakes.fired.is_(False))
-_FIRED = update(tables.wakes).where(_THIS).values(fired=True)
-_CONNECTORS = select(_encounters.id, _encounters.connector).where(within(_encounters.id, given("ids")))
+_UNWANTED = Hot(delete(tables.wakes).where(_THIS, _wakes.fired.is_(False)))
+_FIRED = Hot(update(tables.wakes).where(_THIS).values(fired=True))
+_CONNECTORS = Hot(select(_encounters.id, _encounters.connector).where(within(_encounters.id, given("ids"))))
 
 _waits = _wakes.fired.is_(False)
 _clock = select(tables.clock.c.time).scalar_subquery()
@@ -74,11 +76,11 @@ def _first(clock: str) -> ColumnElement[datetime]:
 
 # Two of each, because an index serves each of them and not their union.
 _DUE = select(_count(_by_wall) + _count(_by_feed))
-_FIRST = select(_first("wall").label("wall"), _first("feed").label("feed"), _clock.label("clock"))
+_FIRST = Hot(select(_first("wall").label("wall"), _first("feed").label("feed"), _clock.label("clock")))
 _of_it = _encounters.id == _wakes.encounter
 _key_now = func.coalesce(select(_encounters.key).where(_of_it).scalar_subquery(), _wakes.key)
 _lanes_now = func.coalesce(select(_encounters.lanes).where(_of_it).scalar_subquery(), "[]")
-_PICKED = (
+_PICKED = Hot(
     select(_wakes.agent, _wakes.encounter, _wakes.name, _wakes.due, _key_now, _lanes_now)
     .where(or_(_by_wall, _by_feed))
     .order_by(_wakes.due, _wakes.encounter, _wakes.agent, _wakes.name)
@@ -163,16 +165,16 @@ class Timers:
     async def fire(self) -> int:
         """Fire wakes that are due, the oldest first, a limited number at once. Return how many."""
         async with self._site.database.write() as connection:
-            found = (await connection.execute(_PICKED, {"now": self._now()})).all()
+            found = await _PICKED.rows(connection, now=self._now())
             if found:
-                await connection.execute(_FIRED, [_its(*wake[:4]) for wake in found])
+                await ask(connection, _FIRED.each([_its(*wake[:4]) for wake in found]))
                 await wakes.send(connection, self._site, self.name, (wakes.Wake(*wake) for wake in found))
         return len(found)
 
     async def _until_next(self) -> float:
         """Return how long to sleep, seconds; 0: a wake is due."""
         async with self._site.database.read() as connection:
-            wall, feed, clock = (await connection.execute(_FIRST)).one()
+            [(wall, feed, clock)] = await _FIRST.rows(connection)
         now = self._now()
         if (wall is not None and wall <= now) or (feed is not None and clock is not None and feed <= clock):
             return 0.0
@@ -182,43 +184,42 @@ class Timers:
 
     async def _replace(self, connection: AsyncConnection, newest: Mapping[Subject, Assessed], reached: Rows) -> bool:
         """Write what differs from what is stored, mostly no more than the version. Tell whether there is a new wake."""
-        stored = await _stored(connection, {encounter for _, encounter in newest})
+        known, clocks = await self._known(connection, newest)
         heads: list[dict[str, object]] = []
         gone: list[dict[str, object]] = []
         new: list[dict[str, object]] = []
-        clocks = await self._clocks_of(
-            connection, {said.encounter for said in newest.values() if said.assessment.wakes}
-        )
         for (agent, encounter), said in sorted(newest.items()):
-            known = stored[agent, encounter]
-            if said.version < known.version:
+            its = known[agent, encounter]
+            if said.version < its.version:
                 continue
             subject = {"agent": agent, "encounter": encounter}
-            if said.version > known.version:
+            if said.version > its.version:
                 heads.append({**subject, "version": said.version})
             clock = clocks.get(encounter, "wall")
-            named = {(wake.name, wake.due) for wake in said.assessment.wakes} - known.fired
+            named = {(wake.name, wake.due) for wake in said.assessment.wakes} - its.fired
             wanted = dict.fromkeys(named, clock)
-            for name, due in sorted(dict(known.waiting.items() - wanted.items())):
+            for name, due in sorted(dict(its.waiting.items() - wanted.items())):
                 gone.append(_its(agent, encounter, name, due))
-            for name, due in sorted(dict(wanted.items() - known.waiting.items())):
+            for name, due in sorted(dict(wanted.items() - its.waiting.items())):
                 new.append({**subject, "name": name, "due": due, "key": said.key, "clock": clock, "fired": False})
-        if gone:
-            await connection.execute(_UNWANTED, gone)
         # A wake that fires just now is kept: once is enough.
-        await write(connection, Rows(tables.wake_heads, heads), Rows(tables.wakes, new, "keep"), reached)
+        rows = Rows(tables.wake_heads, heads), Rows(tables.wakes, new, "keep"), reached
+        await write(connection, *rows, before=[_UNWANTED.each(gone)] if gone else [], last=True)
         return bool(new)
 
-    async def _clocks_of(self, connection: AsyncConnection, encounters: set[str]) -> Mapping[str, str]:
-        if not encounters:
-            return {}
-        found = await connection.execute(_CONNECTORS, {"ids": sorted(encounters)})
-        return {row.id: self._clocks.get(row.connector, "wall") for row in found}
+    async def _known(
+        self, connection: AsyncConnection, newest: Mapping[Subject, Assessed]
+    ) -> tuple[Mapping[Subject, _Stored], Mapping[str, str]]:
+        """Return what is stored of subjects, and by which clocks the wakes that are wanted fire, by encounter."""
+        waking = sorted({said.encounter for said in newest.values() if said.assessment.wakes})
+        ids = sorted({encounter for _, encounter in newest})
+        stored, connectors = await ask(connection, _STORED(ids=ids), _CONNECTORS(ids=waking))
+        return _stored(stored), {row.id: self._clocks.get(row.connector, "wall") for row in connectors}
 
 
-async def _stored(connection: AsyncConnection, encounters: set[str]) -> Mapping[Subject, _Stored]:
+def _stored(rows: Iterable[Any]) -> Mapping[Subject, _Stored]:
     found: dict[Subject, _Stored] = defaultdict(_Stored)
-    for row in await connection.execute(_STORED, {"ids": sorted(encounters)}):
+    for row in rows:
         subject = found[row.agent, row.encounter]
         subject.version = row.version
         if row.fired:

@@ -20,7 +20,8 @@ from hisbus.errors import BadMessage
 from hisbus_bus.kernel import codes, parked, tables
 from hisbus_bus.kernel.bulk import Rows, given, within, write
 from hisbus_bus.kernel.consumer import Batch
-from hisbus_bus.kernel.live import Live
+from hisbus_bus.kernel.hot import Asked, Hot, ask
+from hisbus_bus.kernel.live import LIVE, Live
 from hisbus_bus.kernel.log import NewRecord, Record
 from hisbus_bus.kernel.positions import position
 from hisbus_bus.kernel.site import Site
@@ -43,18 +44,20 @@ _reused = (
     .subquery()
 )
 # Joined by OR, PostgreSQL would read the whole table for as long as it is small.
-_CONCERNED = union_all(
-    select(tables.messages).where(within(_message.id, given("copies"))),
-    select(tables.messages).where(_message.first, within(_message.message, given("messages"))),
-    select(_reused),
+_CONCERNED = Hot(
+    union_all(
+        select(tables.messages).where(within(_message.id, given("copies"))),
+        select(tables.messages).where(_message.first, within(_message.message, given("messages"))),
+        select(_reused),
+    )
 )
 
 
 class _Ledger:
     """What the ledger says about the messages of a batch, and what is to be entered."""
 
-    def __init__(self, rows: Iterable[_Row]) -> None:
-        rows = list(rows)
+    def __init__(self, found: Iterable[Any]) -> None:
+        rows: list[_Row] = [row._asdict() for row in found]
         self.first = {row["message"]: row for row in rows if row["first"]}
         """By message id: the row of its first stored copy."""
         self._copies = {row["id"] for row in rows}
@@ -66,15 +69,14 @@ class _Ledger:
         self._mended: set[str] = set()
         """Messages that were parked, and could be read now."""
 
-    @classmethod
-    async def read(cls, connection: AsyncConnection, records: Sequence[Record]) -> "_Ledger":
-        """Read what concerns a batch: first copies, the copies themselves, and who used their control ids."""
-        wanted = {
-            "messages": [record.headers["message"] for record in records],
-            "copies": [_row_id(record) for record in records],
-            "controls": [control for record in records if (control := record.headers.get("control_id"))],
-        }
-        return cls(row._asdict() for row in await connection.execute(_CONCERNED, wanted))
+    @staticmethod
+    def of(records: Sequence[Record]) -> Asked:
+        """Ask for what concerns a batch: first copies, the copies themselves, and who used their control ids."""
+        return _CONCERNED(
+            messages=[record.headers["message"] for record in records],
+            copies=[_row_id(record) for record in records],
+            controls=[control for record in records if (control := record.headers.get("control_id"))],
+        )
 
     def enter(
         self,
@@ -158,8 +160,8 @@ class _Ledger:
             key = codes.Key(connector, translation.sender, said.table, said.code.code)
             self.looked.append(codes.Looked(message, received, key, said))
 
-    async def write(self, connection: AsyncConnection, *others: Rows) -> None:
-        """Write what was entered, and more in the same go."""
+    async def write(self, connection: AsyncConnection, *others: Rows, last: bool = False) -> None:
+        """Write what was entered, and more in the same go; ``last``: nothing follows in the transaction."""
         if self._mended:
             await parked.read(connection, Translate.name, self._mended)
         if self._again:  # another mapping may look other codes up, or none
@@ -169,9 +171,8 @@ class _Ledger:
             {"message": message, "code": code, "common": one.key.common.id, "answer": one.said.answer}
             for (message, code), one in looked.items()
         ]
-        await write(
-            connection, Rows(tables.messages, list(self._entered.values())), Rows(tables.lookups, rows), *others
-        )
+        entered = Rows(tables.messages, list(self._entered.values()))
+        await write(connection, entered, Rows(tables.lookups, rows), *others, last=last)
 
 
 class Translate:
@@ -196,14 +197,16 @@ class Translate:
     async def handle(self, batch: Batch) -> None:
         """Translate a batch: ledger and feed clock in one transaction, then the events."""
         async with self._site.database.write() as connection:
-            await self._live.follow(connection)
+            live, concerned = await ask(connection, LIVE(), _Ledger.of(batch.records))
+            await self._live.take_up(connection, live)
             while True:
                 answers = await self._answered.known(connection)
-                ledger = await _Ledger.read(connection, batch.records)
+                ledger = _Ledger(concerned)
                 outputs = [await self._one(connection, record, ledger, answers) for record in batch.records]
                 if await self._answered.hold(connection, ledger.looked):
                     break
-            await ledger.write(connection, _clock(outputs), position(self.group, self.topic, batch.offsets))
+            reached = position(self.group, self.topic, batch.offsets)
+            await ledger.write(connection, _clock(outputs), reached, last=True)
         records = [self._record(output) for output in outputs if output is not None]
         del outputs  # a large document is held once while it is appended
         await self._site.log.append(records)
@@ -212,7 +215,8 @@ class Translate:
         """Enter a message that this step failed on as parked."""
         if record.headers.get("connector") == INTERNAL:
             return
-        ledger = await _Ledger.read(connection, [record])
+        [concerned] = await ask(connection, _Ledger.of([record]))
+        ledger = _Ledger(concerned)
         ledger.enter(record, status="parked", reason=reason)
         await ledger.write(connection)
 

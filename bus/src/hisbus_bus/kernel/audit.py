@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from hisbus_bus.kernel import tables
+from hisbus_bus.kernel.bulk import inserted
+from hisbus_bus.kernel.hot import ask
 
 if TYPE_CHECKING:  # it takes a tenth of a second to import
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -24,7 +26,7 @@ async def record(
 async def records(connection: "AsyncConnection", entries: Sequence[dict[str, Any]]) -> None:
     """Add rows that ``entry`` made."""
     if entries:
-        await connection.execute(tables.audit.insert(), entries)
+        await ask(connection, inserted(tables.audit, entries))
 
 
 def entry(*, actor: str, action: str, object: str, encounter: str = "", **detail: Any) -> dict[str, Any]:
@@ -47,7 +49,7 @@ async def history(connection: "AsyncConnection", *, proposal: str, status: str, 
 async def histories(connection: "AsyncConnection", lines: Sequence[dict[str, Any]]) -> None:
     """Add lines that ``line`` made."""
     if lines:
-        await connection.execute(tables.proposal_history.insert(), lines)
+        await ask(connection, inserted(tables.proposal_history, lines))
 
 
 def line(*, proposal: str, status: str, actor: str, detail: str = "") -> dict[str, Any]:

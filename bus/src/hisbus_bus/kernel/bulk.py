@@ -6,7 +6,7 @@ The values travel as one JSON text, which both databases take apart themselves.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic_core import to_json
 from sqlalchemy import (
@@ -22,10 +22,14 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import NullType
+
+from hisbus_bus.kernel.hot import Asked, Hot, ask
+
+if TYPE_CHECKING:  # it takes a tenth of a second to import
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
 Existing = Literal["replace", "keep", "refuse"]
 
@@ -82,26 +86,50 @@ class Rows:
     """A column: a row that has the key already is replaced only where this rises."""
 
 
-async def write(connection: AsyncConnection, *sets: Rows) -> None:
-    """Insert rows into tables: on PostgreSQL all of them with one statement."""
+async def write(connection: "AsyncConnection", *sets: Rows, before: Sequence[Asked] = (), last: bool = False) -> None:
+    """Insert rows into tables: on PostgreSQL all of them with one statement.
+
+    Args:
+        connection: of a transaction that may write.
+        sets: the rows.
+        before: what is to be run before, in the same go.
+        last: nothing follows in the transaction, so it may be committed in the same go.
+    """
+    asked = [*before, *written(connection, *sets)]
+    if asked:
+        await ask(connection, *asked, last=last)
+
+
+def written(connection: "AsyncConnection", *sets: Rows) -> list[Asked]:
+    """Ask for rows to be inserted as ``write`` does it, for ``hot.ask``."""
     sets = tuple(one for one in sets if one.rows)
     if connection.dialect.name == "sqlite":
-        for one in sets:
-            await connection.execute(_rowwise(one.table, one.existing, one.rising), one.rows)
-    elif sets:
-        statement = _together(tuple((one.table, one.existing, one.rising) for one in sets))
-        await connection.execute(statement, {one.table.name: one.rows for one in sets})
+        return [_rowwise(one.table, one.existing, one.rising).each(one.rows) for one in sets]
+    if not sets:
+        return []
+    statement = _together(tuple((one.table, one.existing, one.rising) for one in sets))
+    return [statement(**{one.table.name: one.rows for one in sets})]
+
+
+def inserted(table: Table, rows: Sequence[Mapping[str, Any]]) -> Asked:
+    """Ask for rows to be inserted, all with the same columns; the others have their defaults."""
+    return _inserted(table, tuple(rows[0])).each(rows)
 
 
 @cache
-def _rowwise(table: Table, existing: Existing, rising: str) -> Any:
-    return _resolved(sqlite.insert(table), table, existing, rising)
+def _inserted(table: Table, columns: tuple[str, ...]) -> Hot:
+    return Hot(table.insert().inline().values({name: bindparam(name) for name in columns}))
 
 
 @cache
-def _together(sets: tuple[tuple[Table, Existing, str], ...]) -> Any:
+def _rowwise(table: Table, existing: Existing, rising: str) -> Hot:
+    return Hot(_resolved(sqlite.insert(table), table, existing, rising))
+
+
+@cache
+def _together(sets: tuple[tuple[Table, Existing, str], ...]) -> Hot:
     *others, last = (_setwise(*one) for one in sets)
-    return last.add_cte(*(other.cte(f"write_{number}") for number, other in enumerate(others)))
+    return Hot(last.add_cte(*(other.cte(f"write_{number}") for number, other in enumerate(others))))
 
 
 def _setwise(table: Table, existing: Existing, rising: str) -> Any:

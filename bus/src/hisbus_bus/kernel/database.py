@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError
 
 from hisbus.errors import ConfigError, RetryLater
 from hisbus_bus.kernel.direct import DirectEngine
+from hisbus_bus.kernel.hot import Hot
 from hisbus_bus.kernel.paths import unmade
 
 if TYPE_CHECKING:  # it takes a tenth of a second to import
@@ -27,6 +28,8 @@ CONNECTIONS = 16
 
 SENT = "hisbus_sent"
 """Key in a connection's ``info``: its transaction put something into the outbox."""
+
+_NOW = Hot(select(func.clock_timestamp()))
 
 
 class Database:
@@ -56,6 +59,7 @@ class Database:
                 direct,
                 pool_size=CONNECTIONS,
                 pool_use_lifo=True,  # the last used has the statements prepared
+                connect_args={"client_encoding": "utf8"},
             )
             event.listen(self._engine.sync_engine, "connect", _prepare_postgresql)
             event.listen(self._engine.sync_engine, "checkout", _refuse_closed)
@@ -80,8 +84,9 @@ class Database:
         async with self._writers or nullcontext():
             try:
                 async with self._engine.connect() as connection:
-                    await connection.execution_options(hisbus_write=True)
-                    async with connection.begin():
+                    if self.sqlite:
+                        await connection.execution_options(hisbus_write=True)
+                    async with self._begun(connection):
                         yield connection
                     if connection.info.pop(SENT, False):
                         self.sent.set()
@@ -127,13 +132,27 @@ class Database:
             async with self._engine.connect() as connection:
                 if not self.sqlite:
                     await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-                async with connection.begin():
+                async with self._begun(connection):
                     yield connection
         except DBAPIError as error:
             raise _sorted(error) from error
 
     def _lost(self, *_which: Any) -> None:
         self.losses += 1
+
+    @asynccontextmanager
+    async def _begun(self, connection: "AsyncConnection") -> AsyncIterator[None]:
+        """Open a transaction. A session of PostgreSQL in which one was rolled back is not used again.
+
+        With a rollback the driver drops all that the session has prepared, also what ``hot`` goes on to rely upon.
+        """
+        try:
+            async with connection.begin():
+                yield
+        except BaseException:
+            if not self.sqlite:
+                await connection.invalidate()
+            raise
 
     async def close(self) -> None:
         """Close every connection."""
@@ -143,8 +162,8 @@ class Database:
 async def now(connection: "AsyncConnection") -> datetime:
     """Return the time by which all processes of a site go: the server's, or ours where we are the server."""
     if connection.dialect.name == "postgresql":
-        time: datetime = (await connection.execute(select(func.clock_timestamp()))).scalar_one()
-        return time
+        [(time,)] = await _NOW.rows(connection)
+        return cast("datetime", time)
     return datetime.now(UTC)
 
 

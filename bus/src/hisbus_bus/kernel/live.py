@@ -6,6 +6,7 @@ each batch, the other steps every two seconds; while the database is away a proc
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
@@ -15,6 +16,7 @@ from hisbus.connector import Connector
 from hisbus.errors import ConfigError, RetryLater
 from hisbus_bus.kernel import profiles, tables
 from hisbus_bus.kernel.database import Database
+from hisbus_bus.kernel.hot import Hot
 from hisbus_bus.kernel.telemetry import logger
 from hisbus_mapping import Mapping as Meaning
 
@@ -24,7 +26,8 @@ POLL_S = 0.5
 """Between two tries to write to a database that is away, seconds."""
 
 _release = tables.releases.c
-_its_live = (_release.kind == "profile") & (_release.state == "live")
+LIVE = Hot(select(_release.id, _release.name).where(_release.kind == "profile", _release.state == "live"))
+"""Which release of each connector's profile is live."""
 log = logger(step="profiles")
 
 
@@ -52,7 +55,11 @@ class Live(Mapping[str, Meaning]):
         Raises:
             RetryLater: the connector as installed here cannot read it; this process goes on with what it had.
         """
-        for row in await connection.execute(select(_release.id, _release.name).where(_its_live)):
+        await self.take_up(connection, await LIVE.rows(connection))
+
+    async def take_up(self, connection: AsyncConnection, live: Iterable[Any]) -> None:
+        """Take up what was found to be live; see ``follow``."""
+        for row in live:
             if row.name in self._meanings and self._followed.get(row.name) != row.id:
                 await self._take_up(connection, row.name, row.id)
 

@@ -12,12 +12,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, func, or_, select
+from sqlalchemy import Integer, bindparam, delete, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hisbus.errors import RetryLater
 from hisbus_bus.kernel import tables
+from hisbus_bus.kernel.bulk import inserted
 from hisbus_bus.kernel.database import SENT, now
+from hisbus_bus.kernel.hot import Hot, ask
 from hisbus_bus.kernel.log import NewRecord, refuse_oversize
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.telemetry import logger
@@ -32,6 +34,21 @@ CHUNK_BYTES = 32 * MIB
 """A chunk takes no further row once it holds this much."""
 
 
+_row = tables.outbox.c
+_size = func.length(_row.value)
+_before = (func.sum(_size).over(order_by=_row.id) - _size).label("before")
+_due = or_(_row.not_before.is_(None), _row.not_before <= bindparam("now", type_=_row.not_before.type))
+_chunk = select(_row.id, _before).where(_due).order_by(_row.id).limit(bindparam("most", type_=Integer)).subquery()
+_oldest = (
+    select(tables.outbox)
+    .join(_chunk, _chunk.c.id == _row.id)
+    .where(_chunk.c.before < bindparam("bytes", type_=_row.id.type))
+    .order_by(_row.id)
+)
+_OLDEST, _LOCKED = Hot(_oldest), Hot(_oldest.with_for_update(skip_locked=True, of=tables.outbox))
+_SENT = Hot(delete(tables.outbox).where(_row.id == bindparam("its_id")))
+
+
 async def send(connection: AsyncConnection, *records: NewRecord, grace_s: float = 0.0) -> None:
     """Append records once this transaction has committed and the grace is over, seconds.
 
@@ -42,7 +59,7 @@ async def send(connection: AsyncConnection, *records: NewRecord, grace_s: float 
         refuse_oversize(record)
     if records:
         not_before = await now(connection) + timedelta(seconds=grace_s) if grace_s else None
-        await connection.execute(tables.outbox.insert(), [_row(record, not_before) for record in records])
+        await ask(connection, inserted(tables.outbox, [_kept(record, not_before) for record in records]))
         connection.info[SENT] = True
 
 
@@ -68,7 +85,7 @@ async def take_back(connection: AsyncConnection, topic: Name, key: str, id: str,
     return False
 
 
-def _row(record: NewRecord, not_before: datetime | None) -> dict[str, Any]:
+def _kept(record: NewRecord, not_before: datetime | None) -> dict[str, Any]:
     return {
         "topic": record.topic,
         "key": record.key,
@@ -139,19 +156,12 @@ class Relay:
 
     @staticmethod
     async def _delete(connection: AsyncConnection, rows: Sequence[Any]) -> None:
-        await connection.execute(delete(tables.outbox).where(tables.outbox.c.id.in_([row.id for row in rows])))
+        await ask(connection, _SENT.each([{"its_id": row.id} for row in rows]), last=True)
 
     @staticmethod
     async def _oldest(connection: AsyncConnection, *, lock: bool = False) -> Sequence[Any]:
-        row = tables.outbox.c
-        size = func.length(row.value)
-        before = (func.sum(size).over(order_by=row.id) - size).label("before")
-        due = or_(row.not_before.is_(None), row.not_before <= await now(connection))
-        chunk = select(row.id, before).where(due).order_by(row.id).limit(CHUNK).subquery()
-        rows = select(tables.outbox).join(chunk, chunk.c.id == row.id).where(chunk.c.before < CHUNK_BYTES)
-        if lock:
-            rows = rows.with_for_update(skip_locked=True, of=tables.outbox)
-        return (await connection.execute(rows.order_by(row.id))).all()
+        oldest = _LOCKED if lock else _OLDEST
+        return await oldest.rows(connection, now=await now(connection), most=CHUNK, bytes=CHUNK_BYTES)
 
     async def _wait(self, error: RetryLater) -> None:
         wait = self._site.settings.retry.wait_s(self._failures)

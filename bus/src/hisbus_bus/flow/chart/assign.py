@@ -12,7 +12,7 @@ from hisbus_bus.flow.chart.order import STAMP
 from hisbus_bus.flow.chart.refold import note
 from hisbus_bus.flow.chart.said import Said, is_adt
 from hisbus_bus.flow.chart.scope import Scope
-from hisbus_bus.flow.chart.store import BY_HAND, Encounter, Stored
+from hisbus_bus.flow.chart.store import BY_HAND, BY_ID, FREE, GIVEN, GIVEN_TO, NAMED_BY, NAMING, Encounter, Stored
 from hisbus_bus.flow.chart.visits import (
     ANOTHER,
     BARE,
@@ -115,13 +115,13 @@ class Assignment:
         if not self._given:
             return []
         await self._store.give(self._given)
-        rows = await self._store.light(within(tables.events.c.message, self._given), tables.events.c.kind != BY_HAND)
+        rows = await self._store.light(GIVEN, self._given)
         await self._bring(rows)
         return rows
 
     async def _waited_for(self, visits: Collection[str]) -> list[Stored]:
         """Return the stored events that were given by hand to visits: one that nobody has opened takes none."""
-        rows = await self._store.light(within(tables.events.c.hand, visits)) if visits else []
+        rows = await self._store.light(GIVEN_TO, visits)
         await self._bring(rows)
         return rows
 
@@ -151,7 +151,7 @@ class Assignment:
             if stored_row.id in circular:
                 stored_row.flag = CIRCULAR
         again: set[str] = set()
-        for row in await self._store.light(within(tables.events.c.id, [merge.event for merge in merges])):
+        for row in await self._store.light(BY_ID, [merge.event for merge in merges]):
             if (row.id in circular) != (row.flag == CIRCULAR):
                 row.flag = CIRCULAR if row.id in circular else ""
                 self._moved[row.id] = row
@@ -164,7 +164,7 @@ class Assignment:
                 self._scope.patients[patient].survivor = root
                 self._scope.patients[patient].numbers = numbers[patient]
                 self._scope.touch(patient)
-            named = await self._store.light(within(tables.events.c.patient, linked), tables.events.c.visit.is_not(None))
+            named = await self._store.light(NAMED_BY, linked)
             again |= {row.visit for row in named if row.visit is not None}
         await self._scope.bring(again)
         return again
@@ -193,7 +193,7 @@ class Assignment:
                 known = self._encounter(visit).claims
                 cleared = Claims(reused=known.reused, counted=known.counted, number=known.number)
                 self._encounter(visit).claims = cleared
-            for row in await self._store.light(within(tables.events.c.visit, lost)):
+            for row in await self._store.light(NAMING, lost):
                 self._name(row)
             for move in await self._store.moves(lost):
                 self._encounter(move.visit).claims.move(move)
@@ -234,7 +234,7 @@ class Assignment:
         named = {row.visit for row in given if row.visit is not None and not self._encounter(row.visit).counter}
         doubtful = named | {id for id in self._scope.encounters if self._may_be_reused(id, again)}
         looked_at = {*again, *doubtful}
-        rows = await self._store.light(within(tables.events.c.visit, looked_at)) if looked_at else []
+        rows = await self._store.light(NAMING, looked_at)
         rows += [row for row in given if row.visit not in looked_at]
         await self._bring(rows)
         causes = {row.visit: cause for row in given if (cause := self._decided(row)) is not None}
@@ -390,11 +390,7 @@ class Assignment:
         for row in free:
             row.encounter, row.flag = self._of_time(row)
         members = [patient.id for patient in self._scope.members(self._stirred.keys())]
-        again = await self._store.light(
-            within(tables.events.c.patient, members),
-            tables.events.c.visit.is_(None),
-            tables.events.c.kind.not_like("patient.%"),
-        )
+        again = await self._store.light(FREE, members)
         await self._bring(again)
         self._moved.clear()
         for row in again:
@@ -406,7 +402,7 @@ class Assignment:
         """Assign the events that name a number alone which several stays have."""
         if not self._placed:
             return
-        rows = await self._store.light(within(tables.events.c.visit, self._placed))
+        rows = await self._store.light(NAMING, self._placed)
         await self._bring(rows)
         self._moved.clear()
         for row in rows:

@@ -12,7 +12,7 @@ from hisbus_bus.flow.chart.order import order_of
 from hisbus_bus.flow.chart.refold import ONLY_WAKE, apply, hear, refold
 from hisbus_bus.flow.chart.said import together
 from hisbus_bus.flow.chart.scope import Scope
-from hisbus_bus.flow.chart.store import Encounter, Patient, Store, Stored, Taken
+from hisbus_bus.flow.chart.store import OF_MESSAGES, Encounter, Patient, Store, Stored, Taken
 from hisbus_bus.flow.chart.visits import BARE, CIRCULAR, OPENS, Merge
 from hisbus_bus.kernel import tables
 from hisbus_bus.kernel.bulk import within
@@ -72,7 +72,7 @@ class Change:
         Raises:
             BadMessage: a wake is for a stay that does not exist.
         """
-        gone = await self._store.light(within(tables.events.c.message, self._replaced)) if self._replaced else []
+        gone = await self._store.light(OF_MESSAGES, self._replaced)
         assignment = await self._assign(gone)
         await self._know(gone, assignment)
         self._store.add_events(self._new)
@@ -138,7 +138,7 @@ class Change:
         return id
 
     async def _assign(self, gone: Sequence[Stored]) -> Assignment:
-        given = await self._store.light(within(tables.events.c.message, self._given)) if self._given else []
+        given = await self._store.light(OF_MESSAGES, self._given)
         rows = [*gone, *given, *(row for row, _ in self._new if row.hand)]
         lost = await self._store.merges_of([row.id for row in gone])
         due = {event.data.encounter for _, event in self._new if isinstance(event.data, Due)}

@@ -22,6 +22,7 @@ from hisbus_bus.flow.chart.store import Encounter, Patient
 from hisbus_bus.kernel import coverage, rules, tables
 from hisbus_bus.kernel.bulk import Rows, given, within, write
 from hisbus_bus.kernel.coverage import FOUND, Said, State, Word
+from hisbus_bus.kernel.hot import Hot, ask
 from hisbus_bus.kernel.site import Site
 from hisbus_schemas import ChartProcedure
 
@@ -31,23 +32,27 @@ REMEMBERED = 2000
 """Stays of which is remembered what was counted on them; of others it is read."""
 
 _row, _needed = tables.coverage_stays.c, tables.coverage_stays.alias("needed")
-_STAMPS = select(
-    select(func.coalesce(func.max(tables.coverage.c.id), 0)).scalar_subquery(),
-    select(func.max(tables.agent_rules.c.changed)).scalar_subquery(),
+_STAMPS = Hot(
+    select(
+        select(func.coalesce(func.max(tables.coverage.c.id), 0)).scalar_subquery(),
+        select(func.max(tables.agent_rules.c.changed)).scalar_subquery(),
+    )
 )
-_KNOWN = select(_row.encounter, _row.item, _row.seen).where(within(_row.encounter, given("ids")))
-_OPERATIONS = select(tables.entries.c.encounter, tables.entries.c.body).where(
-    within(tables.entries.c.encounter, given("ids")), tables.entries.c.part == "procedures"
+_KNOWN = Hot(select(_row.encounter, _row.item, _row.seen).where(within(_row.encounter, given("ids"))))
+_OPERATIONS = Hot(
+    select(tables.entries.c.encounter, tables.entries.c.body).where(
+        within(tables.entries.c.encounter, given("ids")), tables.entries.c.part == "procedures"
+    )
 )
-_SEEN = (
+_SEEN = Hot(
     select(_row.item, func.count()).where(within(_row.item, given("items")), _row.seen.is_(True)).group_by(_row.item)
 )
-_UNCALLED = (
+_UNCALLED = Hot(
     select(_row.item, _row.department, literal(0), func.count())
     .where(within(_row.item, given("items")), _row.seen.is_(True))
     .group_by(_row.item, _row.department)
 )
-_CALLED = (
+_called = (
     select(_needed.c.item, _needed.c.department, func.count(), func.count(_row.encounter))
     .select_from(
         _needed.outerjoin(
@@ -58,7 +63,11 @@ _CALLED = (
     .where(within(_needed.c.item, given("items")), _needed.c.seen.is_(False))
     .group_by(_needed.c.item, _needed.c.department)
 )
-_CALLED_IN = _CALLED.where(within(_needed.c.department, given("departments")))
+_CALLED, _CALLED_IN = Hot(_called), Hot(_called.where(within(_needed.c.department, given("departments"))))
+
+
+Shown = tuple[Encounter, Mapping[str, Any], Mapping[str, Any]]
+"""A stay, its own fields, and the patient that it shows."""
 
 
 @dataclass(slots=True)
@@ -130,30 +139,37 @@ class Counting:
         self._known: OrderedDict[str, Known] = OrderedDict()
         self._under_way: list[_New] = []
 
+    async def uncounted(
+        self, connection: AsyncConnection, stays: Iterable[tuple[Encounter, Patient | None]]
+    ) -> list[Shown]:
+        """Return those stays of which something is to be counted still.
+
+        Args:
+            connection: of the transaction.
+            stays: those that it has changed, locked, each with its patient.
+        """
+        self._under_way = []
+        if not self._on:
+            return []
+        if monotonic() >= self._looks_again:
+            await self._follow(connection)
+        known = ((stay, from_json(stay.stay), patient) for stay, patient in stays if stay.version)
+        return [
+            (stay, said, from_json(patient.shown) if patient else {})
+            for stay, said, patient in known
+            if self._standing.pending(said.get("department", ""))
+        ]
+
     async def count(
-        self,
-        connection: AsyncConnection,
-        stays: Iterable[tuple[Encounter, Patient | None]],
-        slots: Iterable[tuple[str, Slot]],
+        self, connection: AsyncConnection, shown: Sequence[Shown], slots: Iterable[tuple[str, Slot]]
     ) -> None:
         """Count what stays have brought, and say what is settled by it. Everything else must be written by then.
 
         Args:
             connection: of the transaction.
-            stays: those that it has changed, locked, each with its patient.
+            shown: what is ``uncounted``.
             slots: the entries that it has written, each with its encounter.
         """
-        self._under_way = []
-        if not self._on:
-            return
-        if monotonic() >= self._looks_again:
-            await self._follow(connection)
-        known = ((stay, from_json(stay.stay), patient) for stay, patient in stays if stay.version)
-        shown = [
-            (stay, said, from_json(patient.shown) if patient else {})
-            for stay, said, patient in known
-            if self._standing.pending(said.get("department", ""))
-        ]
         if not shown:
             return
         entries: dict[str, list[Slot]] = {stay.id: [] for stay, *_ in shown}
@@ -181,7 +197,7 @@ class Counting:
     async def _follow(self, connection: AsyncConnection) -> None:
         """Take in what agents ask after by now, and what was said of it."""
         self._looks_again = monotonic() + LOOK_S
-        stored, changed = (await connection.execute(_STAMPS)).one()
+        [(stored, changed)] = await _STAMPS.rows(connection)
         if (stored, changed) != self._stamps:
             asked = rules.asked(await rules.read(connection))
             self._standing = Standing(asked, await coverage.journal(connection))
@@ -192,11 +208,12 @@ class Counting:
         """Read what was counted on stays before."""
         if not encounters:
             return
-        ids = {"ids": sorted(encounters)}
+        ids = sorted(encounters)
         known = {encounter: Known() for encounter in encounters}
-        for encounter, item, seen in await connection.execute(_KNOWN, ids):
+        counted, operations = await ask(connection, _KNOWN(ids=ids), _OPERATIONS(ids=ids))
+        for encounter, item, seen in counted:
             (known[encounter].seen if seen else known[encounter].needed).add(item)
-        for encounter, body in await connection.execute(_OPERATIONS, ids):
+        for encounter, body in operations:
             items = [ChartProcedure.model_validate(item) for line in body.split("\n") for item in from_json(line)]
             known[encounter].operated |= any(map(brings.is_operation, items))
         self._known |= known
@@ -254,13 +271,13 @@ class Counting:
         """Return what is settled by now of items that were counted."""
         found, asked = self._standing.found, self._standing.asked
         items = sorted({item for item, _ in telling})
-        seen = {item: count for item, count in await connection.execute(_SEEN, {"items": items})}
+        seen = {item: count for item, count in await _SEEN.rows(connection, items=items)}
         known = [item for item in items if found[item].get("") == "connected"]
         learning = [item for item in items if item not in known and seen.get(item, 0) >= self._limits.stays]
         called, uncalled = ([item for item in learning if bool(asked[item]) == calls] for calls in (True, False))
         departments = {"items": known, "departments": sorted({department for _, department in telling})}
         counts: dict[str, dict[str, Count]] = {item: {} for item in (*known, *learning)}
         for query, its in ((_CALLED, {"items": called}), (_UNCALLED, {"items": uncalled}), (_CALLED_IN, departments)):
-            for item, department, *count in await connection.execute(query, its) if its["items"] else ():
+            for item, department, *count in await query.rows(connection, **its) if its["items"] else ():
                 counts[item][department] = Count(*count)
         return [word for item, its in counts.items() for word in observed.words(item, its, found[item], self._limits)]

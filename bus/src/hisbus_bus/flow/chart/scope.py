@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping
 from typing import Literal
 
-from hisbus_bus.flow.chart.store import Encounter, Patient, Store
+from hisbus_bus.flow.chart.store import NONE, Encounter, Patient, Store
 from hisbus_bus.flow.chart.visits import Merge
 from hisbus_schemas import PatientId, VisitId
 
@@ -81,12 +81,10 @@ class Scope:
         while True:
             self.patients = await self.store.lock_patients(wanted)
             if absent := patients.keys() - self.patients.keys():
-                await self.store.add_patients({id: patients[id] for id in absent})
-                continue
+                self.patients = await self.store.lock_patients(wanted, {id: patients[id] for id in absent})
             self.encounters = await self._lock(stays)
             if absent := visits.keys() - self.encounters.keys():
-                await self.store.add_encounters({id: visits[id] for id in absent})
-                continue
+                self.encounters = await self._lock(stays, {id: visits[id] for id in absent})
             # Read behind the locks, for it may have changed while waiting for them.
             linked, merges = await self.store.connected(merged) if merged else (set[str](), list[Merge]())
             concerned = linked | _holders(self.encounters.values())
@@ -124,12 +122,12 @@ class Scope:
             [encounter for id, encounter in sorted(self.encounters.items()) if id in self._changed],
         )
 
-    async def _lock(self, encounters: Collection[str]) -> dict[str, Encounter]:
+    async def _lock(self, encounters: Collection[str], new: Mapping[str, VisitId] = NONE) -> dict[str, Encounter]:
         found: dict[str, Encounter] = {}
         wanted = set(encounters)
         while absent := wanted - found.keys():
-            more = self._loaded(await self.store.lock_encounters(absent))
-            found |= more
+            more = self._loaded(await self.store.lock_encounters(absent, new))
+            found, new = found | more, NONE
             wanted = {other for encounter in more.values() for other in _alike(encounter)}
         return found
 

@@ -54,8 +54,9 @@ class ChartStep:
         async with self._site.database.write() as connection:
             store = Store(connection)
             records, stays = await self._take_in(store, messages)
-            await store.flush(position(self.group, self.topic, batch.offsets))
-            await self._counting.count(connection, stays, store.saved)
+            uncounted = await self._counting.uncounted(connection, stays)
+            await store.flush(position(self.group, self.topic, batch.offsets), last=not uncounted)
+            await self._counting.count(connection, uncounted, store.saved)
         self._counting.committed()
         await self._site.log.append(records)
 

@@ -15,7 +15,8 @@ from hisbus_bus.flow.chart.entries import Key, Slot, items, slot_id, trace
 from hisbus_bus.flow.chart.said import Said
 from hisbus_bus.flow.chart.visits import CIRCULAR, Claims, Merge
 from hisbus_bus.kernel import tables
-from hisbus_bus.kernel.bulk import Rows, given, within, write
+from hisbus_bus.kernel.bulk import Rows, given, within, write, written
+from hisbus_bus.kernel.hot import Hot, ask
 from hisbus_schemas import Event, PatientId, VisitId
 
 CHUNK = 100
@@ -24,6 +25,7 @@ CHUNK = 100
 BY_HAND = "message.assigned"
 """Kind of the events that say to which stay a person gave a message."""
 
+NONE: Mapping[str, Any] = {}
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 """The present of a stay that no clock has told of yet: no deadline has passed."""
 
@@ -129,13 +131,31 @@ class Stored:
     """The key under which its message came; empty: its patient's, or that message's alone."""
 
 
-_LIGHT = [tables.events.c[item.name] for item in fields(Stored)]
+_event = tables.events.c
+_LIGHT = [_event[item.name] for item in fields(Stored)]
 
 
-_OUTPUTS = select(
-    tables.charted_messages.c.message, *(tables.charted_messages.c[item.name] for item in fields(Taken))
-).where(within(tables.charted_messages.c.message, given("ids")))
-_PATIENTS = (
+def _light(*conditions: ColumnElement[bool]) -> Hot:
+    return Hot(select(*_LIGHT).where(*conditions))
+
+
+BY_ID = _light(within(_event.id, given("ids")))
+OF_MESSAGES = _light(within(_event.message, given("ids")))
+GIVEN = _light(within(_event.message, given("ids")), _event.kind != BY_HAND)
+GIVEN_TO = _light(within(_event.hand, given("ids")))
+NAMING = _light(within(_event.visit, given("ids")))
+NAMED_BY = _light(within(_event.patient, given("ids")), _event.visit.is_not(None))
+FREE = _light(within(_event.patient, given("ids")), _event.visit.is_(None), _event.kind.not_like("patient.%"))
+"""Stored events, without their bodies: themselves; of messages, all or but the decisions of people; given by hand to
+stays; naming visits; of patients' numbers, with a visit or without one, and then none that is about the patient alone.
+"""
+
+_OUTPUTS = Hot(
+    select(tables.charted_messages.c.message, *(tables.charted_messages.c[item.name] for item in fields(Taken))).where(
+        within(tables.charted_messages.c.message, given("ids"))
+    )
+)
+_PATIENTS = Hot(
     select(*(tables.patients.c[item.name] for item in fields(Patient)))
     .where(within(tables.patients.c.id, given("ids")) | within(tables.patients.c.survivor, given("ids")))
     .order_by(tables.patients.c.id)
@@ -146,21 +166,23 @@ _LOCKED = (
     .order_by(tables.encounters.c.id)
     .with_for_update()
 )
-_ENCOUNTERS = _LOCKED.where(within(tables.encounters.c.id, given("ids")))
-_OWNED = _LOCKED.where(within(tables.encounters.c.patient, given("ids")))
-_STAYS = {False: _OWNED, True: _OWNED.where(tables.encounters.c.begins.is_not(None))}
-_ASSIGN = (
+_ENCOUNTERS = Hot(_LOCKED.where(within(tables.encounters.c.id, given("ids"))))
+_owned = _LOCKED.where(within(tables.encounters.c.patient, given("ids")))
+_OWNED, _OPEN = Hot(_owned), Hot(_owned.where(tables.encounters.c.begins.is_not(None)))
+_ASSIGN = Hot(
     update(tables.events)
-    .where(tables.events.c.id == bindparam("event"))
+    .where(_event.id == bindparam("event"))
     .values(encounter=bindparam("place"), flag=bindparam("why"))
 )
 _BY_HAND = (
     update(tables.events)
-    .where(tables.events.c.message == bindparam("given"), tables.events.c.kind != BY_HAND)
+    .where(_event.message == bindparam("given"), _event.kind != BY_HAND)
     .values(hand=bindparam("place"))
 )
-_SLOTS = select(*(tables.entries.c[name] for name in ("entry", "part", "place", "last", "body"))).where(
-    within(tables.entries.c.encounter, given("encounters")), within(tables.entries.c.entry, given("entries"))
+_SLOTS = Hot(
+    select(*(tables.entries.c[name] for name in ("entry", "part", "place", "last", "body"))).where(
+        within(tables.entries.c.encounter, given("encounters")), within(tables.entries.c.entry, given("entries"))
+    )
 )
 
 
@@ -180,16 +202,16 @@ class Store:
     def _put(self, table: Table, rows: Iterable[dict[str, Any]]) -> None:
         self._waiting.setdefault(table, []).extend(rows)
 
-    async def flush(self, *more: Rows) -> None:
-        """Write what waits, and more beside it."""
+    async def flush(self, *more: Rows, last: bool = False) -> None:
+        """Write what waits, and more beside it; ``last``: nothing follows in the transaction."""
         waiting, self._waiting = self._waiting, {}
-        await write(self.connection, *(Rows(table, rows) for table, rows in waiting.items()), *more)
+        await write(self.connection, *(Rows(table, rows) for table, rows in waiting.items()), *more, last=last)
 
     # --- messages
 
     async def taken(self, messages: Collection[str]) -> dict[str, Taken]:
         """Return, by message, what was taken in of it, and to which stay a person gave it."""
-        rows = await self.connection.execute(_OUTPUTS, {"ids": sorted(messages)})
+        rows = await _OUTPUTS.rows(self.connection, ids=sorted(messages))
         return {message: Taken(*known) for message, *known in rows}
 
     def keep_taken(self, messages: Mapping[str, Taken]) -> None:
@@ -205,38 +227,37 @@ class Store:
 
     # --- patients and encounters
 
-    async def lock_patients(self, ids: Collection[str]) -> dict[str, Patient]:
-        """Lock and return patients and every number merged with them, in id order."""
+    async def lock_patients(self, ids: Collection[str], new: Mapping[str, PatientId] = NONE) -> dict[str, Patient]:
+        """Lock and return patients and every number merged with them, in id order.
+
+        Args:
+            ids: of patients.
+            new: of them those that are inserted before, unless somebody else has done it.
+        """
         wanted = set(ids)
+        made = (Patient(id, who.authority, who.number, id, show(who)) for id, who in sorted(new.items()))
+        inserts = written(self.connection, Rows(tables.patients, list(map(_values, made)), "keep"))
         while True:
-            rows = await self.connection.execute(_PATIENTS, {"ids": sorted(wanted)})
+            *_, rows = await ask(self.connection, *inserts, _PATIENTS(ids=sorted(wanted)))
             found = {row.id: _patient(row) for row in rows}
+            inserts = []
             numbers = Counter(patient.survivor for patient in found.values())
             # Who was merged into these while the statement waited for its locks is seen by the next one only.
             if all(id in found and found[id].numbers == count for id, count in numbers.items()):
                 return found
             wanted |= numbers.keys()
 
-    async def lock_encounters(self, ids: Collection[str]) -> dict[str, Encounter]:
-        """Lock and return encounters, in id order."""
-        rows = await self.connection.execute(_ENCOUNTERS, {"ids": sorted(ids)})
+    async def lock_encounters(self, ids: Collection[str], new: Mapping[str, VisitId] = NONE) -> dict[str, Encounter]:
+        """Lock and return encounters, in id order; of them the new ones are inserted before, unless they are there."""
+        made = (Encounter(id, visit.authority, visit.number, visit.counter) for id, visit in sorted(new.items()))
+        inserts = written(self.connection, Rows(tables.encounters, list(map(_values, made)), "keep"))
+        *_, rows = await ask(self.connection, *inserts, _ENCOUNTERS(ids=sorted(ids)))
         return {row.id: _encounter(row) for row in rows}
 
     async def lock_stays(self, patients: Collection[str], *, open_only: bool) -> dict[str, Encounter]:
         """Lock and return the encounters that patients own, in id order; on request only those with a beginning."""
-        rows = await self.connection.execute(_STAYS[open_only], {"ids": sorted(patients)})
+        rows = await (_OPEN if open_only else _OWNED).rows(self.connection, ids=sorted(patients))
         return {row.id: _encounter(row) for row in rows}
-
-    async def add_patients(self, new: dict[str, PatientId]) -> None:
-        """Insert patients that do not exist yet."""
-        rows = [_values(Patient(id, who.authority, who.number, id, show(who))) for id, who in sorted(new.items())]
-        await write(self.connection, Rows(tables.patients, rows, "keep"))
-
-    async def add_encounters(self, new: dict[str, VisitId]) -> None:
-        """Insert encounters that do not exist yet."""
-        made = (Encounter(id, visit.authority, visit.number, visit.counter) for id, visit in sorted(new.items()))
-        rows = [_values(encounter) for encounter in made]
-        await write(self.connection, Rows(tables.encounters, rows, "keep"))
 
     def save(self, patients: Iterable[Patient], encounters: Iterable[Encounter]) -> None:
         """Write rows back."""
@@ -274,10 +295,9 @@ class Store:
 
     # --- events
 
-    async def light(self, *conditions: ColumnElement[bool]) -> list[Stored]:
-        """Return stored events without their bodies."""
-        rows = await self.connection.execute(select(*_LIGHT).where(*conditions))
-        return [Stored(*row) for row in rows]
+    async def light(self, which: Hot, ids: Collection[str]) -> list[Stored]:
+        """Return stored events without their bodies: ``BY_ID`` and the like, of what is named."""
+        return [Stored(*row) for row in await which.rows(self.connection, ids=sorted(ids))] if ids else []
 
     async def events(self, *conditions: ColumnElement[bool]) -> list[tuple[Stored, Event]]:
         """Return stored events in the order of the fold."""
@@ -295,7 +315,7 @@ class Store:
     async def assign(self, rows: Iterable[Stored]) -> None:
         """Write where stored events belong now."""
         if places := [{"event": row.id, "place": row.encounter, "why": row.flag} for row in rows]:
-            await self.connection.execute(_ASSIGN, places)
+            await ask(self.connection, _ASSIGN.each(places))
 
     async def give(self, messages: Mapping[str, str | None]) -> None:
         """Write to which stays messages were given by hand."""
@@ -312,7 +332,7 @@ class Store:
 
     async def slots(self, encounters: Collection[str], keys: Mapping[str, Key]) -> dict[str, Slot]:
         """Return stored entries of encounters by their ids, under which their keys are given."""
-        rows = await self.connection.execute(_SLOTS, {"encounters": sorted(encounters), "entries": sorted(keys)})
+        rows = await _SLOTS.rows(self.connection, encounters=sorted(encounters), entries=sorted(keys))
         return {
             entry: Slot(entry, part, place, last, items(keys[entry], part, body))
             for entry, part, place, last, body in rows

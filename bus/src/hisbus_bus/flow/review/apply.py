@@ -1,11 +1,13 @@
 """Writing what assessments change: few statements, however many there are."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hisbus_bus.flow.review import drafts, proposals
@@ -13,30 +15,40 @@ from hisbus_bus.flow.review.proposals import ACTOR, Note
 from hisbus_bus.flow.review.reconcile import Changes, Open
 from hisbus_bus.flow.review.states import NEW, TABLE, State
 from hisbus_bus.kernel import charts, tables
-from hisbus_bus.kernel.bulk import given, within
+from hisbus_bus.kernel.bulk import given, inserted, within
+from hisbus_bus.kernel.hot import Asked, Hot
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.states import STEP, TOPIC, Decided
 from hisbus_schemas import Decision
 
-_DECISIONS = select(tables.decisions.c.proposal, tables.decisions.c.body).where(
-    within(tables.decisions.c.proposal, given("ids")), tables.decisions.c.state == Decided.STANDS
+_DECISIONS = Hot(
+    select(tables.decisions.c.proposal, tables.decisions.c.body).where(
+        within(tables.decisions.c.proposal, given("ids")), tables.decisions.c.state == Decided.STANDS
+    )
 )
 
 
-async def apply(site: Site, connection: AsyncConnection, changes: Sequence[Changes]) -> None:
-    """Write changes, with history and audit. The rows that they change are locked."""
-    notes: list[Note] = []
-    for one in (each for change in changes for each in change.updates):
-        its = tables.proposals.c.id == one.row.id
-        await connection.execute(update(tables.proposals).where(its).values(**one.values))
-        if one.told:
-            notes.append(Note(one.row.id, one.row.encounter, one.told, one.why))
+async def applied(site: Site, connection: AsyncConnection, changes: Sequence[Changes]) -> list[Asked]:
+    """Return what writes changes, with history and audit. The rows that they change are locked."""
+    updates = [each for change in changes for each in change.updates]
     opens = [each for change in changes for each in change.opens]
-    if opens:
-        rows = await _rows(site, connection, opens)
-        await connection.execute(tables.proposals.insert(), rows)
-        notes += (Note(row["id"], row["encounter"], row["status"]) for row in rows)
-    await proposals.note(connection, ACTOR, notes)
+    rows = await _rows(site, connection, opens) if opens else []
+    notes = [Note(one.row.id, one.row.encounter, one.told, one.why) for one in updates if one.told]
+    notes += (Note(row["id"], row["encounter"], row["status"]) for row in rows)
+    alike: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
+    for one in updates:
+        alike[tuple(one.values)].append({"its_id": one.row.id, **one.values})
+    return [
+        *(_updated(columns).each(its) for columns, its in alike.items()),
+        *([inserted(tables.proposals, rows)] if rows else []),
+        *proposals.noted(ACTOR, notes),
+    ]
+
+
+@cache
+def _updated(columns: tuple[str, ...]) -> Hot:
+    its = tables.proposals.c.id == bindparam("its_id")
+    return Hot(update(tables.proposals).where(its).values({name: bindparam(name) for name in columns}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +79,7 @@ async def _rows(site: Site, connection: AsyncConnection, opens: Sequence[Open]) 
 async def _decided(connection: AsyncConnection, ids: set[str]) -> Mapping[str, _Taken]:
     """Return the decisions on revisions that are only now opened: taken over from the topic after a restore."""
     found: dict[str, _Taken] = {}
-    for row in await connection.execute(_DECISIONS, {"ids": sorted(ids)}):
+    for row in await _DECISIONS.rows(connection, ids=sorted(ids)):
         decision = Decision.model_validate_json(row.body)
         fingerprint = decision.approved.stamp() if decision.approved else ""
         found[row.proposal] = _Taken(TABLE.after(NEW, decision.decision, TOPIC), fingerprint)

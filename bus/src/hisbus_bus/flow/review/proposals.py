@@ -11,6 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from hisbus_bus.flow.review import states
 from hisbus_bus.flow.review.states import TABLE, Event, State
 from hisbus_bus.kernel import audit, tables
+from hisbus_bus.kernel.bulk import inserted
+from hisbus_bus.kernel.hot import Asked, ask
 from hisbus_bus.kernel.states import STEP, Proposed
 from hisbus_bus.kernel.topics import digest
 from hisbus_schemas import Chart, Proposal
@@ -44,23 +46,7 @@ class Standing:
     @classmethod
     def of(cls, row: Row[Any]) -> "Standing":
         """Return what a row of ``proposals`` says."""
-        return cls(
-            id=row.id,
-            identity=row.identity,
-            revision=row.revision,
-            agent=row.agent,
-            encounter=row.encounter,
-            key=row.key,
-            rule=row.rule,
-            department=row.department,
-            fingerprint=row.fingerprint,
-            status=row.status,
-            rectified=row.rectified,
-            etag=row.etag,
-            body=row.body,
-            release=row.release,
-            shadow=row.shadow,
-        )
+        return cls(*(getattr(row, name) for name in cls.__slots__))
 
     @property
     def state(self) -> State:
@@ -126,9 +112,16 @@ class Note(NamedTuple):
 
 async def note(connection: AsyncConnection, actor: str, notes: Sequence[Note]) -> None:
     """Write history and audit of changes of state."""
+    await ask(connection, *noted(actor, notes))
+
+
+def noted(actor: str, notes: Sequence[Note]) -> list[Asked]:
+    """Ask for history and audit of changes of state, for ``hot.ask``."""
+    if not notes:
+        return []
     lines = [audit.line(proposal=one.id, status=one.status, actor=actor, detail=one.why) for one in notes]
-    await audit.histories(connection, lines)
-    await audit.records(connection, [_entry(actor, one) for one in notes])
+    entries = [_entry(actor, one) for one in notes]
+    return [inserted(tables.proposal_history, lines), inserted(tables.audit, entries)]
 
 
 def _entry(actor: str, one: Note) -> dict[str, Any]:
