@@ -72,9 +72,16 @@ def peak_rss_mb(process: psutil.Process) -> float:
 class Server:
     """A process that listens. Use it as a context manager; it ends with the block."""
 
-    def __init__(self, command: Sequence[str | Path], port: int, log: Path, name: str = "") -> None:
+    def __init__(
+        self,
+        command: Sequence[str | Path],
+        port: int,
+        log: Path,
+        name: str = "",
+        program: str = sys.executable,
+    ) -> None:
         """Take what to run (with this interpreter) and the port at which it will listen; 0: it listens nowhere."""
-        self._command = [sys.executable, *map(str, command)]
+        self._command = [program, *map(str, command)]
         self.log = log
         self.port = port
         self.name = name
