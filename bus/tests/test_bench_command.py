@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import tempfile
 from pathlib import Path
 
 import psycopg
@@ -11,7 +12,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from hisbus.errors import ConfigError
 from hisbus_bus.command import bench
 from hisbus_bus.kernel.log.kafka_cluster import Cluster
-from hisbus_bus.kernel.settings import DatabaseSettings, LogSettings, Settings
+from hisbus_bus.kernel.settings import DatabaseSettings, LogSettings, PluginSettings, Settings
 from hisbus_bus.kernel.topics import TOPICS, topic_name
 from hisbus_bus.lab import measured, usage
 from hisbus_bus.lab.measured import Load
@@ -102,9 +103,27 @@ def test_what_is_not_installed_is_named(tmp_path: Path, monkeypatch: pytest.Monk
         bench.bench(settings(tmp_path), embedded=False, yes=True)
 
 
+@pytest.mark.long
+def test_it_measures_and_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for name, less in (("CALM_STAYS", 1), ("CALM_RATE", 100), ("STAYS", (1, 1))):
+        monkeypatch.setattr(bench, name, less)
+    off = {name: PluginSettings(enabled=False) for name in ("coding", "documentation")}
+    bench.bench(settings(tmp_path, plugins=off), embedded=True, yes=False)
+    said = capsys.readouterr().out
+    first, kept, soon, *_ = said.splitlines()
+    assert first.endswith("on the embedded log and database, 2 cores.".replace("2", str(measured.cores())))
+    assert int(first.split()[0].replace(",", "")) > 30
+    assert kept.startswith("Kept: ") and "a finding was open" in soon
+    assert "plugin qc" in said and "KiB in the log" in said
+    assert list(tmp_path.iterdir()) == []
+
+
 def load(cpu_s: dict[str, float], busy_s: float, events: int = 1000, seconds: float = 10.0) -> Load:
     nothing = Usage({}, 0.0, {})
-    return Load(events, seconds, nothing, Usage(cpu_s, busy_s, {}))
+    return Load(events, seconds, nothing, Usage(cpu_s, busy_s, {}), {})
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median, quantiles
 
@@ -20,24 +20,27 @@ from hisbus_simulator.load import hospital
 from hisbus_simulator.oracle import JUDGED
 
 WARM_UP = 200
-CALM, CALM_RATE = 1200, 20
-STEADY, STEADY_RATE, TURNS = 1000, 50, 3
+STEADY, STEADY_RATE, TURNS = 800, 50, 3
 """Messages of a turn, and how many a second."""
+CALM, CALM_RATE = 1800, 20
+"""The end of the week: that is when most findings are made."""
 
 
 def calm(folder: Path) -> Iterator[Figure]:
     """Measure on one site and beside its floor; at the end how large messages fare, and the memory that they take."""
-    week = hospital(WARM_UP + CALM + TURNS * STEADY)
-    warm_up, calmly, *pieces = cut(week.messages, [WARM_UP, CALM, *[STEADY] * TURNS])
+    week = hospital(WARM_UP + TURNS * STEADY + CALM)
+    warm_up, *turns, calmly = cut(week.messages, [WARM_UP, *[STEADY] * TURNS, CALM])
     site = make(folder / "calm", "bench-calm")
-    with ExitStack() as stack:
-        running = stack.enter_context(up(site))
-        bare = stack.enter_context(floor(make(folder / "calm-floor", "bench-calm-floor")))
-        offer(running, warm_up)
-        for piece in (warm_up, calmly):
-            offer(bare, piece)
+    with up(site) as running:
+        with floor(make(folder / "calm-floor", "bench-calm-floor")) as bare:
+            both = (bare, running)
+            for one in both:
+                offer(one, warm_up)
+            costs = [[serving(offer(one, turn, STEADY_RATE)) for one in both] for turn in turns]
+        yield compared("flow_cpu_us_50", "µs", [ours for _, ours in costs], [theirs for theirs, _ in costs])
         with watching(site) as seen:
             sent = offer(running, calmly, CALM_RATE).sent
+        check(site, week, JUDGED)
         waits = [
             (seen[proposal] - sent[control_id]) * 1000
             for proposal, control_id in _causes(site)
@@ -45,11 +48,6 @@ def calm(folder: Path) -> Iterator[Figure]:
         ]
         yield Figure("flow_p50_ms_20", median(waits), "ms")
         yield Figure("flow_p99_ms_20", quantiles(waits, n=100)[98], "ms")
-        turns = [
-            (serving(offer(bare, piece, STEADY_RATE)), serving(offer(running, piece, STEADY_RATE))) for piece in pieces
-        ]
-        yield compared("flow_cpu_us_50", "µs", [ours for _, ours in turns], [bare for bare, _ in turns])
-        check(site, week, JUDGED)
         yield from large_messages(running, make(folder / "large-floor", "bench-large-floor"))
         yield Figure("rss_mb_large", running.peak_rss_mb(), "MiB")
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import typer
 
 from hisbus.addresses import bind
-from hisbus.errors import BusError, ConfigError, RetryLater
+from hisbus.errors import ConfigError, RetryLater
 from hisbus_bus.app import App
 from hisbus_bus.command.chosen import run_orderly
 from hisbus_bus.command.printed import show, table_of
@@ -108,7 +108,7 @@ async def _play(settings: Settings, servers: Collection[str], stays: int, rate: 
     settings = settings.model_copy(update={"connectors": [connector]})
     async with App(settings, tuple(FLOW)).running() as app:
         agents = [agent.name for agent in app.agents if settings.agent(agent.name).enabled]
-        before, begun = usage(servers), time.monotonic()
+        empty, before, begun = await measured.stored(app.site), usage(servers), time.monotonic()
         await _send(listen, stays, rate)
         deadline = time.monotonic() + PATIENCE_S
         while any((await lag(app.site, agents)).values()):
@@ -116,7 +116,9 @@ async def _play(settings: Settings, servers: Collection[str], stays: int, rate: 
                 raise RetryLater(f"Work was left after {PATIENCE_S:.0f} s. Look at `hisbus check`.", code="late")
             await asyncio.sleep(POLL_S)
         seconds, after = time.monotonic() - begun, usage(servers)
-        return Load(await measured.taken(app.site), seconds, before, after), await measured.waits_ms(app.site)
+        left = {name: size - empty.get(name, 0) for name, size in (await measured.stored(app.site)).items()}
+        load = Load(await measured.taken(app.site), seconds, before, after, left)
+        return load, await measured.waits_ms(app.site)
 
 
 async def _send(to: str, stays: int, rate: int) -> None:
@@ -134,7 +136,8 @@ async def _send(to: str, stays: int, rate: int) -> None:
             sender.kill()
             await sender.wait()
     if sender.returncode:
-        raise BusError(f"The simulator could not send: {said.decode(errors='replace').strip()[-500:]}")
+        complaint = said.decode(errors="replace").strip()[-500:]
+        raise RetryLater(f"The simulator could not send: {complaint}", code="simulator")
 
 
 def _say(settings: Settings, waits: list[float], load: Load, servers: list[str]) -> None:
@@ -152,6 +155,8 @@ def _say(settings: Settings, waits: list[float], load: Load, servers: list[str])
         held = f"{load.after.rss_mb[name]:,.0f}" if name in load.after.rss_mb else ""
         table.add_row(name, f"{cost:,.2f}", f"{load.share_of_a_core(name):.0%}", held)
     show(table)
+    kept = " and ".join(f"{size / load.events / 1024:,.1f} KiB in the {name}" for name, size in load.stored.items())
+    typer.echo(f"A message leaves {kept}.")
     away = [name for name in servers if name not in load.cpu_ms]
     if away:
         typer.echo(f"{' and '.join(away)}: on another machine, or not to be seen from here; look there.")

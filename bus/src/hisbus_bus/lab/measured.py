@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
 from sqlalchemy import func, select
 
@@ -31,6 +32,8 @@ class Load:
     """From the first until nothing was left to do."""
     before: Usage
     after: Usage
+    stored: Mapping[str, int]
+    """Bytes that it has left behind: in the ``database``, and in the ``log`` where that is a file."""
 
     @property
     def kept(self) -> float:
@@ -95,6 +98,25 @@ async def taken(site: Site) -> int:
     row = tables.messages.c
     async with site.database.read() as connection:
         return (await connection.execute(select(func.count()).where(row.first))).scalar_one()
+
+
+async def stored(site: Site) -> dict[str, int]:
+    """Return how many bytes the database takes, and the log where it is a file."""
+    settings = site.settings
+    found = {name: _size(url) for name, url in (("log", settings.log.url), ("database", settings.database.url))}
+    if not site.database.sqlite:
+        async with site.database.read() as connection:
+            query = select(func.pg_database_size(func.current_database()))
+            found["database"] = (await connection.execute(query)).scalar_one()
+    return {name: size for name, size in found.items() if size}
+
+
+def _size(url: str) -> int:
+    """Return the size of an embedded log or database with what is not yet moved into its file."""
+    if not url.startswith("sqlite:///"):
+        return 0
+    path = Path(url.removeprefix("sqlite:///"))
+    return sum(file.stat().st_size for file in path.parent.glob(f"{path.name}*"))
 
 
 async def waits_ms(site: Site) -> list[float]:
