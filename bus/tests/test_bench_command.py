@@ -147,7 +147,7 @@ def test_cores_follow_from_the_cost_of_a_message() -> None:
     one = load({OURS: 4.0, "Kafka": 2.0}, 0.0)
     assert one.kept == 100
     assert dict(one.cpu_ms) == {OURS: 4.0, "Kafka": 2.0}
-    assert dict(measured.wanted(one))[100] == pytest.approx(100 * 0.006 / measured.BUSY)
+    assert measured.wanted(one)[100] == pytest.approx(100 * 0.006 / measured.BUSY)
 
 
 @pytest.mark.skipif(not usage.PROC.is_dir(), reason="this system has no /proc")

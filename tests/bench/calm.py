@@ -11,7 +11,7 @@ from sqlalchemy import select
 from tests.bench.figures import Figure, compared
 from tests.bench.flow import check, cut, engine, offer
 from tests.bench.large import large_messages
-from tests.bench.processes import ROOT
+from tests.bench.processes import ROOT, BenchError
 from tests.bench.rates import serving
 from tests.bench.sites import Site, floor, make, up
 
@@ -24,6 +24,7 @@ STEADY, STEADY_RATE, TURNS = 800, 50, 3
 """Messages of a turn, and how many a second."""
 CALM, CALM_RATE = 1800, 20
 """The end of the week: that is when most findings are made."""
+LEAST = 10
 
 
 def calm(folder: Path) -> Iterator[Figure]:
@@ -46,6 +47,8 @@ def calm(folder: Path) -> Iterator[Figure]:
             for proposal, control_id in _causes(site)
             if proposal in seen and control_id in sent
         ]
+        if len(waits) < LEAST:
+            raise BenchError(f"{len(waits)} findings are too few to say how soon they are open.")
         yield Figure("flow_p50_ms_20", median(waits), "ms")
         yield Figure("flow_p99_ms_20", quantiles(waits, n=100)[98], "ms")
         yield from large_messages(running, make(folder / "large-floor", "bench-large-floor"))

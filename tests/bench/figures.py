@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import median
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def compared(name: str, unit: str, ours: Sequence[float], floors: Sequence[float
 
 def table(figures: Sequence[Figure]) -> Table:
     """Return the figures as they are shown."""
-    shown = Table("figure", "value", "unit", "floor", "ratio", "wanted", "")
+    shown = Table(Column("figure", no_wrap=True), "value", "unit", "floor", "ratio", "wanted", "")
     for figure in figures:
         wanted = FIGURES[figure.name]
         met = "" if wanted is None else "[green]yes[/]" if wanted.met(figure) else "[red]no[/]"

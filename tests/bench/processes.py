@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -59,7 +60,10 @@ def cpu_s(process: psutil.Process, *, family: bool = False) -> float:
     own = used.user + used.system
     if not family:
         return float(own)
-    living = sum(cpu_s(child, family=True) for child in process.children())
+    living = 0.0
+    for child in process.children():
+        with suppress(psutil.NoSuchProcess):  # PostgreSQL's come and go
+            living += cpu_s(child, family=True)
     return float(own + used.children_user + used.children_system + living)
 
 

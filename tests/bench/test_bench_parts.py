@@ -5,6 +5,7 @@ import sqlite3
 from itertools import islice
 from types import SimpleNamespace
 
+import psycopg
 import pytest
 from tests.bench import (
     figures,
@@ -191,4 +192,22 @@ def test_a_site_gets_as_many_processes_as_its_busiest_part_takes():
     assert (wanted["intake"], wanted["dispatch"], wanted["chart"], wanted["web"]) == (1, 10, 2, 1)
     row = sizing.row(1000, costs | {"PostgreSQL": 600.0, "Kafka": 300.0})
     assert row[:6] == ["1,000", "12.5", "1.0", "0.5", "chart 2, dispatch 10", "24"]
+    assert row[-1] == "dispatch at 1,000"
     assert sizing.row(25, costs)[4:6] == ["one of each", "6"]
+    assert sizing.table(costs).splitlines()[0].count("|") == sizing.table(costs).splitlines()[-1].count("|")
+
+
+@pytest.mark.kafka
+@pytest.mark.postgres
+def test_the_floor_of_the_flow_takes_every_message_through_all_hops(kafka, postgres, tmp_path):
+    site, messages = sites.make(tmp_path / "floor", "bench-parts"), ward_week(1, 1).messages
+    try:
+        with sites.floor(site) as running:
+            offered = flow.offer(running, messages)
+            counts = "SELECT (SELECT count(*) FROM ledger), (SELECT sum(version) FROM charts), count(*) FROM proposals"
+            told = running.connection.execute(counts).fetchone()
+    finally:
+        with psycopg.connect(postgres, autocommit=True) as connection:
+            connection.execute(f'DROP DATABASE "{site.database.rpartition("/")[2]}" WITH (FORCE)')
+    assert told == (len(messages), len(messages), len({each.visit for each in messages}))
+    assert offered.profile.keys() == {"up", "up: agents", "Kafka", "PostgreSQL", "generator"}

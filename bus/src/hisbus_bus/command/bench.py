@@ -162,7 +162,7 @@ def _say(settings: Settings, waits: list[float], load: Load, servers: list[str])
         typer.echo(f"{' and '.join(away)}: on another machine, or not to be seen from here; look there.")
     for sentence in measured.limit(load):
         typer.echo(sentence)
-    cores = ", ".join(f"{rate}/s {count:.1f}" for rate, count in measured.wanted(load))
+    cores = ", ".join(f"{rate:,} a second {count:.1f}" for rate, count in measured.wanted(load).items())
     typer.echo(f"Cores for all of these processes, at most {measured.BUSY:.0%} busy: {cores}.")
     if settings.llm.url or settings.remote:
         typer.echo("The model and remote agents were not asked.")

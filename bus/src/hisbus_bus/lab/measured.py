@@ -56,6 +56,11 @@ class Load:
         """Share of all cores that was in use, by whatever ran here."""
         return (self.after.busy_s - self.before.busy_s) / self.seconds / cores()
 
+    @property
+    def others(self) -> float:
+        """Share of all cores that was in use by what is not counted here: the load's sender, and other programs."""
+        return self.busy - self.whole_ms / 1000 * self.kept / cores()
+
     def share_of_a_core(self, name: str) -> float:
         """Return how much of one core somebody used."""
         return self.cpu_ms.get(name, 0.0) / 1000 * self.kept
@@ -69,8 +74,8 @@ def cores() -> int:
 def limit(load: Load) -> Iterator[str]:
     """Say where the limit lies, and what would move it; one sentence each."""
     busiest = max(load.cpu_ms, key=lambda name: load.cpu_ms[name])
-    if (others := load.busy - load.whole_ms / 1000 * load.kept / cores()) > OTHERS:
-        yield f"Other programs took {others:.0%} of this machine: these figures are too low. Measure when it is quiet."
+    if load.others > OTHERS:
+        yield f"Other programs took {load.others:.0%} of this machine: these figures say little. Wait for a quiet hour."
     elif load.busy >= FULL:
         yield f"The limit is the processor: its {cores()} cores were {load.busy:.0%} busy, most of it by {busiest}."
         yield "More cores help; so do Kafka and PostgreSQL on machines of their own, if they run here."
@@ -87,10 +92,9 @@ def limit(load: Load) -> Iterator[str]:
         yield "Look at the disks of log and database, and at the way to Kafka and PostgreSQL."
 
 
-def wanted(load: Load) -> Iterator[tuple[int, float]]:
-    """Yield, for some rates, how many cores that takes in all processes that were seen."""
-    for rate in RATES:
-        yield rate, rate * load.whole_ms / 1000 / BUSY
+def wanted(load: Load) -> dict[int, float]:
+    """Return by rate how many cores it takes, for all processes that were seen together."""
+    return {rate: rate * load.whole_ms / 1000 / BUSY for rate in RATES}
 
 
 async def taken(site: Site) -> int:

@@ -22,7 +22,7 @@ class Usage:
     busy_s: float
     """CPU seconds of the whole machine; 0 where it does not tell."""
     rss_mb: Mapping[str, float]
-    """The most memory held so far, MiB."""
+    """The most memory held so far, MiB; of no server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,8 @@ def usage(servers: Collection[str] = ()) -> Usage:
     for process in known.values():
         if name := _named(process, known, servers):
             cpu[name] += process.cpu_s
-            rss[name] += process.rss_mb
+            if name not in servers:  # their processes share most of what each seems to hold
+                rss[name] += process.rss_mb
     cpu[OURS] = time.process_time()
     return Usage(cpu, _busy_s(), rss)
 
