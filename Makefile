@@ -54,7 +54,7 @@ servers: .venv/.ready jars ## a real Kafka and PostgreSQL on this machine until 
 
 jars: ops/kafka/lib/.ready ## the broker, by Maven
 
-ops/kafka/lib/.ready: ops/kafka/pom.xml
+%/lib/.ready: %/pom.xml
 	rm -rf $(@D)
 	mvn -q -B -f $< dependency:copy-dependencies
 	@touch $@
@@ -70,7 +70,7 @@ check: .venv/.ready ## lint, types, import rules
 	.venv/bin/mypy $(MEMBERS:%=%/src)
 	$(PY) -m tests.rooms
 
-bench: .venv/.ready jars ## every figure beside its floor; BENCH_ONLY="intake_sqlite late" takes some of them
+bench: .venv/.ready jars tests/bench/camel/lib/.ready ## every figure beside its floor; BENCH_ONLY="intake_sqlite late" takes some of them
 	$(PY) -m hisbus_servers run -- $(PY) -m tests.bench
 
 picture: .venv/.ready ## the README's picture, from the demo's hospital (needs Chromium)

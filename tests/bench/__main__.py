@@ -8,24 +8,26 @@ Without the servers, only what needs none is measured. Results: ``var/bench.json
 import json
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from statistics import median, quantiles
 
 from tests.bench import figures
+from tests.bench.calm import calm
 from tests.bench.figures import FIGURES, Figure
-from tests.bench.flow import IN_ONE, IN_SEVERAL, Offer, calm, flow
+from tests.bench.flow import AT_ONCE, Offer
 from tests.bench.intake import intake_kafka, intake_sqlite
-from tests.bench.large import large_messages
 from tests.bench.prefix import shared_prefix
 from tests.bench.processes import ROOT, BenchError
-from tests.bench.sites import KAFKA, POSTGRES, make
+from tests.bench.rates import behind, in_several, in_turns
+from tests.bench.sites import KAFKA, POSTGRES
 from tests.bench.steps import late_stay_ratio, translate_adt_us
 
 from hisbus_servers.vllm import PYTHON
 
 VAR = ROOT / "var"
+RESULTS, PROFILE = VAR / "bench.json", VAR / "bench-profile.json"
 
 
 class Bench:
@@ -37,7 +39,6 @@ class Bench:
         """By the figure's name: what the flow was offered."""
         self.notes: list[str] = []
         """What is to be said below the table."""
-        self._rss_mb: list[float] = []
 
     def steps(self) -> Iterator[Figure]:
         """What needs no process."""
@@ -54,33 +55,29 @@ class Bench:
         """Intake on Kafka."""
         yield from intake_kafka(self._folder)
 
-    def calm(self) -> Iterator[Figure]:
-        """How soon, how large messages fare, and the memory of the process that did both."""
-        site = make(self._folder / "calm", "bench-calm")
-        with IN_ONE(site) as running:
-            self.offers["flow_p50_ms"], waits = calm(running)
-            self.notes.append(f"flow_p50_ms, flow_p99_ms: of {len(waits)} proposals.")
-            yield Figure("flow_p50_ms", median(waits), "ms")
-            yield Figure("flow_p99_ms", quantiles(waits, n=100)[98], "ms")
-            yield from large_messages(running, make(self._folder / "large-floor", "bench-large-floor"))
-            self._rss_mb.append(running.peak_rss_mb())
+    def rates(self) -> Iterator[Figure]:
+        """How many events a second, in turns with the floor."""
+        for figure, offered in in_turns(self._folder):
+            if offered is not None:
+                self.offers[figure.name] = offered
+            yield figure
 
-    def flow(self) -> Iterator[Figure]:
-        """How many, in one process."""
-        offer = self.offers["flow_events_per_s"] = flow(self._folder, "bench-flow", IN_ONE)
-        self._rss_mb.append(offer.rss_mb)
-        yield Figure("flow_events_per_s", offer.rate, "events/s")
-        yield Figure("agent_calls_per_event", offer.agent_calls / len(offer.sent), "calls")
+    def behind(self) -> Iterator[Figure]:
+        """How far behind it is after many at a rate that it should keep."""
+        known = {figure.name: figure.value for figure in figures.load(RESULTS)} if RESULTS.is_file() else {}
+        if "flow_events_per_s" not in known:
+            raise BenchError("flow_events_per_s must be known first.")
+        offer = self.offers["flow_behind_s"] = behind(self._folder, known["flow_events_per_s"])
+        yield Figure("flow_behind_s", max(offer.drained_s, offer.behind_s), "s")
 
     def several(self) -> Iterator[Figure]:
         """How many, with each step in a process of its own."""
-        offer = self.offers["flow_events_per_s_processes"] = flow(self._folder, "bench-several", IN_SEVERAL)
-        yield Figure("flow_events_per_s_processes", offer.rate, "events/s")
+        offer = self.offers["flow_events_per_s_processes"] = in_several(self._folder)
+        yield Figure("flow_events_per_s_processes", offer.kept, "events/s")
 
-    def memory(self) -> Iterator[Figure]:
-        """What the process that did it all in one held at most."""
-        if self._rss_mb:
-            yield Figure("rss_mb", max(self._rss_mb), "MiB")
+    def calm(self) -> Iterator[Figure]:
+        """How soon when little is going on, and how large messages fare."""
+        yield from calm(self._folder)
 
     def prefix(self) -> Iterator[Figure]:
         """What the layout of prompts is worth, on a vLLM of its own."""
@@ -96,11 +93,24 @@ Part = Callable[[Bench], Iterator[Figure]]
 PARTS: Mapping[Part, Sequence[str]] = {
     Bench.steps: ("translate_adt_us", "late_stay_ratio"),
     Bench.sqlite: tuple(name for name in FIGURES if name.startswith("intake_sqlite")),
-    Bench.kafka: tuple(name for name in FIGURES if name.startswith("intake_kafka")),
-    Bench.calm: ("flow_p50_ms", "flow_p99_ms", *(n for n in FIGURES if n.startswith("large")), "rss_mb"),
-    Bench.flow: ("flow_events_per_s", "agent_calls_per_event", "rss_mb"),
+    Bench.kafka: tuple(name for name in FIGURES if name.startswith(("intake_kafka", "intake_camel"))),
+    Bench.rates: (
+        "flow_events_per_s",
+        "flow_events_per_s_all",
+        "flow_cpu_us",
+        "flow_cpu_us_all",
+        "agent_calls",
+        "rss_mb",
+    ),
+    Bench.behind: ("flow_behind_s",),
     Bench.several: ("flow_events_per_s_processes",),
-    Bench.memory: ("rss_mb",),
+    Bench.calm: (
+        "flow_p50_ms_20",
+        "flow_p99_ms_20",
+        "flow_cpu_us_50",
+        *(n for n in FIGURES if n.startswith("large")),
+        "rss_mb_large",
+    ),
     Bench.prefix: tuple(name for name in FIGURES if name.startswith("llm")),
 }
 NO_SERVER: frozenset[Part] = frozenset({Bench.steps, Bench.sqlite, Bench.prefix})
@@ -108,6 +118,7 @@ NO_SERVER: frozenset[Part] = frozenset({Bench.steps, Bench.sqlite, Bench.prefix}
 
 def main(only: Sequence[str]) -> None:
     """Measure, print, write."""
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # what it has started ends with it
     shutil.rmtree(VAR / "bench", ignore_errors=True)
     bench, found, failed = Bench(VAR / "bench"), list[Figure](), list[str]()
     (VAR / "bench").mkdir(parents=True)
@@ -119,10 +130,10 @@ def main(only: Sequence[str]) -> None:
                 found += part(bench)
             except BenchError as error:
                 failed.append(f"{', '.join(names)}: {error}")
-            figures.save(found, VAR / "bench.json")
-    profile = {name: offer.profile for name, offer in bench.offers.items()}
-    if profile:
-        (VAR / "bench-profile.json").write_text(json.dumps(profile, indent=1) + "\n", "utf-8")
+            figures.save(found, RESULTS)
+    profile = json.loads(PROFILE.read_text("utf-8")) if PROFILE.is_file() else {}
+    profile |= {name: offer.profile for name, offer in bench.offers.items()}
+    PROFILE.write_text(json.dumps(profile, indent=1) + "\n", "utf-8")
     figures.show(found, [*bench.notes, *(_note(name, offer) for name, offer in bench.offers.items()), *failed])
     sys.exit(bool(failed))
 
@@ -130,10 +141,14 @@ def main(only: Sequence[str]) -> None:
 def _note(name: str, offer: Offer) -> str:
     shares = sorted(offer.profile.items(), key=lambda share: -share[1])
     costs = ", ".join(f"{process} {cost:,.0f}" for process, cost in shares)
-    return f"{name}: {len(offer.sent):,} messages at {offer.rate:g}/s; CPU µs a message: {costs}."
+    return f"{name}: {len(offer.sent):,} messages at {_rate(offer.rate)}; CPU µs a message: {costs}."
+
+
+def _rate(rate: float) -> str:
+    return "once" if rate == AT_ONCE else f"{rate:g}/s"
 
 
 if sys.argv[1:] == ["--markdown"]:
-    sys.stdout.write(figures.markdown(figures.load(VAR / "bench.json")))
+    sys.stdout.write(figures.markdown(figures.load(RESULTS)))
 else:
     main(sys.argv[1:] or os.environ.get("BENCH_ONLY", "").split())

@@ -1,11 +1,13 @@
-"""Intake beside its floor: messages a second and CPU a message, at 1, 16 and 64 connections."""
+"""Intake beside its floor, and on Kafka beside Apache Camel: messages a second and CPU a message, at 1, 16 and 64
+connections.
+"""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
 from tests.bench.figures import CONNECTIONS, Figure, compared
-from tests.bench.processes import BenchError, Server, cpu_s, free_port, run
+from tests.bench.processes import ROOT, BenchError, Server, cpu_s, free_port, run
 from tests.bench.sites import KAFKA, Site, make
 
 from hisbus_bus.kernel.topics import topic_name
@@ -13,6 +15,9 @@ from hisbus_bus.kernel.topics import topic_name
 RUNS = 5
 SECONDS = 2.0
 WARM_UP_S = 3.0
+CAMEL_WARM_UP_S = 20.0
+"""Until Java's compiler has seen what is done often."""
+CAMEL = ROOT / "tests/bench/camel"
 
 
 def intake_sqlite(folder: Path) -> Iterator[Figure]:
@@ -21,13 +26,30 @@ def intake_sqlite(folder: Path) -> Iterator[Figure]:
     floor = Server(
         ["-m", "tests.bench.floor_sqlite", str(port), folder / "floor.db"], port, folder / "floor-sqlite.log"
     )
-    yield from _compared("intake_sqlite", _ours(site), floor)
+    yield from _compared(floor, {"intake_sqlite": _ours(site)})
 
 
 def intake_kafka(folder: Path) -> Iterator[Figure]:
-    """Compare on one broker; the floor writes into a topic that was made like ours."""
+    """Compare on one broker; floor and Camel write into topics that were made like ours."""
     site, floor_site = make(folder / "intake-kafka", "bench-intake"), make(folder / "floor", "bench-floor")
-    yield from _compared("intake_kafka", _ours(site), floor_kafka(floor_site))
+    beside = {"intake_kafka": _ours(site)}
+    if any(CAMEL.glob("lib/camel-mllp-*.jar")):
+        beside["intake_camel"] = camel(make(folder / "camel", "bench-camel"))
+    yield from _compared(floor_kafka(floor_site), beside)
+
+
+def camel(site: Site) -> Server:
+    """Return Apache Camel with the one route of ``camel/route.yaml``, writing into a site's topic."""
+    given = {
+        "camel.main.routesIncludePattern": f"file:{CAMEL}/route.yaml",
+        "org.slf4j.simpleLogger.defaultLogLevel": "warn",
+        "port": site.mllp,
+        "bootstrap": KAFKA,
+        "topic": topic_name(site.name, "raw"),
+    }
+    said = [f"-D{name}={value}" for name, value in given.items()]
+    command = ["-Xmx512m", *said, "-cp", f"{CAMEL}/lib/*", "org.apache.camel.main.Main"]
+    return Server(command, site.mllp, site.folder / "camel.log", program="java")
 
 
 def floor_kafka(site: Site) -> Server:
@@ -40,22 +62,24 @@ def _ours(site: Site) -> Server:
     return Server(site.command("run", "intake"), site.mllp, site.folder / "intake.log")
 
 
-def _compared(name: str, ours: Server, floor: Server) -> Iterator[Figure]:
+def _compared(floor: Server, beside: Mapping[str, Server]) -> Iterator[Figure]:
     rates: dict[tuple[Server, int], list[float]] = {}
     costs: dict[tuple[Server, int], list[float]] = {}
+    servers = [floor, *beside.values()]
     with ExitStack() as stack:
-        for server in (floor, ours):
+        for server in servers:
             stack.enter_context(server)
-            _fire(server, 16, WARM_UP_S, "warm")
+            _fire(server, 16, CAMEL_WARM_UP_S if server.log.stem == "camel" else WARM_UP_S, "warm")
         for turn in range(RUNS):
             for connections in CONNECTIONS:
-                for server in (floor, ours):
-                    rate, cost = _fire(server, connections, SECONDS, f"{name}-{turn}-{connections}")
+                for server in servers:
+                    rate, cost = _fire(server, connections, SECONDS, f"{turn}-{connections}")
                     rates.setdefault((server, connections), []).append(rate)
                     costs.setdefault((server, connections), []).append(cost)
-    for n in CONNECTIONS:
-        yield compared(f"{name}_{n}", "msg/s", rates[ours, n], rates[floor, n])
-        yield compared(f"{name}_{n}_cpu_us", "µs", costs[ours, n], costs[floor, n])
+    for name, server in beside.items():
+        for n in CONNECTIONS:
+            yield compared(f"{name}_{n}", "msg/s", rates[server, n], rates[floor, n])
+            yield compared(f"{name}_{n}_cpu_us", "µs", costs[server, n], costs[floor, n])
 
 
 def _fire(server: Server, connections: int, seconds: float, name: str) -> tuple[float, float]:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -59,7 +60,10 @@ def cpu_s(process: psutil.Process, *, family: bool = False) -> float:
     own = used.user + used.system
     if not family:
         return float(own)
-    living = sum(cpu_s(child, family=True) for child in process.children())
+    living = 0.0
+    for child in process.children():
+        with suppress(psutil.NoSuchProcess):  # PostgreSQL's come and go
+            living += cpu_s(child, family=True)
     return float(own + used.children_user + used.children_system + living)
 
 
@@ -72,9 +76,16 @@ def peak_rss_mb(process: psutil.Process) -> float:
 class Server:
     """A process that listens. Use it as a context manager; it ends with the block."""
 
-    def __init__(self, command: Sequence[str | Path], port: int, log: Path, name: str = "") -> None:
+    def __init__(
+        self,
+        command: Sequence[str | Path],
+        port: int,
+        log: Path,
+        name: str = "",
+        program: str = sys.executable,
+    ) -> None:
         """Take what to run (with this interpreter) and the port at which it will listen; 0: it listens nowhere."""
-        self._command = [sys.executable, *map(str, command)]
+        self._command = [program, *map(str, command)]
         self.log = log
         self.port = port
         self.name = name

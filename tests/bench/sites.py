@@ -6,7 +6,9 @@ import secrets
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from importlib.resources import as_file, files
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -20,6 +22,7 @@ KAFKA = os.environ.get("HISBUS_TEST_KAFKA", "")
 POSTGRES = os.environ.get("HISBUS_TEST_POSTGRES", "")
 CONFIGURATION = """\
 site = "{name}"
+terms_file = "{folder}/terms.db"
 secret_file = "{folder}/site.secret"
 [log]
 {log}
@@ -36,6 +39,8 @@ timezone = "Asia/Shanghai"
 clock = "feed"
 max_connections = 256
 max_connections_per_peer = 256
+{agents}"""
+ONLY_JUDGED = f"""\
 [plugins.coding]
 enabled = false
 [plugins.documentation]
@@ -43,8 +48,10 @@ enabled = false
 [agents.qc-text]
 enabled = false
 [agents.qc.settings]
-only = {rules}
+only = {json.dumps(JUDGED)}
 """
+"""The agent ``qc`` with the rules that the simulator judges from facts alone."""
+TABLE = ("--system", "ICD-10-SIM", "--version", "1", "--licence", "written for the simulator of hisbus")
 
 
 @dataclass(frozen=True)
@@ -72,12 +79,20 @@ class Site:
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith((f"{name}{{", f"{name} ")))
 
 
-@dataclass(frozen=True)
+@dataclass
 class Running:
     """A site's processes."""
 
     site: Site
     servers: list[Server]
+    told: int = 0
+    """Messages that it was sent."""
+    poll_s: float = 0.25
+    """Between two looks at what is left; a look costs what is measured."""
+
+    def left(self) -> int:
+        """Return how much is left to do, in all steps."""
+        return sum(self.site.lag().values())
 
     @property
     def parents(self) -> dict[str, psutil.Process]:
@@ -89,8 +104,27 @@ class Running:
         return max(peak_rss_mb(process) for process in self.parents.values())
 
 
-def make(folder: Path, name: str, *, servers: bool = True) -> Site:
+class RunningFloor(Running):
+    """The floor's process, and a way to ask how far it is."""
+
+    connection: "psycopg.Connection[Any]"
+
+    def left(self) -> int:
+        """Return how many messages have not passed both of its last hops."""
+        query = "SELECT sum(next) FROM offsets WHERE grp IN ('review', 'timers') GROUP BY grp"
+        passed = [int(row[0]) for row in self.connection.execute(query)]
+        return self.told - (min(passed) if len(passed) == 2 else 0)
+
+
+def make(folder: Path, name: str, *, servers: bool = True, everything: bool = False) -> Site:
     """Make a site with an empty log and database, on the real servers or on the embedded ones.
+
+    Args:
+        folder: made anew.
+        name: of the site.
+        servers: Kafka and PostgreSQL; False: the embedded ones.
+        everything: all plugins with all their rules, as shipped, and the simulator's table of diagnoses; False:
+            ``ONLY_JUDGED``.
 
     What an earlier measurement left on the servers is not met again: the name gets this process's number.
     """
@@ -102,10 +136,13 @@ def make(folder: Path, name: str, *, servers: bool = True) -> Site:
         log, database = f'url = "kafka://{KAFKA}"\ndurability = "single-broker"', _new_database(name)
     site = Site(name, folder, free_port(), free_port(), database)
     places = {"name": name, "folder": folder, "log": log, "database": database, "web": site.web, "mllp": site.mllp}
-    text = CONFIGURATION.format(**places, rules=json.dumps(JUDGED))
+    text = CONFIGURATION.format(**places, agents="" if everything else ONLY_JUDGED)
     (folder / "hisbus.toml").write_text(text, "utf-8")
     if servers:
         run(site.command("topics", "apply"))
+    if everything:
+        with as_file(files("hisbus_simulator").joinpath("codes", "clinical.csv")) as table:
+            run(site.command("terms", "load", str(table), *TABLE))
     return site
 
 
@@ -122,6 +159,16 @@ def up(site: Site) -> Iterator[Running]:
     """Run a site in one process."""
     with Server(site.command("up"), site.web, site.folder / "up.log", "up") as server:
         yield from _ready(Running(site, [server]))
+
+
+@contextmanager
+def floor(site: Site) -> Iterator[Running]:
+    """Run the floor of the flow on a site's topics and database; its process has the name that hisbus's has."""
+    command = ["-m", "tests.bench.floor_flow", str(site.mllp), KAFKA, site.database, site.name]
+    with Server(command, site.mllp, site.folder / "floor.log", "up") as server:
+        running = RunningFloor(site, [server], poll_s=0.02)
+        with psycopg.connect(site.database, autocommit=True) as running.connection:
+            yield running
 
 
 @contextmanager

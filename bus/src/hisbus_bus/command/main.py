@@ -84,6 +84,17 @@ def check_everything() -> None:
     typer.echo("All is well.")
 
 
+@app.command(name="bench")
+def bench_machine(
+    embedded: Annotated[bool, typer.Option("--embedded", help="On the embedded log and database.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask, although the site's servers get the load.")] = False,
+) -> None:
+    """Measure for a minute what this machine takes, with an imaginary hospital on a site that is taken away after."""
+    from hisbus_bus.command.bench import bench  # with the whole bus
+
+    bench(chosen.settings, embedded=embedded, yes=yes)
+
+
 @app.command()
 def plugins() -> None:
     """List installed plugins and connector types."""
