@@ -105,6 +105,26 @@ async def test_a_stay_that_goes_on_is_held_to_its_deadlines_from_the_first_that_
         assert {visit for visit, *_ in await findings(bus, backfill="true")} == {"GOES-ON"}
 
 
+async def test_with_what_a_stay_goes_on_every_agent_is_called_whatever_it_asked_for(hospital: Any) -> None:
+    async with hospital(backfill=True, agents={"coding": {}}) as bus:
+        await bus.send(WHOLE)
+        await bus.idle()
+        assert await count(bus, tables.assessment_heads) == 0
+    async with hospital(user="second", agents={"coding": {}}) as bus:
+        for id, called in (("5", {"coding", "qc"}), ("6", {"qc"})):
+            before = await versions(bus)
+            await bus.send([message("WHOLE", id, "20050410083000", "ORU^R01", HOT)])
+            await bus.idle()
+            assert {agent for agent, version in (await versions(bus)).items() if version != before.get(agent)} == called
+
+
+async def versions(bus: Any) -> dict[str, int]:
+    """Return of the one stay which version each agent has read."""
+    row = tables.assessment_heads.c
+    async with bus.app.site.database.read() as connection:
+        return {agent: version for agent, version in await connection.execute(select(row.agent, row.version))}
+
+
 async def test_another_mapping_reads_them_again_with_their_mark(hospital: Any) -> None:
     async with hospital(clock="wall", backfill=True) as bus:
         await bus.send([ADMISSION, *WHOLE])
