@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import select
 
 from hisbus.frames import AgentInfo
+from hisbus_bus.desk.read import coverage as listed
 from hisbus_bus.kernel import coverage, rules, tables
 from hisbus_bus.kernel.coverage import ANYTHING, CONFIGURED, FOUND, Said, State, Word
 from hisbus_bus.kernel.database import Database
@@ -146,6 +147,19 @@ async def test_those_are_told_who_are_not_closed_or_wait_for_a_person_or_had_som
     async with site.database.read() as connection:
         keys = list(await connection.scalars(select(tables.outbox.c.key).order_by(tables.outbox.c.key)))
     assert keys == ["key-e1", "key-e2", "key-e5"]
+
+
+async def test_the_departments_that_are_known_are_those_of_the_stays_and_of_the_staff(site: Site) -> None:
+    await stay(site, "e1", "admitted", stay='{"department": "内科"}')
+    await stay(site, "e2", "admitted", stay='{"department": ""}')
+    await stay(site, "e3", "admitted")
+    about = {"authority": "", "name": "甲", "title": "", "head": False}
+    async with site.database.write() as connection:
+        people = [("1", "骨科", None), ("2", "旧科", NOON), ("3", "", None)]
+        rows = [about | {"number": number, "department": ward, "left": left} for number, ward, left in people]
+        await connection.execute(tables.staff.insert(), rows)
+    async with site.database.read() as connection:
+        assert await listed.departments(connection) == ["内科", "骨科"]
 
 
 async def test_what_changes_nothing_that_is_judged_makes_no_version(site: Site) -> None:

@@ -108,7 +108,7 @@ class _Nowhere:
 def _told(events: int) -> list[bytes]:
     """Return the messages of a long stay: vital signs, a note every tenth time, an update every twenty-fifth."""
     rng = Random(1)
-    who, by = patient(rng, "800001", (60, 80), START), doctor(rng, "D101")
+    who, by = patient(rng, "800001", (60, 80), START), doctor("D101")
     context = Context(who, Place("W1", "101", "1"), "CARD", by, by)
     begun = datetime.combine(START, datetime.min.time(), ZONE)
     bodies = []

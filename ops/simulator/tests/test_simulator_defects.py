@@ -34,8 +34,8 @@ def tell(plan, days=7):
     cast = Cast(
         visit="V1",
         patient=people.patient(rng, "1", (50, 60), BEGUN.date(), male=True),
-        doctor=people.doctor(rng, "D1"),
-        surgeon=people.doctor(rng, "D2"),
+        doctor=people.doctor("D1"),
+        surgeon=people.doctor("D2"),
         place=Place("W5", "501", "1"),
         admitted=BEGUN,
     )

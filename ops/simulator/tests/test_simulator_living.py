@@ -82,7 +82,7 @@ def test_five_things_to_try_name_their_addresses():
 
 @pytest.mark.parametrize(
     ("given", "says"),
-    [(["--kafka", "127.0.0.1:1"], "go together"), (["--site", "plain"], "give --past")],
+    [(["--kafka", "127.0.0.1:1"], "go together"), (["--site", "plain", "--past", "0"], "leave out --past 0")],
     ids=["a broker without a database", "a site that sends less, without its past"],
 )
 def test_a_demo_that_makes_no_sense_is_refused(given, says):

@@ -1,7 +1,7 @@
 """The imaginary week: the same by seed, plausible, readable, and with the truth that its plan intends."""
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from datetime import date
 from itertools import pairwise
 
@@ -58,6 +58,15 @@ def test_a_seed_tells_the_same_week_to_the_byte():
 
 def test_another_seed_tells_another_week():
     assert ward_week(1).messages[0].body != ward_week(2).messages[0].body
+
+
+def test_a_staff_number_is_one_persons_in_every_week():
+    names = defaultdict(set)
+    for seed in (1, 2, 3):
+        for context in ward_week(seed).contexts.values():
+            for doctor in (context.doctor, context.surgeon):
+                names[doctor.id].add(doctor.name)
+    assert len(names) > 20 and [number for number, its in names.items() if len(its) > 1] == []
 
 
 def test_the_week_begins_where_it_is_told_to():

@@ -65,8 +65,9 @@ def _name(rng: Random, *, male: bool) -> tuple[str, str]:
     return rng.choice(PEOPLE["surnames"]), given
 
 
-def doctor(rng: Random, id: str) -> Doctor:
-    """Return a doctor."""
+def doctor(id: str) -> Doctor:
+    """Return a doctor: whoever asks, one number is one person's."""
+    rng = Random(id)  # noqa: S311 - a name, not a secret
     return Doctor(id, *_name(rng, male=rng.random() < 0.5))
 
 

@@ -171,8 +171,8 @@ def _cast(plan: Plan, n: int, start: date, rng: Random, first: int) -> tuple[Cas
             turns,
             male=False if any(defect.woman for defect in planted(plan)) else None,
         ),
-        doctor=people.doctor(rng, f"D{rng.randint(101, 149)}"),
-        surgeon=people.doctor(rng, f"D{rng.randint(201, 219)}"),
+        doctor=people.doctor(f"D{rng.randint(101, 149)}"),
+        surgeon=people.doctor(f"D{rng.randint(201, 219)}"),
         place=Place(told["ward"], f"{told['ward'][1:]}{n // 3 % 30 + 1:02}", str(n % 3 + 1)),
         admitted=datetime.combine(day, clock, ZONE),
     )
@@ -197,6 +197,6 @@ def _outpatients(start: date, last: datetime, rng: Random, first: int) -> Iterab
     ]
     for n, at in enumerate([*moments, last], 1):
         patient = people.patient(rng, f"{900000 + first + n}", (18, 80), start)
-        doctor = people.doctor(rng, f"D{rng.randint(301, 309)}")
+        doctor = people.doctor(f"D{rng.randint(301, 309)}")
         context = speech.Context(patient, Place("OPD", "", ""), "OPD", doctor, doctor)
         yield Registered(at=at, visit=f"MZ{start:%y%m}{first + n:05}"), context
