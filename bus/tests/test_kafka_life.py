@@ -189,7 +189,8 @@ class Storing:
 
 @pytest.fixture
 def site(log: KafkaLog, database: Database) -> Site:
-    settings = Settings(site="life", retry=RetrySettings(first_s=0.01, longest_s=0.1))
+    # A name of its own: tests that run side by side would share a group.
+    settings = Settings(site=f"life-{uuid4().hex[:8]}", retry=RetrySettings(first_s=0.01, longest_s=0.1))
     return Site(settings, Keys(b"test-secret"), log, database)
 
 
