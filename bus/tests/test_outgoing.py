@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hisbus.frames import KeptCall, unpack
@@ -93,6 +93,7 @@ steps = st.lists(st.tuples(happens, st.lists(entries, max_size=4)), min_size=1, 
 
 
 @pytest.mark.parametrize("grants", ONE_EACH, ids=lambda grants: ",".join(sorted(grants)) or "nothing")
+@settings(deadline=None)
 @given(steps=steps)
 def test_an_agent_sees_the_chart_as_it_stands_and_nothing_leaves_that_it_was_not_granted(
     grants: frozenset[str], steps: Any
