@@ -150,8 +150,8 @@ class Database:
             async with connection.begin():
                 yield
         except BaseException:
-            if not self.sqlite:
-                await connection.invalidate()
+            if not self.sqlite and connection.dialect.is_async and not connection.invalidated:
+                (await connection.get_raw_connection()).invalidate(soft=True)
             raise
 
     async def close(self) -> None:

@@ -44,10 +44,6 @@ class DirectConnection:
         """Return the first column of all rows."""
         return self.sync_connection.scalars(statement, parameters)
 
-    async def invalidate(self) -> None:
-        """End the session: whoever connects next has another."""
-        self.sync_connection.invalidate()
-
     async def run_sync(self, work: Callable[[Connection], T]) -> T:
         """Return what some work on the connection returns."""
         return work(self.sync_connection)
