@@ -7,7 +7,6 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from tests.faults.harness import Site, words_of
 from tests.faults.load import Load, sequence
@@ -39,7 +38,14 @@ class Figures:
 
 
 async def judge(
-    site: Site, load: Load, *, least: int, observed: bool, metrics: str = "", parked: Iterable[str] = ()
+    site: Site,
+    load: Load,
+    *,
+    least: int,
+    observed: bool,
+    metrics: str = "",
+    parked: Iterable[str] = (),
+    restored: bool = False,
 ) -> Figures:
     """Hold the site to the seven points. Its processes have stopped; nothing waits.
 
@@ -50,12 +56,13 @@ async def judge(
         observed: and the fault was seen where it was to be seen; else all of this says nothing.
         metrics: what was exposed.
         parked: control ids that were to be parked.
+        restored: its database was put back to an earlier state.
     """
     stored = await site.everything()
     assert not any((await site.behind()).values()), await site.behind()
     _nothing_is_lost(site, load, stored, set(parked))
     _nothing_is_doubled(site)
-    _order_is_kept(site, stored)
+    _order_is_kept(site, stored, restored)
     _nothing_took_effect_unapproved(site)
     await _the_audit_is_complete(site)
     assert len(load.acked) >= least, f"only {len(load.acked)} messages moved"
@@ -135,7 +142,7 @@ def _nothing_is_doubled(site: Site) -> None:
 # --- 3: order
 
 
-def _order_is_kept(site: Site, stored: STORED) -> None:
+def _order_is_kept(site: Site, stored: STORED, restored: bool) -> None:
     """For each patient key, new work never goes back: as stored, as charted, as each agent saw it."""
     seen: set[str] = set()
     last: dict[str, int] = {}
@@ -148,36 +155,38 @@ def _order_is_kept(site: Site, stored: STORED) -> None:
         place = f"{record.key} {patient}"
         assert number > last.get(place, 0), f"stored out of order: {control_id}"
         last[place] = number
-    _versions_rise(stored, "charted", Charted)
+    _charts_rise(stored)
     rows = site.rows("SELECT e.id, m.control_id FROM events e JOIN messages m ON m.message = e.message WHERE m.first")
-    agents_saw_them_in_order(stored, dict(rows))
+    agents_saw_them_in_order(stored, dict(rows), restored=restored)
 
 
-def _versions_rise(stored: STORED, topic: Name, model: Any) -> None:
-    newest: dict[tuple[str, str], int] = {}
+def _charts_rise(stored: STORED) -> None:
+    newest: dict[str, int] = {}
     seen: set[str] = set()
-    for record in stored[topic]:
-        said = model.model_validate_json(record.value)
-        place = ("" if topic == "charted" else said.agent, said.encounter)
+    for record in stored["charted"]:
+        said = Charted.model_validate_json(record.value)
         if said.id not in seen:
-            assert said.version >= newest.get(place, 0), f"{topic} goes back"
-            newest[place] = said.version
+            assert said.version >= newest.get(said.encounter, 0), "charts go back"
+            newest[said.encounter] = said.version
         seen.add(said.id)
 
 
-def agents_saw_them_in_order(stored: STORED, control_ids: Mapping[str, str]) -> None:
+def agents_saw_them_in_order(stored: STORED, control_ids: Mapping[str, str], *, restored: bool = False) -> None:
     """Hold the answers to their order: no chart is older than the last, and no event is judged first after a later one.
 
     What was judged together comes again by itself when its agent dies before it says that it is done. That answer is
-    of a chart that is no older either, stands for nothing new, and so comes after nothing.
+    of a chart that is no older either, stands for nothing new, and so comes after nothing. Where the database was put
+    back, each chart is once an older one, and rises from there.
 
     Args:
         stored: what the log holds.
         control_ids: of the messages, by their events.
+        restored: the database was put back to an earlier state.
     """
-    _versions_rise(stored, "assessments", Assessed)
     made, wanted = _what_concerns(stored)
     judged: dict[tuple[str, str], set[int]] = defaultdict(set)
+    read: dict[tuple[str, str], int] = {}
+    put_back: set[tuple[str, str]] = set()
     last: dict[tuple[str, str, str], int] = {}
     seen: set[str] = set()
     for record in stored["assessments"]:
@@ -188,7 +197,12 @@ def agents_saw_them_in_order(stored: STORED, control_ids: Mapping[str, str]) -> 
         place, newest = (answer.agent, answer.encounter), made[answer.encounter, answer.event]
         assert answer.version >= newest, "the agent was given an older chart than its event made"
         stands_for = {one for one in wanted[place] if (answer.since or newest) <= one <= newest}
-        if new := stands_for - judged[place]:
+        new = stands_for - judged[place]
+        if answer.version < read.get(place, 0):
+            assert restored and place not in put_back, "the agent's chart goes back"
+            put_back.add(place)
+        read[place] = answer.version
+        if new:
             assert min(new) > max(judged[place], default=0), "an agent saw an event first after a later one"
             judged[place] |= new
             if answer.event in control_ids:

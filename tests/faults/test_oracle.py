@@ -75,6 +75,15 @@ def test_an_order_that_is_not(said: Sequence[Said], why: str) -> None:
         agents_saw_them_in_order(stored(said), CONTROL_IDS)
 
 
+def test_after_a_restore_what_was_judged_together_comes_again_of_the_chart_as_it_was() -> None:
+    said = [(4, 4, 1), (2, 2, 0), (5, 5, 3)]
+    agents_saw_them_in_order(stored(said), CONTROL_IDS, restored=True)
+    with pytest.raises(AssertionError, match="goes back"):
+        agents_saw_them_in_order(stored(said), CONTROL_IDS)
+    with pytest.raises(AssertionError, match="goes back"):
+        agents_saw_them_in_order(stored([(4, 4, 1), (2, 2, 0), (5, 5, 3), (1, 4, 0)]), CONTROL_IDS, restored=True)
+
+
 def test_messages_that_reached_the_chart_in_another_order_than_they_were_sent() -> None:
     swapped = CONTROL_IDS | {"e1": CONTROL_IDS["e2"], "e2": CONTROL_IDS["e1"]}
     with pytest.raises(AssertionError, match="late"):

@@ -80,5 +80,5 @@ async def test_a_restored_database_catches_up_and_sends_nothing_twice(
         await hospital.stop()
         taken = hospital.rows("SELECT object FROM audit WHERE action = 'decision.taken_over'")
         assert len(taken) == len(after), "the audit names each decision that the backup did not know"
-        await judge(hospital, load, least=len(load.sent), observed=bool(taken), metrics=metrics)
+        await judge(hospital, load, least=len(load.sent), observed=bool(taken), metrics=metrics, restored=True)
         findings_are_those_of(hospital, load)
