@@ -119,7 +119,7 @@ def written_tables(path: Path) -> Iterator[str]:
         if not isinstance(node, ast.Call):
             continue
         verb = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-        if verb in {"insert", "update", "delete", "Rows", "_put"}:
+        if verb in {"insert", "update", "delete", "Rows", "_put", "inserted"}:
             receiver = [node.func.value] if isinstance(node.func, ast.Attribute) else []
             yield from (name for name in map(table, [*receiver, *node.args[:1]]) if name)
 

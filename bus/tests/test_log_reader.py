@@ -8,8 +8,9 @@ import pytest
 
 from hisbus.errors import ConfigError
 from hisbus_bus.kernel.log import NewRecord
-from hisbus_bus.kernel.log.sqlite import SqliteLog, first_offset
+from hisbus_bus.kernel.log.sqlite import SqliteLog
 from hisbus_bus.kernel.log.sqlite_reader import SqliteReader
+from hisbus_bus.kernel.log.sqlite_records import first_offset
 
 
 async def test_what_another_holds_is_read_as_it_grows_and_never_written(tmp_path: Path) -> None:

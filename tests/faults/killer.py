@@ -31,7 +31,7 @@ from hisbus_bus.flow.review import Review
 from hisbus_bus.flow.timers import Timers
 from hisbus_bus.flow.translate import Translate
 from hisbus_bus.flow.writeback import WriteBackStep
-from hisbus_bus.kernel.log import kafka, kafka_member, sqlite
+from hisbus_bus.kernel.log import kafka, kafka_member, sqlite, sqlite_member
 from hisbus_bus.kernel.outbox import Relay
 from hisbus_hl7v2.connector import Hl7v2Connector
 
@@ -110,7 +110,7 @@ watch_work(Timers, "handle", "timers", appends=False)
 watch_work(Review, "handle", "review", appends=False)
 watch_work(WriteBackStep, "handle", "writeback", appends=False)
 watch_work(Relay, "_chunk", "relay")
-watch_log(sqlite.SqliteLog, sqlite._Member)
+watch_log(sqlite.SqliteLog, sqlite_member.Member)
 watch_log(kafka.KafkaLog, kafka_member.Member)
 watch_sender()
 

@@ -9,8 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from hisbus_bus.kernel import tables
-from hisbus_bus.kernel.bulk import inserted
-from hisbus_bus.kernel.hot import ask
+from hisbus_bus.kernel.hot import ask, inserted
 
 if TYPE_CHECKING:  # it takes a tenth of a second to import
     from sqlalchemy.ext.asyncio import AsyncConnection

@@ -111,16 +111,6 @@ def written(connection: "AsyncConnection", *sets: Rows) -> list[Asked]:
     return [statement(**{one.table.name: one.rows for one in sets})]
 
 
-def inserted(table: Table, rows: Sequence[Mapping[str, Any]]) -> Asked:
-    """Ask for rows to be inserted, all with the same columns; the others have their defaults."""
-    return _inserted(table, tuple(rows[0])).each(rows)
-
-
-@cache
-def _inserted(table: Table, columns: tuple[str, ...]) -> Hot:
-    return Hot(table.insert().inline().values({name: bindparam(name) for name in columns}))
-
-
 @cache
 def _rowwise(table: Table, existing: Existing, rising: str) -> Hot:
     return Hot(_resolved(sqlite.insert(table), table, existing, rising))

@@ -8,11 +8,11 @@ directly, in the transaction that SQLAlchemy has begun, and their rows come as i
 from collections import namedtuple
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Dialect
+from sqlalchemy import Dialect, Table, bindparam
 
 if TYPE_CHECKING:  # it takes a tenth of a second to import
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -113,6 +113,16 @@ async def ask(connection: "AsyncConnection", *asked: Asked, last: bool = False) 
         return await pipeline.ask(connection, asked, last=last)
     found = [await connection.execute(one.hot.statement, _given(one)) for one in asked]
     return [list(rows) if rows.returns_rows else [] for rows in found]
+
+
+def inserted(table: Table, rows: Sequence[Mapping[str, Any]]) -> Asked:
+    """Ask for rows to be inserted, all with the same columns; the others have their defaults."""
+    return _inserted(table, tuple(rows[0])).each(rows)
+
+
+@cache
+def _inserted(table: Table, columns: tuple[str, ...]) -> Hot:
+    return Hot(table.insert().inline().values({name: bindparam(name) for name in columns}))
 
 
 def _given(one: Asked) -> Any:

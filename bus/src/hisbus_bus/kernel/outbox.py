@@ -17,9 +17,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hisbus.errors import RetryLater
 from hisbus_bus.kernel import tables
-from hisbus_bus.kernel.bulk import inserted
 from hisbus_bus.kernel.database import SENT, now
-from hisbus_bus.kernel.hot import Hot, ask
+from hisbus_bus.kernel.hot import Hot, ask, inserted
 from hisbus_bus.kernel.log import NewRecord, refuse_oversize
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.telemetry import logger

@@ -15,8 +15,8 @@ from hisbus_bus.flow.review.proposals import ACTOR, Note
 from hisbus_bus.flow.review.reconcile import Changes, Open
 from hisbus_bus.flow.review.states import NEW, TABLE, State
 from hisbus_bus.kernel import charts, tables
-from hisbus_bus.kernel.bulk import given, inserted, within
-from hisbus_bus.kernel.hot import Asked, Hot
+from hisbus_bus.kernel.bulk import given, within
+from hisbus_bus.kernel.hot import Asked, Hot, inserted
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.states import STEP, TOPIC, Decided
 from hisbus_schemas import Decision

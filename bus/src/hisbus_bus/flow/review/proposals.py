@@ -11,8 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from hisbus_bus.flow.review import states
 from hisbus_bus.flow.review.states import TABLE, Event, State
 from hisbus_bus.kernel import audit, tables
-from hisbus_bus.kernel.bulk import inserted
-from hisbus_bus.kernel.hot import Asked, ask
+from hisbus_bus.kernel.hot import Asked, ask, inserted
 from hisbus_bus.kernel.states import STEP, Proposed
 from hisbus_bus.kernel.topics import digest
 from hisbus_schemas import Chart, Proposal

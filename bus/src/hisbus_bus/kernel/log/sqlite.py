@@ -7,7 +7,6 @@ later: one that is lost to a crash only means that its records are delivered aga
 
 import asyncio
 import fcntl
-import json
 import os
 import sqlite3
 import time
@@ -22,8 +21,16 @@ from typing import IO, TypeVar
 from pydantic_core import to_json
 
 from hisbus.errors import ConfigError, RetryLater
-from hisbus_bus.kernel.log import HANDED_OVER, Assigned, NewRecord, Record, Revoked, gone, refuse_oversize
-from hisbus_bus.kernel.log.handover import Handover
+from hisbus_bus.kernel.log import Assigned, NewRecord, Record, Revoked, refuse_oversize
+from hisbus_bus.kernel.log.sqlite_member import Member
+from hisbus_bus.kernel.log.sqlite_records import (
+    EPOCH,
+    committed_offset,
+    first_offset,
+    next_offset,
+    read_records,
+    time_of,
+)
 from hisbus_bus.kernel.log.writer import Writer
 from hisbus_bus.kernel.paths import unmade
 from hisbus_bus.kernel.telemetry import logger
@@ -37,14 +44,11 @@ VERSION = 1
 PAGE = 4096
 CHECKPOINT_BYTES = 32 * MIB
 """What is appended goes into the WAL and later into the file: the later, the fewer pages are written twice."""
-FETCH_BYTES = 16 * MIB
-"""A fetch ends after the record that passes this."""
 ROWS = 64
 """Most rows of one statement; with all their columns fewer values than any SQLite allows."""
 EXPIRY_CHUNK = 500
 """Records deleted in one transaction, so that appends do not wait for the broom."""
 EXPIRY_S = 3600.0
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS records (
@@ -75,7 +79,7 @@ class SqliteLog:
         self._readers = ThreadPoolExecutor(max_workers=1, thread_name_prefix="log-reader")
         self._reader: sqlite3.Connection | None = None
         self._ends: dict[str, int] = {}
-        self._members: dict[tuple[str, str], list[_Member]] = {}
+        self._members: dict[tuple[str, str], list[Member]] = {}
         self._broom: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -130,12 +134,12 @@ class SqliteLog:
 
     async def subscribe(
         self, topic: Name, group: str, *, assigned: Assigned, revoked: Revoked, start: str = "begin"
-    ) -> "_Member":
+    ) -> Member:
         """Join a group. Its first member has the partition, the next one gets it when that one closes.
 
         ``revoked`` is never called: nobody else can take the partition of a member that lives.
         """
-        member = _Member(self, topic, group, assigned, start)
+        member = Member(self, topic, group, assigned, start)
         self._members.setdefault((topic, group), []).append(member)
         try:
             await member.join()
@@ -210,7 +214,7 @@ class SqliteLog:
         """Store a group's offset; a lower one than the stored changes nothing."""
         return self._writer.submit(_each(_commit), (topic, group, next), lazy=lazy)
 
-    def members(self, topic: Name, group: str) -> "list[_Member]":
+    def members(self, topic: Name, group: str) -> "list[Member]":
         """Return a group's members, the owner of the partition first."""
         return self._members.get((topic, group), [])
 
@@ -267,107 +271,6 @@ class SqliteLog:
             except RetryLater as error:
                 LOG.warning("expiry_failed", code=error.code)
             await asyncio.sleep(EXPIRY_S)
-
-
-class _Member:
-    """One member of a group."""
-
-    commit_every_s = 0.01
-
-    def __init__(self, log: SqliteLog, topic: Name, group: str, assigned: Assigned, start: str) -> None:
-        self._log = log
-        self._topic = topic
-        self._group = group
-        self._assigned = assigned
-        self._start = start
-        self._handover = Handover()
-        self._paused = False
-        self._closed = False
-        self._woken = asyncio.Event()
-
-    async def join(self) -> None:
-        """Take the partition if no other member has it, and find where to start."""
-        if self._log.members(self._topic, self._group)[0] is not self:
-            return
-        known = await self._assigned({0})
-        begin = (await self._log.begins(self._topic))[0]
-        committed = (await self._log.committed(self._topic, self._group)).get(0)
-        if committed is None:
-            # Written down before the first record: after a crash, "end" would be somewhere else.
-            committed = begin if self._start == "begin" else self._log.end(self._topic)
-            await self._log.commit(self._topic, self._group, committed, lazy=False)
-        position = min(committed, known.get(0, committed))
-        if position < begin:
-            raise gone(self._topic, self._group, position)
-        self._handover.hold({0: position})
-
-    async def fetch(self, max_records: int, timeout: float) -> Sequence[Record]:
-        """Return the next records, in order; wait up to ``timeout`` seconds for the first."""
-        deadline = asyncio.get_running_loop().time() + timeout
-        while not self._closed:
-            self._woken.clear()
-            if not self._handover.positions:
-                await self.join()
-            if records := await self._next(max_records):
-                return records
-            try:
-                async with asyncio.timeout_at(deadline):
-                    await self._woken.wait()
-            except TimeoutError:
-                break
-        return []
-
-    async def _next(self, max_records: int) -> Sequence[Record]:
-        position = self._handover.positions.get(0)
-        if position is None or self._paused or position >= self._log.end(self._topic):
-            return []
-        if offered := self._handover.take(max_records):
-            HANDED_OVER.labels(self._group).inc(len(offered))
-            return offered
-        records = await self._log.query(lambda reader: read_records(reader, self._topic, position, max_records))
-        if self._paused or self._closed:
-            return []
-        if not records or records[0].offset != position:
-            raise gone(self._topic, self._group, position)
-        return self._handover.fetched(records, max_records, _now())
-
-    def offer(self, records: Sequence[Record]) -> None:
-        """Hear of records that were stored just now."""
-        for record in records:
-            self._handover.offer(record, _now(), wanted=not self._paused)
-        if not self._paused:
-            self.wake()
-
-    def pause(self) -> None:
-        """Stop fetching until resumed."""
-        self._paused = True
-
-    def resume(self) -> None:
-        """Go on fetching."""
-        self._paused = False
-        self.wake()
-
-    def wake(self) -> None:
-        """Look again: there may be something to fetch."""
-        self._woken.set()
-
-    async def commit(self, offsets: Mapping[int, int]) -> None:
-        """Store the next offset to read. Returns once it is durable."""
-        if 0 in offsets:
-            await self._log.commit(self._topic, self._group, offsets[0], lazy=True)
-
-    async def close(self) -> None:
-        """Leave the group without committing; the next member goes on from what is committed."""
-        self._closed = True
-        members = self._log.members(self._topic, self._group)
-        if self in members:
-            members.remove(self)
-        for member in [self, *members]:
-            member.wake()
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()
 
 
 def _locked(path: Path) -> IO[str]:
@@ -427,7 +330,7 @@ def _append(writer: sqlite3.Connection, appends: list[Sequence[NewRecord]]) -> l
                 ends[new.topic] = next_offset(writer, new.topic)
             headers = to_json(dict(new.headers)).decode()
             rows.append((new.topic, ends[new.topic], now, new.key, headers, new.value))
-            stored[-1].append(new.stored(0, ends[new.topic], _time(now)))
+            stored[-1].append(new.stored(0, ends[new.topic], time_of(now)))
             ends[new.topic] += 1
     # Each step lets go of Python's lock and waits to get it back, so many rows go in one.
     at = 0
@@ -438,48 +341,6 @@ def _append(writer: sqlite3.Connection, appends: list[Sequence[NewRecord]]) -> l
         at += count
     writer.executemany("INSERT OR REPLACE INTO ends VALUES (?, ?)", ends.items())
     return stored
-
-
-def _time(stored: int) -> datetime:
-    return EPOCH + timedelta(microseconds=stored)
-
-
-def next_offset(connection: sqlite3.Connection, topic: str) -> int:
-    """Return the offset after a topic's last record."""
-    row = connection.execute("SELECT next FROM ends WHERE topic = ?", (topic,)).fetchone()
-    return row[0] if row else 0
-
-
-def committed_offset(connection: sqlite3.Connection, topic: str, group: str) -> Mapping[int, int]:
-    """Return a group's committed offset; nothing where there is none."""
-    select = 'SELECT next FROM commits WHERE topic = ? AND "group" = ?'
-    row = connection.execute(select, (topic, group)).fetchone()
-    return {} if row is None else {0: row[0]}
-
-
-def first_offset(connection: sqlite3.Connection, topic: str) -> int:
-    """Return the offset of a topic's first record that is still kept."""
-    # One statement sees one state: what is appended between two would be skipped by a group that begins here.
-    first, next = "SELECT min(offset) FROM records WHERE topic = ?", "SELECT next FROM ends WHERE topic = ?"
-    found = connection.execute(f"SELECT coalesce(({first}), ({next}), 0)", (topic, topic)).fetchone()
-    return int(found[0])
-
-
-def read_records(reader: sqlite3.Connection, topic: Name, offset: int, limit: int) -> list[Record]:
-    """Return up to ``limit`` records from an offset on, fewer where they are large."""
-    select = (
-        "SELECT offset, time, key, headers, value FROM records WHERE topic = ? AND offset >= ? ORDER BY offset LIMIT ?"
-    )
-    records: list[Record] = []
-    size = 0
-    rows = reader.execute(select, (topic, offset, limit))
-    for at, stored, key, headers, value in rows:
-        records.append(Record(topic, 0, at, key, value, json.loads(headers), _time(stored)))
-        size += len(value)
-        if size >= FETCH_BYTES:
-            break
-    rows.close()
-    return records
 
 
 def _commit(writer: sqlite3.Connection, position: tuple[str, str, int]) -> None:

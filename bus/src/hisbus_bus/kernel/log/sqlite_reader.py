@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from hisbus.errors import ConfigError, RetryLater
 from hisbus_bus.kernel.log import NewRecord, Record
-from hisbus_bus.kernel.log.sqlite import committed_offset, first_offset, next_offset, read_records
+from hisbus_bus.kernel.log.sqlite_records import committed_offset, first_offset, next_offset, read_records
 from hisbus_bus.kernel.topics import Name
 
 T = TypeVar("T")
