@@ -117,7 +117,7 @@ async def test_a_target_is_shown_at_rest_once_all_its_parts_are(
 
     assert await look() == ("pause", "stopping")
     busy = False
-    with way_out.at_work():
+    with way_out:
         assert await look() == ("pause", "stopping")
     assert await look() == ("pause", "paused")
     await ask(database, "connector:his", "drain")

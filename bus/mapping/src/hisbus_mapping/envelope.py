@@ -1,8 +1,7 @@
 """What is decided of a message before it is stored, without a database: whose it is, and whether it is taken."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from hisbus import Reads
 from hisbus_mapping.compiler import Compiler
@@ -12,8 +11,7 @@ from hisbus_mapping.run import Run
 from hisbus_schemas import PatientId
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(NamedTuple):
     """What an envelope says."""
 
     code: str = ""

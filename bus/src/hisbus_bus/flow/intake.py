@@ -53,7 +53,7 @@ class Intake:
         """
         if not self._part.takes:
             raise RetryLater("An operator holds this connector.", code="held")
-        with self._part.at_work():
+        with self._part:
             judged = self._mappings[self._name].judge(arrival)
             verdict = Verdict(judged.code, arrival.acknowledge(judged.code))
             await self._site.log.append([self._record(arrival, judged, verdict)])

@@ -6,8 +6,8 @@ a task does, every two seconds, and while the database is away what was known la
 
 import asyncio
 import re
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
@@ -138,14 +138,13 @@ class Part:
         self._wakes.append(wake)
         self._rests.append(rests)
 
-    @contextmanager
-    def at_work(self) -> Iterator[None]:
+    def __enter__(self) -> None:
         """Count as at work while the block lasts."""
         self._working += 1
-        try:
-            yield
-        finally:
-            self._working -= 1
+
+    def __exit__(self, *_: object) -> None:
+        """One block less."""
+        self._working -= 1
 
     def hear(self, asked: dict[str, Wanted]) -> None:
         """Take what is asked by target; of several the strictest counts."""

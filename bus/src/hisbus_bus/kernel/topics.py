@@ -156,8 +156,11 @@ def origin(*, type: str, site: str, keyid: str, source: str) -> dict[str, str]:
 
 def stamped(origin: Mapping[str, str], *, id: str, time: datetime, recorded: datetime, **more: str) -> dict[str, str]:
     """Return the headers of one record of this origin; see ``headers``."""
-    stamp = {"ce_id": id, "ce_time": time.isoformat(), "ce_recordedtime": recorded.isoformat()}
-    return {**origin, **stamp, **{name: value for name, value in more.items() if value}}
+    headers = {**origin, "ce_id": id, "ce_time": time.isoformat(), "ce_recordedtime": recorded.isoformat()}
+    for name, value in more.items():
+        if value:
+            headers[name] = value
+    return headers
 
 
 def headers(

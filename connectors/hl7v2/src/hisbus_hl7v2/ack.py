@@ -1,7 +1,6 @@
 """Acknowledgements: but for the time, a pure function of frame and configuration, so a resend gets the same one."""
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from hisbus_hl7v2.message import Header
 
@@ -37,8 +36,7 @@ _CONDITIONS = {
 _INTERNAL = ("207", "Application internal error")
 
 
-@dataclass(frozen=True, slots=True)
-class Ack:
+class Ack(NamedTuple):
     """An acknowledgement, and the codec that makes its bytes."""
 
     text: str

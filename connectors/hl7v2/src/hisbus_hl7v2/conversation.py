@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from time import monotonic
-from typing import Literal, cast
+from typing import Literal, NamedTuple, cast
 
 from hisbus.observe import counter, logger
 from hisbus_hl7v2.mllp import Decoder, Fault, Frame, encode
@@ -24,8 +24,7 @@ _DISCARDED = counter("hisbus_mllp_discarded_bytes_total", "Bytes that belonged t
 Then = Literal["go_on", "pause", "close"]
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """What is sent back for a frame, and how the connection goes on."""
 
     body: bytes | None

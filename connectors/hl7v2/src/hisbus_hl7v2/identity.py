@@ -12,14 +12,14 @@ def message_id(connector: str, body: bytes, header: Header) -> str:
     """
     digest = hashlib.sha256(connector.encode() + b"\0")
     if header.fields:
-        fields = header.fields.copy()
-        for number in (7, 13):
+        name, separator, *fields = header.fields
+        for number in (5, 11):  # MSH-7 and MSH-13
             if number < len(fields):
                 fields[number] = ""
-        separator = fields[1]
-        digest.update(body[: header.begin])
-        digest.update((fields[0] + separator + separator.join(fields[2:])).encode(header.encoding))
-        digest.update(body[header.end :])
+        if header.begin:
+            digest.update(body[: header.begin])
+        digest.update(separator.join((name, *fields)).encode(header.encoding))
+        digest.update(memoryview(body)[header.end :])
     else:
         digest.update(body)
     return digest.hexdigest()

@@ -3,8 +3,8 @@
 import re
 from codecs import BOM_UTF8
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from typing import NamedTuple
 
 from hisbus import BadMessage
 from hisbus_hl7v2 import charset
@@ -15,11 +15,10 @@ _NAME = re.compile(r"[A-Z][A-Z0-9]{2}")
 _BLANKS = b"\r\n\t "
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(NamedTuple):
     """The MSH segment, as far as it can be read."""
 
-    fields: list[str] = field(default_factory=list)
+    fields: list[str] = []
     """``fields[n]`` is MSH-n as written."""
     delimiters: Delimiters = DEFAULT
     encoding: str = "ascii"
@@ -90,11 +89,11 @@ def read_header(body: bytes, default: str, *, wins: bool = False) -> Header:
 
 def _type(fields: list[str], delimiters: Delimiters) -> tuple[str, tuple[str, ...]]:
     """Return the type that MSH-9 says, and how it is not as the standard writes it."""
-    parts = fields[9].split(delimiters.component)[:2] if len(fields) > 9 else [""]
-    blanks = any(part != part.strip() for part in parts)
-    small = any(part != part.upper() for part in parts)
-    type = "^".join(part for one in parts if (part := one.strip().upper()))
-    return type, ("type_with_blanks",) * blanks + ("type_in_small_letters",) * small
+    written = fields[9].split(delimiters.component)[:2] if len(fields) > 9 else [""]
+    parts = [part.strip() for part in written]
+    said = "^".join(filter(None, parts))
+    type = said.upper()
+    return type, ("type_with_blanks",) * (parts != written) + ("type_in_small_letters",) * (type != said)
 
 
 def beginning(body: bytes) -> int:
@@ -324,7 +323,7 @@ class Message:
             text = text.replace("\0", "")
             fields = [value.replace("\0", "") for value in header.fields]
             flags, type = (*header.flags, "nul_bytes"), _type(fields, header.delimiters)[0]
-            header = replace(header, fields=fields, flags=flags, type=type)
+            header = header._replace(fields=fields, flags=flags, type=type)
         message = cls(header, text, only)
         if header.body_encoding != "utf-8" and not body.isascii() and _is_of("utf-8", body):
             message.flags.append("charset_doubtful")  # hardly any other text is UTF-8 by chance

@@ -4,8 +4,7 @@ A frame is VT, body, FS CR. A lone FS belongs to the body, unless VT follows: th
 sender leaves it out and waits for the answer, each FS ends a frame.
 """
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 VT = 0x0B
 FS = 0x1C
@@ -20,8 +19,7 @@ _FILLER = b"\x00\n\r\x1c"
 Fault = Literal["", "too_large", "lost_end", "truncated", "frame_timeout"]
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     """One frame, or what there was of it."""
 
     body: bytes

@@ -92,7 +92,7 @@ class Sender:
         while True:
             self._wake.clear()
             try:
-                with part.at_work():
+                with part:
                     while part.starts and await self._turn(connector):
                         pass
             except RetryLater as error:

@@ -7,7 +7,7 @@ keys are hashes already, and the client's own hash is written in Python.
 
 import asyncio
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TypeAlias
 
@@ -103,13 +103,11 @@ class KafkaLog:
             raise sorted_error(error) from error
 
     async def _send(self, producer: AIOKafkaProducer, record: NewRecord) -> Confirmed:
-        key = record.key.encode()
-        future: asyncio.Future[RecordMetadata]
         if len(record.value) < LARGE:
-            future = await self._produce(producer, record, key)
+            future = await self._produce(producer, record)
         else:
             async with self._large:
-                future = await self._produce(producer, record, key)
+                future = await self._produce(producer, record)
                 await asyncio.wait((future,))
         # Looked at, so that one that nobody waits for any more leaves no complaint behind.
         future.add_done_callback(partial(self._confirmed, record))
@@ -128,13 +126,14 @@ class KafkaLog:
                 record = record or new.stored(at.partition, at.offset, time_of(at.timestamp))
                 member.offer(record)
 
-    async def _produce(self, producer: AIOKafkaProducer, record: NewRecord, key: bytes) -> Confirmed:
+    def _produce(self, producer: AIOKafkaProducer, record: NewRecord) -> Awaitable[Confirmed]:
+        key = record.key.encode()
         partition = zlib.crc32(key) % self._cluster.settings.partitions
         headers = [(name, value.encode()) for name, value in record.headers.items()]
-        future: asyncio.Future[RecordMetadata] = await producer.send(
+        sending: Awaitable[Confirmed] = producer.send(
             self._topics[record.topic], record.value, key, partition, headers=headers
         )
-        return future
+        return sending
 
     async def _until_answered(self) -> None:
         """Wait until everything overdue is stored or has failed; only then appends are taken again."""
