@@ -337,6 +337,34 @@ async def test_review_is_asked_to_tell_where_somebody_would_hear_and_not_for_eve
     assert out.headers.get("announce") == announced
 
 
+@pytest.mark.parametrize(
+    ("waited", "announced"),
+    [
+        ([("document.filed", 0), ("proposals.changed", 2)], "1"),
+        ([("proposals.changed", 2), ("document.filed", 0)], "1"),
+        ([("proposals.changed", 1), ("proposals.changed", 2)], "2"),
+        ([("proposals.changed", 2), ("proposals.changed", 2)], None),
+    ],
+)
+async def test_news_that_others_are_to_hear_of_is_told_whatever_it_was_judged_together_with(
+    site: Site, host: Host, log: Any, charted: Mapping[str, StoredChart], monkeypatch: pytest.MonkeyPatch,
+    waited: list[tuple[str, int]], announced: str | None,
+) -> None:  # fmt: skip
+    async def stored_events(_connection: Any, ids: Collection[str]) -> Mapping[str, str]:
+        return {id: json.dumps({"id": id, "data": {"depth": int(id)}}) for id in ids}
+
+    monkeypatch.setattr("hisbus_bus.kernel.charts.stored_events", stored_events)
+    records = []
+    for version, (kind, depth) in enumerate(waited, 4):
+        plain = record(version=version, kind=kind)
+        said = plain.read(Charted).model_copy(update={"event": str(depth)})
+        records.append(replace(plain, value=said.model_dump_json().encode()))
+    *older, newest = records
+    await Dispatch(site, cast(AgentHost, host), QC, [QC, CHECK]).handle(Batch([newest], {0: 1}, {"e1": older}))
+    (out,) = log.appended
+    assert out.headers.get("announce") == announced
+
+
 async def test_it_is_given_what_others_have_open_of_the_kinds_it_was_granted(
     site: Site, charted: Mapping[str, StoredChart]
 ) -> None:

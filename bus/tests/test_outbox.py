@@ -218,6 +218,25 @@ async def test_only_what_is_named_is_taken_back(site: Site, topic: Any, key: str
     assert await left(site) == 0
 
 
+async def test_what_is_taken_back_as_the_relay_comes_for_it_does_not_leave(
+    site: Site, log: ListeningLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await send(site, b"1", grace_s=3600)
+    await end_the_grace(site)
+    write = site.database.write
+
+    @asynccontextmanager
+    async def late() -> AsyncIterator[Any]:
+        async with write() as connection:
+            assert await outbox.take_back(connection, "raw", "k", "1", overdue=True)
+        async with write() as connection:
+            yield connection
+
+    monkeypatch.setattr(site.database, "write", late)
+    assert await outbox.Relay(site)._chunk() == 0
+    assert (log.values, await left(site)) == ([], 0)
+
+
 async def test_what_no_log_can_take_is_refused_in_the_transaction(site: Site) -> None:
     async with site.database.write() as connection:
         with pytest.raises(BadMessage):

@@ -1,8 +1,9 @@
 """The dispatch step: hands charts to one agent and its answers on. One consumer group for each agent."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
+from typing import NamedTuple
 
 from pydantic_core import from_json
 from sqlalchemy import select
@@ -16,7 +17,7 @@ from hisbus_bus.host.llm.turns import Priority
 from hisbus_bus.kernel import changed, charts, coverage, parked, releases, rules, tables, wakes
 from hisbus_bus.kernel.consumer import BATCH_SIZE, Batch
 from hisbus_bus.kernel.log import NewRecord, Record
-from hisbus_bus.kernel.reading import Asked, Reading
+from hisbus_bus.kernel.reading import Asked, Found, Reading
 from hisbus_bus.kernel.site import Site
 from hisbus_bus.kernel.topics import ALL, BACKFILL, ENDS, Name, digest
 from hisbus_schemas import PROPOSALS, Assessed, Assessment, Charted
@@ -26,7 +27,16 @@ FIRST_LOOK = "first_look"
 LOOKS_BACK = (FIRST_LOOK, "replay")
 """How the names of wakes begin that nothing new at the patient has caused."""
 
-Seen = tuple[Charted, StoredCase]
+
+class Seen(NamedTuple):
+    """What the agent is called for."""
+
+    record: Charted
+    case: StoredCase
+    since: int
+    """Where it stands for older events, the version that the first made; 0: it stands for itself."""
+    depth: int
+    """How deep news of what it changes would be."""
 
 
 class Dispatch:
@@ -90,9 +100,8 @@ class Dispatch:
     async def handle(self, batch: Batch) -> None:
         """Call the agent for every record at once and append its answers; all or none."""
         release = await self._release()
-        records, since = _newest(batch)
-        seen, answered = await self._read(records, release)
-        answers = await asyncio.gather(*(self._assess(*one) for one in seen), return_exceptions=True)
+        seen, answered = await self._read(_together(batch), release)
+        answers = await asyncio.gather(*(self._assess(one) for one in seen), return_exceptions=True)
         failures = [answer for answer in answers if isinstance(answer, BaseException)]
         if failures:
             # A failed call must come to be alone; what only has to wait would hide it for ever.
@@ -100,7 +109,7 @@ class Dispatch:
         release = await self._release()  # a service that is elsewhere may have come, or changed, in the meantime
         await self._site.log.append(
             [
-                self._record(*one, answer, release, since.get(one[0].encounter, 0))
+                self._record(one, answer, release)
                 for one, answer in zip(seen, answers, strict=True)
                 if isinstance(answer, Assessment)
             ]
@@ -143,42 +152,41 @@ class Dispatch:
             self._goes_by = info, release.id
         return self._goes_by[1]
 
-    async def _read(self, records: list[Charted], release: str) -> tuple[list[Seen], set[str]]:
+    async def _read(self, together: Sequence[Sequence[Charted]], release: str) -> tuple[list[Seen], set[str]]:
         """Return the charts that there are, and of their stays those with a parked call of this agent.
 
         Without those that a replay has made backfill since.
         """
-        stays = {record.encounter for record in records}
-        found = await self._reading.read(Asked(stays, {record.event for record in records}, self._hears))
+        stays = {newest.encounter for newest, *_ in together}
+        events = {one.event for newest, *older in together for one in (newest, *filter(_is_news, older))}
+        found = await self._reading.read(Asked(stays, events, self._hears))
         # A stay that is not there is no more, and with it what could be said of it.
-        known = [record for record in records if record.encounter in found.charts]
-        if any(found.charts[record.encounter].version < record.version for record in known):
+        known = [said for said in together if said[0].encounter in found.charts]
+        if any(found.charts[newest.encounter].version < newest.version for newest, *_ in known):
             raise RetryLater("The chart is behind its topic: it is being restored.", code="chart_behind")
-        known = [record for record in known if not found.charts[record.encounter].backfill]
-        cases = [
-            StoredCase(
-                found.events.get(one.event),
-                found.charts[one.encounter],
-                found.said(one.encounter, self._info.name, self._hears),
-                release,
-                found.coverage,
-            )
-            for one in known
+        seen = [
+            Seen(said[0], self._case(said[0], found, release), _since(said), _depth(said, found.events))
+            for said in known
+            if not found.charts[said[0].encounter].backfill
         ]
-        answered = {stay for step, stay in found.parked if step == self.name and stay in stays}
-        return list(zip(known, cases, strict=True)), answered
+        return seen, {stay for step, stay in found.parked if step == self.name and stay in stays}
 
-    async def _assess(self, record: Charted, case: StoredCase) -> Assessment:
-        priority = Priority.BACKFILL if _looks_back(record, case) else Priority.LIVE
-        return await self._host.assess(self._info.name, case, self._agent.deadline_s, priority)
+    def _case(self, record: Charted, found: Found, release: str) -> StoredCase:
+        said = found.said(record.encounter, self._info.name, self._hears)
+        chart = found.charts[record.encounter]
+        return StoredCase(found.events.get(record.event), chart, said, release, found.coverage)
+
+    async def _assess(self, one: Seen) -> Assessment:
+        priority = Priority.BACKFILL if _looks_back(one.record, one.case) else Priority.LIVE
+        return await self._host.assess(self._info.name, one.case, self._agent.deadline_s, priority)
 
     @property
     def _declared(self) -> AgentInfo:
         """What answers now: a remote agent's service changes its own version."""
         return next(agent for agent in self._host.agents if agent.name == self._info.name)
 
-    def _record(self, record: Charted, case: StoredCase, assessment: Assessment, release: str, since: int) -> NewRecord:
-        chart = case.chart
+    def _record(self, one: Seen, assessment: Assessment, release: str) -> NewRecord:
+        record, chart = one.record, one.case.chart
         assessed = Assessed(
             id=digest("assessed", self._info.name, record.id),
             agent=self._info.name,
@@ -190,8 +198,8 @@ class Dispatch:
             now=chart.now,
             assessment=assessment,
             release=release,
-            coverage=case.coverage.version,
-            since=since,
+            coverage=one.case.coverage.version,
+            since=one.since,
         )
         headers = self._site.headers(
             id=assessed.id,
@@ -201,18 +209,13 @@ class Dispatch:
             correlation=chart.encounter,
             causation=record.id,
             agent=self._info.name,
-            **self._announced(record, case),
+            **self._announced(one.depth),
         )
         return NewRecord("assessments", chart.encounter, assessed.model_dump_json().encode(), headers, assessed)
 
-    def _announced(self, record: Charted, case: StoredCase) -> dict[str, str]:
+    def _announced(self, depth: int) -> dict[str, str]:
         """Return the header that asks review to tell of changes; none where nobody would hear, or it is deep enough."""
-        if not self._heard:
-            return {}
-        depth = 1
-        if record.kind == changed.KIND and case.event is not None:
-            depth = from_json(case.event)["data"]["depth"] + 1
-        return {changed.ANNOUNCE: str(depth)} if depth <= changed.DEEPEST else {}
+        return {changed.ANNOUNCE: str(depth)} if self._heard and depth <= changed.DEEPEST else {}
 
     async def _close_parked(self, encounters: set[str]) -> None:
         if not encounters:
@@ -222,20 +225,29 @@ class Dispatch:
                 await parked.close(connection, step=self.name, encounter=encounter)
 
 
-def _newest(batch: Batch) -> tuple[list[Charted], dict[str, int]]:
-    """Return what to call the agent for, and where that stands for older events the version that the first made.
+def _together(batch: Batch) -> list[list[Charted]]:
+    """Return what to call the agent for, each with the older records for which it stands, the newest first.
 
-    Of the records of a stay it is the newest by version: a chart step that was killed appends older ones once more.
+    It goes by the version, for a chart step that was killed appends older ones once more.
     """
-    records, since = [], dict[str, int]()
-    for record in batch.records:
-        together = [*batch.covered.get(record.key, ()), record]
-        said = [one.read(Charted) for one in together]
-        newest = max(said, key=lambda one: one.version)
-        records.append(newest)
-        if len(said) > 1:
-            since[newest.encounter] = min(one.version for one in said)
-    return records, since
+    said = ([one.read(Charted) for one in (record, *batch.covered.get(record.key, ()))] for record in batch.records)
+    return [sorted(each, key=lambda one: one.version, reverse=True) for each in said]
+
+
+def _since(together: Sequence[Charted]) -> int:
+    return together[-1].version if len(together) > 1 else 0
+
+
+def _is_news(record: Charted) -> bool:
+    return record.kind == changed.KIND
+
+
+def _depth(together: Sequence[Charted], events: Mapping[str, str]) -> int:
+    """Return how deep news of the answer would be: one deeper than all that it answers, where that is news alone."""
+    if not all(map(_is_news, together)):
+        return 1
+    depths = (from_json(events[one.event])["data"]["depth"] for one in together if one.event in events)
+    return 1 + min(depths, default=0)
 
 
 def _looks_back(record: Charted, case: StoredCase) -> bool:

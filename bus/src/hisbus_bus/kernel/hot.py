@@ -111,8 +111,7 @@ async def ask(connection: "AsyncConnection", *asked: Asked, last: bool = False) 
         from hisbus_bus.kernel import pipeline  # a driver that a site on SQLite does not need
 
         return await pipeline.ask(connection, asked, last=last)
-    found = [await connection.execute(one.hot.statement, _given(one)) for one in asked]
-    return [list(rows) if rows.returns_rows else [] for rows in found]
+    return [await _rows(connection, one) for one in asked]
 
 
 def inserted(table: Table, rows: Sequence[Mapping[str, Any]]) -> Asked:
@@ -125,9 +124,12 @@ def _inserted(table: Table, columns: tuple[str, ...]) -> Hot:
     return Hot(table.insert().inline().values({name: bindparam(name) for name in columns}))
 
 
-def _given(one: Asked) -> Any:
-    """Return the values as SQLAlchemy takes them: one time alone may find rows."""
-    return one.values[0] if len(one.values) == 1 else one.values
+async def _rows(connection: "AsyncConnection", one: Asked) -> list[Any]:
+    """Have SQLAlchemy run a statement; run one time alone it may find rows."""
+    if not one.values:
+        return []  # SQLAlchemy takes no values for one time without parameters
+    rows = await connection.execute(one.hot.statement, one.values[0] if len(one.values) == 1 else one.values)
+    return list(rows) if rows.returns_rows else []
 
 
 def _dialect() -> Dialect:
