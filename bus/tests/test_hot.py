@@ -14,9 +14,9 @@ from sqlalchemy.exc import DBAPIError, StatementError
 
 from hisbus.errors import RetryLater
 from hisbus_bus.kernel import tables
-from hisbus_bus.kernel.bulk import Rows, inserted, write
+from hisbus_bus.kernel.bulk import Rows, write
 from hisbus_bus.kernel.database import Database
-from hisbus_bus.kernel.hot import Hot, ask
+from hisbus_bus.kernel.hot import Hot, ask, inserted
 
 MODULES = (
     "flow.chart.counting", "flow.chart.store", "flow.review.apply", "flow.review.step", "flow.timers",
