@@ -160,6 +160,15 @@ def test_nothing_is_taken_over_a_gap() -> None:
     assert [one.offset for one in handover.take(9)] == [2, 3]
 
 
+def test_a_partition_of_which_ever_more_is_offered_keeps_no_other_waiting() -> None:
+    handover = Handover()
+    handover.hold({0: 0, 1: 0})
+    for offset in range(6):
+        handover.offer(record(0, offset), 0.0)
+    handover.offer(record(1, 0), 0.0)
+    assert {one.partition for _ in range(2) for one in handover.take(2)} == {0, 1}
+
+
 def test_what_was_offered_and_taken_is_not_taken_again_from_a_fetch() -> None:
     handover = held()
     handover.offer(record(0, 0), 0.0)

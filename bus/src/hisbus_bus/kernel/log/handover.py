@@ -79,10 +79,13 @@ class Handover:
     def take(self, limit: int) -> list[Record]:
         """Take up to ``limit`` records that were offered, in each partition from where it stands and without a gap."""
         taken: list[Record] = []
-        for held in self._held.values():
+        for partition, held in list(self._held.items()):
             while len(taken) < limit and (record := self._pop(held, held.position)) is not None:
                 taken.append(record)
                 held.position += 1
+            if taken and len(taken) == limit:
+                self._held[partition] = self._held.pop(partition)  # the others come first the next time
+                break
         return taken
 
     def fetched(self, records: Iterable[Record], limit: int, now: float) -> list[Record]:
