@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from importlib import import_module
+from types import SimpleNamespace
 from typing import Any
 
 import psycopg
@@ -221,3 +222,25 @@ async def test_after_a_rollback_everything_is_prepared_anew(served: tuple[Databa
                     await connection.execute(text("SELECT 1"))
                 await PID.rows(connection)
                 raise ZeroDivisionError(turn)
+
+
+@pytest.mark.postgres
+async def test_a_session_that_has_lost_what_it_had_prepared_is_an_outage_that_another_mends(
+    served: tuple[Database, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pool goes by the wall clock when it replaces one: it does not where that was set back meanwhile."""
+    database, _ = served
+    async with database.write() as connection:
+        for _ in range(10):
+            await connection.execute(text("SELECT 1"))
+        before = await PID.rows(connection)
+    with monkeypatch.context() as clock, pytest.raises(ZeroDivisionError):
+        clock.setattr("sqlalchemy.pool.base.time", SimpleNamespace(time=lambda: 1.0))
+        async with database.write() as connection:
+            await PID.rows(connection)
+            raise ZeroDivisionError
+    with pytest.raises(RetryLater):
+        async with database.write() as connection:
+            await PID.rows(connection)
+    async with database.write() as connection:
+        assert await PID.rows(connection) != before

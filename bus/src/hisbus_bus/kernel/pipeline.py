@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg import generators
 from psycopg.adapt import Transformer
-from psycopg.errors import error_from_result
+from psycopg.errors import InvalidSqlStatementName, error_from_result
 from psycopg.pq import ConnStatus, ExecStatus, Format, TransactionStatus
 from sqlalchemy.exc import DBAPIError
 
@@ -35,6 +35,8 @@ async def ask(connection: "AsyncConnection", asked: Sequence[Asked], *, last: bo
         reader: Any = Transformer(driver)
         return [[row for _ in one.values for row in _rows(reader, one, next(results))] for one in asked]
     except psycopg.Error as error:
+        if isinstance(error, InvalidSqlStatementName):
+            driver.pgconn.finish()  # the session has lost what it had prepared: an outage that another one mends
         told = {"connection_invalidated": driver.closed, "dialect": connection.dialect, "hide_parameters": True}
         raise DBAPIError.instance(None, None, error, psycopg.Error, **told) from error
     finally:
