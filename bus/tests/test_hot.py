@@ -244,3 +244,26 @@ async def test_a_session_that_has_lost_what_it_had_prepared_is_an_outage_that_an
             await PID.rows(connection)
     async with database.write() as connection:
         assert await PID.rows(connection) != before
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("past", [True, False], ids=["past SQLAlchemy", "by SQLAlchemy"])
+async def test_a_database_that_takes_no_writes_is_an_outage_for_who_may_write(
+    served: tuple[Database, str], past: bool
+) -> None:
+    database, _ = served
+    rows = [{"id": 1, "time": EAST}]
+
+    async def written(connection: Any) -> None:
+        if past:
+            await ask(connection, inserted(tables.clock, rows))
+        else:
+            await connection.execute(tables.clock.insert(), rows)
+
+    with pytest.raises(RetryLater):
+        async with database.write() as connection:
+            await connection.execute(text("SET TRANSACTION READ ONLY"))  # as a replica has it
+            await written(connection)
+    with pytest.raises(DBAPIError):
+        async with database.read() as connection:
+            await written(connection)

@@ -29,6 +29,9 @@ CONNECTIONS = 16
 SENT = "hisbus_sent"
 """Key in a connection's ``info``: its transaction put something into the outbox."""
 
+READ_ONLY = "25006"
+"""The SQLSTATE with which PostgreSQL refuses to write: as a replica, to which a proxy may have turned meanwhile."""
+
 _NOW = Hot(select(func.clock_timestamp()))
 
 
@@ -91,7 +94,7 @@ class Database:
                     if connection.info.pop(SENT, False):
                         self.sent.set()
             except DBAPIError as error:
-                raise _sorted(error) from error
+                raise _sorted(error, writing=True) from error
 
     @asynccontextmanager
     async def alone(self, number: int) -> AsyncIterator[Callable[[], Awaitable[None]]]:
@@ -188,9 +191,10 @@ async def _no_check() -> None:
     """Nothing can take the lock of the only process."""
 
 
-def _sorted(error: DBAPIError) -> Exception:
+def _sorted(error: DBAPIError, *, writing: bool = False) -> Exception:
     """Tell an outage, which is waited for, from a mistake of ours, which must be seen."""
     away = error.connection_invalidated or type(error).__name__ in {"OperationalError", "InterfaceError"}
+    away = away or (writing and getattr(error.orig, "sqlstate", "") == READ_ONLY)
     mistaken = getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR  # as a table that is not there
     if away and not mistaken:
         return RetryLater("The database is not available. Check that it runs and has space.", code="database")
