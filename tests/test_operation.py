@@ -28,8 +28,13 @@ pytestmark = [pytest.mark.kafka, pytest.mark.postgres, pytest.mark.timeout(900)]
 OPS = "ops/README.md"
 GROUPS = {"hisbus user", "hisbus evaluate"}
 """What the document calls by name only."""
-ELSEWHERE = {"hisbus --config /etc/hisbus/hisbus.toml up", "hisbus up"}
-"""The embedded site, which the first feed of ``connectors/README.md`` runs."""
+ELSEWHERE = {
+    "hisbus --config /etc/hisbus/hisbus.toml up",
+    "hisbus up",
+    "hisbus evaluate coding LABELS --texts FOLDER --out DIR",
+    "hisbus evaluate indicators FILE...",
+}
+"""The embedded site, which the first feed of ``connectors/README.md`` runs, and what tests of evaluation give files."""
 WAITS = "sh -c 'echo $HISBUS_TEST_KAFKA $HISBUS_TEST_POSTGRES; cat > /dev/null; exit 7'"
 """A command to have servers around: says where they are, and ends when its input does."""
 READY_S = 240.0

@@ -103,13 +103,13 @@ def numbered(begin: int, end: int) -> list[NewRecord]:
     return [NewRecord("events", KEYS[n % len(KEYS)], str(n).encode()) for n in range(begin, end)]
 
 
-def last_of_key_rises(records: Iterable[Record]) -> bool:
-    """Tell whether no key went back to what was already committed."""
-    last: dict[str, int] = {}
+def keeps_the_order(records: Iterable[Record]) -> bool:
+    """Tell whether no partition went back behind what was already committed."""
+    last: dict[int, int] = {}
     for record in records:
-        if int(record.value) < last.get(record.key, -1):
+        if record.offset < last.get(record.partition, -1):
             return False
-        last[record.key] = int(record.value)
+        last[record.partition] = record.offset
     return True
 
 
@@ -133,7 +133,7 @@ async def test_a_second_member_gets_its_share_and_leaves_it_behind_when_it_goes(
         await log.append(numbered(400, 500))
         await until(lambda: {int(record.value) for record in first.given + second.given} == set(range(500)))
         reading.cancel()
-    assert last_of_key_rises(first.given) and last_of_key_rises(second.given)
+    assert keeps_the_order(first.given) and keeps_the_order(second.given)
 
 
 async def test_a_position_of_the_database_behind_the_committed_one_lowers_no_commit(
@@ -371,7 +371,7 @@ async def test_a_member_waits_for_a_broker_that_was_killed_and_goes_on(secured: 
                 await asyncio.sleep(0.1)
         await until(lambda: {int(record.value) for record in reader.given} >= {*range(40), *range(41, 80)})
         reading.cancel()
-    assert last_of_key_rises(reader.given)
+    assert keeps_the_order(reader.given)
 
 
 async def patient(reader: Reader) -> None:

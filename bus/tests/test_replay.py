@@ -269,7 +269,9 @@ async def test_a_site_that_takes_nothing_is_not_buried(
 async def test_stays_are_woken_under_a_name_of_each_run(site: Site) -> None:
     async with site.database.write() as connection:
         for id, status in (("e1", "admitted"), ("e2", "discharged"), ("e3", "registered")):
-            blank: dict[str, Any] = {column.name: "" for column in tables.encounters.c if not column.nullable}
+            blank: dict[str, Any] = {
+                column.name: "" for column in tables.encounters.c if not (column.nullable or column.server_default)
+            }
             row = blank | {"id": id, "status": status, "now": NOON, "version": 1, "key": f"key-{id}"}
             row |= {"past": False, "lanes": "[]"}
             await connection.execute(tables.encounters.insert(), row)

@@ -53,6 +53,8 @@ class Load:
     refused: Counter[str] = field(default_factory=Counter)
     """How often which other code came back: AE, CE, ``closed``, ``silence``, ``no_connection``."""
     refused_for_good: list[str] = field(default_factory=list)
+    asked: set[object] = field(default_factory=set)
+    """One for each message whose answer is waited for."""
     resent: int = 0
     longest_wait_s: float = 0.0
 
@@ -86,6 +88,12 @@ class Load:
                     self._lane([*ports[n % len(ports) :], *ports[: n % len(ports)]], lane_messages, begun)
                 )
 
+    async def answered(self) -> None:
+        """Wait until all that is under way now has its answer."""
+        asked = self.asked.copy()
+        while asked & self.asked:
+            await asyncio.sleep(0.01)
+
     async def _lane(self, ports: list[int], messages: list[tuple[float, Message]], begun: float) -> None:
         now = asyncio.get_running_loop().time
         connection: Connection | None = None
@@ -111,7 +119,12 @@ class Load:
             self.refused[error.code] += 1
             ports.append(ports.pop(0))
             return None, False
-        answer = await connection.exchange(message.body, message.control_id, ANSWER_S)
+        asked = object()
+        self.asked.add(asked)
+        try:
+            answer = await connection.exchange(message.body, message.control_id, ANSWER_S)
+        finally:
+            self.asked.remove(asked)
         if answer.outcome == "applied":
             self.acked[message.control_id] += 1
             return connection, True

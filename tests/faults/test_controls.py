@@ -83,6 +83,7 @@ async def test_what_is_held_loses_and_reorders_nothing(tmp_path: Path, backbone:
                         group.create_task(feed(PACE))
                         await ask(hospital, "connector:his", wanted)  # type: ignore[arg-type]
                         await until_held(hospital, "connector:his", wanted)
+                        await load.answered()
                         held, before = load.acked.copy(), load.refused["AE"]
                         async with asyncio.timeout(DEADLINE_S):
                             while load.refused["AE"] < before + 3:
