@@ -1,6 +1,7 @@
 """Taking messages in over real sockets, from peers that behave and peers that do not."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -81,7 +82,8 @@ class Site:
 
     @property
     def acknowledgements(self) -> list[str]:
-        return [one.verdict.acknowledgement for one in self._store.stored]
+        """All but the time that they say."""
+        return [re.sub(r"\|\d{14}[+-]\d{4}\|", "||", one.verdict.acknowledgement) for one in self._store.stored]
 
     async def sink(self, arrival: Arrival) -> Verdict:
         if self.before:
