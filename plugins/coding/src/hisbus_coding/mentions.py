@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import pairwise
 
 from hisbus.terms import Release, Terms
@@ -30,6 +31,8 @@ _ABOUT = re.compile(
     r"(?:regarding|in regards? to|with regards? to|with respect to|in terms of|as for) (?:his|her|the|their) $",
     re.IGNORECASE,
 )
+_REMEMBERED = 2000
+"""Sections of which is remembered what they name: most events of a stay change none of its documents."""
 _LABEL_AHEAD = re.compile(r"(?:^|\n)[ \t　•*–-]*$")
 
 
@@ -95,14 +98,21 @@ def mentions(chart: Chart, terms: Terms, release: Release) -> Iterator[Mention]:
 def in_document(document: ChartDocument, terms: Terms, release: Release) -> Iterator[Mention]:
     """Yield the mentions of one document."""
     for section, part in enumerate(document.sections):
-        for passage in passages(document, section):
-            if passage.kind in LISTS:
-                found = _in_item(part.text, passage, terms, release)
-            else:
-                found = _in_sentence(part.text, passage, terms, release)
-            for begin, end, status, cue in found:
-                kind = TOPIC if status == "asserted" and cue == TOPIC else passage.kind
-                yield Mention(part.text[begin:end], status, cue, kind, passage.rank, document, section, begin, end)
+        for passage, (begin, end, status, cue) in _in_section(part.title, part.name, part.text, terms, release):
+            kind = TOPIC if status == "asserted" and cue == TOPIC else passage.kind
+            yield Mention(part.text[begin:end], status, cue, kind, passage.rank, document, section, begin, end)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _in_section(
+    title: str, name: str, text: str, terms: Terms, release: Release
+) -> tuple[tuple[Passage, "Found"], ...]:
+    """Return what one section names, passage by passage."""
+    return tuple(
+        (passage, found)
+        for passage in passages(title, name, text)
+        for found in (_in_item if passage.kind in LISTS else _in_sentence)(text, passage, terms, release)
+    )
 
 
 def inside(mention: Mention, terms: Terms, release: Release) -> list[Mention]:

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hisbus_coding.context import DATA
-from hisbus_schemas import ChartDocument
 
 LISTS = frozenset({"discharge", "admission", "complication", "list"})
 """Headings under which diagnoses are listed."""
@@ -54,16 +53,21 @@ class Passage:
     """Lists: place in the list, from 1."""
 
 
-def passages(document: ChartDocument, section: int) -> Iterator[Passage]:
-    """Yield the passages of one section, in the order of the text."""
-    part = document.sections[section]
-    named = [part.title.strip().casefold(), part.name.strip().casefold()]
-    kind = next((_KIND[name] for name in named if name in _KIND), "text")
-    for heading, begin, end in _blocks(part.text, kind):
+def passages(title: str, name: str, text: str) -> Iterator[Passage]:
+    """Yield the passages of one section, in the order of the text.
+
+    Args:
+        title: of the section, as its document has it.
+        name: its name in our vocabulary.
+        text: of the section.
+    """
+    named = [title.strip().casefold(), name.strip().casefold()]
+    kind = next((_KIND[one] for one in named if one in _KIND), "text")
+    for heading, begin, end in _blocks(text, kind):
         if heading in LISTS:
-            yield from _list(part.text, heading, begin, end)
+            yield from _list(text, heading, begin, end)
         else:
-            yield from _sentences(part.text, heading, begin, end)
+            yield from _sentences(text, heading, begin, end)
 
 
 def trimmed(text: str, begin: int, end: int) -> tuple[int, int]:
