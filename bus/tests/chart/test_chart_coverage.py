@@ -182,6 +182,20 @@ async def test_a_person_ends_the_counting(learning: Ward, database: Database) ->
     assert not (await known(database)).brings(NOTE)
 
 
+async def test_the_configuration_s_word_ends_it_again_once_a_person_has_taken_theirs_back(
+    learning: Ward, database: Database
+) -> None:
+    head = learning.site.headers
+    settings = OBSERVED.model_copy(update={"items": {NOTE: "not_connected"}})
+    async with database.write() as connection:
+        await coverage.configure(connection, head, settings)
+        for state in ("connected", "observed"):
+            assert await coverage.say(connection, head, [Word(NOTE, "", state)], "command:root")  # type: ignore[arg-type]
+    await learning.each(with_notes(learning, "V1"))
+    assert {item for item, _ in await counted(database)} == {CLASS}
+    assert not (await known(database)).brings(NOTE)
+
+
 async def test_a_stay_counts_once_however_often_it_brings_a_thing_and_whoever_looks(
     learning: Ward, database: Database
 ) -> None:

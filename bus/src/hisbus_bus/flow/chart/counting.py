@@ -86,13 +86,10 @@ class Standing:
         """Take the items with what calls for each, and the journal."""
         self.asked = asked
         self.found: dict[str, dict[str, State]] = {item: {} for item in asked}
-        by_hand: dict[tuple[str, str], State] = {}
         for word, who, *_ in said:
             if who == FOUND:
                 self.found.setdefault(word.item, {})[word.department] = word.state
-            else:
-                by_hand[word.item, word.department] = word.state
-        self._by_hand = {at for at, state in by_hand.items() if state != "observed"}
+        self._by_hand = coverage.by_hand(said).keys()
         self._pending: dict[str, frozenset[str]] = {}
 
     def pending(self, department: str) -> frozenset[str]:
